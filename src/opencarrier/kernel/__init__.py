@@ -1,0 +1,1 @@
+"""The words everything is said in: money, quantities, time, ids, trees, signatures, refusals."""
