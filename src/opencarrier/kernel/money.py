@@ -82,7 +82,7 @@ def divide_ceiling(numerator: int, denominator: int) -> int:
 
 
 def split(total_minor: int, weights: Sequence[int]) -> list[int]:
-    """Split a total by weights into parts that sum to it exactly (largest remainder, then order)."""
+    """Split a total by weights into parts that sum to it (largest remainder first, then order)."""
     assert total_minor >= 0
     whole = sum(weights)
     assert whole > 0

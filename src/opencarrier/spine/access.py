@@ -1,0 +1,58 @@
+"""What passes between authentication, the quote and the hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from opencarrier.kernel.money import Money
+from opencarrier.spine.parties import Node, PartyId, Subscriber
+
+AUTHORISATION_OCTETS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AkaVector:
+    """An EAP-AKA' vector: CK' and IK' already bound to the network (TS 33.402 annex A.2)."""
+
+    rand: bytes
+    autn: bytes
+    xres: bytes
+    ck_prime: bytes
+    ik_prime: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorisationRequest:
+    """A subscriber, proven to be there, asks to be served by a visited operator's node."""
+
+    subscriber: Subscriber
+    visited: PartyId
+    node: Node
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """The answer to an authorisation request: what it costs, how long, and the hold behind it.
+
+    `authorisation_id` is 16 octets the home minted; the hold belongs to it. Tariff hashes name
+    what both charges will be rated by.
+    """
+
+    authorisation_id: bytes
+    home: PartyId
+    visited: PartyId
+    node_id: str
+    subscriber: PartyId
+    wholesale_tariff_hash: bytes
+    retail_tariff_hash: bytes
+    hold: Money
+    session_timeout_s: int
+    interim_interval_s: int
+    granted_us: int
+    expires_us: int
+
+    def __post_init__(self) -> None:
+        assert len(self.authorisation_id) == AUTHORISATION_OCTETS
+        assert self.session_timeout_s > 0
+        assert self.granted_us < self.expires_us

@@ -1,0 +1,148 @@
+"""What use costs, who owes whom, and how a cycle is paid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.signatures import Address, Signature
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.usage import Rung, Usage
+
+
+class Kind(IntEnum):
+    """Which contract a charge belongs to."""
+
+    WHOLESALE = 1
+    RETAIL = 2
+
+
+class Role(IntEnum):
+    """Why a party gets a leg of a charge."""
+
+    SELLER = 1
+    HOST = 2
+    PROTOCOL = 3
+    TAX = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Allocation:
+    """One leg of a charge: who gets it, why, in which ledger account, and how much."""
+
+    role: Role
+    party: PartyId
+    account: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A rated usage under one of its two contracts.
+
+    `amount_minor` is what the payer owes for this usage: f(counters_to) - f(counters_from), tax
+    included. `inputs` is the canonical encoding of everything rating read (tariff terms,
+    discount, counters), so that anybody can rate it again. `discount_minor` (retail only) comes
+    from the seller's budget and is not part of the amount.
+    """
+
+    charge_id: Id
+    usage_id: Id
+    kind: Kind
+    payer: PartyId
+    seller: PartyId
+    asset: AssetId
+    amount_minor: int
+    discount_minor: int
+    tariff_hash: bytes
+    agreement_hash: bytes
+    rule_version: str
+    inputs: bytes
+    allocations: tuple[Allocation, ...]
+
+    def __post_init__(self) -> None:
+        assert self.amount_minor >= 0
+        assert all(leg.amount_minor >= 0 for leg in self.allocations)
+        assert sum(leg.amount_minor for leg in self.allocations) == self.amount_minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspense:
+    """Use that cannot be rated yet, and why; it stays until it can."""
+
+    usage_id: Id
+    kind: Kind
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatedUsage:
+    """A usage with both its charges, as clearing takes it; `retail` is None where none applies."""
+
+    usage: Usage
+    host: PartyId
+    wholesale: Charge
+    retail: Charge | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """What a debtor owes a creditor for one cycle's records on one rung of the finality ladder.
+
+    `pair_root` is the root over the salted leaves of its records. `legs` are the creditor's
+    onward dues (host shares, protocol fee, tax) summed by (role, party).
+    """
+
+    position_id: Id
+    cycle_id: Id
+    debtor: PartyId
+    creditor: PartyId
+    asset: AssetId
+    jurisdiction: str
+    rung: Rung
+    pair_root: bytes
+    records: int
+    amount_minor: int
+    legs: tuple[Allocation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Net:
+    """What a member gains (positive) or pays (negative) in a settlement."""
+
+    address: Address
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entitlement:
+    """A host's share of a cycle, paid through the reward pool to its payout address."""
+
+    host: PartyId
+    payout: Address
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettlementOrder:
+    """Everything a settlement moves, ready for the venue; its id follows from nothing else."""
+
+    settlement_id: Id
+    cycle_id: Id
+    sequence: int
+    asset: AssetId
+    records_root: bytes
+    netting_mode: int
+    nets: tuple[Net, ...]
+    rewards_root: bytes
+    rewards_minor: int
+    debit_signatures: tuple[Signature | None, ...]
+
+    def __post_init__(self) -> None:
+        assert sum(net.amount_minor for net in self.nets) + self.rewards_minor == 0
+        addresses = [net.address for net in self.nets]
+        assert addresses == sorted(set(addresses)), "nets ascend by address, each once"
+        assert len(self.debit_signatures) == sum(net.amount_minor < 0 for net in self.nets)

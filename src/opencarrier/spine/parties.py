@@ -1,0 +1,65 @@
+"""Who takes part, as every room may know them: opaque ids, never an IMSI or a secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+from opencarrier.kernel.signatures import Address
+
+PartyId = NewType("PartyId", str)
+"""Opaque and stable: a prefix for people (`op_`, `host_`, `sub_`, `tax_`) and 32 hex digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """An operator: home of its subscribers, visited by others', member of the clearing domain."""
+
+    party_id: PartyId
+    name: str
+    address: Address
+    jurisdiction: str
+    realms: tuple[str, ...]
+    plmns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """Whoever owns nodes and is paid for their use, at one payout address."""
+
+    party_id: PartyId
+    name: str
+    payout: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """An access point or cell, named on the wire by its NAS-Identifier."""
+
+    node_id: str
+    nas_identifier: str
+    operator: PartyId
+    host: PartyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RadiusClient:
+    """A RADIUS client: a source prefix (CIDR), its shared secret, its operator."""
+
+    client_id: str
+    prefix: str
+    secret: bytes
+    operator: PartyId
+
+    def __repr__(self) -> str:
+        """Name the client, never its secret."""
+        return f"RadiusClient({self.client_id}, {self.prefix})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscriber:
+    """A person or device with a home operator and a retail plan; credentials stay in `identity`."""
+
+    party_id: PartyId
+    home: PartyId
+    plan_id: str

@@ -1,0 +1,145 @@
+"""What a room may ask of another without knowing it; `app/bootstrap.py` supplies the answers.
+
+`unit` is the caller's open database transaction: everything asked within it commits or fails
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.signatures import Address, Signature
+from opencarrier.spine.access import AkaVector, AuthorisationRequest, Grant
+from opencarrier.spine.money import Charge, Entitlement, RatedUsage, Suspense
+from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
+from opencarrier.spine.usage import Observation, Usage
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+class Directory(Protocol):
+    """Who is who (answered by `identity`)."""
+
+    def client(self, unit: Connection, source: str) -> RadiusClient | None:
+        """Return the RADIUS client whose prefix is the longest that holds a source address."""
+        ...
+
+    def node(self, unit: Connection, nas_identifier: str) -> Node | None:
+        """Return the node a NAS-Identifier names."""
+        ...
+
+    def node_by_id(self, unit: Connection, node_id: str) -> Node | None:
+        """Return a node by its id."""
+        ...
+
+    def operator(self, unit: Connection, party_id: PartyId) -> Operator | None:
+        """Return an operator."""
+        ...
+
+    def operators(self, unit: Connection) -> Sequence[Operator]:
+        """Return all operators, ascending by party id."""
+        ...
+
+    def home_of(self, unit: Connection, realm: str) -> Operator | None:
+        """Return the operator a realm belongs to, by its realms or its PLMNs' 3GPP realm."""
+        ...
+
+    def host(self, unit: Connection, party_id: PartyId) -> Host | None:
+        """Return a host."""
+        ...
+
+    def subscriber(self, unit: Connection, party_id: PartyId) -> Subscriber | None:
+        """Return a subscriber."""
+        ...
+
+    def subscriber_by_imsi(self, unit: Connection, imsi: str) -> Subscriber | None:
+        """Return the subscriber a permanent SIM identity belongs to."""
+        ...
+
+
+class VectorSource(Protocol):
+    """The authentication centre (answered by `identity`); each vector uses up a sequence number."""
+
+    def vector(self, unit: Connection, imsi: str, network_name: bytes) -> AkaVector | Refusal:
+        """Make the next vector for a SIM, bound to the access network's name."""
+        ...
+
+    def resynchronise(
+        self, unit: Connection, imsi: str, *, rand: bytes, auts: bytes
+    ) -> Refusal | None:
+        """Move the sequence number to what the SIM proved with AUTS (TS 33.102 section 6.3.5)."""
+        ...
+
+
+class AccessPolicy(Protocol):
+    """Quote and hold (answered by `rating` over the ledger)."""
+
+    def authorise(self, unit: Connection, request: AuthorisationRequest) -> Grant | Refusal:
+        """Quote both contracts and open the hold; the same unit keeps the authorisation."""
+        ...
+
+    def grant(self, unit: Connection, authorisation_id: bytes) -> Grant | None:
+        """Return a grant made before."""
+        ...
+
+
+class UsageSink(Protocol):
+    """Where observations are kept (answered by `usage`)."""
+
+    def record(self, unit: Connection, observations: Sequence[Observation]) -> int:
+        """Keep observations durably with the unit; return how many were new."""
+        ...
+
+
+class UsageSource(Protocol):
+    """Where a cycle gets its usage (answered by `usage`)."""
+
+    def cut(self, unit: Connection, *, cycle_id: Id, cut_us: int) -> Sequence[Usage]:
+        """End a cycle: one usage per session with anything new up to `cut_us`, ascending by id."""
+        ...
+
+    def usage(self, unit: Connection, usage_id: Id) -> Usage | None:
+        """Return a usage."""
+        ...
+
+
+class Rater(Protocol):
+    """What use costs (answered by `rating`)."""
+
+    def rate(
+        self, unit: Connection, *, cycle_id: Id, usages: Sequence[Usage], at_us: int
+    ) -> tuple[Sequence[Charge], Sequence[Suspense]]:
+        """Rate and book both charges of each usage, and of suspended ones that now can be.
+
+        Booking posts holds, overruns and the wholesale accrual in the ledger, in this unit.
+        """
+        ...
+
+    def rated(self, unit: Connection, usage_id: Id) -> RatedUsage | None:
+        """Return a usage with its charges, or None while it is unrated."""
+        ...
+
+
+class RewardBook(Protocol):
+    """The hosts' cumulative entitlements (answered by `rewards`)."""
+
+    def entitle(
+        self, unit: Connection, *, cycle_id: Id, entitlements: Sequence[Entitlement]
+    ) -> bytes:
+        """Add a cycle's shares to the lifetime amounts; return the root of the new tree.
+
+        The same cycle again returns the same root and adds nothing.
+        """
+        ...
+
+
+class Notary(Protocol):
+    """Whoever signs for the parties of this installation (answered by `identity`)."""
+
+    def sign(self, unit: Connection, address: Address, digest: bytes) -> Signature | None:
+        """Sign a digest with a party's key, or None where this installation does not hold it."""
+        ...
