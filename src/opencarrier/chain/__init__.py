@@ -1,0 +1,1 @@
+"""The EVM behind one interface: embedded node, client, transaction manager, event follower."""

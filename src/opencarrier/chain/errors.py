@@ -1,0 +1,69 @@
+"""What a chain may answer instead of a result, as few exceptions as callers need to tell apart."""
+
+from __future__ import annotations
+
+ERROR_SELECTOR = bytes.fromhex("08c379a0")
+PANIC_SELECTOR = bytes.fromhex("4e487b71")
+
+
+class ChainError(Exception):
+    """Base of everything the chain room raises."""
+
+
+class ChainUnavailableError(ChainError):
+    """The endpoint did not answer in time or in form.
+
+    `outcome_unknown` is true where a transaction may have been accepted all the same: sending
+    the same octets again is safe, forgetting them is not.
+    """
+
+    def __init__(self, detail: str, *, outcome_unknown: bool) -> None:
+        super().__init__(detail)
+        self.outcome_unknown = outcome_unknown
+
+
+class ChainRefusedError(ChainError):
+    """The endpoint answered with a JSON-RPC error: its code, message and data (hex), if any."""
+
+    def __init__(self, code: int, message: str, data: object = None) -> None:
+        super().__init__(f"{message} (code {code})")
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+class RevertedError(ChainError):
+    """The EVM reverted a call: the returned `data`, and `reason` where the data spells one."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.reason = revert_reason(data)
+        super().__init__(self.reason or (f"reverted with 0x{data.hex()}" if data else "reverted"))
+
+
+class ChainMismatchError(ChainError):
+    """The endpoint is another chain than the configured or remembered one."""
+
+
+class NodeLockedError(ChainError):
+    """Another process has the embedded chain's file open; one writer only."""
+
+
+class NodeCorruptError(ChainError):
+    """The embedded chain's file does not hold what its head needs; restore a backup."""
+
+
+def revert_reason(data: bytes) -> str | None:
+    """Return the text of `Error(string)` or the code of `Panic(uint256)`, None for other data.
+
+    Source: Solidity ABI specification, "Error handling". Malformed data is None, never an error.
+    """
+    if data[:4] == PANIC_SELECTOR and len(data) == 36:
+        return f"panic 0x{int.from_bytes(data[4:], 'big'):02x}"
+    if data[:4] != ERROR_SELECTOR or len(data) < 68:
+        return None
+    offset = int.from_bytes(data[4:36], "big")
+    length = int.from_bytes(data[36:68], "big")
+    if offset != 32 or length > len(data) - 68:
+        return None
+    return data[68 : 68 + length].decode("utf-8", "replace")
