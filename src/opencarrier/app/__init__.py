@@ -1,0 +1,1 @@
+"""One process: configuration, store, scheduler, HTTP, commands. Only `bootstrap` names parts."""

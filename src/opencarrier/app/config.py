@@ -1,0 +1,100 @@
+"""Settings: defaults < file < `OPENCARRIER_...` < flags, each with the place it came from."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+PREFIX = "OPENCARRIER_"
+
+
+class ConfigError(ValueError):
+    """A setting is unknown or has a value of the wrong kind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an installation can be told; the field's comment is its documentation."""
+
+    host: str = field(default="127.0.0.1", metadata={"help": "address every listener binds to"})
+    radius_port: int = field(default=1812, metadata={"help": "RADIUS authentication, UDP"})
+    acct_port: int = field(default=1813, metadata={"help": "RADIUS accounting, UDP"})
+    http_port: int = field(default=8400, metadata={"help": "page, API and JSON-RPC, TCP"})
+    chain: str = field(default="embedded:", metadata={"help": "`embedded:` or a JSON-RPC URL"})
+    chain_id: int = field(default=31337, metadata={"help": "chain id of the embedded chain"})
+    domain: str = field(default="opencarrier", metadata={"help": "name of the clearing domain"})
+    cycle_s: int = field(default=3600, metadata={"help": "length of a cycle; 0: by hand only"})
+    netting: str = field(default="circular", metadata={"help": "`circular` or `bilateral`"})
+    finality: str = field(
+        default="",
+        metadata={"help": "`depth:N`, `safe`, `finalized`; empty: as the chain's kind has it"},
+    )
+    one_sided_window_s: int = field(
+        default=86_400, metadata={"help": "how long one-sided records may be disputed"}
+    )
+    one_sided_cap_minor: int = field(
+        default=1_000_000_000, metadata={"help": "one-sided money per pair and cycle, at most"}
+    )
+    withdrawal_notice_s: int = field(
+        default=90_000, metadata={"help": "notice of a withdrawal, in a venue deployed from here"}
+    )
+    settlement_lag_s: int = field(
+        default=7_200, metadata={"help": "how long a hold outlives its session"}
+    )
+    silence_s: int = field(
+        default=3_600, metadata={"help": "silence after which a session without Stop is closed"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and, per name, where the value came from."""
+
+    settings: Settings
+    origin: Mapping[str, str]
+
+
+def load(*, file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any]) -> Loaded:
+    """Merge the four layers; `ConfigError` names the setting, its layer and what is wrong."""
+    settings, origin = Settings(), {f.name: "default" for f in fields(Settings)}
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if file is not None and file.exists():
+        layers.append((str(file), _read(file)))
+    layers.append(("environment", _from_environ(environ)))
+    layers.append(("flag", {k: v for k, v in flags.items() if v is not None}))
+    for place, values in layers:
+        for name, value in values.items():
+            settings = replace(settings, **{name: _checked(name, value, place)})
+            origin[name] = place if place != "environment" else PREFIX + name.upper()
+    return Loaded(settings, origin)
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not TOML: {error}") from None
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    names = {PREFIX + f.name.upper(): f.name for f in fields(Settings)}
+    return {names[key]: value for key, value in environ.items() if key in names}
+
+
+def _checked(name: str, value: Any, place: str) -> Any:
+    kinds: dict[str, type] = {f.name: type(f.default) for f in fields(Settings)}
+    if name not in kinds:
+        raise ConfigError(f"{place}: there is no setting {name!r}")
+    if kinds[name] is int and isinstance(value, str):
+        try:
+            value = int(value)
+        except ValueError:
+            raise ConfigError(f"{place}: {name} is a whole number, not {value!r}") from None
+    if type(value) is not kinds[name]:
+        raise ConfigError(f"{place}: {name} is {kinds[name].__name__}, not {value!r}")
+    if isinstance(value, int) and value < 0:
+        raise ConfigError(f"{place}: {name} is not negative")
+    return value
