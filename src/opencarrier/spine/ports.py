@@ -6,7 +6,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.kernel.ids import Id
@@ -99,7 +99,10 @@ class UsageSource(Protocol):
     """Where a cycle gets its usage (answered by `usage`)."""
 
     def cut(self, unit: Connection, *, cycle_id: Id, cut_us: int) -> Sequence[Usage]:
-        """End a cycle: one usage per session with anything new up to `cut_us`, ascending by id."""
+        """End a cycle: one usage per session with anything new up to `cut_us`, ascending by id.
+
+        A cycle in which nothing fell due stays open and is cut again, later, under the same id.
+        """
         ...
 
     def usage(self, unit: Connection, usage_id: Id) -> Usage | None:
@@ -134,6 +137,25 @@ class RewardBook(Protocol):
 
         The same cycle again returns the same root and adds nothing.
         """
+        ...
+
+    def revoke(self, unit: Connection, *, cycle_id: Id) -> None:
+        """Take back the newest cycle's shares: its attempt is provably dead and moved nothing.
+
+        The cycle can be entitled again with other shares. One that was never entitled is left.
+        """
+        ...
+
+
+class Members(Protocol):
+    """The clearing domain as its venue knows it (answered by `identity`)."""
+
+    def members(self, unit: Connection) -> Mapping[PartyId, Address]:
+        """Return every member's own address: operators, protocol parties, tax parties."""
+        ...
+
+    def hosts_by_payout(self, unit: Connection, payout: Address) -> Sequence[PartyId]:
+        """Return the hosts paid at an address, ascending by party id."""
         ...
 
 
