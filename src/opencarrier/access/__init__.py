@@ -1,0 +1,1 @@
+"""How one gets on the network: RADIUS, EAP, quotes before service, accounting as facts."""

@@ -1,0 +1,125 @@
+"""The `Class` attribute: an opaque sealed token that brings the authorisation back in accounting.
+
+Layout: `version (1) | kid (4) | nonce (12) | ciphertext | tag (16)`, ChaCha20-Poly1305 (RFC 8439).
+Sealed inside: the authorisation id, the tariffs' digest, the home and the CUI. Bound as associated
+data: the visited operator and the node, so a token shown by another node does not open.
+An access point echoes it octet by octet in all accounting (RFC 2865 section 5.25).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from opencarrier.kernel.encoding import encode
+from opencarrier.kernel.entropy import Entropy
+from opencarrier.kernel.refusals import Reason, Refusal
+from opencarrier.spine.access import AUTHORISATION_OCTETS, Grant
+from opencarrier.spine.parties import PartyId
+
+VERSION = 1
+KID_OCTETS = 4
+NONCE_OCTETS = 12
+TAG_OCTETS = 16
+KEY_OCTETS = 32
+DIGEST_OCTETS = 32
+TOKEN_OCTETS_MAX = 253
+_HEADER_OCTETS = 1 + KID_OCTETS
+_CLEAR_OCTETS_MIN = AUTHORISATION_OCTETS + DIGEST_OCTETS + 1
+_TOKEN_OCTETS_MIN = _HEADER_OCTETS + NONCE_OCTETS + _CLEAR_OCTETS_MIN + TAG_OCTETS
+
+
+class ClassReason(Reason):
+    """Why a Class does not open, in the order the checks are made."""
+
+    NOT_OURS = 1
+    UNKNOWN_KEY = 2
+    NOT_GENUINE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassClaims:
+    """What a genuine token says."""
+
+    authorisation_id: bytes
+    home: PartyId
+    cui: str
+    tariffs_digest: bytes
+
+
+def tariffs_digest(grant: Grant) -> bytes:
+    """One digest for both tariffs that a session is rated by."""
+    return sha256(encode([grant.wholesale_tariff_hash, grant.retail_tariff_hash])).digest()
+
+
+def _binding(header: bytes, visited: PartyId, node_id: str) -> bytes:
+    return encode(["opencarrier/class", header, visited, node_id])
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRing:
+    """Keys by kid (4 octets); new tokens use `current`, old ones open while their key is kept."""
+
+    current: bytes
+    keys: Mapping[bytes, bytes] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        assert self.current in self.keys
+        for kid, key in self.keys.items():
+            assert len(kid) == KID_OCTETS
+            assert len(key) == KEY_OCTETS
+
+    @classmethod
+    def of(cls, key: bytes, *older: bytes) -> ClassRing:
+        """A ring whose kids are the first octets of each key's digest; `key` is the current one."""
+        keys = {sha256(b"kid" + k).digest()[:KID_OCTETS]: k for k in (key, *older)}
+        assert len(keys) == 1 + len(older)
+        return cls(next(iter(keys)), keys)
+
+    def seal(self, grant: Grant, cui: str, entropy: Entropy) -> bytes:
+        """Make the token of a grant; at most 253 octets."""
+        header = bytes((VERSION,)) + self.current
+        nonce = entropy.octets("access/class-nonce", NONCE_OCTETS)
+        home = grant.home.encode()
+        assert len(home) <= 255
+        clear = b"".join(
+            (grant.authorisation_id, tariffs_digest(grant), bytes((len(home),)), home, cui.encode())
+        )
+        binding = _binding(header, grant.visited, grant.node_id)
+        cipher = ChaCha20Poly1305(self.keys[self.current])
+        token = header + nonce + cipher.encrypt(nonce, clear, binding)
+        assert len(token) <= TOKEN_OCTETS_MAX
+        return token
+
+    def open(self, token: bytes, *, visited: PartyId, node_id: str) -> ClassClaims | Refusal:
+        """Read a token shown by a node of an operator, or refuse it; it never raises."""
+        if len(token) < _TOKEN_OCTETS_MIN or token[0] != VERSION:
+            return Refusal(ClassReason.NOT_OURS)
+        header = token[:_HEADER_OCTETS]
+        key = self.keys.get(header[1:])
+        if key is None:
+            return Refusal(ClassReason.UNKNOWN_KEY)
+        nonce, sealed = (
+            token[_HEADER_OCTETS:][:NONCE_OCTETS],
+            token[_HEADER_OCTETS + NONCE_OCTETS :],
+        )
+        try:
+            clear = ChaCha20Poly1305(key).decrypt(nonce, sealed, _binding(header, visited, node_id))
+        except InvalidTag:
+            return Refusal(ClassReason.NOT_GENUINE)
+        return _claims(clear)
+
+
+def _claims(clear: bytes) -> ClassClaims:
+    digest_end = AUTHORISATION_OCTETS + DIGEST_OCTETS
+    home_end = digest_end + 1 + clear[digest_end]
+    return ClassClaims(
+        authorisation_id=clear[:AUTHORISATION_OCTETS],
+        tariffs_digest=clear[AUTHORISATION_OCTETS:digest_end],
+        home=PartyId(clear[digest_end + 1 : home_end].decode()),
+        cui=clear[home_end:].decode(),
+    )

@@ -1,0 +1,22 @@
+"""Chargeable-User-Identity: one pseudonym per subscriber and visited operator (RFC 4372)."""
+
+from __future__ import annotations
+
+import hmac
+
+from opencarrier.kernel.encoding import encode
+from opencarrier.spine.parties import PartyId
+
+CUI_OCTETS = 16
+KEY_OCTETS = 32
+
+
+def chargeable_user_identity(key: bytes, subscriber: str, visited: PartyId) -> str:
+    """32 hex digits: stable for one visited operator, unlinkable across operators.
+
+    It is a truncated HMAC-SHA-256 under a key only the home has, so two visited operators that
+    compare their records cannot tell that they served the same person.
+    """
+    assert len(key) == KEY_OCTETS
+    message = encode(["opencarrier/cui", subscriber, visited])
+    return hmac.digest(key, message, "sha256")[:CUI_OCTETS].hex()

@@ -1,0 +1,79 @@
+"""Typed data of the access room: reasons, settings, counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+
+from opencarrier.access.class_token import ClassRing
+from opencarrier.access.wire.aka_prime import NETWORK_NAME_WLAN
+from opencarrier.access.wire.duplicates import ENTRIES_MAX as DUPLICATES_MAX
+from opencarrier.access.wire.duplicates import TTL_S as DUPLICATES_TTL_S
+from opencarrier.access.wire.eap import (
+    SESSION_TTL_S,
+    SESSIONS_MAX,
+    SESSIONS_PER_CLIENT_MAX,
+)
+
+
+class Listener(Enum):
+    """Which of the two ports a datagram came in on."""
+
+    AUTH = "auth"
+    ACCT = "acct"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessKeys:
+    """The room's own secrets: the Class key ring and the CUI key (32 octets)."""
+
+    ring: ClassRing
+    cui_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessSettings:
+    """Limits and names; every one has a default that holds for a small installation."""
+
+    network_name: bytes = NETWORK_NAME_WLAN
+    require_message_authenticator: bool = True
+    session_ttl_s: float = SESSION_TTL_S
+    sessions_max: int = SESSIONS_MAX
+    sessions_per_client_max: int = SESSIONS_PER_CLIENT_MAX
+    duplicates_ttl_s: float = DUPLICATES_TTL_S
+    duplicates_max: int = DUPLICATES_MAX
+    accounting_batch_max: int = 256
+    accounting_queue_max: int = 8_192
+    authentication_queue_max: int = 1_024
+    directory_ttl_s: float = 0.5
+    directory_entries_max: int = 65_536
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Counters by outcome and reason since the start; they only rise."""
+
+    accepts: int = 0
+    challenges: int = 0
+    accounting_responses: int = 0
+    duplicates: int = 0
+    observations_new: int = 0
+    batches: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    class_refused: Counter[str] = field(default_factory=Counter)
+
+    def as_mapping(self) -> dict[str, int | dict[str, int]]:
+        """The counters with stable keys, for JSON and `/metrics`."""
+        return {
+            "accepts": self.accepts,
+            "challenges": self.challenges,
+            "rejects": dict(sorted(self.rejects.items())),
+            "accounting_responses": self.accounting_responses,
+            "observations_new": self.observations_new,
+            "batches": self.batches,
+            "duplicates": self.duplicates,
+            "dropped": dict(sorted(self.dropped.items())),
+            "class_refused": dict(sorted(self.class_refused.items())),
+        }

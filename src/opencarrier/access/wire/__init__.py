@@ -1,0 +1,1 @@
+"""Sans-IO codecs and state machines of the access room."""

@@ -1,0 +1,211 @@
+"""Who sent this packet: authenticators, Message-Authenticator, protected keys.
+
+Sources: RFC 2865 section 3, RFC 2866 section 3, RFC 2548 section 2.4, RFC 3579 section 3.2, and
+the counter-measures against forged responses known as BlastRADIUS (CVE-2024-3596): a
+Message-Authenticator stands first in every Access reply, is required where a request carries EAP
+or a client's setting asks for it, and a Proxy-State without one is refused.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from hashlib import md5
+
+from opencarrier.access.wire.dictionary import (
+    MICROSOFT,
+    MS_MPPE_RECV_KEY,
+    MS_MPPE_SEND_KEY,
+    Code,
+    Type,
+)
+from opencarrier.access.wire.radius import (
+    AUTHENTICATOR_OCTETS,
+    HEADER_OCTETS,
+    Attribute,
+    Packet,
+    encode,
+    vendor,
+)
+from opencarrier.kernel.refusals import PeerError
+
+ZERO = bytes(AUTHENTICATOR_OCTETS)
+MPPE_SALT_OCTETS = 2
+
+_MESSAGE_AUTHENTICATOR = int(Type.MESSAGE_AUTHENTICATOR)
+_MESSAGE_AUTHENTICATOR_EMPTY: Attribute = (_MESSAGE_AUTHENTICATOR, ZERO)
+_PROXY_STATE = int(Type.PROXY_STATE)
+_EAP_MESSAGE = int(Type.EAP_MESSAGE)
+
+
+def _md5(*parts: bytes) -> bytes:
+    return md5(b"".join(parts), usedforsecurity=False).digest()
+
+
+def _length(datagram: bytes) -> int:
+    return int.from_bytes(datagram[2:4], "big")
+
+
+def check_access_request(datagram: bytes, packet: Packet, secret: bytes, *, required: bool) -> None:
+    """Accept an Access-Request or Status-Server, or raise `PeerError`.
+
+    `required` is the client's setting; EAP, Status-Server and Proxy-State need it regardless.
+    """
+    assert packet.code in (Code.ACCESS_REQUEST, Code.STATUS_SERVER)
+    if check_message_authenticator(datagram, packet, secret, packet.authenticator):
+        return
+    types = {attribute_type for attribute_type, _ in packet.attributes}
+    if _EAP_MESSAGE in types or packet.code == Code.STATUS_SERVER:
+        raise PeerError("message_authenticator_missing")
+    if _PROXY_STATE in types:
+        raise PeerError("proxy_state_unprotected")
+    if required:
+        raise PeerError("message_authenticator_missing")
+
+
+def check_accounting_request(datagram: bytes, packet: Packet, secret: bytes) -> None:
+    """Accept an Accounting-Request, or raise `PeerError` (RFC 2866 section 3)."""
+    assert packet.code == Code.ACCOUNTING_REQUEST
+    body = datagram[HEADER_OCTETS : _length(datagram)]
+    expected = _md5(datagram[:4], ZERO, body, secret)
+    if not hmac.compare_digest(expected, packet.authenticator):
+        raise PeerError("request_authenticator")
+    check_message_authenticator(datagram, packet, secret, ZERO)
+
+
+def check_message_authenticator(
+    datagram: bytes, packet: Packet, secret: bytes, authenticator: bytes
+) -> bool:
+    """Say whether a Message-Authenticator is there; `PeerError` if it is wrong or repeated.
+
+    `authenticator` is what the sender had in the header when it signed: the request's own in an
+    Access-Request, the request's in a reply, zeros in an Accounting-Request.
+    """
+    offset, found = HEADER_OCTETS, 0
+    for attribute_type, value in packet.attributes:
+        if attribute_type == _MESSAGE_AUTHENTICATOR:
+            if found or len(value) != AUTHENTICATOR_OCTETS:
+                raise PeerError("message_authenticator_malformed", offset=offset)
+            found = offset + 2
+        offset += len(value) + 2
+    if not found:
+        return False
+    signed = b"".join(
+        (
+            datagram[:4],
+            authenticator,
+            datagram[HEADER_OCTETS:found],
+            ZERO,
+            datagram[found + AUTHENTICATOR_OCTETS : offset],
+        )
+    )
+    actual = datagram[found : found + AUTHENTICATOR_OCTETS]
+    if not hmac.compare_digest(hmac.digest(secret, signed, "md5"), actual):
+        raise PeerError("message_authenticator", offset=found)
+    return True
+
+
+def check_response(
+    datagram: bytes, packet: Packet, secret: bytes, request_authenticator: bytes
+) -> None:
+    """Accept a reply to our own request, or raise `PeerError` (RFC 2865 section 3).
+
+    An Access reply needs its Message-Authenticator too.
+    """
+    body = datagram[HEADER_OCTETS : _length(datagram)]
+    expected = _md5(datagram[:4], request_authenticator, body, secret)
+    if not hmac.compare_digest(expected, packet.authenticator):
+        raise PeerError("response_authenticator")
+    found = check_message_authenticator(datagram, packet, secret, request_authenticator)
+    if not found and packet.code != Code.ACCOUNTING_RESPONSE:
+        raise PeerError("message_authenticator_missing")
+
+
+def _with_message_authenticator(datagram: bytes, secret: bytes) -> bytes:
+    start = HEADER_OCTETS + 2
+    digest = hmac.digest(secret, datagram, "md5")
+    return datagram[:start] + digest + datagram[start + AUTHENTICATOR_OCTETS :]
+
+
+def access_request(
+    identifier: int, authenticator: bytes, attributes: Iterable[Attribute], secret: bytes
+) -> bytes:
+    """An Access-Request with its Message-Authenticator first; `authenticator` is random."""
+    unsigned = encode(
+        Code.ACCESS_REQUEST,
+        identifier,
+        authenticator,
+        [_MESSAGE_AUTHENTICATOR_EMPTY, *attributes],
+    )
+    return _with_message_authenticator(unsigned, secret)
+
+
+def accounting_request(identifier: int, attributes: Iterable[Attribute], secret: bytes) -> bytes:
+    """An Accounting-Request; its authenticator is computed (RFC 2866 section 3)."""
+    unsigned = encode(Code.ACCOUNTING_REQUEST, identifier, ZERO, attributes)
+    digest = _md5(unsigned, secret)
+    return unsigned[:4] + digest + unsigned[HEADER_OCTETS:]
+
+
+def response(code: int, request: Packet, attributes: Iterable[Attribute], secret: bytes) -> bytes:
+    """A signed reply: Message-Authenticator first, then attributes, then Proxy-State in order.
+
+    An Accounting-Response carries no Message-Authenticator, as most access points expect none.
+    """
+    states = [a for a in request.attributes if a[0] == _PROXY_STATE]
+    first = [] if code == Code.ACCOUNTING_RESPONSE else [_MESSAGE_AUTHENTICATOR_EMPTY]
+    unsigned = encode(
+        code, request.identifier, request.authenticator, [*first, *attributes, *states]
+    )
+    if first:
+        unsigned = _with_message_authenticator(unsigned, secret)
+    digest = _md5(unsigned, secret)
+    return unsigned[:4] + digest + unsigned[HEADER_OCTETS:]
+
+
+def mppe_keys(
+    msk: bytes, secret: bytes, request_authenticator: bytes, salts: tuple[bytes, bytes]
+) -> list[Attribute]:
+    """MS-MPPE-Recv-Key = MSK[0:32] and MS-MPPE-Send-Key = MSK[32:64] (RFC 2548, RFC 3748 7.10).
+
+    Each salt is two octets; its first bit is set here and the two must differ.
+    """
+    assert len(msk) >= 64
+    recv_salt, send_salt = (bytes((salt[0] | 0x80, salt[1])) for salt in salts)
+    assert recv_salt != send_salt
+    return [
+        vendor(MICROSOFT, kind, salt + _protect(key, secret, request_authenticator + salt))
+        for kind, salt, key in (
+            (MS_MPPE_RECV_KEY, recv_salt, msk[:32]),
+            (MS_MPPE_SEND_KEY, send_salt, msk[32:64]),
+        )
+    ]
+
+
+def _protect(key: bytes, secret: bytes, chain: bytes) -> bytes:
+    clear = bytes((len(key),)) + key
+    clear += bytes(-len(clear) % 16)
+    out = b""
+    for start in range(0, len(clear), 16):
+        chain = _xor16(_md5(secret, chain), clear[start : start + 16])
+        out += chain
+    return out
+
+
+def open_mppe_key(value: bytes, secret: bytes, request_authenticator: bytes) -> bytes:
+    """The key inside an MS-MPPE key attribute, or `PeerError` (RFC 2548 section 2.4.2)."""
+    salt, sealed = value[:MPPE_SALT_OCTETS], value[MPPE_SALT_OCTETS:]
+    if len(salt) < MPPE_SALT_OCTETS or not sealed or len(sealed) % 16:
+        raise PeerError("mppe_key_size")
+    clear, chain = b"", request_authenticator + salt
+    for start in range(0, len(sealed), 16):
+        block = sealed[start : start + 16]
+        clear += _xor16(_md5(secret, chain), block)
+        chain = block
+    if clear[0] > len(clear) - 1:
+        raise PeerError("mppe_key_length")
+    return clear[1 : 1 + clear[0]]
+
+
+def _xor16(left: bytes, right: bytes) -> bytes:
+    return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(16, "big")

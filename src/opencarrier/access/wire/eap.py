@@ -1,0 +1,343 @@
+"""EAP framing, the authenticator's transition table and the bounded table of open sessions.
+
+A method (EAP-AKA' here, others later) is a pure machine behind the `Method` protocol; what it needs
+from outside it asks for as an effect and is fed the answer. Sources: RFC 3748, RFC 3579.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Final, Protocol
+
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.spine.access import AkaVector, Grant
+
+EAP_HEADER_OCTETS = 4
+EAP_OCTETS_MAX = 4000
+IDENTITY_OCTETS_MAX = 253
+ROUNDS_MAX = 12
+"""Requests one session may cost; EAP-AKA' needs 2, 7 with every detour."""
+
+SESSION_TTL_S = 30.0
+SESSIONS_MAX = 16_384
+SESSIONS_PER_CLIENT_MAX = 4_096
+
+
+class EapCode(IntEnum):
+    """What an EAP packet is (RFC 3748 section 4)."""
+
+    REQUEST = 1
+    RESPONSE = 2
+    SUCCESS = 3
+    FAILURE = 4
+
+
+class EapType(IntEnum):
+    """Method types (RFC 3748 section 5, RFC 9048 section 3)."""
+
+    IDENTITY = 1
+    NOTIFICATION = 2
+    NAK = 3
+    AKA_PRIME = 50
+
+
+@dataclass(frozen=True, slots=True)
+class EapPacket:
+    """One EAP packet; `octets` is all of it, for a method's own check of integrity."""
+
+    code: EapCode
+    identifier: int
+    type: int | None
+    data: bytes
+    octets: bytes
+
+
+def parse_eap(message: bytes) -> EapPacket:
+    """Read an EAP packet, or raise `PeerError` (RFC 3748 section 4); the length must be exact."""
+    if len(message) < EAP_HEADER_OCTETS or len(message) > EAP_OCTETS_MAX:
+        raise PeerError("eap_size", f"{len(message)} octets")
+    if int.from_bytes(message[2:4], "big") != len(message):
+        raise PeerError("eap_length", offset=2)
+    if not EapCode.REQUEST <= message[0] <= EapCode.FAILURE:
+        raise PeerError("eap_code", f"code {message[0]}", offset=0)
+    code = EapCode(message[0])
+    if code in (EapCode.SUCCESS, EapCode.FAILURE):
+        if len(message) != EAP_HEADER_OCTETS:
+            raise PeerError("eap_length", offset=2)
+        return EapPacket(code, message[1], None, b"", message)
+    if len(message) == EAP_HEADER_OCTETS:
+        raise PeerError("eap_type_missing", offset=4)
+    return EapPacket(code, message[1], message[4], message[5:], message)
+
+
+def encode_eap(
+    code: EapCode, identifier: int, eap_type: int | None = None, data: bytes = b""
+) -> bytes:
+    """Write an EAP packet."""
+    body = b"" if eap_type is None else bytes((eap_type,)) + data
+    length = EAP_HEADER_OCTETS + len(body)
+    assert length <= EAP_OCTETS_MAX
+    return bytes((code, identifier)) + length.to_bytes(2, "big") + body
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send this EAP-Request to the peer and wait for its response."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NeedVector:
+    """Ask the home's authentication centre for a vector bound to the network's name."""
+
+    imsi: str
+    realm: str
+    network_name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NeedResync:
+    """Hand AUTS to the authentication centre, then ask it for a fresh vector."""
+
+    imsi: str
+    realm: str
+    network_name: bytes
+    rand: bytes
+    auts: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Authorise:
+    """The peer is proven: ask for a quote and a hold."""
+
+    imsi: str
+    realm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Succeed:
+    """Send EAP-Success; the MSK (64 octets) keys the link."""
+
+    grant: Grant
+    msk: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Send EAP-Failure; `reason` is for counters and the Reply-Message."""
+
+    reason: str
+
+
+Effect = Ask | NeedVector | NeedResync | Authorise | Succeed | Fail
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The home's "no" to a need; `permanent` where asking again will not help.
+
+    `public` says that the reason may be told to the access point: it must not disclose who is a
+    subscriber.
+    """
+
+    reason: str
+    permanent: bool = False
+    public: bool = False
+
+
+Answer = AkaVector | Grant | Refused
+"""What the world feeds back: a vector, a grant, or a refusal."""
+
+
+class Method(Protocol):
+    """An EAP method as a pure machine: each call returns the next machine and one effect.
+
+    `identifier` is the EAP identifier the next request would carry. `PeerError` from `receive`
+    means the response is dropped and the session stays as it was.
+    """
+
+    def start(self, identity: bytes, identifier: int) -> tuple[Method, Effect]:
+        """Begin with the identity of the EAP-Response/Identity."""
+        ...
+
+    def receive(self, response: EapPacket, identifier: int) -> tuple[Method, Effect]:
+        """Take a response of this method's type."""
+        ...
+
+    def answer(self, answer: Answer, identifier: int) -> tuple[Method, Effect]:
+        """Take the answer to a need."""
+        ...
+
+
+class Phase(Enum):
+    """Whom a session waits for."""
+
+    IDENTITY = "identity"
+    METHOD = "method"
+    HOME = "home"
+    CLOSED = "closed"
+
+
+class Event(Enum):
+    """What a response of the peer is, to the authenticator."""
+
+    IDENTITY = "identity"
+    METHOD = "method"
+    NAK = "nak"
+    OTHER = "other"
+
+
+class Step(Enum):
+    """What the authenticator does with it."""
+
+    START = "start"
+    CONTINUE = "continue"
+    FAIL = "fail"
+
+
+TRANSITIONS: Final[dict[tuple[Phase, Event], Step]] = {
+    (Phase.IDENTITY, Event.IDENTITY): Step.START,
+    (Phase.METHOD, Event.METHOD): Step.CONTINUE,
+    (Phase.METHOD, Event.NAK): Step.FAIL,
+}
+"""Every transition there is; a response with none is dropped and changes nothing."""
+
+_PHASE_AFTER: Final[dict[type, Phase]] = {
+    Ask: Phase.METHOD,
+    NeedVector: Phase.HOME,
+    NeedResync: Phase.HOME,
+    Authorise: Phase.HOME,
+    Succeed: Phase.CLOSED,
+    Fail: Phase.CLOSED,
+}
+
+
+@dataclass(slots=True)
+class Session:
+    """One authentication attempt, known to the access point by `state`."""
+
+    state: bytes
+    client_id: str
+    method: Method
+    method_type: int
+    identifier: int
+    expires_s: float
+    phase: Phase = Phase.IDENTITY
+    rounds: int = 0
+    reply_message: str = "authentication_failed"
+
+    def receive(self, packet: EapPacket) -> Effect:
+        """Take the peer's packet and say what to do; `PeerError` where it has no place here."""
+        event = self._event(packet)
+        step = TRANSITIONS.get((self.phase, event))
+        if step is None:
+            raise PeerError(f"eap_unexpected_{event.value}", f"in phase {self.phase.value}")
+        if step is Step.FAIL:
+            return self._move(self.method, Fail("method_refused"))
+        if step is Step.START:
+            if len(packet.data) > IDENTITY_OCTETS_MAX:
+                raise PeerError("eap_identity_size")
+            return self._move(*self.method.start(packet.data, self._next_identifier))
+        return self._move(*self.method.receive(packet, self._next_identifier))
+
+    def answer(self, answer: Answer) -> Effect:
+        """Take the home's answer and say what to do."""
+        assert self.phase is Phase.HOME
+        if isinstance(answer, Refused) and answer.public:
+            self.reply_message = answer.reason
+        return self._move(*self.method.answer(answer, self._next_identifier))
+
+    @property
+    def _next_identifier(self) -> int:
+        return (self.identifier + 1) % 256
+
+    def _event(self, packet: EapPacket) -> Event:
+        if packet.code is not EapCode.RESPONSE:
+            raise PeerError("eap_code", packet.code.name.lower())
+        if packet.identifier != self.identifier:
+            raise PeerError("eap_identifier", f"{packet.identifier} is not {self.identifier}")
+        if packet.type == self.method_type:
+            return Event.METHOD
+        if packet.type == EapType.IDENTITY:
+            return Event.IDENTITY
+        return Event.NAK if packet.type == EapType.NAK else Event.OTHER
+
+    def _move(self, method: Method, effect: Effect) -> Effect:
+        if isinstance(effect, Ask):
+            self.rounds += 1
+            self.identifier = self._next_identifier
+            if self.rounds > ROUNDS_MAX:
+                effect = Fail("rounds_exceeded")
+        self.method = method
+        self.phase = _PHASE_AFTER[type(effect)]
+        return effect
+
+
+class SessionTable:
+    """Open sessions, bounded in number altogether and per client, and in time.
+
+    A client at its bound gets no new session until one ends or expires; others are not touched.
+    """
+
+    def __init__(
+        self,
+        *,
+        ttl_s: float = SESSION_TTL_S,
+        sessions_max: int = SESSIONS_MAX,
+        per_client_max: int = SESSIONS_PER_CLIENT_MAX,
+    ) -> None:
+        assert per_client_max > 0
+        assert sessions_max > 0
+        self._ttl_s = ttl_s
+        self._sessions_max = sessions_max
+        self._per_client_max = per_client_max
+        self._sessions: dict[bytes, Session] = {}
+        self._by_client: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """How many sessions are open."""
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        """The open sessions, oldest first."""
+        return iter(self._sessions.values())
+
+    def open(self, session: Session, now_s: float) -> bool:
+        """Take a session in, or say that there is no room."""
+        self.expire(now_s)
+        of_client = self._by_client.get(session.client_id, 0)
+        if of_client >= self._per_client_max or len(self._sessions) >= self._sessions_max:
+            return False
+        assert session.state not in self._sessions
+        session.expires_s = now_s + self._ttl_s
+        self._sessions[session.state] = session
+        self._by_client[session.client_id] = of_client + 1
+        return True
+
+    def find(self, state: bytes, client_id: str, now_s: float) -> Session | None:
+        """The session a State names, if it is this client's and still lives."""
+        self.expire(now_s)
+        session = self._sessions.get(state)
+        return session if session is not None and session.client_id == client_id else None
+
+    def close(self, state: bytes) -> None:
+        """Forget a session; closing twice is nothing."""
+        session = self._sessions.pop(state, None)
+        if session is None:
+            return
+        left = self._by_client[session.client_id] - 1
+        if left:
+            self._by_client[session.client_id] = left
+        else:
+            del self._by_client[session.client_id]
+
+    def expire(self, now_s: float) -> None:
+        """Forget what outlived its time; sessions expire in the order they were opened."""
+        while self._sessions:
+            state = next(iter(self._sessions))
+            if self._sessions[state].expires_s > now_s:
+                return
+            self.close(state)

@@ -1,0 +1,140 @@
+"""The RADIUS packet: a total parser and an encoder (RFC 2865, 2866, 2869, 3162, 3579)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from opencarrier.access.wire.dictionary import KIND_OCTETS, KINDS, Kind, Type, name_of
+from opencarrier.kernel.refusals import PeerError
+
+HEADER_OCTETS = 20
+PACKET_OCTETS_MAX = 4096
+ATTRIBUTE_VALUE_OCTETS_MAX = 253
+AUTHENTICATOR_OCTETS = 16
+
+Attribute = tuple[int, bytes]
+"""(type, value); the value's 0 to 253 octets stand without the two octets of header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One parsed packet; attributes keep the order they came in (RFC 2865 section 5)."""
+
+    code: int
+    identifier: int
+    authenticator: bytes
+    attributes: tuple[Attribute, ...]
+
+    def get(self, attribute_type: int) -> bytes | None:
+        """The first value of a type, or None."""
+        for code, value in self.attributes:
+            if code == attribute_type:
+                return value
+        return None
+
+    def all(self, attribute_type: int) -> tuple[bytes, ...]:
+        """Every value of a type, in order."""
+        return tuple(value for code, value in self.attributes if code == attribute_type)
+
+    def joined(self, attribute_type: int) -> bytes | None:
+        """The values of a split attribute such as EAP-Message put together (RFC 3579 3.1)."""
+        values = self.all(attribute_type)
+        return b"".join(values) if values else None
+
+    def integer(self, attribute_type: int) -> int | None:
+        """The first value of a type as an unsigned number, or None."""
+        value = self.get(attribute_type)
+        return None if value is None else int.from_bytes(value, "big")
+
+    def text(self, attribute_type: int) -> str | None:
+        """The first value of a type as UTF-8, or None; `PeerError` where it is no UTF-8."""
+        value = self.get(attribute_type)
+        if value is None:
+            return None
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise PeerError("attribute_text", name_of(attribute_type)) from error
+
+    def vendor(self, vendor_id: int) -> Iterator[Attribute]:
+        """The sub-attributes of one vendor (RFC 2865 section 5.26); `PeerError` if malformed."""
+        for value in self.all(Type.VENDOR_SPECIFIC):
+            if int.from_bytes(value[:4], "big") == vendor_id:
+                yield from _attributes(value, start=4, end=len(value), base=0)
+
+
+def parse(datagram: bytes) -> Packet:
+    """Read a datagram, or raise `PeerError`; no other exception leaves (RFC 2865 section 3).
+
+    Octets beyond the Length field are padding and ignored; a Length beyond the datagram, outside
+    20 to 4096, or an attribute that does not fit or whose value has the wrong size, is an error.
+    """
+    if len(datagram) < HEADER_OCTETS:
+        raise PeerError("packet_short", f"{len(datagram)} octets", offset=0)
+    length = int.from_bytes(datagram[2:4], "big")
+    if not HEADER_OCTETS <= length <= PACKET_OCTETS_MAX:
+        raise PeerError("packet_length", f"Length {length}", offset=2)
+    if length > len(datagram):
+        raise PeerError("packet_short", f"Length {length} of {len(datagram)}", offset=2)
+    attributes = tuple(_attributes(datagram, start=HEADER_OCTETS, end=length, base=0))
+    for code, value in attributes:
+        kind = KINDS.get(code)
+        if kind is not None and len(value) not in KIND_OCTETS[kind]:
+            raise PeerError("attribute_size", f"{name_of(code)} of {len(value)} octets")
+    return Packet(datagram[0], datagram[1], datagram[4:HEADER_OCTETS], attributes)
+
+
+def _attributes(octets: bytes, *, start: int, end: int, base: int) -> Iterator[Attribute]:
+    offset = start
+    while offset < end:
+        if offset + 2 > end:
+            raise PeerError("attribute_short", offset=base + offset)
+        size = octets[offset + 1]
+        if size < 2 or offset + size > end:
+            raise PeerError("attribute_length", f"{size} octets", offset=base + offset)
+        yield octets[offset], octets[offset + 2 : offset + size]
+        offset += size
+
+
+def encode(
+    code: int, identifier: int, authenticator: bytes, attributes: Iterable[Attribute]
+) -> bytes:
+    """Write a packet; our own oversized value or packet is a bug, not an error."""
+    assert 0 <= identifier <= 255
+    assert len(authenticator) == AUTHENTICATOR_OCTETS
+    parts = []
+    for attribute_type, value in attributes:
+        assert len(value) <= ATTRIBUTE_VALUE_OCTETS_MAX
+        parts.append(bytes((attribute_type, len(value) + 2)) + value)
+    body = b"".join(parts)
+    length = HEADER_OCTETS + len(body)
+    assert length <= PACKET_OCTETS_MAX
+    return bytes((code, identifier)) + length.to_bytes(2, "big") + authenticator + body
+
+
+def integer(attribute_type: int, value: int) -> Attribute:
+    """An attribute that carries 32 unsigned bits."""
+    assert KINDS[attribute_type] in (Kind.INTEGER, Kind.TIME)
+    return int(attribute_type), value.to_bytes(4, "big")
+
+
+def text(attribute_type: int, value: str) -> Attribute:
+    """An attribute that carries UTF-8."""
+    return int(attribute_type), value.encode("utf-8")
+
+
+def eap_message(message: bytes) -> list[Attribute]:
+    """An EAP packet cut into EAP-Message attributes of 253 octets (RFC 3579 section 3.1)."""
+    size = ATTRIBUTE_VALUE_OCTETS_MAX
+    return [
+        (int(Type.EAP_MESSAGE), message[start : start + size])
+        for start in range(0, len(message), size)
+    ]
+
+
+def vendor(vendor_id: int, vendor_type: int, value: bytes) -> Attribute:
+    """A Vendor-Specific attribute with one sub-attribute (RFC 2865 section 5.26)."""
+    body = vendor_id.to_bytes(4, "big") + bytes((vendor_type, len(value) + 2)) + value
+    assert len(body) <= ATTRIBUTE_VALUE_OCTETS_MAX
+    return int(Type.VENDOR_SPECIFIC), body
