@@ -1,0 +1,1 @@
+"""What hosts earn: lifetime entitlements per payout account, their Merkle roots, proofs, claims."""

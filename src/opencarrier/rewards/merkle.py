@@ -1,0 +1,78 @@
+"""The rewards tree: Keccak-256 over sorted pairs in OpenZeppelin's StandardMerkleTree layout.
+
+A leaf is keccak256(keccak256(abi.encode(account, lifetime_amount))). Leaves are ordered by hash
+and stand at the end of one array in which node i has the children 2i+1 and 2i+2. Hashing a leaf
+twice keeps the 64 octets of an inner node from being passed off as a leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from opencarrier.kernel.keccak import keccak
+from opencarrier.rewards.model import NO_ROOT, EntitlementLeaf
+
+PROOF_MAX = 40
+"""Siblings the contract takes; a tree of 2**40 leaves is never reached."""
+
+
+def leaf_hash(leaf: EntitlementLeaf) -> bytes:
+    """Hash a leaf as the contract does."""
+    account = bytes.fromhex(leaf.account[2:])
+    assert len(account) == 20, "an address has 20 octets"
+    return keccak(keccak(bytes(12) + account + leaf.lifetime_minor.to_bytes(32, "big")))
+
+
+def node_hash(one: bytes, other: bytes) -> bytes:
+    """Hash two nodes, the lower first, so that a proof needs no directions."""
+    return keccak(one + other if one < other else other + one)
+
+
+class Tree:
+    """The tree over a set of leaves; the same set gives the same root in any order."""
+
+    __slots__ = ("_nodes", "_positions")
+
+    def __init__(self, leaves: Sequence[EntitlementLeaf]) -> None:
+        accounts = {leaf.account for leaf in leaves}
+        assert len(accounts) == len(leaves), "an account has one leaf"
+        hashed = sorted((leaf_hash(leaf), leaf) for leaf in leaves)
+        count = len(hashed)
+        nodes = [b""] * max(2 * count - 1, 0)
+        self._positions: dict[EntitlementLeaf, int] = {}
+        for index, (digest, leaf) in enumerate(hashed):
+            position = len(nodes) - 1 - index
+            nodes[position] = digest
+            self._positions[leaf] = position
+        for position in range(count - 2, -1, -1):
+            nodes[position] = node_hash(nodes[2 * position + 1], nodes[2 * position + 2])
+        self._nodes = nodes
+
+    def __len__(self) -> int:
+        """Count the leaves."""
+        return len(self._positions)
+
+    @property
+    def root(self) -> bytes:
+        """The root; `NO_ROOT` of an empty tree."""
+        return self._nodes[0] if self._nodes else NO_ROOT
+
+    def siblings(self, leaf: EntitlementLeaf) -> tuple[bytes, ...]:
+        """Return the proof of a leaf of this tree: its siblings from the leaf up."""
+        position = self._positions[leaf]
+        proof = []
+        while position:
+            proof.append(self._nodes[position + 1 if position % 2 else position - 1])
+            position = (position - 1) // 2
+        assert len(proof) <= PROOF_MAX, "the contract takes no longer proof"
+        return tuple(proof)
+
+
+def verify(root: bytes, leaf: EntitlementLeaf, siblings: Sequence[bytes]) -> bool:
+    """Say whether the siblings lead from the leaf to the root, as the contract would."""
+    if len(siblings) > PROOF_MAX or any(len(sibling) != 32 for sibling in siblings):
+        return False
+    digest = leaf_hash(leaf)
+    for sibling in siblings:
+        digest = node_hash(digest, sibling)
+    return digest == root
