@@ -1,0 +1,1 @@
+"""Who holds what: double entry, two-phase holds, one book per asset, a hash-chained journal."""

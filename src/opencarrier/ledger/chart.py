@@ -1,0 +1,72 @@
+"""The chart of accounts: what each is called, and its limit."""
+
+from __future__ import annotations
+
+from opencarrier.kernel.money import AssetId
+from opencarrier.ledger.model import AccountFlags, Opening
+from opencarrier.spine.parties import PartyId
+
+CUSTODY = "custody"
+"""What the contracts hold for us; stands in debit."""
+
+_LIMITED = frozenset(("collateral", "accrued", "entitled", "prepaid", "discounts"))
+_OPEN = frozenset(("custody", "clearing", "revenue", "retail-tax", "overrun", "funding"))
+
+
+def collateral(party: PartyId) -> str:
+    """A member's balance in the clearing house."""
+    return f"collateral/{party}"
+
+
+def clearing(party: PartyId) -> str:
+    """A member's wholesale accruals, either sign; zero once all is settled."""
+    return f"clearing/{party}"
+
+
+def accrued(host: PartyId) -> str:
+    """A host's shares, accrued and unsettled."""
+    return f"accrued/{host}"
+
+
+def entitled(host: PartyId) -> str:
+    """A host's shares, funded in the distributor and unclaimed."""
+    return f"entitled/{host}"
+
+
+def prepaid(subscriber: PartyId) -> str:
+    """A subscriber's prepaid money; holds are pending debits here."""
+    return f"prepaid/{subscriber}"
+
+
+def revenue(operator: PartyId) -> str:
+    """An operator's retail income."""
+    return f"revenue/{operator}"
+
+
+def retail_tax(operator: PartyId) -> str:
+    """Retail tax an operator collected."""
+    return f"retail-tax/{operator}"
+
+
+def overrun(operator: PartyId) -> str:
+    """Use above the hold, borne by the home operator."""
+    return f"overrun/{operator}"
+
+
+def discounts(operator: PartyId) -> str:
+    """An operator's capped discount budget."""
+    return f"discounts/{operator}"
+
+
+def funding(operator: PartyId) -> str:
+    """Where an operator's top-ups and budgets come from; may stand in debit."""
+    return f"funding/{operator}"
+
+
+def opening(asset: AssetId, name: str) -> Opening:
+    """Return the opening of an account with the limit the chart gives it."""
+    kind = name.partition("/")[0]
+    assert kind in _LIMITED or kind in _OPEN, f"{kind} is not in the chart of accounts"
+    limited = kind in _LIMITED
+    flags = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS if limited else AccountFlags.NONE
+    return Opening(asset=asset, name=name, flags=flags)

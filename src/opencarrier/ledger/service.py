@@ -1,0 +1,216 @@
+"""What other rooms may ask of the ledger; `unit` is the caller's open transaction.
+
+Everything happens inside the unit: if the caller rolls back, nothing was booked. Two writers
+that append the same journal entry collide on its key, so concurrent units serialise or fail;
+they never interleave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.money import INT64_MAX, AssetId
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.ledger import chart, store
+from opencarrier.ledger.batch import LINKED, Batch, Entry
+from opencarrier.ledger.journal import next_head
+from opencarrier.ledger.model import (
+    BATCH_MAX,
+    Account,
+    AccountFlags,
+    AccountReason,
+    Balance,
+    Booked,
+    Head,
+    Hold,
+    Opening,
+    Transfer,
+    account_id,
+    expire_hold,
+)
+
+EXPIRE_MAX = 1_000
+"""Holds that one call expires; the caller comes again while it returns as many."""
+
+
+def open_account(
+    unit: Connection, asset: AssetId, name: str, flags: AccountFlags
+) -> Refusal | None:
+    """Open an account; None also when it is open already with these flags."""
+    return open_accounts(unit, [Opening(asset=asset, name=name, flags=flags)])[0]
+
+
+def open_accounts(unit: Connection, openings: Sequence[Opening]) -> list[Refusal | None]:
+    """Open accounts; None for each that is now open with the flags asked for."""
+    assert len(openings) <= BATCH_MAX, "too many accounts in one opening"
+    ids = [account_id(item.asset, item.name) for item in openings]
+    flags = {key: row.flags for key, row in store.account_rows(unit, ids).items()}
+    fresh: list[Opening] = []
+    outcomes: list[Refusal | None] = []
+    for key, item in zip(ids, openings, strict=True):
+        if key not in flags:
+            flags[key] = int(item.flags)
+            fresh.append(item)
+        same = flags[key] == item.flags
+        reason = AccountReason.EXISTS_WITH_DIFFERENT_FLAGS
+        outcomes.append(None if same else Refusal(reason, item.name))
+    if fresh:
+        _append_openings(unit, fresh)
+    return outcomes
+
+
+def ensure(unit: Connection, asset: AssetId, names: Iterable[str]) -> None:
+    """Open those of the named accounts that are missing, with the limits of the chart."""
+    openings = [chart.opening(asset, name) for name in sorted(set(names))]
+    refused = [item for item in open_accounts(unit, openings) if item is not None]
+    assert not refused, f"the chart changed under an open account: {refused[0]}"
+
+
+def apply(unit: Connection, transfers: Sequence[Transfer], at_us: int) -> list[Refusal | None]:
+    """Book transfers in order; for each, None once it is booked, else why it is not.
+
+    None is also the answer to a retry: the ledger holds this very transfer. Linked transfers
+    are booked together or not at all: the one that stopped its chain gives its reason, the
+    others `LINKED_EVENT_FAILED`. A refused transfer leaves no trace and may be sent again.
+    At most `BATCH_MAX` at once; `in_batches` cuts longer lists between chains.
+    """
+    assert len(transfers) <= BATCH_MAX, "too many transfers in one batch"
+    assert 0 <= at_us <= INT64_MAX
+    batch = _load(unit, transfers, at_us)
+    outcomes = batch.run(transfers)
+    assert len(outcomes) == len(transfers)
+    if batch.entries:
+        _append_transfers(unit, batch, at_us)
+    return outcomes
+
+
+def in_batches(transfers: Iterable[Transfer]) -> Iterator[list[Transfer]]:
+    """Cut a long list into batches that `apply` takes; a chain is never cut."""
+    batch: list[Transfer] = []
+    chain: list[Transfer] = []
+    for transfer in transfers:
+        chain.append(transfer)
+        assert len(chain) <= BATCH_MAX, "a chain is longer than a batch"
+        if transfer.flags & LINKED:
+            continue
+        if len(batch) + len(chain) > BATCH_MAX:
+            yield batch
+            batch = []
+        batch += chain
+        chain = []
+    assert not chain, "the last chain is open"
+    if batch:
+        yield batch
+
+
+def expire(unit: Connection, now_us: int, *, limit: int = EXPIRE_MAX) -> list[Id]:
+    """Release holds whose time is over, oldest first, at most `limit`; return their ids.
+
+    A hold is over at `expires_us` whether or not this ran: it can no longer be posted. This
+    gives what it held back to its account.
+    """
+    assert 0 < limit <= BATCH_MAX
+    due = store.due_holds(unit, now_us=now_us, limit=limit)
+    outcomes = apply(unit, [expire_hold(hold) for hold in due], now_us)
+    assert outcomes == [None] * len(due), "a due hold does not expire"
+    return [hold.transfer_id for hold in due]
+
+
+def balance(unit: Connection, asset: AssetId, name: str) -> Balance:
+    """Return what stands on an account; nothing where it is not open."""
+    found = account(unit, asset, name)
+    return Balance() if found is None else found.balance
+
+
+def account(unit: Connection, asset: AssetId, name: str) -> Account | None:
+    """Return an account with its flags and balance, or None where it is not open."""
+    return store.account(unit, account_id(asset, name))
+
+
+def accounts(unit: Connection, asset: AssetId, *, prefix: str = "") -> list[Account]:
+    """Return an asset's accounts whose names begin with `prefix`, ascending by name."""
+    return list(store.accounts_of(unit, asset, prefix))
+
+
+def booked(unit: Connection, transfer_ids: Iterable[Id]) -> dict[Id, Booked]:
+    """Return the booked among some transfers, by id: what each moved, and when."""
+    return store.booked(unit, transfer_ids)
+
+
+def hold(unit: Connection, hold_id: Id) -> Hold | None:
+    """Return a hold and where it stands, or None where there never was one."""
+    return store.hold(unit, hold_id)
+
+
+def sum_minor(unit: Connection) -> dict[AssetId, int]:
+    """Return posted debits less posted credits per asset: zero each, or the ledger is broken."""
+    return store.sums(unit)
+
+
+def head(unit: Connection) -> Head:
+    """Return the newest journal entry; keep it elsewhere and `check` finds a cut-off tail."""
+    return store.head(unit)
+
+
+def _load(unit: Connection, transfers: Sequence[Transfer], at_us: int) -> Batch:
+    named = {account_id(item.asset, item.debit) for item in transfers}
+    named.update(account_id(item.asset, item.credit) for item in transfers)
+    holds = {item.hold_id for item in transfers if item.hold_id is not None}
+    known = store.booked(unit, {item.transfer_id for item in transfers})
+    return Batch(
+        at_us=at_us,
+        accounts=store.account_rows(unit, named),
+        holds=store.hold_rows(unit, holds) if holds else {},
+        known={key: item.transfer for key, item in known.items()},
+    )
+
+
+def _append_openings(unit: Connection, fresh: Sequence[Opening]) -> None:
+    former = store.head(unit)
+    rows = [
+        {
+            "account_id": account_id(item.asset, item.name),
+            "asset": item.asset,
+            "name": item.name,
+            "flags": int(item.flags),
+            "entry": former.entry + 1,
+        }
+        for item in fresh
+    ]
+    store.insert_entry(unit, next_head(former, at_us=None, openings=rows), None)
+    store.insert_accounts(unit, rows)
+
+
+def _append_transfers(unit: Connection, batch: Batch, at_us: int) -> None:
+    former = store.head(unit)
+    sequence = store.last_sequence(unit)
+    rows = [
+        _row(entry, sequence + count, former.entry + 1)
+        for count, entry in enumerate(batch.entries, start=1)
+    ]
+    store.insert_entry(unit, next_head(former, at_us=at_us, transfers=rows), at_us)
+    store.insert_transfers(unit, rows)
+    store.write_holds(unit, opened=batch.opened, resolved=batch.resolved)
+    store.write_balances(unit, batch.touched)
+
+
+def _row(entry: Entry, sequence: int, journal_entry: int) -> dict[str, Any]:
+    transfer = entry.transfer
+    return {
+        "sequence": sequence,
+        "transfer_id": transfer.transfer_id,
+        "debit_id": entry.debit_id,
+        "credit_id": entry.credit_id,
+        "amount_minor": transfer.amount_minor,
+        "moved_minor": entry.moved_minor,
+        "flags": int(transfer.flags),
+        "hold_id": transfer.hold_id,
+        "expires_us": transfer.expires_us,
+        "code": transfer.code,
+        "reference": transfer.reference,
+        "entry": journal_entry,
+    }

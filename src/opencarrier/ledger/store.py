@@ -1,0 +1,341 @@
+"""The ledger's tables, and the few statements that read and write them.
+
+Transfers and journal entries are only ever inserted. Account balances and hold states are
+projections that `audit` computes again from the transfers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    func,
+    select,
+)
+
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.money import AssetId
+from opencarrier.ledger.batch import AccountRow, HoldRow
+from opencarrier.ledger.journal import BEFORE_FIRST
+from opencarrier.ledger.model import (
+    Account,
+    AccountFlags,
+    Balance,
+    Booked,
+    Head,
+    Hold,
+    HoldState,
+    Transfer,
+    TransferFlags,
+)
+
+metadata = MetaData()
+_Number = BigInteger().with_variant(Integer(), "sqlite")
+"""A primary key SQLite stores as its row number, 64 bits everywhere."""
+
+accounts = Table(
+    "ledger_accounts",
+    metadata,
+    Column("account_id", LargeBinary(32), primary_key=True),
+    Column("asset", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("flags", Integer, nullable=False),
+    Column("entry", BigInteger, nullable=False, index=True),
+    Column("debits_pending", BigInteger, nullable=False),
+    Column("debits_posted", BigInteger, nullable=False),
+    Column("credits_pending", BigInteger, nullable=False),
+    Column("credits_posted", BigInteger, nullable=False),
+    UniqueConstraint("asset", "name"),
+)
+
+transfers = Table(
+    "ledger_transfers",
+    metadata,
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
+    Column("transfer_id", LargeBinary(32), nullable=False, unique=True),
+    Column("debit_id", LargeBinary(32), nullable=False),
+    Column("credit_id", LargeBinary(32), nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("moved_minor", BigInteger, nullable=False),
+    Column("flags", Integer, nullable=False),
+    Column("hold_id", LargeBinary(32)),
+    Column("expires_us", BigInteger),
+    Column("code", Text, nullable=False),
+    Column("reference", LargeBinary(32)),
+    Column("entry", BigInteger, nullable=False),
+    Index("ledger_transfers_debit", "debit_id", "sequence"),
+    Index("ledger_transfers_credit", "credit_id", "sequence"),
+)
+
+holds = Table(
+    "ledger_holds",
+    metadata,
+    Column("hold_id", LargeBinary(32), primary_key=True),
+    Column("state", Integer, nullable=False),
+    Column("expires_us", BigInteger),
+    Column("resolved_by", LargeBinary(32)),
+)
+Index(
+    "ledger_holds_due",
+    holds.c.expires_us,
+    sqlite_where=holds.c.state == int(HoldState.PENDING),
+    postgresql_where=holds.c.state == int(HoldState.PENDING),
+)
+
+journal = Table(
+    "ledger_journal",
+    metadata,
+    Column("entry", _Number, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger),
+    Column("entry_hash", LargeBinary(32), nullable=False),
+)
+
+_CHUNK: Final = 2_000
+"""Ids asked for in one statement."""
+
+_balances = (
+    accounts.update()
+    .where(accounts.c.account_id == bindparam("key"))
+    .values(
+        debits_pending=bindparam("dp"),
+        debits_posted=bindparam("dd"),
+        credits_pending=bindparam("cp"),
+        credits_posted=bindparam("cd"),
+    )
+)
+_resolutions = (
+    holds.update()
+    .where(holds.c.hold_id == bindparam("key"), holds.c.state == int(HoldState.PENDING))
+    .values(state=bindparam("new_state"), resolved_by=bindparam("by"))
+)
+_BALANCE = (
+    accounts.c.debits_pending,
+    accounts.c.debits_posted,
+    accounts.c.credits_pending,
+    accounts.c.credits_posted,
+)
+_debit = accounts.alias("debit")
+_credit = accounts.alias("credit")
+_booked = (
+    select(
+        transfers,
+        journal.c.at_us,
+        _debit.c.asset,
+        _debit.c.name.label("debit"),
+        _credit.c.name.label("credit"),
+    )
+    .join(journal, journal.c.entry == transfers.c.entry)
+    .join(_debit, _debit.c.account_id == transfers.c.debit_id)
+    .join(_credit, _credit.c.account_id == transfers.c.credit_id)
+)
+
+
+def head(unit: Connection) -> Head:
+    """Return the newest journal entry."""
+    newest = select(journal.c.entry, journal.c.entry_hash).order_by(journal.c.entry.desc())
+    row = unit.execute(newest.limit(1)).first()
+    return BEFORE_FIRST if row is None else Head(entry=row.entry, entry_hash=row.entry_hash)
+
+
+def last_sequence(unit: Connection) -> int:
+    """Return the number of the newest transfer, 0 before the first."""
+    return unit.execute(select(func.max(transfers.c.sequence))).scalar_one() or 0
+
+
+def account_rows(unit: Connection, ids: Iterable[Id]) -> dict[Id, AccountRow]:
+    """Return the accounts among `ids` that are open."""
+    columns = (accounts.c.account_id, accounts.c.flags, *_BALANCE)
+    return {
+        row[0]: AccountRow(*row)
+        for row in _by_ids(unit, select(*columns), ids, accounts.c.account_id)
+    }
+
+
+def hold_rows(unit: Connection, ids: Iterable[Id]) -> dict[Id, HoldRow]:
+    """Return the holds among `ids` that were ever opened."""
+    query = select(
+        holds.c.hold_id,
+        transfers.c.debit_id,
+        transfers.c.credit_id,
+        transfers.c.moved_minor,
+        holds.c.expires_us,
+        holds.c.state,
+        holds.c.resolved_by,
+    ).join(transfers, transfers.c.transfer_id == holds.c.hold_id)
+    return {row[0]: HoldRow(*row._tuple()) for row in _by_ids(unit, query, ids, holds.c.hold_id)}
+
+
+def booked(unit: Connection, ids: Iterable[Id]) -> dict[Id, Booked]:
+    """Return the transfers among `ids` that are booked."""
+    found = (to_booked(row) for row in _by_ids(unit, _booked, ids, transfers.c.transfer_id))
+    return {item.transfer.transfer_id: item for item in found}
+
+
+def to_booked(row: Row[Any]) -> Booked:
+    """Read a row of the `booked` query."""
+    transfer = Transfer(
+        transfer_id=row.transfer_id,
+        asset=row.asset,
+        debit=row.debit,
+        credit=row.credit,
+        amount_minor=row.amount_minor,
+        code=row.code,
+        flags=TransferFlags(row.flags),
+        hold_id=row.hold_id,
+        expires_us=row.expires_us,
+        reference=row.reference,
+    )
+    return Booked(
+        transfer=transfer, moved_minor=row.moved_minor, at_us=row.at_us, sequence=row.sequence
+    )
+
+
+def hold(unit: Connection, hold_id: Id) -> Hold | None:
+    """Return a hold and where it stands."""
+    resolution = transfers.alias("resolution")
+    query = (
+        select(holds.c.state, resolution.c.moved_minor)
+        .outerjoin(resolution, resolution.c.transfer_id == holds.c.resolved_by)
+        .where(holds.c.hold_id == hold_id)
+    )
+    row = unit.execute(query).first()
+    if row is None:
+        return None
+    opened = booked(unit, [hold_id])[hold_id]
+    return Hold(booked=opened, state=HoldState(row.state), posted_minor=row.moved_minor or 0)
+
+
+def due_holds(unit: Connection, *, now_us: int, limit: int) -> list[Transfer]:
+    """Return pending holds whose time is over, the oldest first."""
+    query = (
+        _booked.join(holds, holds.c.hold_id == transfers.c.transfer_id)
+        .where(holds.c.state == int(HoldState.PENDING), holds.c.expires_us <= now_us)
+        .order_by(holds.c.expires_us, holds.c.hold_id)
+        .limit(limit)
+    )
+    return [to_booked(row).transfer for row in unit.execute(query)]
+
+
+def account(unit: Connection, key: Id) -> Account | None:
+    """Return an account."""
+    row = unit.execute(select(accounts).where(accounts.c.account_id == key)).first()
+    return None if row is None else to_account(row)
+
+
+def accounts_of(unit: Connection, asset: AssetId | None, prefix: str) -> Iterator[Account]:
+    """Return accounts whose name begins with `prefix`, ascending by asset and name."""
+    query = select(accounts).order_by(accounts.c.asset, accounts.c.name)
+    if asset is not None:
+        query = query.where(accounts.c.asset == asset)
+    if prefix:
+        query = query.where(accounts.c.name >= prefix, accounts.c.name < prefix + "\x7f")
+    return (to_account(row) for row in unit.execute(query))
+
+
+def to_account(row: Row[Any]) -> Account:
+    """Read a row of `accounts`."""
+    balance = Balance(
+        debits_pending=row.debits_pending,
+        debits_posted=row.debits_posted,
+        credits_pending=row.credits_pending,
+        credits_posted=row.credits_posted,
+    )
+    return Account(
+        account_id=row.account_id,
+        asset=row.asset,
+        name=row.name,
+        flags=AccountFlags(row.flags),
+        balance=balance,
+    )
+
+
+def sums(unit: Connection) -> dict[AssetId, int]:
+    """Return debits less credits posted, per asset; exact beyond 64 bits."""
+    column = accounts.c.debits_posted - accounts.c.credits_posted
+    low = column.bitwise_and(0xFFFF_FFFF)
+    query = select(accounts.c.asset, func.sum(column.bitwise_rshift(32)), func.sum(low)).group_by(
+        accounts.c.asset
+    )
+    return {asset: (int(high) << 32) + int(rest) for asset, high, rest in unit.execute(query)}
+
+
+def insert_accounts(unit: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert accounts with nothing on them."""
+    zero = dict.fromkeys((column.name for column in _BALANCE), 0)
+    unit.execute(accounts.insert(), [{**row, **zero} for row in rows])
+
+
+def insert_transfers(unit: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert booked transfers."""
+    unit.execute(transfers.insert(), rows)
+
+
+def insert_entry(unit: Connection, new: Head, at_us: int | None) -> None:
+    """Append to the journal; a concurrent writer of the same entry fails here."""
+    row = {"entry": new.entry, "at_us": at_us, "entry_hash": new.entry_hash}
+    unit.execute(journal.insert(), row)
+
+
+def write_balances(unit: Connection, rows: Iterable[AccountRow]) -> None:
+    """Write what a batch left on accounts."""
+    parameters = [
+        {
+            "key": row.account_id,
+            "dp": row.debits_pending,
+            "dd": row.debits_posted,
+            "cp": row.credits_pending,
+            "cd": row.credits_posted,
+        }
+        for row in rows
+    ]
+    unit.execute(_balances, parameters)
+
+
+def write_holds(
+    unit: Connection, *, opened: Sequence[HoldRow], resolved: Sequence[HoldRow]
+) -> None:
+    """Write the holds a batch opened and those it resolved."""
+    if opened:
+        rows = [
+            {
+                "hold_id": row.hold_id,
+                "state": row.state,
+                "expires_us": row.expires_us,
+                "resolved_by": row.resolved_by,
+            }
+            for row in opened
+        ]
+        unit.execute(holds.insert(), rows)
+    if resolved:
+        unit.execute(
+            _resolutions,
+            [
+                {"key": row.hold_id, "new_state": row.state, "by": row.resolved_by}
+                for row in resolved
+            ],
+        )
+
+
+def _by_ids(
+    unit: Connection, query: Select[Any], ids: Iterable[Id], column: ColumnElement[Any]
+) -> Iterator[Row[Any]]:
+    """Run a query over ids, a bounded number at a time."""
+    remaining = iter(sorted(set(ids)))
+    while chunk := list(islice(remaining, _CHUNK)):
+        yield from unit.execute(query.where(column.in_(chunk)))
