@@ -1,0 +1,125 @@
+"""JSON-RPC over HTTP for the embedded node: loopback, no CORS, no keys; for wallets and `cast`.
+
+A browser page may not reach it: requests carry `application/json` (which makes a browser ask
+first, and there is nobody to say yes), an `Origin` is refused unless named, and the `Host` must
+be one of ours, so that a name rebound to 127.0.0.1 gets nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from opencarrier.chain.provider import Node
+
+BODY_OCTETS_MAX = 1 << 20
+BATCH_MAX = 100
+BRACKETS_MAX = 4_096
+"""Opening brackets in a body: bounds how deep JSON can nest before it is parsed."""
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+
+
+def rpc_app(
+    node: Node,
+    *,
+    hosts: frozenset[str] = LOOPBACK_HOSTS,
+    origins: frozenset[str] = frozenset(),
+) -> Starlette:
+    """Return an ASGI app that answers JSON-RPC on POST to its root; mount it or serve it alone.
+
+    `hosts` are accepted Host names without port, `origins` whole Origin values.
+    """
+    return Starlette(routes=[Route("/", _endpoint(node, hosts, origins), methods=["POST"])])
+
+
+def _endpoint(
+    node: Node, hosts: frozenset[str], origins: frozenset[str]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        refusal = _turned_away(request, hosts, origins)
+        if refusal is not None:
+            return refusal
+        body = await _body(request)
+        if body is None:
+            return _plain(413, f"a request has {BODY_OCTETS_MAX} octets at most")
+        answer = await run_in_threadpool(answer_body, node, body)
+        return Response(status_code=204) if answer is None else JSONResponse(answer)
+
+    return endpoint
+
+
+def answer_body(node: Node, body: bytes) -> Any:
+    """Answer a request or a batch; None where the batch held notifications only."""
+    if body.count(b"[") + body.count(b"{") > BRACKETS_MAX:
+        return _error(None, INVALID_REQUEST, "too many brackets")
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        return _error(None, PARSE_ERROR, "parse error")
+    if not isinstance(asked, list):
+        return _answer(node, asked)
+    if not asked or len(asked) > BATCH_MAX:
+        return _error(None, INVALID_REQUEST, f"a batch holds 1 to {BATCH_MAX} requests")
+    answers = [_answer(node, one) for one in asked]
+    return [one for one in answers if one is not None] or None
+
+
+def _answer(node: Node, asked: Any) -> dict[str, Any] | None:
+    if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
+        return _error(None, INVALID_REQUEST, "invalid request")
+    identity = asked.get("id")
+    if not isinstance(identity, str | int | None):
+        return _error(None, INVALID_REQUEST, "an id is a string or a number")
+    params = asked.get("params")
+    answer = node.request(asked["method"], [] if params is None else params)
+    if "id" not in asked:
+        return None
+    return {**answer, "id": identity}
+
+
+def _turned_away(
+    request: Request, hosts: frozenset[str], origins: frozenset[str]
+) -> Response | None:
+    if _host_name(request.headers.get("host", "")) not in hosts:
+        return _plain(403, "this host name is not served here")
+    origin = request.headers.get("origin")
+    if origin is not None and origin not in origins:
+        return _plain(403, "pages of other origins are not served here")
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/json":
+        return _plain(415, "a request is application/json")
+    return None
+
+
+def _host_name(host: str) -> str:
+    """Return a Host header's name without its port, brackets of IPv6 kept."""
+    if host.startswith("["):
+        return host.partition("]")[0].lower() + "]"
+    return host.partition(":")[0].lower()
+
+
+async def _body(request: Request) -> bytes | None:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_OCTETS_MAX:
+            return None
+    return bytes(body)
+
+
+def _plain(status: int, words: str) -> Response:
+    return Response(words + "\n", status_code=status, media_type="text/plain")
+
+
+def _error(identity: Any, code: int, message: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": identity, "error": {"code": code, "message": message}}
