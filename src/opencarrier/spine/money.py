@@ -126,6 +126,64 @@ class Entitlement:
     amount_minor: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class MemberNet:
+    """A member's net with the party behind it: the ledger books it, the venue moves it."""
+
+    party: PartyId
+    address: Address
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferral:
+    """A position that stays out of a cycle, and why; it keeps its id and enters a later one."""
+
+    position_id: Id
+    debtor: PartyId
+    creditor: PartyId
+    amount_minor: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """What clearing made of a cycle: who pays and gets, what hosts earned, what had to wait.
+
+    `gross_minor` is the sum of its positions, `residual_minor` what the netting mode leaves of
+    all obligations in `payments` flows. `nets` are ascending by address, none is zero.
+    """
+
+    cycle_id: Id
+    records_root: bytes
+    netting_mode: int
+    nets: tuple[MemberNet, ...]
+    entitlements: tuple[Entitlement, ...]
+    positions: int
+    records: int
+    gross_minor: int
+    residual_minor: int
+    payments: int
+    deferred: tuple[Deferral, ...]
+
+    def __post_init__(self) -> None:
+        assert sum(net.amount_minor for net in self.nets) + self.rewards_minor == 0
+        assert all(net.amount_minor for net in self.nets), "a net of zero has no row"
+        addresses = [net.address for net in self.nets]
+        assert addresses == sorted(set(addresses)), "nets ascend by address, each once"
+
+    @property
+    def rewards_minor(self) -> int:
+        """What hosts earned in this cycle."""
+        return sum(earned.amount_minor for earned in self.entitlements)
+
+    @property
+    def net_minor(self) -> int:
+        """What moves at the venue: the sum of all debits."""
+        return -sum(net.amount_minor for net in self.nets if net.amount_minor < 0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettlementOrder:
     """Everything a settlement moves, ready for the venue; its id follows from nothing else."""

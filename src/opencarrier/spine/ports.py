@@ -6,14 +6,22 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.spine.access import AkaVector, AuthorisationRequest, Grant
-from opencarrier.spine.money import Charge, Entitlement, RatedUsage, Suspense
+from opencarrier.spine.money import (
+    Charge,
+    Cleared,
+    Deferral,
+    Entitlement,
+    Position,
+    RatedUsage,
+    Suspense,
+)
 from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
 from opencarrier.spine.usage import Observation, Usage
 
@@ -127,6 +135,44 @@ class Rater(Protocol):
         ...
 
 
+class Clearing(Protocol):
+    """Who owes whom (answered by `clearing`)."""
+
+    def take(
+        self, unit: Connection, *, cycle_id: Id, charges: Sequence[Charge], cut_us: int
+    ) -> Sequence[Position]:
+        """Make positions of what was rated; a usage that has a record already is left out."""
+        ...
+
+    def clear(
+        self,
+        unit: Connection,
+        *,
+        cycle_id: Id,
+        at_us: int,
+        collateral: Callable[[PartyId], int],
+        excluded: Mapping[PartyId, str],
+    ) -> Cleared:
+        """Choose what is due, remove who cannot pay or is excluded, net, and build the tree.
+
+        The chosen positions belong to the cycle until `release` or `finish`. Without any due
+        position the result has `positions` zero and nothing is kept.
+        """
+        ...
+
+    def release(self, unit: Connection, *, cycle_id: Id) -> None:
+        """Open a cycle's positions again: the attempt to settle them is provably dead."""
+        ...
+
+    def finish(self, unit: Connection, *, cycle_id: Id) -> None:
+        """Note that a cycle's positions are settled for good."""
+        ...
+
+    def waiting(self, unit: Connection, *, at_us: int) -> Sequence[Deferral]:
+        """Return the positions that no cycle at an instant would take, and why, by id."""
+        ...
+
+
 class RewardBook(Protocol):
     """The hosts' cumulative entitlements (answered by `rewards`)."""
 
@@ -139,8 +185,8 @@ class RewardBook(Protocol):
         """
         ...
 
-    def revoke(self, unit: Connection, *, cycle_id: Id) -> None:
-        """Take back the newest cycle's shares: its attempt is provably dead and moved nothing.
+    def take_back(self, unit: Connection, *, cycle_id: Id) -> None:
+        """Forget the newest cycle's shares: its attempt is provably dead and moved nothing.
 
         The cycle can be entitled again with other shares. One that was never entitled is left.
         """

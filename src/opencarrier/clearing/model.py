@@ -1,0 +1,170 @@
+"""What clearing speaks of: records with their salts, paths, positions with their standing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.merkle import Path
+from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.refusals import Reason
+from opencarrier.kernel.signatures import Signature
+from opencarrier.spine.money import Position, RatedUsage
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.usage import Rung
+
+SALT_OCTETS = 32
+
+
+class DeferralReason(Reason):
+    """Why a position stays out of a cycle; of several that apply, the lowest is given."""
+
+    OTHER_ASSET = 1
+    NOT_MEMBER = 2
+    NO_PAYOUT = 3
+    WINDOW_OPEN = 4
+    OVER_CAP = 5
+    EXCLUDED = 6
+    SHORT_OF_COLLATERAL = 7
+
+
+class SignatureRefusal(Reason):
+    """Why a signature over a position is not taken."""
+
+    UNKNOWN_POSITION = 1
+    NOT_A_PARTY = 2
+    BAD_SIGNATURE = 3
+
+
+class ProofRefusal(Reason):
+    """Why no proof of a record can be given."""
+
+    NO_RECORD = 1
+    NOT_SETTLED = 2
+
+
+class Standing(Enum):
+    """Where a position stands: waiting for a cycle, in one that is under way, settled for good."""
+
+    OPEN = "open"
+    TAKEN = "taken"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """When one-sided evidence is paid: microseconds after the cut, and how much per pair and cycle.
+
+    `one_sided_cap_minor` bounds what matures by silence between a debtor and a creditor in one
+    cycle, in minor units of the asset; what both signed knows no bound.
+    """
+
+    one_sided_window_us: int
+    one_sided_cap_minor: int
+
+    def __post_init__(self) -> None:
+        assert self.one_sided_window_us >= 0
+        assert self.one_sided_cap_minor >= 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaltedRecord:
+    """A rated usage and the salt its leaf is hidden with."""
+
+    rated: RatedUsage
+    salt: bytes
+
+    def __post_init__(self) -> None:
+        assert len(self.salt) == SALT_OCTETS, "a record's salt has 32 octets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commitments:
+    """Hashes that stand for a record's parts; each part is disclosed with its own salt."""
+
+    usage: bytes
+    wholesale: bytes
+    retail: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """A record's place in its position: where it stands, its salt, its hash."""
+
+    usage_id: Id
+    index: int
+    salt: bytes
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPath:
+    """A record's whole way to the records root, through the three levels of the tree.
+
+    `record` leads to the pair root, which with the facts of the position makes its id;
+    `position` leads to the root of the `jurisdiction`; `domain` to the records root.
+    """
+
+    record: Path
+    cycle_id: Id
+    debtor: PartyId
+    creditor: PartyId
+    asset: AssetId
+    rung: Rung
+    amount_minor: int
+    position: Path
+    jurisdiction: str
+    domain: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordProof:
+    """A settled record: the cycle that paid it, its salt, its leaf and the path to that root.
+
+    `settled_in` is the cycle whose settlement holds the root, `path.cycle_id` the one in which
+    the usage was cut; they differ where a position had to wait.
+    """
+
+    usage_id: Id
+    position_id: Id
+    settled_in: Id
+    records_root: bytes
+    salt: bytes
+    commitments: Commitments
+    path: RecordPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPosition:
+    """A position that no cycle has taken, since when, and whether its debtor signed it."""
+
+    position: Position
+    cut_us: int
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedPosition:
+    """A position, where it stands, and the signatures of its parties over its statement digest."""
+
+    position: Position
+    standing: Standing
+    settled_in: Id | None
+    signatures: tuple[tuple[PartyId, Signature], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What two operators put to each other for one cycle: gross per direction, both signed.
+
+    `positions` ascend by id. What is due between them is settled net; this is what is owed.
+    """
+
+    cycle_id: Id
+    first: PartyId
+    second: PartyId
+    asset: AssetId
+    first_owes_minor: int
+    second_owes_minor: int
+    positions: tuple[SignedPosition, ...]

@@ -1,0 +1,97 @@
+"""Proof of a settled record: its path is made anew from the stored leaves, only along its way."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from opencarrier.clearing import store, tree
+from opencarrier.clearing.model import (
+    ProofRefusal,
+    RecordPath,
+    RecordProof,
+    SaltedRecord,
+    Standing,
+)
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.merkle import Tree
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.spine.money import Position
+from opencarrier.spine.ports import Rater
+
+TREES_MAX = 64
+"""Trees remembered for the next proof; each is named by its root, so none is ever stale."""
+
+
+class Prover:
+    """Proves records one by one; nothing is remembered but trees, by their roots."""
+
+    def __init__(self, rater: Rater) -> None:
+        self._rater = rater
+        self._trees: OrderedDict[bytes, Tree] = OrderedDict()
+
+    def proof(self, unit: Connection, usage_id: Id) -> RecordProof | Refusal:
+        """Return a settled record's salt, commitments and path to the root its cycle settled.
+
+        Refused: a usage without record, a record that is not paid for good.
+        """
+        found = store.record_of(unit, usage_id)
+        if found is None:
+            return Refusal(ProofRefusal.NO_RECORD, f"usage {usage_id.hex()} is in no position")
+        position_id, leaf = found
+        signed = store.position(unit, position_id)
+        assert signed is not None, "a record is in a position"
+        if signed.standing is not Standing.SETTLED or signed.settled_in is None:
+            return Refusal(ProofRefusal.NOT_SETTLED, f"position {position_id.hex()} is not paid")
+        rated = self._rater.rated(unit, usage_id)
+        assert rated is not None, "a record was rated"
+        parts = tree.commitments(SaltedRecord(rated=rated, salt=leaf.salt))
+        path, root = self._path(unit, signed.position, signed.settled_in, leaf.index)
+        data = tree.leaf_data(usage_id, parts)
+        assert tree.root_of_record(data, path) == root, "a record never changes"
+        return RecordProof(
+            usage_id=usage_id,
+            position_id=position_id,
+            settled_in=signed.settled_in,
+            records_root=root,
+            salt=leaf.salt,
+            commitments=parts,
+            path=path,
+        )
+
+    def _path(
+        self, unit: Connection, position: Position, cycle_id: Id, index: int
+    ) -> tuple[RecordPath, bytes]:
+        roots = store.roots_of(unit, cycle_id)
+        name = position.jurisdiction
+        records = self._tree(
+            position.pair_root,
+            lambda: Tree([leaf.leaf_hash for leaf in store.leaves_of(unit, position.position_id)]),
+        )
+        ids = store.ids_settled_in(unit, cycle_id, name)
+        positions = self._tree(roots[name], lambda: tree.jurisdiction_tree(ids))
+        domain = tree.domain_tree(roots)
+        path = RecordPath(
+            record=records.path(index),
+            cycle_id=position.cycle_id,
+            debtor=position.debtor,
+            creditor=position.creditor,
+            asset=position.asset,
+            rung=position.rung,
+            amount_minor=position.amount_minor,
+            position=positions.path(ids.index(position.position_id)),
+            jurisdiction=name,
+            domain=domain.path(sorted(roots).index(name)),
+        )
+        return path, tree.seal_domain(domain)
+
+    def _tree(self, root: bytes, make: Callable[[], Tree]) -> Tree:
+        found = self._trees.get(root)
+        if found is None:
+            found = self._trees[root] = make()
+            while len(self._trees) > TREES_MAX:
+                self._trees.popitem(last=False)
+        self._trees.move_to_end(root)
+        return found

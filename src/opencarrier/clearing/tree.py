@@ -1,0 +1,173 @@
+"""The salted record leaves and the tree of a cycle: pair, jurisdiction, domain. Pure.
+
+    leaf         encode(["opencarrier/record", usage_id, commit(usage), commit(wholesale),
+                         commit(retail) or null])
+    commit       SHA-256(encode(["opencarrier/part", name, HMAC-SHA256(salt, name), part]))
+    pair         records ascending by usage id;    its root enters the position's id
+    jurisdiction position ids ascending;           the creditors' jurisdiction
+    domain       encode([jurisdiction, root]) ascending
+
+A level's root is sealed with the number of its leaves, so no path can claim another size. Trees
+have the shape of RFC 9162 section 2.1.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+from opencarrier.clearing.model import Commitments, RecordPath, SaltedRecord
+from opencarrier.kernel.encoding import Value, encode
+from opencarrier.kernel.ids import Id, derive
+from opencarrier.kernel.merkle import Path, Tree, leaf_hash, root_from_path
+from opencarrier.spine import ids
+from opencarrier.spine.money import Charge, RatedUsage
+from opencarrier.spine.usage import Counters
+
+PAIR, JURISDICTION, DOMAIN = "pair-root", "jurisdiction-root", "records-root"
+
+
+def usage_part(rated: RatedUsage) -> dict[str, Value]:
+    """Return a record's usage part: what was used, where and when; nothing names a person."""
+    usage = rated.usage
+    return {
+        "usage_id": usage.usage_id,
+        "session_id": usage.session_id,
+        "home": usage.home,
+        "visited": usage.visited,
+        "host": rated.host,
+        "node_id": usage.node_id,
+        "counters_from": _counters(usage.counters_from),
+        "counters_to": _counters(usage.counters_to),
+        "start_us": usage.start_us,
+        "end_us": usage.end_us,
+        "weak": usage.weak,
+        "closed_by": usage.closed_by,
+        "rung": int(usage.rung),
+    }
+
+
+def charge_part(charge: Charge) -> dict[str, Value]:
+    """Return a record's wholesale or retail part: the charge with everything rating read."""
+    return {
+        "charge_id": charge.charge_id,
+        "usage_id": charge.usage_id,
+        "kind": int(charge.kind),
+        "payer": charge.payer,
+        "seller": charge.seller,
+        "asset": charge.asset,
+        "amount_minor": charge.amount_minor,
+        "discount_minor": charge.discount_minor,
+        "tariff_hash": charge.tariff_hash,
+        "agreement_hash": charge.agreement_hash,
+        "rule_version": charge.rule_version,
+        "inputs": charge.inputs,
+        "allocations": [
+            [int(leg.role), leg.party, leg.account, leg.amount_minor] for leg in charge.allocations
+        ],
+    }
+
+
+def part_salt(record_salt: bytes, name: str) -> bytes:
+    """Return the salt of one part; who learns it learns nothing of the other parts."""
+    return hmac.digest(record_salt, name.encode(), "sha256")
+
+
+def commit(name: str, salt: bytes, part: Value) -> bytes:
+    """Return the hash that stands for a part, salted so that it cannot be guessed."""
+    return sha256(encode(["opencarrier/part", name, salt, part])).digest()
+
+
+def commitments(record: SaltedRecord) -> Commitments:
+    """Commit to the three parts of a record."""
+    rated, salt = record.rated, record.salt
+    retail = rated.retail
+    return Commitments(
+        usage=commit("usage", part_salt(salt, "usage"), usage_part(rated)),
+        wholesale=commit("wholesale", part_salt(salt, "wholesale"), charge_part(rated.wholesale)),
+        retail=None
+        if retail is None
+        else commit("retail", part_salt(salt, "retail"), charge_part(retail)),
+    )
+
+
+def leaf_data(usage_id: Id, parts: Commitments) -> bytes:
+    """Return what is hashed as a record's leaf."""
+    fields: list[Value] = ["opencarrier/record", usage_id]
+    return encode([*fields, parts.usage, parts.wholesale, parts.retail])
+
+
+def record_leaf(record: SaltedRecord) -> bytes:
+    """Return a record's leaf hash."""
+    return leaf_hash(leaf_data(record.rated.usage.usage_id, commitments(record)))
+
+
+def sealed_root(level: str, size: int, root: bytes) -> bytes:
+    """Bind a tree's head to the number of its leaves."""
+    return derive(level, size, root)
+
+
+def pair_root(leaf_hashes: Sequence[bytes]) -> bytes:
+    """Return the root over a position's records; the hashes ascend by usage id."""
+    tree = Tree(leaf_hashes)
+    return sealed_root(PAIR, tree.size, tree.root)
+
+
+def jurisdiction_tree(position_ids: Sequence[Id]) -> Tree:
+    """Return the tree over the positions whose creditors are in one jurisdiction."""
+    return Tree([leaf_hash(identifier) for identifier in sorted(position_ids)])
+
+
+def domain_tree(roots: Mapping[str, bytes]) -> Tree:
+    """Return the tree over the jurisdictions' sealed roots."""
+    leaves = [leaf_hash(encode([name, roots[name]])) for name in sorted(roots)]
+    return Tree(leaves)
+
+
+def seal_jurisdiction(tree: Tree) -> bytes:
+    """Return a jurisdiction's root as it enters the domain."""
+    return sealed_root(JURISDICTION, tree.size, tree.root)
+
+
+def seal_domain(tree: Tree) -> bytes:
+    """Return the records root as it enters the settlement."""
+    return sealed_root(DOMAIN, tree.size, tree.root)
+
+
+def records_root(positions: Mapping[str, Sequence[Id]]) -> bytes:
+    """Return the root over position ids by jurisdiction, in whatever order they come."""
+    roots = {name: seal_jurisdiction(jurisdiction_tree(ids_)) for name, ids_ in positions.items()}
+    return seal_domain(domain_tree(roots))
+
+
+def root_of_record(leaf: bytes, path: RecordPath) -> bytes | None:
+    """Walk from a record's leaf data to the records root; None if the path has no such shape.
+
+    This is the whole check of inclusion: equal to the root the venue holds, or not included.
+    """
+    pair = _climb(PAIR, leaf_hash(leaf), path.record)
+    if pair is None:
+        return None
+    position = ids.position_id(
+        path.cycle_id,
+        path.debtor,
+        path.creditor,
+        path.asset,
+        rung=path.rung,
+        pair_root=pair,
+        amount_minor=path.amount_minor,
+    )
+    jurisdiction = _climb(JURISDICTION, leaf_hash(position), path.position)
+    if jurisdiction is None:
+        return None
+    return _climb(DOMAIN, leaf_hash(encode([path.jurisdiction, jurisdiction])), path.domain)
+
+
+def _climb(level: str, leaf: bytes, path: Path) -> bytes | None:
+    root = root_from_path(leaf, path)
+    return None if root is None else sealed_root(level, path.size, root)
+
+
+def _counters(counters: Counters) -> list[int]:
+    return [counters.session_time_s, counters.octets_in, counters.octets_out]
