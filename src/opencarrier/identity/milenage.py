@@ -136,17 +136,3 @@ class Milenage:
 def _rotate_left(block: bytes, bits: int) -> bytes:
     octets = bits // 8
     return block[octets:] + block[:octets]
-
-
-def bind_to_network(
-    ck: bytes, ik: bytes, *, network_name: bytes, sqn_xor_ak: bytes
-) -> tuple[bytes, bytes]:
-    """CK' and IK', the keys bound to one access network (TS 33.402 annex A.2, FC 0x20).
-
-    `sqn_xor_ak` is the first six octets of AUTN; `network_name` is `WLAN` for Wi-Fi.
-    """
-    assert len(sqn_xor_ak) == SQN_OCTETS
-    parameters = (network_name, sqn_xor_ak)
-    seed = b"\x20" + b"".join(p + len(p).to_bytes(2, "big") for p in parameters)
-    key = hmac.digest(ck + ik, seed, "sha256")
-    return key[:16], key[16:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from opencarrier.kernel.money import Money
 from opencarrier.spine.parties import Node, PartyId, Subscriber
@@ -16,9 +16,9 @@ class AkaVector:
 
     rand: bytes
     autn: bytes
-    xres: bytes
-    ck_prime: bytes
-    ik_prime: bytes
+    xres: bytes = field(repr=False)
+    ck_prime: bytes = field(repr=False)
+    ik_prime: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Who takes part: operators, hosts, nodes, RADIUS clients, subscribers, their SIMs and keys."""

@@ -1,0 +1,246 @@
+"""The commands of `identity` as plain functions: text in, one object out; secrets from files only.
+
+Each function takes the open unit and returns what `--json` prints, or the refusal. What was typed
+or filed wrongly raises `InputError`, with a hint. No secret is ever an argument, a result or part
+of a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from sqlalchemy import Connection
+
+from opencarrier.identity.model import IdentityReason, PartyKind, SimKeys
+from opencarrier.identity.rules import RADIUS_SECRET_OCTETS_ADVISED
+from opencarrier.identity.service import Identity
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.spine.parties import PartyId
+
+Result = dict[str, Any] | Refusal
+
+SECRET_FILE_OCTETS_MAX = 4096
+STANDARD_INPUT = "-"
+KEY_DIGITS = 32
+
+
+class InputError(ValueError):
+    """An input cannot be used: which, and on its own line what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def operator_add(
+    identity: Identity,
+    unit: Connection,
+    *,
+    name: str,
+    jurisdiction: str,
+    realms: Sequence[str] = (),
+    plmns: Sequence[str] = (),
+    address: str | None = None,
+) -> Result:
+    """`operator add`: an operator with its realms and network codes; a key is made if none."""
+    made = identity.register.add_operator(
+        unit, name=name, jurisdiction=jurisdiction, realms=realms, plmns=plmns, address=address
+    )
+    if isinstance(made, Refusal):
+        return made
+    return {
+        "party_id": made.party_id,
+        "name": made.name,
+        "address": made.address,
+        "jurisdiction": made.jurisdiction,
+        "realms": list(made.realms),
+        "plmns": list(made.plmns),
+    }
+
+
+def host_add(
+    identity: Identity, unit: Connection, *, name: str, payout: str | None = None
+) -> Result:
+    """`host add --payout`: whoever owns nodes; without an address a key is made and held here."""
+    made = identity.register.add_host(unit, name=name, payout=payout)
+    if isinstance(made, Refusal):
+        return made
+    return {"party_id": made.party_id, "name": made.name, "payout": made.payout}
+
+
+def node_add(
+    identity: Identity,
+    unit: Connection,
+    *,
+    node_id: str,
+    operator: str,
+    host: str,
+    nas_identifier: str | None = None,
+) -> Result:
+    """`node add`: an access point of a host, serving for an operator."""
+    owner = find(identity, unit, PartyKind.OPERATOR, operator)
+    owned_by = find(identity, unit, PartyKind.HOST, host)
+    if isinstance(owner, Refusal):
+        return owner
+    if isinstance(owned_by, Refusal):
+        return owned_by
+    made = identity.register.add_node(
+        unit, node_id=node_id, operator=owner, host=owned_by, nas_identifier=nas_identifier
+    )
+    if isinstance(made, Refusal):
+        return made
+    return {
+        "node_id": made.node_id,
+        "nas_identifier": made.nas_identifier,
+        "operator": made.operator,
+        "host": made.host,
+    }
+
+
+def client_add(
+    identity: Identity,
+    unit: Connection,
+    *,
+    prefix: str,
+    secret: bytes,
+    operator: str,
+    client_id: str | None = None,
+) -> Result:
+    """`client add --secret-file`: a source prefix that may speak RADIUS for an operator."""
+    owner = find(identity, unit, PartyKind.OPERATOR, operator)
+    if isinstance(owner, Refusal):
+        return owner
+    made = identity.clients.add(
+        unit, prefix=prefix, secret=secret, operator=owner, client_id=client_id
+    )
+    if isinstance(made, Refusal):
+        return made
+    short = len(secret) < RADIUS_SECRET_OCTETS_ADVISED
+    return {
+        "client_id": made.client_id,
+        "prefix": made.prefix,
+        "operator": made.operator,
+        "warnings": ["the shared secret is shorter than 16 octets"] if short else [],
+    }
+
+
+def subscriber_add(
+    identity: Identity,
+    unit: Connection,
+    *,
+    operator: str,
+    plan_id: str,
+    imsi: str,
+    keys: SimKeys,
+    name: str | None = None,
+) -> Result:
+    """`subscriber add --imsi --ki-file --opc-file`: a subscriber of a home operator with its SIM.
+
+    Without a name it bears that of its IMSI, kept in this installation only.
+    """
+    home = find(identity, unit, PartyKind.OPERATOR, operator)
+    if isinstance(home, Refusal):
+        return home
+    with unit.begin_nested() as savepoint:
+        made = identity.subscriptions.add(unit, name=name or imsi, home=home, plan_id=plan_id)
+        if isinstance(made, Refusal):
+            return made
+        credential = identity.subscriptions.add_credential(
+            unit, subscriber=made.party_id, imsi=imsi, keys=keys
+        )
+        if isinstance(credential, Refusal):
+            savepoint.rollback()
+            return credential
+    return {
+        "party_id": made.party_id,
+        "operator": made.home,
+        "plan": made.plan_id,
+        "imsi": credential.imsi,
+    }
+
+
+def find(identity: Identity, unit: Connection, kind: PartyKind, text: str) -> PartyId | Refusal:
+    """Return the party of a kind that a name or an id means, or the refusal that it is unknown."""
+    found = identity.directory.named(unit, kind, text)
+    if found is not None:
+        return found.party_id
+    reasons = {
+        PartyKind.OPERATOR: IdentityReason.UNKNOWN_OPERATOR,
+        PartyKind.HOST: IdentityReason.UNKNOWN_HOST,
+        PartyKind.SUBSCRIBER: IdentityReason.UNKNOWN_SUBSCRIBER,
+    }
+    return Refusal(reasons.get(kind, IdentityReason.UNKNOWN_PARTY), f"no {kind} is {text!r}")
+
+
+def read_sim_keys(*, ki_file: str, opc_file: str, standard_input: TextIO) -> SimKeys:
+    """Read K and OPc, 32 hex digits each; `-` for both reads two lines of standard input."""
+    if ki_file == opc_file == STANDARD_INPUT:
+        lines = standard_input.read(SECRET_FILE_OCTETS_MAX).splitlines()
+        if len(lines) != 2:
+            raise InputError(
+                f"standard input has {len(lines)} lines, not two", "K first, OPc on the next line"
+            )
+        return SimKeys(_hex_key(lines[0], "K"), _hex_key(lines[1], "OPc"))
+    return SimKeys(
+        _hex_key(_read(ki_file, "K", standard_input), "K"),
+        _hex_key(_read(opc_file, "OPc", standard_input), "OPc"),
+    )
+
+
+def read_secret(secret_file: str, *, standard_input: TextIO) -> bytes:
+    """Read a RADIUS shared secret: the one line of a file, without its line end."""
+    line = _read(secret_file, "the shared secret", standard_input)
+    if not line.isprintable():
+        raise InputError(
+            "the shared secret has unprintable characters",
+            "a shared secret is one line of printable text",
+        )
+    if line != line.strip():
+        raise InputError(
+            "the shared secret begins or ends with a blank", "remove it: access points do too"
+        )
+    return line.encode()
+
+
+def _read(file: str, what: str, standard_input: TextIO) -> str:
+    if file == STANDARD_INPUT:
+        text, place = standard_input.read(SECRET_FILE_OCTETS_MAX + 1), "standard input"
+    else:
+        text, place = _read_file(Path(file), what), file
+    if len(text) > SECRET_FILE_OCTETS_MAX:
+        raise InputError(f"{place}: too long for {what}", "one line is expected")
+    line = text.removesuffix("\n").removesuffix("\r")
+    if not line:
+        raise InputError(f"{place}: {what} is empty", "one line is expected")
+    if "\n" in line or "\r" in line:
+        raise InputError(f"{place}: {what} is one line, this has several", "keep one per file")
+    return line
+
+
+def _read_file(path: Path, what: str) -> str:
+    try:
+        with path.open("rb") as file:
+            octets = file.read(SECRET_FILE_OCTETS_MAX + 1)
+        return octets.decode()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot read {what}: {error.strerror}", "name a file that you may read"
+        ) from None
+    except UnicodeDecodeError:
+        raise InputError(
+            f"{path}: {what} is not text", f"write it as text, for example with: xxd -p {path}"
+        ) from None
+
+
+def _hex_key(line: str, what: str) -> bytes:
+    if line.startswith(("0x", "0X")):
+        raise InputError(f"{what} begins with 0x", "write the 32 hex digits alone")
+    for position, character in enumerate(line, start=1):
+        if character not in "0123456789abcdefABCDEF":
+            kind = "a blank" if character.isspace() else "no hex digit"
+            raise InputError(f"{what}: character {position} is {kind}", "write 32 hex digits")
+    if len(line) != KEY_DIGITS:
+        raise InputError(f"{what} has {len(line)} hex digits, not 32", "a SIM key has 128 bits")
+    return bytes.fromhex(line)

@@ -1,0 +1,205 @@
+"""Who is who, as access and the other rooms ask: remembered, yet true within a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from opencarrier.identity import store
+from opencarrier.identity.model import IdentityReason, Party, PartyKind
+from opencarrier.identity.rules import candidate_prefixes, canonical_realm
+from opencarrier.identity.sealing import Place
+from opencarrier.identity.vault import Vault
+from opencarrier.kernel.encoding import Value
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.signatures import Address
+from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
+
+RECHECK_S = 0.25
+"""How long an answer may be given without asking whether another process changed anything."""
+
+REMEMBERED_MAX = 10_000
+"""Answers kept per question; beyond that the question's answers are all forgotten."""
+
+T = TypeVar("T")
+
+
+class Directory:
+    """Answers `spine.ports.Directory` from the tables, through a memory that changes empty.
+
+    A change made through this process is seen at once, one of another process within `RECHECK_S`.
+    """
+
+    def __init__(self, vault: Vault, *, monotonic_s: Callable[[], float] = monotonic) -> None:
+        self._vault = vault
+        self._monotonic_s = monotonic_s
+        self._memory = Memory()
+        self._checked_s: float | None = None
+        self._state = b""
+
+    def client(self, unit: Connection, source: str) -> RadiusClient | None:
+        """Return the RADIUS client whose prefix is the longest that holds a source address."""
+        self._refresh(unit)
+        return self._memory.recall("client", source, lambda: self._client(unit, source))
+
+    def node(self, unit: Connection, nas_identifier: str) -> Node | None:
+        """Return the node a NAS-Identifier names."""
+        self._refresh(unit)
+        return self._memory.recall(
+            "node",
+            nas_identifier,
+            lambda: store.node(unit, column="nas_identifier", value=nas_identifier),
+        )
+
+    def node_of(
+        self, unit: Connection, client: RadiusClient, nas_identifier: str
+    ) -> Node | Refusal:
+        """Return the node a client's packet names; one of another operator is refused."""
+        found = self.node(unit, nas_identifier)
+        if found is None:
+            return Refusal(IdentityReason.UNKNOWN_NODE, f"no node is called {nas_identifier!r}")
+        if found.operator != client.operator:
+            return Refusal(
+                IdentityReason.FOREIGN_NODE, f"{nas_identifier!r} is not a node of {client}"
+            )
+        return found
+
+    def node_by_id(self, unit: Connection, node_id: str) -> Node | None:
+        """Return a node by its id."""
+        self._refresh(unit)
+        return self._memory.recall(
+            "node_by_id", node_id, lambda: store.node(unit, column="node_id", value=node_id)
+        )
+
+    def nodes(self, unit: Connection) -> Sequence[Node]:
+        """Return all nodes, ascending by id."""
+        return store.all_nodes(unit)
+
+    def operator(self, unit: Connection, party_id: PartyId) -> Operator | None:
+        """Return an operator."""
+        self._refresh(unit)
+        return self._memory.recall("operator", party_id, lambda: store.operator(unit, party_id))
+
+    def operators(self, unit: Connection) -> Sequence[Operator]:
+        """Return all operators, ascending by party id."""
+        found = (
+            self.operator(unit, party.party_id)
+            for party in store.parties_of(unit, PartyKind.OPERATOR)
+        )
+        return [operator for operator in found if operator is not None]
+
+    def home_of(self, unit: Connection, realm: str) -> Operator | None:
+        """Return the operator a realm belongs to, by its realms or its PLMNs' 3GPP realm."""
+        self._refresh(unit)
+        wanted = canonical_realm(realm)
+        owner = self._memory.recall("realm", wanted, lambda: store.realm_owner(unit, wanted))
+        return None if owner is None else self.operator(unit, owner)
+
+    def host(self, unit: Connection, party_id: PartyId) -> Host | None:
+        """Return a host."""
+        self._refresh(unit)
+        return self._memory.recall("host", party_id, lambda: store.host(unit, party_id))
+
+    def hosts(self, unit: Connection) -> Sequence[Host]:
+        """Return all hosts, ascending by party id."""
+        found = (
+            self.host(unit, party.party_id) for party in store.parties_of(unit, PartyKind.HOST)
+        )
+        return [host for host in found if host is not None]
+
+    def subscriber(self, unit: Connection, party_id: PartyId) -> Subscriber | None:
+        """Return a subscriber."""
+        return store.subscriber(unit, party_id)
+
+    def subscriber_by_imsi(self, unit: Connection, imsi: str) -> Subscriber | None:
+        """Return the subscriber a permanent SIM identity belongs to."""
+        return store.subscriber_by_imsi(unit, imsi)
+
+    def party(self, unit: Connection, party_id: PartyId) -> Party | None:
+        """Return a party of any kind, with its name and address."""
+        return store.party(unit, party_id)
+
+    def party_at(self, unit: Connection, address: Address) -> Party | None:
+        """Return whom an address belongs, or once belonged, to: one address is one party's."""
+        row = store.key_row(unit, address)
+        return None if row is None else store.party(unit, PartyId(row.party))
+
+    def named(self, unit: Connection, kind: PartyKind, text: str) -> Party | None:
+        """Return the party of a kind that people mean by an id or a name."""
+        found = store.party(unit, PartyId(text))
+        if found is not None and found.kind is kind:
+            return found
+        return store.party_named(unit, kind, text)
+
+    def changed(self, unit: Connection, what: str, *fields: Value) -> None:
+        """Note a change in the unit, and let this process see it at once."""
+        store.note_change(unit, what, *fields)
+        self._checked_s = None
+
+    def _client(self, unit: Connection, source: str) -> RadiusClient | None:
+        row = store.client_row(unit, candidate_prefixes(source))
+        if row is None:
+            return None
+        return RadiusClient(
+            client_id=row.client_id,
+            prefix=row.prefix,
+            secret=self._vault.open(unit, client_place(row.client_id), row.secret_sealed),
+            operator=PartyId(row.operator),
+        )
+
+    def _refresh(self, unit: Connection) -> None:
+        now_s = self._monotonic_s()
+        if self._checked_s is not None and now_s - self._checked_s < RECHECK_S:
+            return
+        state = store.directory_state(unit)
+        if state != self._state:
+            self._memory.forget()
+        self._state, self._checked_s = state, now_s
+
+
+def client_place(client_id: str) -> Place:
+    """Where the secret of a client is sealed for."""
+    return Place(store.clients.name, "secret_sealed", client_id)
+
+
+class Memory:
+    """Bounded answers by question and subject; that there is none is an answer kept apart.
+
+    Strangers' addresses can so never push out those of known clients.
+    """
+
+    def __init__(self, limit: int = REMEMBERED_MAX) -> None:
+        self._limit = limit
+        self._known: dict[str, dict[str, object]] = {}
+        self._absent: dict[str, set[str]] = {}
+
+    def recall(self, question: str, subject: str, load: Callable[[], T | None]) -> T | None:
+        """Return the remembered answer, or load and remember it."""
+        known = self._known.setdefault(question, {})
+        found = known.get(subject)
+        if found is not None:
+            return found  # type: ignore[return-value] # one question has one type of answer
+        absent = self._absent.setdefault(question, set())
+        if subject in absent:
+            return None
+        answer = load()
+        for kept in (known, absent):
+            if len(kept) >= self._limit:
+                kept.clear()
+        if answer is None:
+            absent.add(subject)
+        else:
+            known[subject] = answer
+        return answer
+
+    def forget(self) -> None:
+        """Forget every answer."""
+        self._known.clear()
+        self._absent.clear()
+
+    def size(self) -> int:
+        """Return how many answers are kept."""
+        return sum(map(len, self._known.values())) + sum(map(len, self._absent.values()))

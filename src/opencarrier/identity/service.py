@@ -1,0 +1,43 @@
+"""The one door to `identity`: everything the other rooms and the commands are handed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+from opencarrier.identity.authentication import AuthenticationCentre
+from opencarrier.identity.clients import Clients
+from opencarrier.identity.directory import Directory
+from opencarrier.identity.keyring import Keyring
+from opencarrier.identity.notary import Notary
+from opencarrier.identity.register import Register
+from opencarrier.identity.sealing import SealingKey
+from opencarrier.identity.subscriptions import Subscriptions
+from opencarrier.identity.vault import Vault
+from opencarrier.kernel.clock import Clock
+from opencarrier.kernel.entropy import Entropy
+
+
+class Identity:
+    """Who takes part, over one database; every call takes the caller's unit.
+
+    `directory`, `authentication` and `notary` answer the spine's ports Directory, VectorSource
+    and Notary. `register`, `clients`, `subscriptions` and `keyring` add and change. `vault` seals.
+    """
+
+    def __init__(
+        self,
+        sealing_key: SealingKey,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        monotonic_s: Callable[[], float] = monotonic,
+    ) -> None:
+        self.vault = Vault(sealing_key, entropy)
+        self.directory = Directory(self.vault, monotonic_s=monotonic_s)
+        self.authentication = AuthenticationCentre(self.vault, entropy)
+        self.notary = Notary(self.vault, clock)
+        self.keyring = Keyring(self.vault, clock=clock, entropy=entropy)
+        self.register = Register(self.directory, self.keyring, entropy)
+        self.clients = Clients(self.directory, self.vault)
+        self.subscriptions = Subscriptions(self.directory, self.vault, entropy)

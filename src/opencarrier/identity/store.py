@@ -1,0 +1,327 @@
+"""The tables of `identity`; secrets stand in them sealed only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.engine import Row
+
+from opencarrier.identity.model import Credential, Party, PartyKind, SigningKey
+from opencarrier.kernel.encoding import Value
+from opencarrier.kernel.ids import derive
+from opencarrier.kernel.signatures import Address
+from opencarrier.spine.parties import Host, Node, Operator, PartyId, Subscriber
+
+metadata = MetaData()
+
+parties = Table(
+    "identity_party",
+    metadata,
+    Column("party_id", String(48), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("address", String(42), nullable=True, index=True),
+    Column("jurisdiction", String(8), nullable=True),
+    UniqueConstraint("kind", "name"),
+)
+
+realms = Table(
+    "identity_realm",
+    metadata,
+    Column("realm", String(253), primary_key=True),
+    Column("operator", ForeignKey("identity_party.party_id"), nullable=False, index=True),
+    Column("plmn", String(6), nullable=True, unique=True),
+)
+
+nodes = Table(
+    "identity_node",
+    metadata,
+    Column("node_id", String(64), primary_key=True),
+    Column("nas_identifier", String(253), nullable=False, unique=True),
+    Column("operator", ForeignKey("identity_party.party_id"), nullable=False),
+    Column("host", ForeignKey("identity_party.party_id"), nullable=False),
+)
+
+clients = Table(
+    "identity_radius_client",
+    metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("prefix", String(49), nullable=False, unique=True),
+    Column("operator", ForeignKey("identity_party.party_id"), nullable=False),
+    Column("secret_sealed", LargeBinary, nullable=False),
+)
+
+subscribers = Table(
+    "identity_subscriber",
+    metadata,
+    Column("party_id", ForeignKey("identity_party.party_id"), primary_key=True),
+    Column("home", ForeignKey("identity_party.party_id"), nullable=False),
+    Column("plan_id", String(64), nullable=False),
+)
+
+credentials = Table(
+    "identity_credential",
+    metadata,
+    Column("imsi", String(15), primary_key=True),
+    Column("subscriber", ForeignKey("identity_subscriber.party_id"), nullable=False, index=True),
+    Column("k_sealed", LargeBinary, nullable=False),
+    Column("opc_sealed", LargeBinary, nullable=False),
+    Column("sqn", BigInteger, nullable=False),
+    Column("barred", Boolean, nullable=False),
+)
+
+keys = Table(
+    "identity_key",
+    metadata,
+    Column("kid", String(42), primary_key=True),
+    Column("party", ForeignKey("identity_party.party_id"), nullable=False, index=True),
+    Column("secret_sealed", LargeBinary, nullable=True),
+    Column("valid_from_us", BigInteger, nullable=False),
+    Column("valid_to_us", BigInteger, nullable=True),
+    Column("compromised_from_us", BigInteger, nullable=True),
+)
+
+data_keys = Table(
+    "identity_data_key",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("sealing_key", String(64), nullable=False),
+)
+
+changes = Table(
+    "identity_change",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("state", LargeBinary(32), nullable=False),
+)
+
+SEALED = (
+    (credentials, "imsi", "k_sealed"),
+    (credentials, "imsi", "opc_sealed"),
+    (clients, "client_id", "secret_sealed"),
+    (keys, "kid", "secret_sealed"),
+)
+"""Every column that holds sealed values, with the column that names its row."""
+
+_GENESIS = bytes(32)
+
+
+def directory_state(unit: Connection) -> bytes:
+    """Return the digest of all changes so far; what was remembered under another is stale."""
+    state = unit.execute(select(changes.c.state).where(changes.c.one == 1)).scalar_one_or_none()
+    return state if state is not None else _GENESIS
+
+
+def note_change(unit: Connection, what: str, *fields: Value) -> None:
+    """Chain a change into the directory's state.
+
+    The state follows from the content, not from a counter: a unit that is rolled back cannot
+    leave a number behind that another change then takes.
+    """
+    before = directory_state(unit)
+    after = derive("identity/change", before, what, *fields)
+    if before == _GENESIS:
+        unit.execute(insert(changes).values(one=1, state=after))
+    else:
+        unit.execute(update(changes).values(state=after))
+
+
+def party(unit: Connection, party_id: PartyId) -> Party | None:
+    """Return a party of any kind."""
+    row = unit.execute(select(parties).where(parties.c.party_id == party_id)).one_or_none()
+    return None if row is None else _party(row)
+
+
+def party_named(unit: Connection, kind: PartyKind, name: str) -> Party | None:
+    """Return the party of a kind that bears a name."""
+    chosen = select(parties).where(parties.c.kind == kind.value, parties.c.name == name)
+    row = unit.execute(chosen).one_or_none()
+    return None if row is None else _party(row)
+
+
+def parties_of(unit: Connection, kind: PartyKind) -> Sequence[Party]:
+    """Return all parties of a kind, ascending by id."""
+    chosen = select(parties).where(parties.c.kind == kind.value).order_by(parties.c.party_id)
+    return [_party(row) for row in unit.execute(chosen)]
+
+
+def operator(unit: Connection, party_id: PartyId) -> Operator | None:
+    """Return an operator with its realms and network codes."""
+    chosen = select(parties).where(
+        parties.c.party_id == party_id, parties.c.kind == PartyKind.OPERATOR.value
+    )
+    row = unit.execute(chosen).one_or_none()
+    if row is None:
+        return None
+    owned = unit.execute(
+        select(realms).where(realms.c.operator == party_id).order_by(realms.c.realm)
+    ).all()
+    return Operator(
+        party_id=PartyId(row.party_id),
+        name=row.name,
+        address=Address(row.address),
+        jurisdiction=row.jurisdiction,
+        realms=tuple(one.realm for one in owned if one.plmn is None),
+        plmns=tuple(sorted(one.plmn for one in owned if one.plmn is not None)),
+    )
+
+
+def realm_owner(unit: Connection, realm: str) -> PartyId | None:
+    """Return whose a realm is, in its canonical form."""
+    chosen = select(realms.c.operator).where(realms.c.realm == realm)
+    owner = unit.execute(chosen).scalar_one_or_none()
+    return None if owner is None else PartyId(owner)
+
+
+def all_plmns(unit: Connection) -> Sequence[tuple[str, PartyId]]:
+    """Return every network code and whose it is."""
+    chosen = select(realms.c.plmn, realms.c.operator).where(realms.c.plmn.is_not(None))
+    return [(row.plmn, PartyId(row.operator)) for row in unit.execute(chosen)]
+
+
+def host(unit: Connection, party_id: PartyId) -> Host | None:
+    """Return a host."""
+    found = party(unit, party_id)
+    if found is None or found.kind is not PartyKind.HOST:
+        return None
+    assert found.address is not None, "a host has a payout address"
+    return Host(party_id=found.party_id, name=found.name, payout=found.address)
+
+
+def node(unit: Connection, *, column: str, value: str) -> Node | None:
+    """Return a node by one of its two names."""
+    row = unit.execute(select(nodes).where(nodes.c[column] == value)).one_or_none()
+    return None if row is None else _node(row)
+
+
+def all_nodes(unit: Connection) -> Sequence[Node]:
+    """Return all nodes, ascending by id."""
+    return [_node(row) for row in unit.execute(select(nodes).order_by(nodes.c.node_id))]
+
+
+def client_row(unit: Connection, prefixes: Iterable[str]) -> Row[Any] | None:
+    """Return the client with the longest of some prefixes, its secret still sealed."""
+    wanted = tuple(prefixes)
+    rows = unit.execute(select(clients).where(clients.c.prefix.in_(wanted))).all()
+    return min(rows, key=lambda row: wanted.index(row.prefix), default=None)
+
+
+def client_by_id(unit: Connection, client_id: str) -> Row[Any] | None:
+    """Return a client by its id, its secret still sealed."""
+    return unit.execute(select(clients).where(clients.c.client_id == client_id)).one_or_none()
+
+
+def all_clients(unit: Connection) -> Sequence[Row[Any]]:
+    """Return all clients, ascending by id, their secrets still sealed."""
+    return unit.execute(select(clients).order_by(clients.c.client_id)).all()
+
+
+def subscriber(unit: Connection, party_id: PartyId) -> Subscriber | None:
+    """Return a subscriber."""
+    chosen = select(subscribers).where(subscribers.c.party_id == party_id)
+    row = unit.execute(chosen).one_or_none()
+    return None if row is None else _subscriber(row)
+
+
+def subscriber_by_imsi(unit: Connection, imsi: str) -> Subscriber | None:
+    """Return the subscriber whose SIM has an IMSI."""
+    chosen = select(subscribers).join(credentials).where(credentials.c.imsi == imsi)
+    row = unit.execute(chosen).one_or_none()
+    return None if row is None else _subscriber(row)
+
+
+def all_subscribers(unit: Connection) -> Sequence[Subscriber]:
+    """Return all subscribers, ascending by id."""
+    chosen = select(subscribers).order_by(subscribers.c.party_id)
+    return [_subscriber(row) for row in unit.execute(chosen)]
+
+
+def credential_row(unit: Connection, imsi: str) -> Row[Any] | None:
+    """Return a SIM, its keys still sealed; the row is the unit's own until it ends."""
+    chosen = select(credentials).where(credentials.c.imsi == imsi).with_for_update()
+    return unit.execute(chosen).one_or_none()
+
+
+def credentials_of(unit: Connection, party_id: PartyId) -> Sequence[Credential]:
+    """Return a subscriber's SIMs, ascending by IMSI."""
+    chosen = select(credentials).where(credentials.c.subscriber == party_id)
+    return [
+        Credential(
+            imsi=row.imsi, subscriber=PartyId(row.subscriber), sqn=row.sqn, barred=row.barred
+        )
+        for row in unit.execute(chosen.order_by(credentials.c.imsi))
+    ]
+
+
+def move_sqn(unit: Connection, imsi: str, *, before: int, after: int) -> None:
+    """Move a SIM's sequence number; it is an error of ours if it was not where we read it."""
+    moved = unit.execute(
+        update(credentials)
+        .where(credentials.c.imsi == imsi, credentials.c.sqn == before)
+        .values(sqn=after)
+    )
+    assert moved.rowcount == 1, "the sequence number moved under an open unit"
+
+
+def key_row(unit: Connection, kid: Address) -> Row[Any] | None:
+    """Return a key, its secret, where there is one, still sealed."""
+    return unit.execute(select(keys).where(keys.c.kid == kid)).one_or_none()
+
+
+def keys_of(unit: Connection, party_id: PartyId) -> Sequence[SigningKey]:
+    """Return a party's keys in the order they became valid."""
+    chosen = select(keys).where(keys.c.party == party_id)
+    return [signing_key(row) for row in unit.execute(chosen.order_by(keys.c.valid_from_us))]
+
+
+def signing_key(row: Row[Any]) -> SigningKey:
+    """Return a key's history without its secret."""
+    return SigningKey(
+        kid=Address(row.kid),
+        party=PartyId(row.party),
+        valid_from_us=row.valid_from_us,
+        valid_to_us=row.valid_to_us,
+        compromised_from_us=row.compromised_from_us,
+        held=row.secret_sealed is not None,
+    )
+
+
+def _party(row: Row[Any]) -> Party:
+    return Party(
+        party_id=PartyId(row.party_id),
+        kind=PartyKind(row.kind),
+        name=row.name,
+        address=None if row.address is None else Address(row.address),
+        jurisdiction=row.jurisdiction,
+    )
+
+
+def _node(row: Row[Any]) -> Node:
+    return Node(
+        node_id=row.node_id,
+        nas_identifier=row.nas_identifier,
+        operator=PartyId(row.operator),
+        host=PartyId(row.host),
+    )
+
+
+def _subscriber(row: Row[Any]) -> Subscriber:
+    return Subscriber(party_id=PartyId(row.party_id), home=PartyId(row.home), plan_id=row.plan_id)
