@@ -227,7 +227,14 @@ class Session:
     expires_s: float
     phase: Phase = Phase.IDENTITY
     rounds: int = 0
+    realm: str = ""
     reply_message: str = "authentication_failed"
+
+    def ask_identity(self) -> bytes:
+        """The EAP-Request/Identity that answers an EAP-Start (RFC 3579 section 2.1)."""
+        assert self.phase is Phase.IDENTITY
+        self.rounds += 1
+        return encode_eap(EapCode.REQUEST, self.identifier, EapType.IDENTITY)
 
     def receive(self, packet: EapPacket) -> Effect:
         """Take the peer's packet and say what to do; `PeerError` where it has no place here."""
@@ -271,6 +278,8 @@ class Session:
             self.identifier = self._next_identifier
             if self.rounds > ROUNDS_MAX:
                 effect = Fail("rounds_exceeded")
+        elif isinstance(effect, Authorise):
+            self.realm = effect.realm
         self.method = method
         self.phase = _PHASE_AFTER[type(effect)]
         return effect

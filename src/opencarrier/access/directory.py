@@ -1,0 +1,70 @@
+"""Who may talk to us, asked from the directory and remembered for a moment.
+
+Every packet needs its client and node; a change reaches the running server within `ttl_s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, TypeVar
+
+from opencarrier.spine.parties import Node, RadiusClient
+from opencarrier.spine.ports import Directory
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+T = TypeVar("T")
+Reader = Callable[[], AbstractContextManager["Connection"]]
+Ask = Callable[["Connection"], T | None]
+
+
+class DirectoryCache:
+    """Answers of the directory, found or not, each at most `ttl_s` old.
+
+    At `entries_max` everything is forgotten: an attacker's many names cost reads, not memory.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        read: Reader,
+        *,
+        monotonic: Callable[[], float],
+        ttl_s: float,
+        entries_max: int,
+    ) -> None:
+        self._directory = directory
+        self._read = read
+        self._monotonic = monotonic
+        self._ttl_s = ttl_s
+        self._entries_max = entries_max
+        self._clients: dict[str, tuple[float, RadiusClient | None]] = {}
+        self._nodes: dict[str, tuple[float, Node | None]] = {}
+
+    def client(self, source: str) -> RadiusClient | None:
+        """The RADIUS client of a source address."""
+        return self._cached(
+            self._clients, source, lambda unit: self._directory.client(unit, source)
+        )
+
+    def node(self, nas_identifier: str) -> Node | None:
+        """The node a NAS-Identifier names."""
+        return self._cached(
+            self._nodes, nas_identifier, lambda unit: self._directory.node(unit, nas_identifier)
+        )
+
+    def _cached(
+        self, entries: dict[str, tuple[float, T | None]], name: str, ask: Ask[T]
+    ) -> T | None:
+        now_s = self._monotonic()
+        entry = entries.get(name)
+        if entry is not None and entry[0] > now_s:
+            return entry[1]
+        with self._read() as unit:
+            value = ask(unit)
+        if len(entries) >= self._entries_max:
+            entries.clear()
+        entries[name] = (now_s + self._ttl_s, value)
+        return value

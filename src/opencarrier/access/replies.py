@@ -1,0 +1,59 @@
+"""What stands in each Access reply, besides its Message-Authenticator and Proxy-State."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from opencarrier.access.cui import chargeable_user_identity
+from opencarrier.access.model import AccessKeys
+from opencarrier.access.wire.authenticators import MPPE_SALT_OCTETS, mppe_keys
+from opencarrier.access.wire.dictionary import TERMINATION_ACTION_RADIUS_REQUEST, Type
+from opencarrier.access.wire.eap import EapCode, encode_eap
+from opencarrier.access.wire.radius import Attribute, eap_message, integer, text
+from opencarrier.kernel.entropy import Entropy
+from opencarrier.spine.access import Grant
+
+Attributes = list[Attribute]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The proven session an Access-Accept answers."""
+
+    identifier: int
+    realm: str
+    request_authenticator: bytes
+    msk: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
+
+
+def challenge(octets: bytes, state: bytes) -> Attributes:
+    """An EAP-Request for the peer, and the State that brings its response back here."""
+    return [*eap_message(octets), (int(Type.STATE), state)]
+
+
+def accept(grant: Grant, *, session: Accepted, keys: AccessKeys, entropy: Entropy) -> Attributes:
+    """EAP-Success, link keys, Class, pseudonyms and the limits of the grant.
+
+    User-Name is the pseudonym in the home's realm, so that accounting never carries the IMSI and
+    still names the home where an access point drops Class (RFC 2865 section 5.1, RFC 4372).
+    """
+    cui = chargeable_user_identity(keys.cui_key, grant.subscriber, grant.visited)
+    first = entropy.octets("access/mppe-salt", MPPE_SALT_OCTETS)
+    salts = (first, bytes((first[0], first[1] ^ 1)))
+    return [
+        *eap_message(encode_eap(EapCode.SUCCESS, session.identifier)),
+        *mppe_keys(session.msk, session.secret, session.request_authenticator, salts),
+        text(Type.USER_NAME, f"{cui}@{session.realm}"),
+        (int(Type.CLASS), keys.ring.seal(grant, cui, entropy)),
+        text(Type.CHARGEABLE_USER_IDENTITY, cui),
+        integer(Type.SESSION_TIMEOUT, grant.session_timeout_s),
+        integer(Type.TERMINATION_ACTION, TERMINATION_ACTION_RADIUS_REQUEST),
+        integer(Type.ACCT_INTERIM_INTERVAL, grant.interim_interval_s),
+    ]
+
+
+def reject(reason: str, identifier: int) -> Attributes:
+    """EAP-Failure and the reason in words an operator's log may show."""
+    failure = encode_eap(EapCode.FAILURE, identifier)
+    return [*eap_message(failure), text(Type.REPLY_MESSAGE, reason)]

@@ -1,0 +1,330 @@
+"""The RADIUS server core, sans-IO: a datagram in, effects out.
+
+It verifies, finds duplicates, drives EAP and builds replies. What needs the database it asks for as
+an effect with a ticket; `answer`, `stored` and `lost` bring the outcome back. Garbage ends in a
+counted reason, never in an exception.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from opencarrier.access import replies
+from opencarrier.access.accounting import Arrival, observe, packet_digest, realm_of
+from opencarrier.access.model import AccessKeys, AccessSettings, Listener, Metrics
+from opencarrier.access.wire import eap
+from opencarrier.access.wire.aka_prime import AkaPrime
+from opencarrier.access.wire.authenticators import (
+    check_access_request,
+    check_accounting_request,
+    response,
+)
+from opencarrier.access.wire.dictionary import Code, Type
+from opencarrier.access.wire.duplicates import Address, DuplicateCache, Key, Seen
+from opencarrier.access.wire.radius import Packet, parse
+from opencarrier.kernel.entropy import Entropy
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.spine.access import Grant
+from opencarrier.spine.parties import Node, RadiusClient
+from opencarrier.spine.usage import Observation
+
+STATE_OCTETS = 16
+EAP_START_OCTETS_MAX = 2
+
+
+class Lookup(Protocol):
+    """Who may talk to us; answers at once, from a cache the service keeps fresh."""
+
+    def client(self, source: str) -> RadiusClient | None:
+        """The RADIUS client of a source address."""
+        ...
+
+    def node(self, nas_identifier: str) -> Node | None:
+        """The node a NAS-Identifier names."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A request in work: what is needed to answer it later."""
+
+    listener: Listener
+    key: Key
+    source: Address
+    packet: Packet
+    client: RadiusClient
+    node: Node | None
+    state: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send these octets back over the listener the request came in on."""
+
+    listener: Listener
+    datagram: bytes
+    destination: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Ask the home: a vector, a resynchronisation, or an authorisation; answer with the ticket."""
+
+    ticket: Ticket
+    node: Node
+    need: eap.NeedVector | eap.NeedResync | eap.Authorise
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Keep this observation durably, then call `stored`; `realm` names the home without a Class."""
+
+    ticket: Ticket
+    observation: Observation
+    realm: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Nothing is sent, for a counted reason."""
+
+    reason: str
+
+
+Effect = Send | Need | Store | Dropped
+
+
+class AccessServer:
+    """One server's state: duplicates, open EAP sessions, counters."""
+
+    def __init__(
+        self,
+        *,
+        lookup: Lookup,
+        keys: AccessKeys,
+        entropy: Entropy,
+        settings: AccessSettings,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._lookup = lookup
+        self._keys = keys
+        self._entropy = entropy
+        self._settings = settings
+        self.metrics = metrics if metrics is not None else Metrics()
+        self._duplicates = DuplicateCache(
+            ttl_s=settings.duplicates_ttl_s, entries_max=settings.duplicates_max
+        )
+        self.sessions = eap.SessionTable(
+            ttl_s=settings.session_ttl_s,
+            sessions_max=settings.sessions_max,
+            per_client_max=settings.sessions_per_client_max,
+        )
+
+    def receive(
+        self, listener: Listener, datagram: bytes, source: Address, *, now_s: float, now_us: int
+    ) -> list[Effect]:
+        """Take a datagram; `now_s` is monotonic for timers, `now_us` the clock for facts."""
+        client = self._lookup.client(source[0])
+        if client is None:
+            return self._drop("client_unknown")
+        try:
+            packet = self._verified(listener, datagram, client)
+        except PeerError as error:
+            return self._drop(error.reason)
+        key = (source[0], source[1], packet.identifier, packet.authenticator)
+        seen = self._duplicates.begin(key, now_s)
+        if seen is not Seen.NEW:
+            return self._repeated(listener, seen, source)
+        ticket = Ticket(listener, key, source, packet, client, self._node(packet, client))
+        try:
+            if packet.code == Code.STATUS_SERVER:
+                return self._status(ticket)
+            if listener is Listener.AUTH:
+                return self._access_request(ticket, now_s)
+            return self._accounting_request(ticket, datagram, now_us)
+        except PeerError as error:
+            self._duplicates.forget(key)
+            return self._drop(error.reason)
+
+    def answer(self, ticket: Ticket, answer: eap.Answer, now_s: float) -> list[Effect]:
+        """Take the home's answer to a `Need`."""
+        session = self.sessions.find(ticket.state, ticket.client.client_id, now_s)
+        if session is None:
+            self._duplicates.forget(ticket.key)
+            return self._drop("session_expired")
+        return self._apply(ticket, session, session.answer(answer))
+
+    def stored(self, ticket: Ticket) -> list[Effect]:
+        """Acknowledge accounting whose transaction has committed."""
+        self.metrics.accounting_responses += 1
+        return self._reply(ticket, Code.ACCOUNTING_RESPONSE, [])
+
+    def lost(self, ticket: Ticket, reason: str) -> list[Effect]:
+        """Give a request up unanswered, so that its repeat is worked on anew."""
+        self._duplicates.forget(ticket.key)
+        self.sessions.close(ticket.state)
+        return self._drop(reason)
+
+    def _verified(self, listener: Listener, datagram: bytes, client: RadiusClient) -> Packet:
+        packet = parse(datagram)
+        if packet.code == Code.STATUS_SERVER or (
+            packet.code == Code.ACCESS_REQUEST and listener is Listener.AUTH
+        ):
+            required = self._settings.require_message_authenticator
+            check_access_request(datagram, packet, client.secret, required=required)
+        elif packet.code == Code.ACCOUNTING_REQUEST and listener is Listener.ACCT:
+            check_accounting_request(datagram, packet, client.secret)
+        else:
+            raise PeerError("code", f"code {packet.code} on {listener.value}")
+        return packet
+
+    def _node(self, packet: Packet, client: RadiusClient) -> Node | None:
+        value = packet.get(Type.NAS_IDENTIFIER)
+        if value is None:
+            return None
+        node = self._lookup.node(value.decode("utf-8", "replace"))
+        return node if node is not None and node.operator == client.operator else None
+
+    def _repeated(self, listener: Listener, seen: bytes | Seen, source: Address) -> list[Effect]:
+        self.metrics.duplicates += 1
+        if isinstance(seen, Seen):
+            return [Dropped("duplicate_pending")]
+        return [Send(listener, seen, source)]
+
+    def _status(self, ticket: Ticket) -> list[Effect]:
+        auth = ticket.listener is Listener.AUTH
+        return self._reply(ticket, Code.ACCESS_ACCEPT if auth else Code.ACCOUNTING_RESPONSE, [])
+
+    def _access_request(self, ticket: Ticket, now_s: float) -> list[Effect]:
+        message = ticket.packet.joined(Type.EAP_MESSAGE)
+        if message is None:
+            return self._reject(ticket, "eap_missing", public="eap_required")
+        start = len(message) <= EAP_START_OCTETS_MAX
+        packet = None if start else eap.parse_eap(message)
+        identifier = packet.identifier if packet else 0
+        if ticket.node is None:
+            reason = "nas_identifier_refused"
+            return self._reject(ticket, reason, public=reason, identifier=identifier)
+        state = ticket.packet.get(Type.STATE)
+        if state is None:
+            session = self._open(ticket.client, identifier, now_s)
+            if session is None:
+                return self._reject(ticket, "sessions_full", public="busy", identifier=identifier)
+        else:
+            found = self.sessions.find(state, ticket.client.client_id, now_s)
+            if found is None:
+                return self._reject(ticket, "session_unknown", identifier=identifier)
+            session = found
+        return self._continue(ticket, session, packet)
+
+    def _open(self, client: RadiusClient, identifier: int, now_s: float) -> eap.Session | None:
+        session = eap.Session(
+            state=self._entropy.octets("access/state", STATE_OCTETS),
+            client_id=client.client_id,
+            method=AkaPrime(network_name=self._settings.network_name),
+            method_type=eap.EapType.AKA_PRIME,
+            identifier=identifier,
+            expires_s=now_s,
+        )
+        return session if self.sessions.open(session, now_s) else None
+
+    def _continue(
+        self, ticket: Ticket, session: eap.Session, packet: eap.EapPacket | None
+    ) -> list[Effect]:
+        fresh = session.rounds == 0 and session.phase is eap.Phase.IDENTITY
+        if packet is None:
+            if not fresh:
+                raise PeerError("eap_start_in_session")
+            return self._challenge(ticket, session, session.ask_identity())
+        try:
+            effect = session.receive(packet)
+        except PeerError:
+            if fresh:
+                self.sessions.close(session.state)
+            raise
+        return self._apply(ticket, session, effect)
+
+    def _apply(self, ticket: Ticket, session: eap.Session, effect: eap.Effect) -> list[Effect]:
+        match effect:
+            case eap.Ask(octets):
+                return self._challenge(ticket, session, octets)
+            case eap.NeedVector() | eap.NeedResync() | eap.Authorise():
+                assert ticket.node is not None
+                return [Need(_with_state(ticket, session.state), ticket.node, effect)]
+            case eap.Succeed(grant, msk):
+                self.sessions.close(session.state)
+                return self._accept(ticket, session, grant, msk)
+            case eap.Fail(reason):
+                self.sessions.close(session.state)
+                return self._reject(
+                    ticket, reason, public=session.reply_message, identifier=session.identifier
+                )
+
+    def _challenge(self, ticket: Ticket, session: eap.Session, octets: bytes) -> list[Effect]:
+        self.metrics.challenges += 1
+        return self._reply(ticket, Code.ACCESS_CHALLENGE, replies.challenge(octets, session.state))
+
+    def _accept(
+        self, ticket: Ticket, session: eap.Session, grant: Grant, msk: bytes
+    ) -> list[Effect]:
+        self.metrics.accepts += 1
+        attributes = replies.accept(
+            grant,
+            session=replies.Accepted(
+                identifier=session.identifier,
+                realm=session.realm,
+                msk=msk,
+                secret=ticket.client.secret,
+                request_authenticator=ticket.packet.authenticator,
+            ),
+            keys=self._keys,
+            entropy=self._entropy,
+        )
+        return self._reply(ticket, Code.ACCESS_ACCEPT, attributes)
+
+    def _reject(
+        self,
+        ticket: Ticket,
+        reason: str,
+        *,
+        public: str = "authentication_failed",
+        identifier: int = 0,
+    ) -> list[Effect]:
+        self.metrics.rejects[reason] += 1
+        return self._reply(ticket, Code.ACCESS_REJECT, replies.reject(public, identifier))
+
+    def _accounting_request(self, ticket: Ticket, datagram: bytes, now_us: int) -> list[Effect]:
+        if ticket.node is None:
+            raise PeerError("nas_identifier_refused")
+        arrival = Arrival(
+            client=ticket.client,
+            node=ticket.node,
+            source=f"udp:{ticket.source[0]}:{ticket.source[1]}",
+            now_us=now_us,
+            digest=packet_digest(datagram),
+        )
+        observation = observe(ticket.packet, arrival, self._keys, self.metrics)
+        realm = realm_of(ticket.packet) if observation.home is None else None
+        return [Store(ticket, observation, realm)]
+
+    def _reply(self, ticket: Ticket, code: Code, attributes: replies.Attributes) -> list[Effect]:
+        datagram = response(code, ticket.packet, attributes, ticket.client.secret)
+        self._duplicates.answer(ticket.key, datagram)
+        return [Send(ticket.listener, datagram, ticket.source)]
+
+    def _drop(self, reason: str) -> list[Effect]:
+        self.metrics.dropped[reason] += 1
+        return [Dropped(reason)]
+
+
+def _with_state(ticket: Ticket, state: bytes) -> Ticket:
+    return Ticket(
+        ticket.listener,
+        ticket.key,
+        ticket.source,
+        ticket.packet,
+        ticket.client,
+        ticket.node,
+        state,
+    )

@@ -1,0 +1,294 @@
+"""Use cases of access: authenticate, authorise, account; the only door others are handed.
+
+One writer thread does all database work. An authentication costs one transaction for its vector
+and one for quote and hold. Accounting commits in groups: whatever arrived while the writer was
+busy, up to a batch, is one transaction, and each Accounting-Response leaves after its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from opencarrier.access.directory import DirectoryCache
+from opencarrier.access.model import AccessKeys, AccessSettings, Listener, Metrics
+from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
+from opencarrier.access.wire import eap
+from opencarrier.access.wire.duplicates import Address
+from opencarrier.kernel.clock import Clock
+from opencarrier.kernel.crash import crashpoint
+from opencarrier.kernel.entropy import Entropy
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.spine.access import AuthorisationRequest
+from opencarrier.spine.parties import Node, Subscriber
+from opencarrier.spine.ports import AccessPolicy, Directory, UsageSink, VectorSource
+from opencarrier.spine.usage import Observation
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_log = logging.getLogger(__name__)
+
+
+class Units(Protocol):
+    """Opens units of work: `write` commits as a whole or not at all, `read` sees one snapshot."""
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """Open a unit that writes."""
+        ...
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """Open a unit that reads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessPorts:
+    """Everything access asks of other rooms and of the machine."""
+
+    units: Units
+    directory: Directory
+    vectors: VectorSource
+    policy: AccessPolicy
+    sink: UsageSink
+    clock: Clock
+    entropy: Entropy
+    monotonic: Callable[[], float] = time.monotonic
+
+
+Sender = Callable[[Send], None]
+_Answered = tuple[Need, eap.Answer | None]
+_Kept = tuple[Store, bool]
+
+
+class AccessService:
+    """A running access server: datagrams in by `receive`, replies out by `sender`."""
+
+    def __init__(self, ports: AccessPorts, keys: AccessKeys, settings: AccessSettings) -> None:
+        self._ports = ports
+        self._settings = settings
+        self.metrics = Metrics()
+        self._cache = DirectoryCache(
+            ports.directory,
+            ports.units.read,
+            monotonic=ports.monotonic,
+            ttl_s=settings.directory_ttl_s,
+            entries_max=settings.directory_entries_max,
+        )
+        self.server = AccessServer(
+            lookup=self._cache,
+            keys=keys,
+            entropy=ports.entropy,
+            settings=settings,
+            metrics=self.metrics,
+        )
+        self._needs: deque[Need] = deque()
+        self._stores: deque[Store] = deque()
+        self._wake = asyncio.Event()
+        self._sender: Sender | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self, sender: Sender) -> None:
+        """Begin work in the running event loop; replies go to `sender`."""
+        assert self._writer is None
+        self._sender = sender
+        self._stopping = False
+        self._writer = asyncio.get_running_loop().create_task(self._write_loop())
+
+    async def stop(self) -> None:
+        """Finish what was received, answer it, and end."""
+        self._stopping = True
+        self._wake.set()
+        if self._writer is not None:
+            await self._writer
+            self._writer = None
+
+    def receive(self, listener: Listener, datagram: bytes, source: Address) -> None:
+        """Take one datagram; nothing a peer sends makes this raise."""
+        if self._stopping:
+            self.metrics.dropped["stopping"] += 1
+            return
+        ports = self._ports
+        try:
+            effects = self.server.receive(
+                listener,
+                datagram,
+                source,
+                now_s=ports.monotonic(),
+                now_us=ports.clock.now_us(),
+            )
+        except Exception:
+            _log.exception("receive failed")
+            self.metrics.dropped["internal_error"] += 1
+            return
+        self._perform(effects)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits for the writer."""
+        return not self._needs and not self._stores
+
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send():
+                    assert self._sender is not None
+                    self._sender(effect)
+                case Need():
+                    self._queue_need(effect)
+                case Store():
+                    self._queue_store(effect)
+                case Dropped():
+                    pass
+
+    def _queue_need(self, need: Need) -> None:
+        if len(self._needs) >= self._settings.authentication_queue_max:
+            self.server.lost(need.ticket, "authentication_queue_full")
+            return
+        self._needs.append(need)
+        self._wake.set()
+
+    def _queue_store(self, store: Store) -> None:
+        if len(self._stores) >= self._settings.accounting_queue_max:
+            self.server.lost(store.ticket, "accounting_queue_full")
+            return
+        self._stores.append(store)
+        self._wake.set()
+
+    async def _write_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="access-writer") as writer:
+            while True:
+                if self.idle:
+                    if self._stopping:
+                        return
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                needs, stores = self._drain()
+                answered, kept = await loop.run_in_executor(writer, self._work, needs, stores)
+                self._finish(answered, kept)
+
+    def _drain(self) -> tuple[list[Need], list[Store]]:
+        batch = min(len(self._stores), self._settings.accounting_batch_max)
+        needs = list(self._needs)
+        self._needs.clear()
+        return needs, [self._stores.popleft() for _ in range(batch)]
+
+    def _finish(self, answered: Sequence[_Answered], kept: Sequence[_Kept]) -> None:
+        now_s = self._ports.monotonic()
+        for store, durable in kept:
+            if durable:
+                self._perform(self.server.stored(store.ticket))
+            else:
+                self._perform(self.server.lost(store.ticket, "store_failed"))
+        for need, answer in answered:
+            self._finish_need(need, answer, now_s)
+        crashpoint("access.replied")
+
+    def _finish_need(self, need: Need, answer: eap.Answer | None, now_s: float) -> None:
+        effects: Sequence[Effect] = ()
+        if answer is not None:
+            try:
+                effects = self.server.answer(need.ticket, answer, now_s)
+            except Exception:
+                _log.exception("answer failed")
+        self._perform(effects or self.server.lost(need.ticket, "internal_error"))
+
+    # Everything below runs on the writer thread.
+
+    def _work(
+        self, needs: Sequence[Need], stores: Sequence[Store]
+    ) -> tuple[list[_Answered], list[_Kept]]:
+        kept = self._keep(stores) if stores else []
+        return [(need, self._attend(need)) for need in needs], kept
+
+    def _keep(self, stores: Sequence[Store]) -> list[_Kept]:
+        """Store a batch in one transaction; one by one if it fails, so that one cannot stop all."""
+        if self._commit(stores):
+            return [(store, True) for store in stores]
+        if len(stores) == 1:
+            return [(stores[0], False)]
+        return [(store, self._commit([store])) for store in stores]
+
+    def _commit(self, stores: Sequence[Store]) -> bool:
+        try:
+            crashpoint("access.accounting.received")
+            with self._ports.units.write() as unit:
+                observations = [self._with_home(unit, store) for store in stores]
+                new = self._ports.sink.record(unit, observations)
+                crashpoint("access.accounting.before_commit")
+            crashpoint("access.accounting.committed")
+        except Exception:
+            _log.exception("accounting batch of %d failed", len(stores))
+            return False
+        self.metrics.batches += 1
+        self.metrics.observations_new += new
+        return True
+
+    def _with_home(self, unit: Connection, store: Store) -> Observation:
+        if store.realm is None:
+            return store.observation
+        home = self._ports.directory.home_of(unit, store.realm)
+        return replace(store.observation, home=home.party_id if home else None)
+
+    def _attend(self, need: Need) -> eap.Answer | None:
+        try:
+            with self._ports.units.write() as unit:
+                answer = self._answer(unit, need)
+                crashpoint("access.authentication.before_commit")
+            crashpoint("access.authentication.committed")
+        except Exception:
+            _log.exception("authentication step failed")
+            return None
+        return answer
+
+    def _answer(self, unit: Connection, need: Need) -> eap.Answer:
+        match need.need:
+            case eap.NeedVector(imsi, realm, network_name):
+                subscriber = self._subscriber(unit, imsi, realm)
+                if isinstance(subscriber, eap.Refused):
+                    return subscriber
+                return _answer_of(self._ports.vectors.vector(unit, imsi, network_name))
+            case eap.NeedResync(imsi, _, network_name, rand, auts):
+                vectors = self._ports.vectors
+                refusal = vectors.resynchronise(unit, imsi, rand=rand, auts=auts)
+                return _answer_of(refusal or vectors.vector(unit, imsi, network_name))
+            case eap.Authorise(imsi, realm):
+                return self._authorise(unit, need.node, imsi, realm)
+
+    def _subscriber(self, unit: Connection, imsi: str, realm: str) -> Subscriber | eap.Refused:
+        home = self._ports.directory.home_of(unit, realm)
+        if home is None:
+            return eap.Refused("realm_unknown", permanent=True, public=True)
+        subscriber = self._ports.directory.subscriber_by_imsi(unit, imsi)
+        if subscriber is None or subscriber.home != home.party_id:
+            return eap.Refused("subscriber_unknown", permanent=True)
+        return subscriber
+
+    def _authorise(self, unit: Connection, node: Node, imsi: str, realm: str) -> eap.Answer:
+        subscriber = self._subscriber(unit, imsi, realm)
+        if isinstance(subscriber, eap.Refused):
+            return subscriber
+        request = AuthorisationRequest(
+            subscriber=subscriber,
+            visited=node.operator,
+            node=node,
+            at_us=self._ports.clock.now_us(),
+        )
+        granted = self._ports.policy.authorise(unit, request)
+        if isinstance(granted, Refusal):
+            return eap.Refused(granted.code, public=True)
+        return granted
+
+
+def _answer_of(answer: eap.Answer | Refusal) -> eap.Answer:
+    return eap.Refused(answer.code) if isinstance(answer, Refusal) else answer
