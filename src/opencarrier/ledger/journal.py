@@ -8,7 +8,7 @@ order of `TRANSFER_FIELDS`, ascending by sequence. Openings have no time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -33,18 +33,18 @@ TRANSFER_FIELDS: Final = (
 )
 OPENING_FIELDS: Final = ("account_id", "asset", "name", "flags")
 
-_transfer_facts = itemgetter(*TRANSFER_FIELDS)
-_opening_facts = itemgetter(*OPENING_FIELDS)
+_transfer_facts: Callable[[Any], tuple[Any, ...]] = itemgetter(*TRANSFER_FIELDS)
+_opening_facts: Callable[[Any], tuple[Any, ...]] = itemgetter(*OPENING_FIELDS)
 
 
 def next_head(
     former: Head,
     *,
     at_us: int | None,
-    openings: Sequence[Mapping[str, Any]] = (),
-    transfers: Sequence[Mapping[str, Any]] = (),
+    openings: Sequence[Any] = (),
+    transfers: Sequence[Any] = (),
 ) -> Head:
-    """Return the entry that follows `former` and books these rows."""
+    """Return the entry that follows `former` and books these rows (mappings by field)."""
     entry = former.entry + 1
     entry_hash: Id = derive(
         "ledger/journal",

@@ -20,6 +20,9 @@ from opencarrier.kernel.refusals import Reason
 BATCH_MAX: Final = 8_192
 """Transfers in one `apply`, and accounts in one opening."""
 
+AT_US_MAX: Final = 253_402_300_799_999_999
+"""The last microsecond of the year 9999, the last one calendars know."""
+
 CODE_MAX: Final = 64
 NAME_MAX: Final = 128
 _SEGMENT = r"[a-z0-9]+(?:[_-][a-z0-9]+)*"
@@ -197,6 +200,7 @@ class Transfer:
         assert self.hold_id is None or len(self.hold_id) == ID_OCTETS
         assert self.reference is None or len(self.reference) == ID_OCTETS
         assert 0 < len(self.code) <= CODE_MAX, "a code says what a transfer is for"
+        assert self.code.isprintable()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

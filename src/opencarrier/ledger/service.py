@@ -13,25 +13,32 @@ from typing import Any
 from sqlalchemy import Connection
 
 from opencarrier.kernel.ids import Id
-from opencarrier.kernel.money import INT64_MAX, AssetId
+from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.ledger import chart, store
+from opencarrier.ledger import audit, chart, export, store
 from opencarrier.ledger.batch import LINKED, Batch, Entry
 from opencarrier.ledger.journal import next_head
 from opencarrier.ledger.model import (
+    AT_US_MAX,
     BATCH_MAX,
     Account,
     AccountFlags,
     AccountReason,
+    Audit,
     Balance,
     Booked,
     Head,
     Hold,
+    Line,
     Opening,
     Transfer,
+    TransferFlags,
     account_id,
     expire_hold,
 )
+
+STATEMENT_MAX = 10_000
+"""Lines in one page of a statement."""
 
 EXPIRE_MAX = 1_000
 """Holds that one call expires; the caller comes again while it returns as many."""
@@ -79,7 +86,7 @@ def apply(unit: Connection, transfers: Sequence[Transfer], at_us: int) -> list[R
     At most `BATCH_MAX` at once; `in_batches` cuts longer lists between chains.
     """
     assert len(transfers) <= BATCH_MAX, "too many transfers in one batch"
-    assert 0 <= at_us <= INT64_MAX
+    assert 0 <= at_us <= AT_US_MAX
     batch = _load(unit, transfers, at_us)
     outcomes = batch.run(transfers)
     assert len(outcomes) == len(transfers)
@@ -146,6 +153,25 @@ def hold(unit: Connection, hold_id: Id) -> Hold | None:
     return store.hold(unit, hold_id)
 
 
+def statement(
+    unit: Connection, asset: AssetId, name: str, *, after: int = 0, limit: int = STATEMENT_MAX
+) -> list[Line]:
+    """Return an account's transfers numbered above `after`, oldest first, at most `limit`.
+
+    Each line carries the balance after it, so a page can be read alone; the next page starts
+    after the last line's `sequence`.
+    """
+    assert 0 < limit <= STATEMENT_MAX
+    key = account_id(asset, name)
+    balance_minor = store.posted_before(unit, key, after)
+    page: list[Line] = []
+    for item, released_minor in store.lines(unit, key, after=after, limit=limit):
+        line = _line(item, name, released_minor=released_minor, balance_minor=balance_minor)
+        balance_minor = line.balance_minor
+        page.append(line)
+    return page
+
+
 def sum_minor(unit: Connection) -> dict[AssetId, int]:
     """Return posted debits less posted credits per asset: zero each, or the ledger is broken."""
     return store.sums(unit)
@@ -154,6 +180,34 @@ def sum_minor(unit: Connection) -> dict[AssetId, int]:
 def head(unit: Connection) -> Head:
     """Return the newest journal entry; keep it elsewhere and `check` finds a cut-off tail."""
     return store.head(unit)
+
+
+def check(unit: Connection, *, known: Head | None = None) -> Audit:
+    """Replay the whole ledger and compare; `known` is a head that was kept elsewhere."""
+    return audit.check(unit, known=known)
+
+
+def export_beancount(unit: Connection) -> Iterator[str]:
+    """Give the whole ledger line by line in beancount's language."""
+    return export.export_beancount(unit)
+
+
+def _line(item: Booked, name: str, *, released_minor: int, balance_minor: int) -> Line:
+    transfer = item.transfer
+    sign = 1 if transfer.credit == name else -1
+    opens = TransferFlags.PENDING in transfer.flags
+    posted_minor = 0 if opens else sign * item.moved_minor
+    return Line(
+        sequence=item.sequence,
+        at_us=item.at_us,
+        transfer_id=transfer.transfer_id,
+        code=transfer.code,
+        counterpart=transfer.debit if sign > 0 else transfer.credit,
+        posted_minor=posted_minor,
+        held_minor=sign * ((item.moved_minor if opens else 0) - released_minor),
+        balance_minor=balance_minor + posted_minor,
+        reference=transfer.reference,
+    )
 
 
 def _load(unit: Connection, transfers: Sequence[Transfer], at_us: int) -> Batch:

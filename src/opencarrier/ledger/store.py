@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -26,6 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     func,
+    or_,
     select,
 )
 
@@ -46,6 +47,7 @@ from opencarrier.ledger.model import (
 )
 
 metadata = MetaData()
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 _Number = BigInteger().with_variant(Integer(), "sqlite")
 """A primary key SQLite stores as its row number, 64 bits everywhere."""
 
@@ -130,6 +132,7 @@ _BALANCE = (
     accounts.c.credits_pending,
     accounts.c.credits_posted,
 )
+_MOVES = transfers.c.flags.bitwise_and(int(TransferFlags.PENDING)) == 0
 _debit = accounts.alias("debit")
 _credit = accounts.alias("credit")
 _booked = (
@@ -178,7 +181,7 @@ def hold_rows(unit: Connection, ids: Iterable[Id]) -> dict[Id, HoldRow]:
         holds.c.state,
         holds.c.resolved_by,
     ).join(transfers, transfers.c.transfer_id == holds.c.hold_id)
-    return {row[0]: HoldRow(*row._tuple()) for row in _by_ids(unit, query, ids, holds.c.hold_id)}
+    return {row[0]: HoldRow(*row) for row in _by_ids(unit, query, ids, holds.c.hold_id)}
 
 
 def booked(unit: Connection, ids: Iterable[Id]) -> dict[Id, Booked]:
@@ -187,7 +190,7 @@ def booked(unit: Connection, ids: Iterable[Id]) -> dict[Id, Booked]:
     return {item.transfer.transfer_id: item for item in found}
 
 
-def to_booked(row: Row[Any]) -> Booked:
+def to_booked(row: AnyRow) -> Booked:
     """Read a row of the `booked` query."""
     transfer = Transfer(
         transfer_id=row.transfer_id,
@@ -248,7 +251,7 @@ def accounts_of(unit: Connection, asset: AssetId | None, prefix: str) -> Iterato
     return (to_account(row) for row in unit.execute(query))
 
 
-def to_account(row: Row[Any]) -> Account:
+def to_account(row: AnyRow) -> Account:
     """Read a row of `accounts`."""
     balance = Balance(
         debits_pending=row.debits_pending,
@@ -268,11 +271,53 @@ def to_account(row: Row[Any]) -> Account:
 def sums(unit: Connection) -> dict[AssetId, int]:
     """Return debits less credits posted, per asset; exact beyond 64 bits."""
     column = accounts.c.debits_posted - accounts.c.credits_posted
-    low = column.bitwise_and(0xFFFF_FFFF)
-    query = select(accounts.c.asset, func.sum(column.bitwise_rshift(32)), func.sum(low)).group_by(
-        accounts.c.asset
+    high, low = column.bitwise_rshift(32), column.bitwise_and(0xFFFF_FFFF)
+    query = select(accounts.c.asset, func.sum(high), func.sum(low)).group_by(accounts.c.asset)
+    return {asset: (int(top) << 32) + int(rest) for asset, top, rest in unit.execute(query)}
+
+
+def posted_before(unit: Connection, key: Id, after: int) -> int:
+    """Return what was posted on an account by transfers numbered up to `after`, credit positive."""
+
+    def total(side: Column[Any]) -> int:
+        query = select(func.sum(transfers.c.moved_minor)).where(
+            side == key, transfers.c.sequence <= after, _MOVES
+        )
+        return int(unit.execute(query).scalar_one() or 0)
+
+    return total(transfers.c.credit_id) - total(transfers.c.debit_id)
+
+
+def lines(unit: Connection, key: Id, *, after: int, limit: int) -> list[tuple[Booked, int]]:
+    """Return an account's transfers after a sequence number, each with what it took off a hold."""
+    released = transfers.alias("released")
+    query = (
+        _booked.add_columns(released.c.moved_minor.label("released_minor"))
+        .outerjoin(released, released.c.transfer_id == transfers.c.hold_id)
+        .where(or_(transfers.c.debit_id == key, transfers.c.credit_id == key))
+        .where(transfers.c.sequence > after)
+        .order_by(transfers.c.sequence)
+        .limit(limit)
     )
-    return {asset: (int(high) << 32) + int(rest) for asset, high, rest in unit.execute(query)}
+    return [(to_booked(row), row.released_minor or 0) for row in unit.execute(query)]
+
+
+def moves(unit: Connection) -> Iterator[Booked]:
+    """Return every transfer that moved money, by time."""
+    query = _booked.where(_MOVES, transfers.c.moved_minor > 0)
+    ordered = query.order_by(journal.c.at_us, transfers.c.sequence)
+    return (to_booked(row) for row in unit.execute(ordered).yield_per(_CHUNK))
+
+
+def span_us(unit: Connection) -> tuple[int, int]:
+    """Return the first and the last time in the journal, zeros where nothing is booked."""
+    first, last = unit.execute(select(func.min(journal.c.at_us), func.max(journal.c.at_us))).one()
+    return first or 0, last or 0
+
+
+def every(unit: Connection, table: Table, *order: Column[Any]) -> Iterator[AnyRow]:
+    """Return a table's rows in an order, a bounded number in memory at once."""
+    return iter(unit.execute(select(table).order_by(*order)).yield_per(_CHUNK))
 
 
 def insert_accounts(unit: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -333,8 +378,8 @@ def write_holds(
 
 
 def _by_ids(
-    unit: Connection, query: Select[Any], ids: Iterable[Id], column: ColumnElement[Any]
-) -> Iterator[Row[Any]]:
+    unit: Connection, query: Select[*tuple[Any, ...]], ids: Iterable[Id], column: ColumnElement[Any]
+) -> Iterator[AnyRow]:
     """Run a query over ids, a bounded number at a time."""
     remaining = iter(sorted(set(ids)))
     while chunk := list(islice(remaining, _CHUNK)):
