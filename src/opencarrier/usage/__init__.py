@@ -1,0 +1,1 @@
+"""What was used: accounting observations, and the one usage a session yields in a cycle."""

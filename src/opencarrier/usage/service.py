@@ -1,0 +1,152 @@
+"""The room's door: keep observations, cut cycles, answer what was used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_
+
+from opencarrier.kernel.ids import Id
+from opencarrier.spine.usage import Observation, Usage
+from opencarrier.usage import store, tables
+from opencarrier.usage.model import SILENCE_US, Reading, Session, Stream, Totals
+from opencarrier.usage.rules import reduce_stream, settle, usage_of
+
+STREAMS_MAX = 256
+"""Streams reduced and written together; memory holds these and no more."""
+
+FAR_US = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class UsageService:
+    """Answers the ports UsageSink and UsageSource, and the questions of status and look-ups.
+
+    `silence_us` closes a session nobody reported on for longer.
+    """
+
+    silence_us: int = SILENCE_US
+
+    def record(self, unit: Connection, observations: Sequence[Observation]) -> int:
+        """Keep observations durably with the unit; return how many were new."""
+        return store.append(unit, observations)
+
+    def cut(self, unit: Connection, *, cycle_id: Id, cut_us: int) -> Sequence[Usage]:
+        """End a cycle: one usage per session with anything new up to `cut_us`, ascending by id.
+
+        What is later than `cut_us` waits for a later cut. The same cycle again returns the same
+        usages and changes nothing, whatever arrived since.
+        """
+        if not store.is_cut(unit, cycle_id):
+            self._cut(unit, cycle_id, cut_us)
+        return self.usages(unit, cycle_id)
+
+    def usages(self, unit: Connection, cycle_id: Id) -> Sequence[Usage]:
+        """Return a cycle's usages, ascending by id."""
+        return tuple(store.usages(unit, tables.USAGES.c.cycle_id == cycle_id))
+
+    def usage(self, unit: Connection, usage_id: Id) -> Usage | None:
+        """Return a usage."""
+        return next(store.usages(unit, tables.USAGES.c.usage_id == usage_id), None)
+
+    def usages_of(self, unit: Connection, session_id: Id) -> Sequence[Usage]:
+        """Return every usage cut from a session, the oldest first."""
+        found = store.usages(unit, tables.USAGES.c.session_id == session_id)
+        return sorted(found, key=lambda usage: usage.counters_from)
+
+    def session(self, unit: Connection, session_id: Id) -> Session | None:
+        """Return a session as the last cut left it."""
+        return next(store.sessions(unit, tables.SESSIONS.c.session_id == session_id), None)
+
+    def sessions_of(self, unit: Connection, authorisation_id: bytes) -> Sequence[Session]:
+        """Return the sessions an authorisation saw, as the last cut left them."""
+        condition = tables.SESSIONS.c.authorisation_id == authorisation_id
+        return tuple(store.sessions(unit, condition))
+
+    def evidence(self, unit: Connection, stream: Stream) -> Iterator[Observation]:
+        """Yield every observation of a stream as it arrived."""
+        return store.observations(unit, store.of_streams(tables.OBSERVATIONS, [stream]))
+
+    def totals(self, unit: Connection) -> Totals:
+        """Count what the room holds."""
+        return store.totals(unit)
+
+    def preview(self, unit: Connection, streams: Sequence[Stream]) -> dict[Stream, list[Session]]:
+        """Return the sessions of some streams as a cut of all that was recorded would see them."""
+        condition = and_(store.pending(unit), store.of_streams(tables.OBSERVATIONS, streams))
+        heard = dict(store.readings(unit, condition))
+        stood = store.standing(unit, streams)
+        restarts = _Restarts(unit, until_us=FAR_US, ahead=store.pending(unit))
+        return {
+            stream: reduce_stream(
+                stream,
+                stood.get(stream, []),
+                heard.get(stream, []),
+                restarts=restarts.of(stream),
+                cut_us=FAR_US,
+                silence_us=self.silence_us,
+            )
+            for stream in streams
+        }
+
+    def _cut(self, unit: Connection, cycle_id: Id, cut_us: int) -> None:
+        due = and_(store.pending(unit), tables.OBSERVATIONS.c.event_us <= cut_us)
+        store.absorb_restarts(unit, due)
+        count = 0
+        batch: dict[Stream, list[Reading]] = {}
+        for stream, readings in store.readings(unit, due):
+            batch[stream] = readings
+            if len(batch) == STREAMS_MAX:
+                count += self._settle(unit, cycle_id, cut_us, batch)
+                batch = {}
+        count += self._settle(unit, cycle_id, cut_us, batch)
+        store.close_by_rule(unit, cut_us=cut_us, silence_us=self.silence_us)
+        store.finish_cut(unit, cycle_id, cut_us=cut_us, usages=count)
+
+    def _settle(
+        self, unit: Connection, cycle_id: Id, cut_us: int, heard: dict[Stream, list[Reading]]
+    ) -> int:
+        """Reduce some streams, keep what they come to, return how many usages that made."""
+        streams = list(heard)
+        stood = store.standing(unit, streams)
+        restarts = _Restarts(unit, until_us=cut_us)
+        usages: list[Usage] = []
+        sessions: list[Session] = []
+        for stream, readings in heard.items():
+            for session in reduce_stream(
+                stream,
+                stood.get(stream, []),
+                readings,
+                restarts=restarts.of(stream),
+                cut_us=cut_us,
+                silence_us=self.silence_us,
+            ):
+                usage = usage_of(session)
+                if usage is not None:
+                    usages.append(usage)
+                sessions.append(session if usage is None else settle(session))
+        store.replace_sessions(unit, streams, sessions)
+        store.add_usages(unit, cycle_id, usages)
+        return len(usages)
+
+
+class _Restarts:
+    """An access point's restarts, read once for the streams of it that follow each other."""
+
+    def __init__(
+        self, unit: Connection, *, until_us: int, ahead: ColumnElement[bool] | None = None
+    ) -> None:
+        self._unit, self._until_us, self._ahead = unit, until_us, ahead
+        self._nas: tuple[str, str] | None = None
+        self._found: list[int] = []
+
+    def of(self, stream: Stream) -> list[int]:
+        """Return the event times of On and Off, ascending; with `ahead` also those not yet cut."""
+        if (nas := (stream.visited, stream.nas_key)) != self._nas:
+            self._nas = nas
+            self._found = store.restarts(self._unit, *nas, until_us=self._until_us)
+            if self._ahead is not None:
+                more = store.pending_restarts(self._unit, self._ahead, *nas)
+                self._found = sorted({*self._found, *more})
+        return self._found

@@ -1,0 +1,230 @@
+"""The room's tables, and how their rows become the room's types and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    SmallInteger,
+    Table,
+    Text,
+)
+
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.usage import Counters, Observation, Rung, Status, Usage
+from opencarrier.usage.model import Anomaly, Session, Stream
+
+metadata = MetaData()
+
+
+def _id_column(name: str, *, key: bool = False, unique: bool = False) -> Column[Any]:
+    return Column(name, LargeBinary(32), primary_key=key, nullable=False, unique=unique)
+
+
+def _counters(prefix: str, *, nullable: bool = False) -> list[Column[Any]]:
+    names = ("session_time_s", "octets_in", "octets_out")
+    return [Column(f"{prefix}{name}", BigInteger, nullable=nullable) for name in names]
+
+
+OBSERVATIONS = Table(
+    "usage_observation",
+    metadata,
+    Column(
+        "sequence",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    _id_column("observation_id", unique=True),
+    Column("status", SmallInteger, nullable=False),
+    Column("home", Text),
+    Column("visited", Text, nullable=False),
+    Column("nas_key", Text, nullable=False),
+    Column("node_id", Text),
+    Column("authorisation_id", LargeBinary(16)),
+    Column("acct_session_id", Text, nullable=False),
+    *_counters("", nullable=True),
+    Column("subject", Text, nullable=False),
+    Column("event_us", BigInteger, nullable=False),
+    Column("terminate_cause", BigInteger),
+    Column("reporter", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("packet_digest", LargeBinary(32), nullable=False),
+    Index("usage_observation_stream", "nas_key", "acct_session_id"),
+)
+
+DEFERRED = Table(
+    "usage_deferred",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+)
+
+RESTARTS = Table(
+    "usage_restart",
+    metadata,
+    Column("visited", Text, primary_key=True),
+    Column("nas_key", Text, primary_key=True),
+    Column("event_us", BigInteger, primary_key=True, autoincrement=False),
+)
+
+SESSIONS = Table(
+    "usage_session",
+    metadata,
+    _id_column("session_id", key=True),
+    Column("visited", Text, nullable=False),
+    Column("nas_key", Text, nullable=False),
+    Column("acct_session_id", Text, nullable=False),
+    Column("authorisation_id", LargeBinary(16)),
+    Column("home", Text),
+    Column("node_id", Text),
+    Column("subject", Text, nullable=False),
+    Column("epoch_us", BigInteger, nullable=False),
+    Column("birth_us", BigInteger, nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("start_us", BigInteger, nullable=False),
+    Column("end_us", BigInteger, nullable=False),
+    Column("last_us", BigInteger, nullable=False),
+    *_counters("to_"),
+    *_counters("settled_"),
+    Column("settled_us", BigInteger, nullable=False),
+    Column("stopped", Boolean, nullable=False),
+    Column("closed_by", Text, nullable=False),
+    Column("anomalies", Integer, nullable=False),
+    Column("usages", Integer, nullable=False),
+    Index("usage_session_stream", "visited", "nas_key", "acct_session_id"),
+    Index("usage_session_open", "closed_by", "last_us"),
+    Index("usage_session_authorisation", "authorisation_id"),
+)
+
+USAGES = Table(
+    "usage",
+    metadata,
+    _id_column("usage_id", key=True),
+    _id_column("cycle_id"),
+    _id_column("session_id"),
+    Column("authorisation_id", LargeBinary(16)),
+    Column("home", Text),
+    Column("visited", Text, nullable=False),
+    Column("node_id", Text),
+    Column("subject", Text, nullable=False),
+    *_counters("from_"),
+    *_counters("to_"),
+    Column("start_us", BigInteger, nullable=False),
+    Column("end_us", BigInteger, nullable=False),
+    Column("weak", Boolean, nullable=False),
+    Column("closed_by", Text, nullable=False),
+    Column("rung", SmallInteger, nullable=False),
+    Index("usage_cycle", "cycle_id", "usage_id", unique=True),
+    Index("usage_of_session", "session_id"),
+)
+
+CUTS = Table(
+    "usage_cut",
+    metadata,
+    _id_column("cycle_id", key=True),
+    Column("cut_us", BigInteger, nullable=False),
+    Column("mark", BigInteger, nullable=False),
+    Column("usages", Integer, nullable=False),
+)
+
+FILES = Table(
+    "usage_file",
+    metadata,
+    _id_column("digest", key=True),
+    Column("kind", Text, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    Column("operator", Text, primary_key=True),
+    Column("node_id", Text, primary_key=True),
+    Column("verified", Boolean, nullable=False),
+    Column("ingested_us", BigInteger, nullable=False),
+)
+"""Files that were ingested: `source` names a file by its digest, this says what it was."""
+
+
+def _three(row: Row[Any], prefix: str) -> Counters:
+    found = row._mapping
+    return Counters(
+        session_time_s=found[f"{prefix}session_time_s"],
+        octets_in=found[f"{prefix}octets_in"],
+        octets_out=found[f"{prefix}octets_out"],
+    )
+
+
+def _columns(prefix: str, counters: Counters) -> dict[str, int]:
+    return {
+        f"{prefix}session_time_s": counters.session_time_s,
+        f"{prefix}octets_in": counters.octets_in,
+        f"{prefix}octets_out": counters.octets_out,
+    }
+
+
+def _same(table: Table, *apart: str) -> list[str]:
+    """Name the columns that a type of ours has as fields of the same name and value."""
+    prefixes = ("to_", "from_", "settled_s", "settled_o", *apart)
+    return [name for name in table.c.keys() if not name.startswith(prefixes)]  # noqa: SIM118
+
+
+_SESSION = _same(SESSIONS, "visited", "nas_key", "acct_session_id", "anomalies")
+_USAGE = _same(USAGES, "cycle_id", "rung")
+_OBSERVATION = _same(
+    OBSERVATIONS, "sequence", "observation_id", "status", "session_time_s", "octets_"
+)
+
+
+def session_of(row: Row[Any]) -> Session:
+    """Read a session."""
+    return Session(
+        **{name: row._mapping[name] for name in _SESSION},
+        stream=Stream(PartyId(row.visited), row.nas_key, row.acct_session_id),
+        counters=_three(row, "to_"),
+        settled=_three(row, "settled_"),
+        anomalies=Anomaly(row.anomalies),
+    )
+
+
+def session_row(session: Session) -> dict[str, Any]:
+    """Write a session."""
+    return {
+        **{name: getattr(session, name) for name in _SESSION},
+        **session.stream._asdict(),
+        **_columns("to_", session.counters),
+        **_columns("settled_", session.settled),
+        "anomalies": int(session.anomalies),
+    }
+
+
+def usage_of(row: Row[Any]) -> Usage:
+    """Read a usage."""
+    return Usage(
+        **{name: row._mapping[name] for name in _USAGE},
+        counters_from=_three(row, "from_"),
+        counters_to=_three(row, "to_"),
+        rung=Rung(row.rung),
+    )
+
+
+def usage_row(usage: Usage) -> dict[str, Any]:
+    """Write a usage, all but its cycle."""
+    return {
+        **{name: getattr(usage, name) for name in _USAGE},
+        **_columns("from_", usage.counters_from),
+        **_columns("to_", usage.counters_to),
+        "rung": int(usage.rung),
+    }
+
+
+def observation_of(row: Row[Any]) -> Observation:
+    """Read an observation."""
+    return Observation(
+        **{name: row._mapping[name] for name in _OBSERVATION},
+        status=Status(row.status),
+        counters=None if row.session_time_s is None else _three(row, ""),
+    )
