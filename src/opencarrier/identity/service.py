@@ -12,6 +12,7 @@ from opencarrier.identity.keyring import Keyring
 from opencarrier.identity.notary import Notary
 from opencarrier.identity.register import Register
 from opencarrier.identity.sealing import SealingKey
+from opencarrier.identity.secrets import Secrets
 from opencarrier.identity.subscriptions import Subscriptions
 from opencarrier.identity.vault import Vault
 from opencarrier.kernel.clock import Clock
@@ -22,7 +23,8 @@ class Identity:
     """Who takes part, over one database; every call takes the caller's unit.
 
     `directory`, `authentication` and `notary` answer the spine's ports Directory, VectorSource
-    and Notary. `register`, `clients`, `subscriptions` and `keyring` add and change. `vault` seals.
+    and Notary. `register`, `clients`, `subscriptions` and `keyring` add and change. `vault` seals;
+    `secrets` are the installation's own.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Identity:
         monotonic_s: Callable[[], float] = monotonic,
     ) -> None:
         self.vault = Vault(sealing_key, entropy)
+        self.secrets = Secrets(self.vault, entropy)
         self.directory = Directory(self.vault, monotonic_s=monotonic_s)
         self.authentication = AuthenticationCentre(self.vault, entropy)
         self.notary = Notary(self.vault, clock)

@@ -106,6 +106,13 @@ data_keys = Table(
     Column("sealing_key", String(64), nullable=False),
 )
 
+secrets = Table(
+    "identity_secret",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("secret_sealed", LargeBinary, nullable=False),
+)
+
 changes = Table(
     "identity_change",
     metadata,
@@ -118,6 +125,7 @@ SEALED = (
     (credentials, "imsi", "opc_sealed"),
     (clients, "client_id", "secret_sealed"),
     (keys, "kid", "secret_sealed"),
+    (secrets, "name", "secret_sealed"),
 )
 """Every column that holds sealed values, with the column that names its row."""
 

@@ -1,0 +1,118 @@
+"""The settlement venue: put the contracts on a chain, once, and pin what was put there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from opencarrier.chain.client import ChainClient
+from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
+from opencarrier.chain.keys import create_address
+from opencarrier.chain.model import Call
+from opencarrier.chain.rules import Transaction, TransactionState
+from opencarrier.chain.transactions import TransactionManager, UnitOfWork
+from opencarrier.kernel.clock import Clock
+from opencarrier.kernel.ids import Id, derive
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.signatures import Address
+from opencarrier.receipts.manifest import Manifest, manifest_of
+
+PASSES_MAX = 600
+PAUSE_S = 0.2
+
+_MINED = (TransactionState.MINED, TransactionState.FINAL)
+
+
+class ChainWorkError(Exception):
+    """A transaction we need did not get into the chain."""
+
+
+class ChainWork:
+    """One account's errands on the chain, each done once however often it is asked for."""
+
+    def __init__(
+        self,
+        client: ChainClient,
+        manager: TransactionManager,
+        unit_of_work: UnitOfWork,
+        clock: Clock,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.client = client
+        self.manager = manager
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+        self._pause = pause
+
+    def do(self, intent: Id, call: Call) -> Transaction:
+        """Send a call and wait until it is mined; the same intent again returns what became of it.
+
+        Raises `RevertedError` where it would revert and `ChainWorkError` where it did, or where
+        the chain does not take it.
+        """
+        with self._unit_of_work() as unit:
+            known = self.manager.find(unit, intent)
+        if known is None:
+            quote = self.manager.quote(call)
+            with self._unit_of_work() as unit:
+                prepared = self.manager.prepare(unit, intent, quote, now_us=self._clock.now_us())
+            if isinstance(prepared, Refusal):
+                raise ChainWorkError(str(prepared))
+        return self._wait(intent)
+
+    def _wait(self, intent: Id) -> Transaction:
+        for _ in range(PASSES_MAX):
+            self.manager.drive(self._unit_of_work, now_us=self._clock.now_us())
+            with self._unit_of_work() as unit:
+                record = self.manager.find(unit, intent)
+            assert record is not None
+            if record.state in _MINED:
+                return record
+            if record.is_terminal:
+                raise ChainWorkError(f"the transaction ended {record.state.value}")
+            self._pause(PAUSE_S)
+        raise ChainWorkError("the chain did not take the transaction in time")
+
+
+def deploy(work: ChainWork, *, domain: str, notice_s: int, rulebook_hash: bytes) -> Manifest:
+    """Put token, clearing house and distributor on the chain and pin them.
+
+    Repeating it after a crash goes on where it stopped: every step is an intent with its own id.
+    """
+    owner = work.manager.sender
+
+    def step(name: str, call: Call) -> Transaction:
+        return work.do(derive("venue", domain, name), call)
+
+    def place(name: str, call: Call) -> Address:
+        return create_address(owner, step(name, call).nonce)
+
+    token = place(
+        "token",
+        StableToken.deployment(name="Demo Dollar", symbol="DUSD", version="1", owner=owner),
+    )
+    house = place(
+        "clearing house",
+        ClearingHouse.deployment(
+            token=token,
+            owner=owner,
+            settler=owner,
+            notice_s=notice_s,
+            rulebook_hash=rulebook_hash,
+            last_sequence=0,
+        ),
+    )
+    pool = place("distributor", RewardDistributor.deployment(token=token, clearing_house=house))
+    step("set distributor", ClearingHouse(house).set_distributor(pool))
+    step("set minter", StableToken(token).set_minter(owner, allowed=True))
+    return manifest_of(
+        work.client, domain=domain, token=token, clearing_house=house, distributor=pool
+    )
+
+
+def rulebook_hash(*, domain: str, netting: str, one_sided_window_s: int) -> Id:
+    """Name the rules a member signs under: who is netted how, and what silence means."""
+    return derive(
+        "rulebook",
+        {"domain": domain, "netting": netting, "one_sided_window_s": one_sided_window_s},
+    )

@@ -1,0 +1,340 @@
+"""Verify a receipt with a pinned manifest and any node of the chain, and nothing of ours besides.
+
+Each step raises `PeerError` with its name as the reason: `form`, `usage`, `record`, `rating`,
+`signature`, `settlement`, `chain`, `code`. What survives all of them is a `Verdict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from opencarrier.chain.client import ChainClient
+from opencarrier.chain.contracts import ClearingHouse
+from opencarrier.chain.events import NetApplied, Settled
+from opencarrier.chain.model import FinalityKind
+from opencarrier.clearing.model import Commitments
+from opencarrier.clearing.rules import statement_digest
+from opencarrier.clearing.tree import commit, leaf_data, position_of_record, root_of_record
+from opencarrier.kernel.decoding import decode
+from opencarrier.kernel.encoding import Value
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.kernel.signatures import Address, Signature
+from opencarrier.kernel.signatures import verify as signature_holds
+from opencarrier.rating.rules import rerate
+from opencarrier.receipts.document import read_receipt
+from opencarrier.receipts.manifest import Manifest, check_venue
+from opencarrier.receipts.model import (
+    PARTS,
+    Opened,
+    Part,
+    Receipt,
+    Sealed,
+    SettlementPointer,
+    Verdict,
+)
+from opencarrier.spine import ids
+from opencarrier.spine.money import Kind, Net
+from opencarrier.spine.usage import Counters, Rung
+
+KINDS: Final = {"wholesale": Kind.WHOLESALE, "retail": Kind.RETAIL}
+CYCLES_REMEMBERED_MAX: Final = 1_024
+
+_USAGE_KEYS: Final = frozenset(
+    (
+        "usage_id",
+        "session_id",
+        "home",
+        "visited",
+        "host",
+        "node_id",
+        "counters_from",
+        "counters_to",
+        "start_us",
+        "end_us",
+        "weak",
+        "closed_by",
+        "rung",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OnChain:
+    records_root: bytes
+    block_number: int
+
+
+class Verifier:
+    """Checks receipts against one venue; what it read of a cycle on the chain it remembers."""
+
+    def __init__(self, manifest: Manifest, client: ChainClient) -> None:
+        check_venue(manifest, client)
+        self._manifest = manifest
+        self._client = client
+        self._house = ClearingHouse(manifest.clearing_house)
+        self._cycles: dict[SettlementPointer, _OnChain] = {}
+
+    def verify(self, text: str) -> Verdict:
+        """Check a receipt's text through every step; `PeerError` names the step that broke."""
+        receipt = read_receipt(text)
+        usage = _check_usage(receipt)
+        root = _check_record(receipt)
+        rated = tuple(name for name in KINDS if _check_rating(receipt, name, usage))
+        signed_by = _check_signatures(receipt)
+        on_chain = self._settlement(receipt.settlement)
+        if on_chain.records_root != root:
+            raise PeerError("record", "the record is not under the root the chain holds")
+        final, words = self._finality(on_chain.block_number)
+        return Verdict(
+            usage_id=receipt.usage_id,
+            included=True,
+            rated_right=rated,
+            signed_by=signed_by,
+            finality=words,
+            final=final,
+            amount_minor=_amount(receipt.wholesale),
+            records_root=root,
+        )
+
+    def _settlement(self, pointer: SettlementPointer) -> _OnChain:
+        known = self._cycles.get(pointer)
+        if known is None:
+            known = self._read_settlement(pointer)
+            if len(self._cycles) >= CYCLES_REMEMBERED_MAX:
+                self._cycles.clear()
+            self._cycles[pointer] = known
+        return known
+
+    def _read_settlement(self, pointer: SettlementPointer) -> _OnChain:
+        manifest = self._manifest
+        if (pointer.chain_id, pointer.clearing_house) != (
+            manifest.chain_id,
+            manifest.clearing_house,
+        ):
+            raise PeerError("settlement", "it names another chain or clearing house")
+        expected = ids.cycle_id(manifest.domain, manifest.asset, pointer.sequence)
+        if pointer.cycle_id != expected:
+            raise PeerError("settlement", "the cycle is not this domain's of that sequence")
+        if self._house.settled(pointer.cycle_id).ask(self._client) != pointer.settlement_id:
+            raise PeerError("settlement", "the contract settled the cycle otherwise, or not yet")
+        root = self._house.records_root_of(pointer.cycle_id).ask(self._client)
+        return _OnChain(records_root=root, block_number=self._check_transaction(pointer, root))
+
+    def _check_transaction(self, pointer: SettlementPointer, root: bytes) -> int:
+        """Recompute the settlement's id from what its transaction moved; return its block."""
+        found = self._client.receipt(pointer.tx_hash)
+        if found is None or not found.succeeded:
+            raise PeerError("settlement", "its transaction is not in the chain")
+        events = [self._house.event(log) for log in found.logs]
+        settled = [e for e in events if isinstance(e, Settled) and e.cycle_id == pointer.cycle_id]
+        if len(settled) != 1 or settled[0].sequence != pointer.sequence:
+            raise PeerError("settlement", "its transaction did not settle that cycle")
+        nets = [
+            Net(address=e.member, amount_minor=e.amount)
+            for e in events
+            if isinstance(e, NetApplied) and e.cycle_id == pointer.cycle_id
+        ]
+        computed = ids.settlement_id(
+            pointer.cycle_id,
+            records_root=root,
+            netting_mode=settled[0].netting_mode,
+            nets=nets,
+            rewards_root=settled[0].rewards_root,
+            rewards_minor=settled[0].rewards_amount,
+        )
+        if computed != pointer.settlement_id:
+            raise PeerError("settlement", "its transaction moved something else")
+        return found.block_number
+
+    def _finality(self, block_number: int) -> tuple[bool, str]:
+        final = self._client.final_block_number()
+        is_final = final is not None and block_number <= final
+        kind = self._client.finality.kind
+        profile = str(self._client.finality)
+        if kind is FinalityKind.SINGLE_OPERATOR:
+            profile = "single_operator: as final as the operator of this chain is honest"
+        depth = self._client.block_number() - block_number + 1
+        return is_final, f"{'final' if is_final else 'not yet final'} ({profile}; depth {depth})"
+
+
+def _check_usage(receipt: Receipt) -> Mapping[str, Value] | None:
+    """Derive the usage's id from its content again; return the content where it is disclosed."""
+    part = receipt.usage
+    if not isinstance(part, Opened):
+        return None
+    content = part.content
+    if set(content) != _USAGE_KEYS:
+        raise PeerError("usage", "the usage part has an unknown or a missing key")
+    session = content["session_id"]
+    if not isinstance(session, bytes):
+        raise PeerError("usage", "session_id is not octets")
+    before = _counters(content["counters_from"], "usage")
+    after = _counters(content["counters_to"], "usage")
+    derived = ids.usage_id(Id(session), before, after)
+    if not derived == content["usage_id"] == receipt.usage_id:
+        raise PeerError("usage", "the usage id does not follow from session and counters")
+    if (content["home"], content["visited"]) != (receipt.path.debtor, receipt.path.creditor):
+        raise PeerError("usage", "home and visited are not the position's parties")
+    rung = content["rung"]
+    if not isinstance(rung, int) or rung < receipt.path.rung:
+        raise PeerError("usage", "the position stands on a higher rung than its evidence")
+    return content
+
+
+def _check_record(receipt: Receipt) -> bytes:
+    """Walk from the three commitments to the records root."""
+    root = root_of_record(_leaf(receipt), receipt.path)
+    if root is None:
+        raise PeerError("record", "the path has an impossible shape")
+    return root
+
+
+def _leaf(receipt: Receipt) -> bytes:
+    hashes = {name: _commitment(name, getattr(receipt, name)) for name in PARTS}
+    usage, wholesale = hashes["usage"], hashes["wholesale"]
+    if usage is None or wholesale is None:
+        raise PeerError("record", "a record has a usage and a wholesale part")
+    parts = Commitments(usage=usage, wholesale=wholesale, retail=hashes["retail"])
+    return leaf_data(receipt.usage_id, parts)
+
+
+def _commitment(name: str, part: Part) -> bytes | None:
+    match part:
+        case None:
+            return None
+        case Sealed():
+            return part.commitment
+        case Opened():
+            return commit(name, part.salt, part.content)
+
+
+def _check_rating(receipt: Receipt, name: str, usage: Mapping[str, Value] | None) -> bool:
+    """Rate a disclosed charge again; False where it is not disclosed."""
+    part: Part = getattr(receipt, name)
+    if not isinstance(part, Opened):
+        return False
+    content = part.content
+    inputs, version = content.get("inputs"), content.get("rule_version")
+    if not isinstance(inputs, bytes) or not isinstance(version, str):
+        raise PeerError("rating", f"{name} lacks what it was rated from")
+    try:
+        priced = rerate(version, inputs)
+    except PeerError as error:
+        raise PeerError("rating", f"{name}: {error}") from None
+    charge = ids.charge_id(
+        receipt.usage_id,
+        KINDS[name],
+        inputs_hash=sha256(inputs).digest(),
+        rule_version=version,
+        amount_minor=priced.amount_minor,
+    )
+    expected: dict[str, Value] = {
+        "charge_id": charge,
+        "usage_id": receipt.usage_id,
+        "kind": int(KINDS[name]),
+        "payer": priced.payer,
+        "seller": priced.seller,
+        "asset": priced.asset,
+        "amount_minor": priced.amount_minor,
+        "discount_minor": priced.discount_minor,
+        "tariff_hash": priced.tariff_hash,
+        "agreement_hash": priced.agreement_hash,
+        "rule_version": version,
+        "inputs": inputs,
+        "allocations": [
+            [int(leg.role), leg.party, leg.account, leg.amount_minor] for leg in priced.allocations
+        ],
+    }
+    if priced.kind is not KINDS[name] or dict(content) != expected:
+        raise PeerError("rating", f"rating again does not give the {name} charge")
+    _check_inputs(receipt, name, inputs, usage)
+    return True
+
+
+def _check_inputs(
+    receipt: Receipt, name: str, inputs: bytes, usage: Mapping[str, Value] | None
+) -> None:
+    """Check that the charge was rated from this usage, under this pair's agreement."""
+    read = decode(inputs)
+    assert isinstance(read, Mapping), "rating has read these inputs"
+    if usage is not None:
+        shared = ["counters_from", "counters_to"] + (["host"] if name == "wholesale" else [])
+        if any(read[key] != usage[key] for key in shared):
+            raise PeerError("rating", f"the {name} charge was rated from other use")
+    if name == "wholesale":
+        head = _mapping(read["agreement"])
+        path = receipt.path
+        if (head["home"], head["visited"], head["asset"]) != (
+            path.debtor,
+            path.creditor,
+            path.asset,
+        ):
+            raise PeerError("rating", "the agreement is another pair's")
+
+
+def _check_signatures(receipt: Receipt) -> dict[str, tuple[Address, ...]]:
+    """Check who signed the agreement and the position's statement; return them by document."""
+    part = receipt.wholesale
+    if not isinstance(part, Opened):
+        if receipt.agreement_signatures or receipt.statement_signatures:
+            raise PeerError("signature", "signatures without the agreement that names the keys")
+        return {}
+    inputs = part.content["inputs"]
+    assert isinstance(inputs, bytes), "rating has read them"
+    head = _mapping(_mapping(decode(inputs))["agreement"])
+    home, visited = Address(str(head["home_address"])), Address(str(head["visited_address"]))
+    agreement_hash = part.content["agreement_hash"]
+    assert isinstance(agreement_hash, bytes)
+    position = position_of_record(_leaf(receipt), receipt.path)
+    assert position is not None, "the path was walked before"
+    statement = statement_digest(position)
+    both = tuple(sorted({home, visited}))
+    needed = both if receipt.path.rung is Rung.CO_SIGNED else (visited,)
+    return {
+        "agreement": _signers(agreement_hash, receipt.agreement_signatures, both, both),
+        "statement": _signers(statement, receipt.statement_signatures, needed, both),
+    }
+
+
+def _signers(
+    digest: bytes,
+    signatures: Sequence[Signature],
+    needed: Sequence[Address],
+    allowed: Sequence[Address],
+) -> tuple[Address, ...]:
+    signers = [signature.kid for signature in signatures]
+    if len(set(signers)) != len(signers) or not set(signers) <= set(allowed):
+        raise PeerError("signature", "a signature is another key's, or stands twice")
+    if not all(signature_holds(digest, signature) for signature in signatures):
+        raise PeerError("signature", "a signature does not hold")
+    if not set(needed) <= set(signers):
+        raise PeerError("signature", "a signature that this rung needs is missing")
+    return tuple(sorted(signers))
+
+
+def _counters(value: Value, step: str) -> Counters:
+    if (
+        not isinstance(value, list)
+        or len(value) != 3
+        or any(not isinstance(item, int) or isinstance(item, bool) or item < 0 for item in value)
+    ):
+        raise PeerError(step, "counters are three whole numbers")
+    time_s, octets_in, octets_out = value
+    return Counters(session_time_s=time_s, octets_in=octets_in, octets_out=octets_out)
+
+
+def _mapping(value: Value) -> Mapping[str, Value]:
+    assert isinstance(value, Mapping), "rating has read it"
+    return value
+
+
+def _amount(part: Part) -> int | None:
+    if not isinstance(part, Opened):
+        return None
+    amount = part.content["amount_minor"]
+    assert isinstance(amount, int)
+    return amount
