@@ -37,7 +37,7 @@ def check(unit: Connection, *, known: Head | None = None) -> Audit:
         replay.found(f"the store does not read: {error.orig}")
     return Audit(
         accounts=len(replay.names),
-        transfers=replay.sequence,
+        transfers=replay.head.sequence,
         entries=replay.head.entry,
         findings=tuple(replay.findings),
     )
@@ -47,7 +47,6 @@ class _Replay:
     def __init__(self, known: Head | None) -> None:
         self.known = known
         self.head = BEFORE_FIRST
-        self.sequence = 0
         self.trusted = True
         self.names: dict[Id, tuple[AssetId, str]] = {}
         self.accounts: dict[Id, AccountRow] = {}
@@ -82,13 +81,12 @@ class _Replay:
         if not self._chained(row, opened, booked):
             self.found(f"entry {row.entry}: its content does not match its hash")
             self.trusted = False
-        self.head = Head(entry=row.entry, entry_hash=row.entry_hash)
+        self.head = _head(row)
         if self.known is not None and self.known.entry == row.entry and self.known != self.head:
             self.found(f"entry {row.entry}: not the known head")
         if self.trusted:
             self._open(opened)
             self._replay(row, booked)
-        self.sequence += len(booked)
 
     def _chained(self, row: AnyRow, opened: Sequence[AnyRow], booked: Sequence[AnyRow]) -> bool:
         try:
@@ -101,9 +99,9 @@ class _Replay:
         except (EncodingError, TypeError):
             return False
         numbers = [item.sequence for item in booked]
-        first = self.sequence + 1
+        first = self.head.sequence + 1
         gapless = numbers == list(range(first, first + len(numbers)))
-        return gapless and head == Head(entry=row.entry, entry_hash=row.entry_hash)
+        return gapless and head == _head(row)
 
     def _open(self, opened: Sequence[AnyRow]) -> None:
         for row in opened:
@@ -171,6 +169,10 @@ class _Replay:
             self._expect(agrees, f"hold {to_hex(row.hold_id)}: its state is not what happened")
             stored += 1
         self._expect(stored == len(self.holds), "a hold is missing")
+
+
+def _head(row: AnyRow) -> Head:
+    return Head(entry=row.entry, sequence=row.sequence, entry_hash=row.entry_hash)
 
 
 class _Groups:

@@ -247,9 +247,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The newest journal entry: its number (0 before the first) and the hash that chains it."""
+    """The newest journal entry: its number, the newest transfer's (both from 1), its hash."""
 
     entry: int
+    sequence: int
     entry_hash: bytes
 
 

@@ -241,9 +241,8 @@ def _append_openings(unit: Connection, fresh: Sequence[Opening]) -> None:
 
 def _append_transfers(unit: Connection, batch: Batch, at_us: int) -> None:
     former = store.head(unit)
-    sequence = store.last_sequence(unit)
     rows = [
-        _row(entry, sequence + count, former.entry + 1)
+        _row(entry, former.sequence + count, former.entry + 1)
         for count, entry in enumerate(batch.entries, start=1)
     ]
     store.insert_entry(unit, next_head(former, at_us=at_us, transfers=rows), at_us)

@@ -105,12 +105,14 @@ journal = Table(
     metadata,
     Column("entry", _Number, primary_key=True, autoincrement=False),
     Column("at_us", BigInteger),
+    Column("sequence", BigInteger, nullable=False),
     Column("entry_hash", LargeBinary(32), nullable=False),
 )
 
 _CHUNK: Final = 2_000
 """Ids asked for in one statement."""
 
+_newest = select(journal).order_by(journal.c.entry.desc()).limit(1)
 _balances = (
     accounts.update()
     .where(accounts.c.account_id == bindparam("key"))
@@ -151,14 +153,10 @@ _booked = (
 
 def head(unit: Connection) -> Head:
     """Return the newest journal entry."""
-    newest = select(journal.c.entry, journal.c.entry_hash).order_by(journal.c.entry.desc())
-    row = unit.execute(newest.limit(1)).first()
-    return BEFORE_FIRST if row is None else Head(entry=row.entry, entry_hash=row.entry_hash)
-
-
-def last_sequence(unit: Connection) -> int:
-    """Return the number of the newest transfer, 0 before the first."""
-    return unit.execute(select(func.max(transfers.c.sequence))).scalar_one() or 0
+    row = unit.execute(_newest).first()
+    if row is None:
+        return BEFORE_FIRST
+    return Head(entry=row.entry, sequence=row.sequence, entry_hash=row.entry_hash)
 
 
 def account_rows(unit: Connection, ids: Iterable[Id]) -> dict[Id, AccountRow]:
@@ -333,7 +331,12 @@ def insert_transfers(unit: Connection, rows: Sequence[Mapping[str, Any]]) -> Non
 
 def insert_entry(unit: Connection, new: Head, at_us: int | None) -> None:
     """Append to the journal; a concurrent writer of the same entry fails here."""
-    row = {"entry": new.entry, "at_us": at_us, "entry_hash": new.entry_hash}
+    row = {
+        "entry": new.entry,
+        "at_us": at_us,
+        "sequence": new.sequence,
+        "entry_hash": new.entry_hash,
+    }
     unit.execute(journal.insert(), row)
 
 
