@@ -7,13 +7,13 @@ implementations cannot encode the same facts differently.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 Value: TypeAlias = bool | int | bytes | str | Sequence["Value"] | Mapping[str, "Value"] | None
 
 DEPTH_MAX = 16
-"""Nesting allowed in one value; records are flat, so deeper input is an error."""
+"""Arrays and maps inside one another; records are flat, so deeper input is an error."""
 
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = range(7)
 
@@ -33,6 +33,7 @@ def encode(value: Value) -> bytes:
 
 
 def _head(major: int, argument: int) -> bytes:
+    """Write a type and its argument in the fewest octets (RFC 8949 section 3)."""
     if argument < 24:
         return bytes((major << 5 | argument,))
     for code, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
@@ -43,34 +44,74 @@ def _head(major: int, argument: int) -> bytes:
 
 def _integer(value: int) -> bytes:
     major, argument = (_UNSIGNED, value) if value >= 0 else (_NEGATIVE, -1 - value)
+    if argument < _SHORT_MAX:
+        return _SHORT[major][argument]
     if argument < 1 << 64:
         return _head(major, argument)
     digits = argument.to_bytes((argument.bit_length() + 7) // 8, "big")
     return _head(_TAG, 2 if value >= 0 else 3) + _head(_BYTES, len(digits)) + digits
 
 
+def _bytes(value: bytes) -> bytes:
+    size = len(value)
+    return (_SHORT[_BYTES][size] if size < _SHORT_MAX else _head(_BYTES, size)) + value
+
+
+def _text(value: str) -> bytes:
+    try:
+        octets = value.encode()
+    except UnicodeEncodeError as error:
+        raise EncodingError("text holds half a surrogate pair") from error
+    size = len(octets)
+    return (_SHORT[_TEXT][size] if size < _SHORT_MAX else _head(_TEXT, size)) + octets
+
+
+def _boolean(value: bool) -> bytes:
+    return b"\xf5" if value else b"\xf4"
+
+
+def _null(value: None) -> bytes:
+    return b"\xf6"
+
+
+_SHORT_MAX = 256
+_SHORT = tuple(
+    tuple(_head(major, argument) for argument in range(_SHORT_MAX)) for major in range(4)
+)
+"""Heads of small integers and of short strings, which are nearly all there are."""
+
+_SCALARS: dict[type, Callable[[Any], bytes]] = {
+    int: _integer,
+    bytes: _bytes,
+    str: _text,
+    bool: _boolean,
+    type(None): _null,
+}
+
+
+def _writer_of_base(value: Value) -> Callable[[Any], bytes]:
+    """Return what writes a scalar of a derived type: an enum is its number or its text."""
+    for base in (int, bytes, str):
+        if isinstance(value, base):
+            return _SCALARS[base]
+    raise EncodingError(f"{type(value).__name__} has no canonical encoding")
+
+
 def _append(parts: list[bytes], value: Value, depth: int) -> None:
-    if depth > DEPTH_MAX:
+    writer = _SCALARS.get(type(value))
+    if writer is not None:
+        parts.append(writer(value))
+        return
+    if depth >= DEPTH_MAX:
         raise EncodingError(f"nested deeper than {DEPTH_MAX}")
-    if value is None:
-        parts.append(b"\xf6")
-    elif value is True or value is False:
-        parts.append(b"\xf5" if value else b"\xf4")
-    elif isinstance(value, int):
-        parts.append(_integer(value))
-    elif isinstance(value, bytes):
-        parts += (_head(_BYTES, len(value)), value)
-    elif isinstance(value, str):
-        text = value.encode()
-        parts += (_head(_TEXT, len(text)), text)
-    elif isinstance(value, Mapping):
-        _append_map(parts, value, depth)
-    elif isinstance(value, Sequence):
+    if isinstance(value, (list, tuple)):
         parts.append(_head(_ARRAY, len(value)))
         for item in value:
             _append(parts, item, depth + 1)
+    elif isinstance(value, Mapping):
+        _append_map(parts, value, depth)
     else:
-        raise EncodingError(f"{type(value).__name__} has no canonical encoding")
+        parts.append(_writer_of_base(value)(value))
 
 
 def _append_map(parts: list[bytes], value: Mapping[str, Value], depth: int) -> None:
@@ -78,6 +119,6 @@ def _append_map(parts: list[bytes], value: Mapping[str, Value], depth: int) -> N
         if not isinstance(key, str):
             raise EncodingError("map keys are text")
     parts.append(_head(_MAP, len(value)))
-    for key_bytes, key in sorted((encode(key), key) for key in value):
+    for key_bytes, key in sorted((_text(key), key) for key in value):
         parts.append(key_bytes)
         _append(parts, value[key], depth + 1)
