@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import TypeVar
 
@@ -23,6 +23,8 @@ RECHECK_S = 0.25
 
 REMEMBERED_MAX = 10_000
 """Answers kept per question; beyond that the question's answers are all forgotten."""
+
+_MEMBERS = (PartyKind.OPERATOR, PartyKind.TAX, PartyKind.PROTOCOL)
 
 T = TypeVar("T")
 
@@ -126,6 +128,16 @@ class Directory:
         """Return whom an address belongs, or once belonged, to: one address is one party's."""
         row = store.key_row(unit, address)
         return None if row is None else store.party(unit, PartyId(row.party))
+
+    def members(self, unit: Connection) -> Mapping[PartyId, Address]:
+        """Return every member of the clearing domain and its address."""
+        found = (party for kind in _MEMBERS for party in store.parties_of(unit, kind))
+        return {p.party_id: p.address for p in found if p.address is not None}
+
+    def hosts_by_payout(self, unit: Connection, payout: Address) -> Sequence[PartyId]:
+        """Return the hosts paid at an address, ascending by party id."""
+        hosts = store.parties_of(unit, PartyKind.HOST)
+        return [host.party_id for host in hosts if host.address == payout]
 
     def named(self, unit: Connection, kind: PartyKind, text: str) -> Party | None:
         """Return the party of a kind that people mean by an id or a name."""
