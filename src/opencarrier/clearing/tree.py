@@ -141,15 +141,12 @@ def records_root(positions: Mapping[str, Sequence[Id]]) -> bytes:
     return seal_domain(domain_tree(roots))
 
 
-def root_of_record(leaf: bytes, path: RecordPath) -> bytes | None:
-    """Walk from a record's leaf data to the records root; None if the path has no such shape.
-
-    This is the whole check of inclusion: equal to the root the venue holds, or not included.
-    """
+def position_of_record(leaf: bytes, path: RecordPath) -> Id | None:
+    """Walk from a record's leaf data to its position; None if the path has no such shape."""
     pair = _climb(PAIR, leaf_hash(leaf), path.record)
     if pair is None:
         return None
-    position = ids.position_id(
+    return ids.position_id(
         path.cycle_id,
         path.debtor,
         path.creditor,
@@ -158,6 +155,16 @@ def root_of_record(leaf: bytes, path: RecordPath) -> bytes | None:
         pair_root=pair,
         amount_minor=path.amount_minor,
     )
+
+
+def root_of_record(leaf: bytes, path: RecordPath) -> bytes | None:
+    """Walk from a record's leaf data to the records root; None if the path has no such shape.
+
+    This is the whole check of inclusion: equal to the root the venue holds, or not included.
+    """
+    position = position_of_record(leaf, path)
+    if position is None:
+        return None
     jurisdiction = _climb(JURISDICTION, leaf_hash(position), path.position)
     if jurisdiction is None:
         return None
