@@ -15,12 +15,13 @@ def encode(item: Item) -> bytes:
     if isinstance(item, bytes):
         if len(item) == 1 and item[0] < 0x80:
             return item
-        return _prefix(len(item), 0x80) + item
+        return length_prefix(len(item), 0x80) + item
     payload = b"".join(encode(part) for part in item)
-    return _prefix(len(payload), 0xC0) + payload
+    return length_prefix(len(payload), 0xC0) + payload
 
 
-def _prefix(length: int, offset: int) -> bytes:
+def length_prefix(length: int, offset: int) -> bytes:
+    """Return what stands before `length` octets: offset 0x80 for a string, 0xc0 for a list."""
     if length < 56:
         return bytes((offset + length,))
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")

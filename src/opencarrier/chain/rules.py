@@ -223,6 +223,11 @@ def resend_due(record: Transaction, now_us: int, policy: Policy) -> bool:
     return _elapsed(record.newest.sent_at_us, now_us, policy.resend_after_s)
 
 
+def bump_due(record: Transaction, now_us: int, policy: Policy) -> bool:
+    """Say whether the newest variant has waited long enough for a dearer one."""
+    return _elapsed(record.newest.signed_at_us, now_us, policy.bump_after_s)
+
+
 def outcome_of(message: str) -> SendOutcome:
     """Read a refusal's words; endpoints agree on words better than on codes."""
     text = message.lower()
@@ -283,7 +288,7 @@ def _due(
     if newest.sent_count == 0:
         return record, (Send(variant=newest),)
     bumps = len(record.variants) - 1
-    if bumps < policy.bumps_max and _elapsed(newest.signed_at_us, now_us, policy.bump_after_s):
+    if bumps < policy.bumps_max and bump_due(record, now_us, policy):
         return record, (Bump(),)
     if resend_due(record, now_us, policy):
         return record, (Send(variant=newest),)

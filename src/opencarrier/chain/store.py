@@ -22,6 +22,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    delete,
     func,
     insert,
     select,
@@ -157,6 +158,20 @@ def find(connection: Connection, intent_id: bytes) -> Transaction | None:
     return next(iter(_load(connection, rows.mappings().all())), None)
 
 
+def find_nonce(
+    connection: Connection, chain_id: int, sender: Address, nonce: int
+) -> Transaction | None:
+    """Return the transaction that was given a nonce."""
+    rows = connection.execute(
+        select(transactions).where(
+            transactions.c.chain_id == chain_id,
+            transactions.c.sender == sender,
+            transactions.c.nonce == nonce,
+        )
+    )
+    return next(iter(_load(connection, rows.mappings().all())), None)
+
+
 def open_of(
     connection: Connection, chain_id: int, sender: Address, *, limit: int
 ) -> list[Transaction]:
@@ -181,6 +196,42 @@ def next_nonce(connection: Connection, chain_id: int, address: Address) -> int |
     query = select(accounts.c.next_nonce).where(*_account(chain_id, address))
     row = connection.execute(query).one_or_none()
     return None if row is None else int(row.next_nonce)
+
+
+def cursor(connection: Connection, name: str) -> BlockPoint | None:
+    """Return the block a follower stands at."""
+    return next(iter(cursor_points(connection, name, limit=1)), None)
+
+
+def cursor_points(connection: Connection, name: str, *, limit: int = 1_024) -> list[BlockPoint]:
+    """Return the blocks a follower remembers, newest first."""
+    rows = connection.execute(
+        select(cursors.c.block_number, cursors.c.block_hash)
+        .where(cursors.c.name == name)
+        .order_by(cursors.c.block_number.desc())
+        .limit(limit)
+    )
+    return [BlockPoint(number=row.block_number, hash=bytes(row.block_hash)) for row in rows]
+
+
+def put_cursor(connection: Connection, name: str, point: BlockPoint, *, keep: int) -> None:
+    """Move a follower to a block and remember its last `keep` blocks."""
+    connection.execute(
+        insert(cursors).values(name=name, block_number=point.number, block_hash=point.hash)
+    )
+    remembered = cursor_points(connection, name, limit=keep + 1)
+    if len(remembered) > keep:
+        oldest = remembered[keep].number
+        connection.execute(
+            delete(cursors).where(cursors.c.name == name, cursors.c.block_number <= oldest)
+        )
+
+
+def drop_cursor_above(connection: Connection, name: str, block_number: int) -> None:
+    """Take a follower back to its newest block at or below a number."""
+    connection.execute(
+        delete(cursors).where(cursors.c.name == name, cursors.c.block_number > block_number)
+    )
 
 
 def _account(chain_id: int, address: Address) -> tuple[Any, Any]:

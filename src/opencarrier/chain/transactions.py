@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -33,12 +33,16 @@ from opencarrier.chain.rules import (
     Variant,
 )
 from opencarrier.kernel.crash import crashpoint
+from opencarrier.kernel.ids import derive
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
 
 GAS_MARGIN_NUMERATOR = 5
 """State may move between estimate and mining: a quarter more gas than estimated is offered."""
 GAS_MARGIN_DENOMINATOR = 4
+
+FILLER_GAS = 21_000
+"""Gas of an empty transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +60,8 @@ class Quote:
 class DriveReport:
     """What one pass found: every transaction it moved or looked at, and what a person must see.
 
-    `alarms` are conditions no retry mends: `chain_behind` (the chain lost transactions that were
-    final), `unavailable` (no answer; the next pass tries again).
+    `alarms`: `chain_behind` (the chain lost transactions that were final; no retry mends it),
+    `unavailable` (no answer; the next pass tries again).
     """
 
     transactions: tuple[Transaction, ...] = ()
@@ -125,7 +129,7 @@ class TransactionManager:
             call=replace(call, sender=None, gas_limit=None),
             gas_limit=min(gas_limit, self._policy.gas_limit_max),
             fees=self._chain.fees(),
-            nonce=self._chain.nonce(self.sender, "pending"),
+            nonce=self._chain.nonce(self.sender),
             genesis_hash=self._chain.genesis_hash(),
         )
 
@@ -170,7 +174,9 @@ class TransactionManager:
         notes = _Pass(now_us=now_us)
         try:
             snapshot = self._snapshot()
-            _check_behind(snapshot, pending, next_nonce, notes)
+            lowest = pending[0].nonce if pending else next_nonce
+            if lowest is not None and snapshot.nonce < lowest:
+                pending = self._mend_gap(unit_of_work, pending, snapshot, notes)
             for record in pending:
                 self._step(unit_of_work, record, snapshot, notes)
         except ChainError as error:
@@ -232,14 +238,25 @@ class TransactionManager:
             at_least=quote.nonce,
             genesis_hash=quote.genesis_hash,
         )
-        unsigned = self._unsigned(quote.call, nonce, quote.gas_limit, fees)
+        return self._signed(intent_id, quote.call, quote.gas_limit, nonce, fees, now_us)
+
+    def _signed(
+        self,
+        intent_id: bytes,
+        call: Call,
+        gas_limit: int,
+        nonce: int,
+        fees: tuple[int, int],
+        now_us: int,
+    ) -> Transaction:
+        unsigned = self._unsigned(call, nonce, gas_limit, fees)
         return Transaction(
             intent_id=intent_id,
             chain_id=self._chain.chain_id,
             sender=self.sender,
             nonce=nonce,
-            call=quote.call,
-            gas_limit=quote.gas_limit,
+            call=call,
+            gas_limit=gas_limit,
             state=TransactionState.PREPARED,
             variants=(self._sign(unsigned, now_us),),
             prepared_at_us=now_us,
@@ -283,6 +300,45 @@ class TransactionManager:
             head=BlockPoint(number=head.number, hash=head.hash),
             final_number=self._chain.final_block_number(),
         )
+
+    def _mend_gap(
+        self,
+        unit_of_work: UnitOfWork,
+        pending: list[Transaction],
+        snapshot: _Snapshot,
+        notes: _Pass,
+    ) -> list[Transaction]:
+        """The chain's next nonce lies below all we work on: find out why.
+
+        Was it ours, a final transaction is lost: stop. Was it somebody else's, a reorg took it:
+        give it time to come back, then fill the nonce with an empty transaction to ourselves.
+        """
+        nonce = snapshot.nonce
+        with unit_of_work() as connection:
+            owner = store.find_nonce(connection, self._chain.chain_id, self.sender, nonce)
+        if owner is not None:
+            notes.blocked = True
+            notes.alarms.append(f"chain_behind: nonce {nonce} is free again, it was final")
+            return pending
+        if not pending or not rules.bump_due(pending[0], notes.now_us, self._policy):
+            return pending
+        filler = self._filler(nonce, notes.now_us)
+        if filler is None:
+            return pending
+        with unit_of_work() as connection:
+            store.add(connection, filler)
+        return [filler, *pending]
+
+    def _filler(self, nonce: int, now_us: int) -> Transaction | None:
+        fees = self._chain.fees()
+        offer = rules.first_fees(
+            fees.base_fee_per_gas_wei, fees.priority_fee_per_gas_wei, self._policy
+        )
+        if offer is None:
+            return None
+        intent_id = derive("chain-filler", self._chain.chain_id, self.sender, nonce)
+        call = Call(to=self.sender)
+        return self._signed(intent_id, call, FILLER_GAS, nonce, offer, now_us)
 
     def _step(
         self, unit_of_work: UnitOfWork, record: Transaction, snapshot: _Snapshot, notes: _Pass
@@ -373,15 +429,3 @@ class TransactionManager:
         crashpoint("chain.tx.before_save")
         with unit_of_work() as connection:
             store.save(connection, record)
-
-
-def _check_behind(
-    snapshot: _Snapshot, pending: Sequence[Transaction], next_nonce: int | None, notes: _Pass
-) -> None:
-    """Stop sending where the chain's next nonce is below everything we still work on."""
-    lowest = pending[0].nonce if pending else next_nonce
-    if lowest is not None and snapshot.nonce < lowest:
-        notes.alarms.append(
-            f"chain_behind: the chain lost transactions below nonce {lowest} that were final"
-        )
-        notes.blocked = True

@@ -37,6 +37,8 @@ from opencarrier.chain.node.model import (
     StoredLog,
     StoredTransaction,
 )
+from opencarrier.chain.rlp import encode as encode_rlp
+from opencarrier.chain.rlp import length_prefix
 
 _VM: Any = PragueVM
 _BUILDER: Any = PragueTransactionBuilder
@@ -128,6 +130,7 @@ class Engine:
             gas_limit=GAS_LIMIT,
             timestamp=timestamp_s,
             base_fee_per_gas=INITIAL_BASE_FEE_WEI,
+            parent_beacon_block_root=bytes(32),
         )
         with self._collect() as nodes:
             state = _VM.build_state(self._db, blank, self._context)
@@ -148,7 +151,10 @@ class Engine:
         """Return the empty header after a parent; time may stand still but not go back."""
         assert timestamp_s >= parent.timestamp, "block time goes back"
         return _VM.create_header_from_parent(
-            parent, timestamp=timestamp_s, gas_limit=parent.gas_limit
+            parent,
+            timestamp=timestamp_s,
+            gas_limit=parent.gas_limit,
+            parent_beacon_block_root=bytes(32),
         )
 
     def decode_transaction(self, raw: bytes) -> Any:
@@ -334,8 +340,19 @@ def _stored(header: Any, raws: Sequence[bytes]) -> StoredBlock:
         hash=bytes(header.hash),
         header=encoded,
         timestamp_s=header.timestamp,
-        size_octets=len(encoded) + sum(len(raw) for raw in raws),
+        size_octets=len(_list(encoded + _list(*map(_in_block, raws)) + 2 * _list())),
     )
+
+
+def _list(*items: bytes) -> bytes:
+    """Wrap what is already RLP into an RLP list."""
+    payload = b"".join(items)
+    return length_prefix(len(payload), 0xC0) + payload
+
+
+def _in_block(raw: bytes) -> bytes:
+    """A typed transaction stands in a block as a string of octets, a legacy one as its list."""
+    return raw if raw[0] >= 0xC0 else encode_rlp(raw)
 
 
 def _stored_transaction(

@@ -35,11 +35,22 @@ def rpc_app(
     hosts: frozenset[str] = LOOPBACK_HOSTS,
     origins: frozenset[str] = frozenset(),
 ) -> Starlette:
-    """Return an ASGI app that answers JSON-RPC on POST to its root; mount it or serve it alone.
+    """Return an ASGI app that answers JSON-RPC on POST to its root, to be served alone.
 
     `hosts` are accepted Host names without port, `origins` whole Origin values.
     """
-    return Starlette(routes=[Route("/", _endpoint(node, hosts, origins), methods=["POST"])])
+    return Starlette(routes=[rpc_route(node, "/", hosts=hosts, origins=origins)])
+
+
+def rpc_route(
+    node: Node,
+    path: str = "/rpc",
+    *,
+    hosts: frozenset[str] = LOOPBACK_HOSTS,
+    origins: frozenset[str] = frozenset(),
+) -> Route:
+    """Return the same as one route of a larger app: `app.router.routes.append(rpc_route(node))`."""
+    return Route(path, _endpoint(node, hosts, origins), methods=["POST"])
 
 
 def _endpoint(

@@ -25,6 +25,8 @@ LOG_RANGE_BLOCKS_MAX = 100_000
 LOG_RESULTS_MAX = 10_000
 FEE_HISTORY_BLOCKS_MAX = 1_024
 RAW_OCTETS_MAX = 262_144
+CALL_STIPEND_GAS = 2_300
+"""With the 64th part a caller keeps back, what a nested call may need beyond what it uses."""
 
 REVERTED = 3
 SERVER_ERROR = -32000
@@ -118,7 +120,9 @@ def _call(node: EmbeddedNode, message: Any, at: Any) -> str:
 
 
 def _call_header(node: EmbeddedNode, at: Any) -> Any:
-    """The head is called at the present time, older blocks at their own."""
+    """The head is called at the present time, older blocks at their own, `pending` in the next."""
+    if at == "pending":
+        return node.pending_header()
     located = _existing(node, at)
     header = node.header(located)
     if located.number == node.head.number:
@@ -153,10 +157,12 @@ def _estimate(node: EmbeddedNode, message: Any, at: Any) -> str:
     whole = node.engine.run(header, _message(params))
     _raise_failure(whole)
     low, high = whole.gas_used - 1, params.gas
-    guess = (whole.gas_used + whole.gas_refunded + 2_300) * 64 // 63
+    needed = whole.gas_used + whole.gas_refunded
+    guesses = [needed, (needed + CALL_STIPEND_GAS) * 64 // 63]
     while low + 1 < high and (high - low) * 1_000 > high * 15:
-        gas = guess if low < guess < high else (low + high) // 2
-        guess = 0
+        gas = guesses.pop(0) if guesses else (low + high) // 2
+        if not low < gas < high:
+            continue
         if _succeeds(node, header, params, gas):
             high = gas
         else:
