@@ -25,7 +25,9 @@ async def test_a_phone_attaches_and_its_use_is_kept() -> None:
     assert isinstance(attached, Attached)
     assert attached.keys_match
     await radio.report(Report(status=AcctStatus.START, acct_session_id="a"), attached)
-    await radio.report(Report(status=AcctStatus.STOP, acct_session_id="a", session_time_s=5), attached)
+    await radio.report(
+        Report(status=AcctStatus.STOP, acct_session_id="a", session_time_s=5), attached
+    )
     print(bench.sink.observations, service.metrics)
     radio.close()
     await server.stop()

@@ -167,6 +167,11 @@ class ControlSim:
         self._transport, self._control = transport, control
         await asyncio.wait_for(control.attached.wait(), timeout=5)
 
+    def command(self, line: str) -> None:
+        """Send the daemon a command of its own, such as `LOGOFF`."""
+        assert self._transport is not None
+        self._transport.sendto(line.encode())
+
     def close(self) -> None:
         """Leave the daemon and remove our end of the socket."""
         if self._transport is not None:
