@@ -1,0 +1,1 @@
+"""What use costs: agreements between operators, retail plans, quotes, holds and charges."""

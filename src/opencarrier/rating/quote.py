@@ -1,0 +1,112 @@
+"""The quote: how long a session may last before its access point asks again, and what is held.
+
+Prepaid RADIUS cannot stop a session in time without a disconnect message; what bounds the
+exposure is the Session-Timeout (RFC 2865 section 5.27), at the end of which the access point
+comes back for a new grant (Termination-Action, section 5.29).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.rating.model import INTERIM_FLOOR_S, Agreement, RetailPlan, Tariff
+from opencarrier.rating.reasons import AccessReason
+from opencarrier.rating.rules import v1
+from opencarrier.spine.usage import Counters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Both contracts as they stand for a subscriber, and the money there is to cover them."""
+
+    agreement: Agreement
+    tariff: Tariff
+    plan: RetailPlan
+    discount_ppm: int
+    grace_s: int
+    balance_minor: int
+    collateral_minor: int | None
+    """What the home's collateral still covers; None where that is not asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """How long is granted, and what the session can cost at most, retail and wholesale."""
+
+    session_timeout_s: int
+    interim_interval_s: int
+    hold_minor: int
+    exposure_minor: int
+
+
+def quote(offer: Offer) -> Quote | Refusal:
+    """Grant the longest time both the balance and the collateral cover, up to the plan's.
+
+    Less than one interim interval (the access point's floor of 60 s) is not worth granting:
+    the refusal says which money was short.
+    """
+    refusal = _short_of(offer, INTERIM_FLOOR_S)
+    if refusal is not None:
+        return refusal
+    least_s, beyond_s = INTERIM_FLOOR_S, offer.plan.session_s_max + 1
+    while beyond_s - least_s > 1:
+        middle_s = (least_s + beyond_s) // 2
+        if _short_of(offer, middle_s) is None:
+            least_s = middle_s
+        else:
+            beyond_s = middle_s
+    return Quote(
+        session_timeout_s=least_s,
+        interim_interval_s=min(offer.plan.interim_s, least_s),
+        hold_minor=retail_minor(offer, least_s),
+        exposure_minor=wholesale_minor(offer, least_s),
+    )
+
+
+def retail_minor(offer: Offer, timeout_s: int) -> int:
+    """Return the most a session of this length can cost the subscriber, tax included."""
+    price = offer.plan.price
+    legs = v1.retail_legs(price, offer.discount_ppm, _most(offer, price.unit, timeout_s))
+    return legs.seller_minor + legs.tax_minor
+
+
+def wholesale_minor(offer: Offer, timeout_s: int) -> int:
+    """Return the most a session of this length can cost the home operator, tax included.
+
+    Where home and visited are one, its own part is no debt: what hosts, protocol and tax get is.
+    """
+    most = _most(offer, offer.tariff.unit, timeout_s)
+    legs = v1.wholesale_legs(offer.tariff, offer.agreement.protocol_ppm, most)
+    own = offer.agreement.home == offer.agreement.visited
+    seller_minor = 0 if own else legs.seller_minor
+    return seller_minor + legs.host_minor + legs.protocol_minor + legs.tax_minor
+
+
+def _short_of(offer: Offer, timeout_s: int) -> Refusal | None:
+    price, tariff = offer.plan.price, offer.tariff
+    retail = v1.quantity(price.unit, _most(offer, price.unit, timeout_s))
+    wholesale = v1.quantity(tariff.unit, _most(offer, tariff.unit, timeout_s))
+    if not v1.fits(price, retail, offer.discount_ppm) or not v1.fits(tariff, wholesale):
+        return Refusal(AccessReason.BEYOND_RANGE, f"{timeout_s} s at the plan's rate cap")
+    hold_minor = retail_minor(offer, timeout_s)
+    if hold_minor > offer.balance_minor:
+        return Refusal(
+            AccessReason.INSUFFICIENT_BALANCE,
+            f"{timeout_s} s can cost {hold_minor}, {offer.balance_minor} is free",
+        )
+    exposure_minor = wholesale_minor(offer, timeout_s)
+    if offer.collateral_minor is not None and exposure_minor > max(0, offer.collateral_minor):
+        return Refusal(
+            AccessReason.INSUFFICIENT_COLLATERAL,
+            f"{timeout_s} s can cost {exposure_minor}, collateral covers {offer.collateral_minor}",
+        )
+    return None
+
+
+def _most(offer: Offer, unit: str, timeout_s: int) -> Counters:
+    """Return the most a session can count in a unit; its octets both ways keep to the rate cap."""
+    duration_s = timeout_s + offer.grace_s
+    octets = offer.plan.rate_cap_octets_per_s * duration_s
+    octets_in, octets_out = (0, octets) if unit == "octets_out" else (octets, 0)
+    return Counters(session_time_s=duration_s, octets_in=octets_in, octets_out=octets_out)

@@ -1,0 +1,274 @@
+"""One rating of a cycle: find the terms of each usage, price it, book it, keep its charge."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from sqlalchemy import Connection
+
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.ledger import service as ledger
+from opencarrier.ledger.model import Transfer
+from opencarrier.rating import store
+from opencarrier.rating.holds import (
+    Authorisation,
+    overrun_transfers,
+    retail_transfers,
+    wholesale_transfers,
+)
+from opencarrier.rating.model import Agreement, AgreementHead, RetailPlan, Tariff
+from opencarrier.rating.reasons import SuspenseReason
+from opencarrier.rating.rules import v1
+from opencarrier.spine.money import Charge, Kind, Suspense
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.ports import Directory
+from opencarrier.spine.usage import Usage
+
+_Terms: TypeAlias = tuple[AgreementHead, Tariff]
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Why a charge waits."""
+
+    reason: SuspenseReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    """A charge, the session and the host it belongs to, and the transfers that book it."""
+
+    charge: Charge
+    usage: Usage
+    host: PartyId | None
+    transfers: list[Transfer]
+
+
+class Run:
+    """A rating of one cycle's usages within one unit; call `note` once, then `rate` in steps."""
+
+    def __init__(self, unit: Connection, *, directory: Directory, cycle_id: Id, at_us: int) -> None:
+        self._unit = unit
+        self._directory = directory
+        self._cycle_id = cycle_id
+        self._at_us = at_us
+        self._terms_of: dict[tuple[PartyId, PartyId], list[_Terms]] = {}
+        self._plans: dict[bytes, RetailPlan] = {}
+        self._hosts: dict[str, PartyId | None] = {}
+        self._authorisations: dict[bytes, Authorisation] = {}
+        self._open: defaultdict[bytes, set[Id]] = defaultdict(set)
+        self._starts: dict[Id, int] = {}
+
+    def note(self, usages: Sequence[Usage]) -> None:
+        """Take note of all sessions before any is rated, so that the order decides nothing.
+
+        An authorisation's hold is released when all its sessions have ended; a session that
+        nobody authorised has its tariff by when its first usage began.
+        """
+        unit = self._unit
+        ids = {item.authorisation_id for item in usages if item.authorisation_id is not None}
+        self._authorisations = store.authorisations_by_id(unit, ids)
+        known = [item for item in usages if item.authorisation_id in self._authorisations]
+        store.note_sessions(unit, [(_id(item), item.session_id, False) for item in known])
+        self._open.update(store.open_sessions(unit, self._authorisations))
+        starts: dict[Id, int] = {}
+        for usage in usages:
+            if usage.authorisation_id not in self._authorisations:
+                starts.setdefault(usage.session_id, usage.start_us)
+        self._starts = store.pin_sessions(unit, starts)
+
+    def rate(self, usages: Sequence[Usage]) -> None:
+        """Rate and book some usages; what is rated already stays as it is."""
+        done = store.charged(self._unit, [usage.usage_id for usage in usages])
+        rated: list[_Rated] = []
+        waiting: list[store.Waiting] = []
+        for usage in usages:
+            for kind in self._kinds(usage):
+                if (usage.usage_id, kind) in done:
+                    continue
+                outcome = self._one(usage, kind)
+                if isinstance(outcome, _Why):
+                    waiting.append(self._waiting(usage, kind, outcome))
+                else:
+                    rated.append(outcome)
+        self._book(rated)
+        self._keep(rated, waiting, usages)
+
+    def _kinds(self, usage: Usage) -> Iterable[Kind]:
+        subscribed = usage.authorisation_id in self._authorisations
+        return (Kind.WHOLESALE, Kind.RETAIL) if subscribed else (Kind.WHOLESALE,)
+
+    def _one(self, usage: Usage, kind: Kind) -> _Rated | _Why:
+        authorisation = self._authorisations.get(usage.authorisation_id or b"")
+        if authorisation is not None and not _matches(usage, authorisation):
+            reason = SuspenseReason.AUTHORISATION_MISMATCH
+            return _Why(reason, f"granted by {authorisation.home} at {authorisation.visited}")
+        if kind is Kind.RETAIL:
+            assert authorisation is not None
+            return self._retail(usage, authorisation)
+        return self._wholesale(usage, authorisation)
+
+    def _wholesale(self, usage: Usage, authorisation: Authorisation | None) -> _Rated | _Why:
+        terms = self._terms(usage)
+        if isinstance(terms, _Why):
+            return terms
+        (head, tariff), host = terms, self._host(usage)
+        if host is None:
+            return _Why(SuspenseReason.NO_NODE, str(usage.node_id))
+        inputs = v1.WholesaleInputs(
+            head=head,
+            tariff=tariff,
+            tariff_at_us=self._tariff_at_us(usage),
+            host=host,
+            counters_from=usage.counters_from,
+            counters_to=usage.counters_to,
+        )
+        if not v1.ratable(inputs):
+            return _Why(SuspenseReason.BEYOND_RANGE, f"at {tariff}")
+        charge = v1.charge(usage, v1.rate(inputs), v1.encode_inputs(inputs))
+        if authorisation is not None:
+            left_minor = max(0, authorisation.exposure_minor - charge.amount_minor)
+            self._replace(replace(authorisation, exposure_minor=left_minor))
+        return _Rated(charge, usage, host, wholesale_transfers(charge))
+
+    def _retail(self, usage: Usage, authorisation: Authorisation) -> _Rated | _Why:
+        plan = self._plan(authorisation.plan_hash)
+        inputs = v1.RetailInputs(
+            plan=plan,
+            plan_at_us=authorisation.granted_us,
+            subscriber=authorisation.subscriber,
+            discount_ppm=authorisation.discount_ppm,
+            counters_from=usage.counters_from,
+            counters_to=usage.counters_to,
+        )
+        if not v1.ratable(inputs):
+            return _Why(SuspenseReason.BEYOND_RANGE, f"at {plan.price}")
+        charge = v1.charge(usage, v1.rate(inputs), v1.encode_inputs(inputs))
+        ended = self._end(usage)
+        transfers, after = retail_transfers(charge, authorisation, done=ended, at_us=self._at_us)
+        self._replace(replace(after, exposure_minor=0) if ended else after)
+        return _Rated(charge, usage, None, transfers)
+
+    def _terms(self, usage: Usage) -> _Terms | _Why:
+        """Find the agreement and its tariff in force when the session was granted or began."""
+        if usage.home is None:
+            return _Why(SuspenseReason.NO_HOME, f"at {usage.visited}")
+        pair = (usage.home, usage.visited)
+        if pair not in self._terms_of:
+            self._terms_of[pair] = _dated(store.agreements_of(self._unit, *pair))
+        dated, at_us = self._terms_of[pair], self._tariff_at_us(usage)
+        place = bisect_right(dated, at_us, key=lambda item: item[1].window.start_us) - 1
+        if place >= 0 and dated[place][1].window.holds(at_us):
+            return dated[place]
+        reason = SuspenseReason.NO_TARIFF_IN_FORCE if dated else SuspenseReason.NO_AGREEMENT
+        return _Why(reason, f"{usage.home} at {usage.visited}")
+
+    def _plan(self, plan_hash: bytes) -> RetailPlan:
+        if plan_hash not in self._plans:
+            found = store.plan(self._unit, plan_hash)
+            assert found is not None, "an authorisation's plan is gone"
+            self._plans[plan_hash] = found
+        return self._plans[plan_hash]
+
+    def _tariff_at_us(self, usage: Usage) -> int:
+        authorisation = self._authorisations.get(usage.authorisation_id or b"")
+        return self._starts[usage.session_id] if authorisation is None else authorisation.granted_us
+
+    def _host(self, usage: Usage) -> PartyId | None:
+        if usage.node_id is None:
+            return None
+        if usage.node_id not in self._hosts:
+            node = self._directory.node_by_id(self._unit, usage.node_id)
+            self._hosts[usage.node_id] = None if node is None else node.host
+        return self._hosts[usage.node_id]
+
+    def _end(self, usage: Usage) -> bool:
+        """Note a session's end; say whether all of its authorisation's sessions have ended."""
+        still_open = self._open[_id(usage)]
+        if usage.closed_by:
+            still_open.discard(usage.session_id)
+        return not still_open
+
+    def _replace(self, authorisation: Authorisation) -> None:
+        self._authorisations[authorisation.authorisation_id] = authorisation
+
+    def _waiting(self, usage: Usage, kind: Kind, why: _Why) -> store.Waiting:
+        return store.Waiting(
+            suspense=Suspense(
+                usage_id=usage.usage_id,
+                kind=kind,
+                reason=Refusal(why.reason).code,
+                detail=why.detail,
+            ),
+            home=usage.home,
+            visited=usage.visited,
+            tariff_at_us=self._tariff_at_us(usage),
+        )
+
+    def _book(self, rated: Sequence[_Rated]) -> None:
+        """Book every chain; a retail chain whose hold is gone falls to the home's overrun."""
+        self._ensure(transfer for item in rated for transfer in item.transfers)
+        refused = self._apply(rated)
+        again = [replace(item, transfers=overrun_transfers(item.charge)) for item in refused]
+        for item in again:
+            assert item.charge.kind is Kind.RETAIL, "a wholesale accrual cannot be refused"
+            authorisation = self._authorisations[_id(item.usage)]
+            self._replace(replace(authorisation, held_minor=0))
+        self._ensure(transfer for item in again for transfer in item.transfers)
+        assert not self._apply(again), "an overrun cannot be refused"
+
+    def _ensure(self, transfers: Iterable[Transfer]) -> None:
+        names: defaultdict[AssetId, set[str]] = defaultdict(set)
+        for transfer in transfers:
+            names[transfer.asset].update((transfer.debit, transfer.credit))
+        for asset, wanted in sorted(names.items()):
+            ledger.ensure(self._unit, asset, wanted)
+
+    def _apply(self, rated: Sequence[_Rated]) -> list[_Rated]:
+        """Book the chains in order; return those the ledger refused."""
+        owners = [item for item in rated for _ in item.transfers]
+        outcomes: list[Refusal | None] = []
+        for batch in ledger.in_batches(t for item in rated for t in item.transfers):
+            outcomes += ledger.apply(self._unit, batch, self._at_us)
+        refused = {
+            id(item): item
+            for item, outcome in zip(owners, outcomes, strict=True)
+            if outcome is not None
+        }
+        return list(refused.values())
+
+    def _keep(
+        self, rated: Sequence[_Rated], waiting: Sequence[store.Waiting], usages: Sequence[Usage]
+    ) -> None:
+        unit = self._unit
+        rows = [(item.charge, item.usage.session_id, item.host) for item in rated]
+        store.insert_charges(unit, rows, self._cycle_id)
+        store.write_suspense(unit, waiting, self._at_us)
+        keys = [(item.charge.usage_id, item.charge.kind) for item in rated]
+        store.resolve_suspense(unit, keys, self._at_us)
+        touched = {_id(item.usage) for item in rated if item.usage.authorisation_id is not None}
+        known = [self._authorisations[key] for key in touched if key in self._authorisations]
+        store.write_authorisations(unit, known)
+        ended = [item for item in usages if item.closed_by and _id(item) in self._authorisations]
+        store.note_sessions(unit, [(_id(item), item.session_id, True) for item in ended])
+
+
+def _id(usage: Usage) -> bytes:
+    return usage.authorisation_id or b""
+
+
+def _matches(usage: Usage, authorisation: Authorisation) -> bool:
+    return usage.home == authorisation.home and usage.visited == authorisation.visited
+
+
+def _dated(agreements: Sequence[Agreement]) -> list[_Terms]:
+    """Return a pair's tariffs with their agreements, ascending by when they begin."""
+    dated = [(item.head, tariff) for item in agreements for tariff in item.tariffs]
+    return sorted(dated, key=lambda item: item[1].window.start_us)

@@ -1,0 +1,38 @@
+"""Why rating says no, in order: of several reasons that apply, the first listed is given."""
+
+from __future__ import annotations
+
+from opencarrier.kernel.refusals import Reason
+
+
+class AccessReason(Reason):
+    """Why a subscriber is not served here now."""
+
+    NO_AGREEMENT = 1
+    NO_TARIFF_IN_FORCE = 2
+    NO_PLAN = 3
+    PLAN_NOT_IN_FORCE = 4
+    BEYOND_RANGE = 5
+    INSUFFICIENT_BALANCE = 6
+    INSUFFICIENT_COLLATERAL = 7
+
+
+class DocumentReason(Reason):
+    """Why an agreement or a plan is not taken."""
+
+    UNKNOWN_OPERATOR = 1
+    SIGNATURE_OF_STRANGER = 2
+    SIGNATURE_INVALID = 3
+    SIGNATURE_MISSING = 4
+    OVERLAPS = 5
+
+
+class SuspenseReason(Reason):
+    """Why a usage cannot be rated yet; its code is the reason a `Suspense` carries."""
+
+    NO_HOME = 1
+    AUTHORISATION_MISMATCH = 2
+    NO_AGREEMENT = 3
+    NO_TARIFF_IN_FORCE = 4
+    NO_NODE = 5
+    BEYOND_RANGE = 6

@@ -1,0 +1,317 @@
+"""The door of rating: agreements and plans, quotes and holds, charges; `unit` is the caller's.
+
+Answers the ports `AccessPolicy` and `Rater`. Nothing here keeps state between calls: what it
+knows stands in the unit's database, so a restart needs no hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.entropy import Entropy
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.money import AssetId, Money
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.signatures import Signature, verify
+from opencarrier.ledger import chart
+from opencarrier.ledger import service as ledger
+from opencarrier.rating import store
+from opencarrier.rating.holds import Authorisation, hold_transfer
+from opencarrier.rating.model import Agreement, RetailPlan, overlap
+from opencarrier.rating.ports import Discounts, NoDiscounts
+from opencarrier.rating.quote import Offer, Quote, quote
+from opencarrier.rating.rater import Run
+from opencarrier.rating.reasons import AccessReason, DocumentReason
+from opencarrier.spine.access import AUTHORISATION_OCTETS, AuthorisationRequest, Grant
+from opencarrier.spine.money import Charge, Kind, RatedUsage, Suspense
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.ports import Directory, Notary, UsageSource
+from opencarrier.spine.usage import Usage
+
+RATED_MAX = 500
+"""Usages rated and booked in one step of `rate`: what is kept in memory at once."""
+
+RETRIED_MAX = 10_000
+"""Suspended usages a cycle tries again; the rest wait for the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatingSettings:
+    """What an installation can tell rating.
+
+    `grace_s` is how long after its timeout a session may go on counting (a lost packet, a slow
+    access point). `settlement_lag_s` is how long a hold outlives its session, so that the cycle
+    that rates it still finds it. `collateral_gate` refuses access while what the home owes and
+    may come to owe is beyond its free collateral.
+    """
+
+    grace_s: int = 30
+    settlement_lag_s: int = 7_200
+    collateral_gate: bool = True
+
+
+class RatingService:
+    """Agreements, plans, quotes, holds and charges over the ledger."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        usages: UsageSource,
+        entropy: Entropy,
+        discounts: Discounts | None = None,
+        settings: RatingSettings | None = None,
+    ) -> None:
+        self._directory = directory
+        self._usages = usages
+        self._entropy = entropy
+        self._discounts = discounts or NoDiscounts()
+        self._settings = settings or RatingSettings()
+
+    def add_agreement(
+        self,
+        unit: Connection,
+        agreement: Agreement,
+        signatures: Sequence[Signature],
+        *,
+        at_us: int,
+    ) -> Refusal | None:
+        """Take an agreement both operators signed; None also when it is here already.
+
+        The signatures are over the agreement's hash, by the operators' registered addresses; an
+        operator's agreement with itself carries one. Refused by reason: unknown operators, a
+        signature that is a stranger's, wrong or missing, and a tariff in force at the same time
+        as one of the pair's, both named.
+        """
+        refusal = self._unsigned(unit, agreement, signatures)
+        if refusal is not None:
+            return refusal
+        if store.agreement(unit, agreement.hash) is not None:
+            return None
+        refusal = _overlapping_agreement(unit, agreement)
+        if refusal is None:
+            store.insert_agreement(unit, agreement, tuple(signatures), at_us)
+        return refusal
+
+    def sign_agreement(
+        self, unit: Connection, agreement: Agreement, notary: Notary
+    ) -> tuple[Signature, ...]:
+        """Return the signatures this installation can give: of the operators whose keys it has."""
+        made = []
+        for party in sorted({agreement.home, agreement.visited}):
+            operator = self._directory.operator(unit, party)
+            if operator is not None:
+                made.append(notary.sign(unit, operator.address, agreement.hash))
+        return tuple(signature for signature in made if signature is not None)
+
+    def add_plan(self, unit: Connection, plan: RetailPlan, *, at_us: int) -> Refusal | None:
+        """Take a home's retail plan; None also when it is here already.
+
+        Versions of one plan follow each other: one in force at the same time as another is
+        refused, both named.
+        """
+        if self._directory.operator(unit, plan.home) is None:
+            return Refusal(DocumentReason.UNKNOWN_OPERATOR, plan.home)
+        if store.plan(unit, plan.hash) is not None:
+            return None
+        for other in store.plans_named(unit, plan.home, plan.plan_id):
+            if overlap((other.price, plan.price)) is not None:
+                detail = f"{plan.price} and {other.price} are in force at once"
+                return Refusal(DocumentReason.OVERLAPS, detail)
+        store.insert_plan(unit, plan, at_us)
+        return None
+
+    def agreements(self, unit: Connection) -> list[Agreement]:
+        """Return every agreement, ascending by home, visited and hash."""
+        return store.all_agreements(unit)
+
+    def agreement_document(self, unit: Connection, agreement_hash: bytes) -> str | None:
+        """Return an agreement's JSON with both signatures, as a receipt shows it."""
+        return store.agreement_document(unit, agreement_hash)
+
+    def plans(self, unit: Connection) -> list[RetailPlan]:
+        """Return every plan, ascending by home, name and when it begins."""
+        return store.all_plans(unit)
+
+    def authorise(self, unit: Connection, request: AuthorisationRequest) -> Grant | Refusal:
+        """Quote both contracts, open the hold and keep the authorisation; or say why not."""
+        offer = self._offer(unit, request)
+        quoted = offer if isinstance(offer, Refusal) else quote(offer)
+        if isinstance(offer, Refusal) or isinstance(quoted, Refusal):
+            assert isinstance(quoted, Refusal)
+            return quoted
+        authorisation = self._authorisation(request, offer, quoted)
+        self._open_hold(unit, authorisation, request.at_us)
+        store.insert_authorisation(unit, authorisation)
+        return _grant(authorisation)
+
+    def grant(self, unit: Connection, authorisation_id: bytes) -> Grant | None:
+        """Return a grant made before."""
+        found = store.authorisations_by_id(unit, [authorisation_id]).get(authorisation_id)
+        return None if found is None else _grant(found)
+
+    def rate(
+        self, unit: Connection, *, cycle_id: Id, usages: Sequence[Usage], at_us: int
+    ) -> tuple[Sequence[Charge], Sequence[Suspense]]:
+        """Rate and book both charges of each usage, and of suspended ones that now can be.
+
+        Returns the charges of these usages and of the cycle, ascending by usage id and kind,
+        and what of them waits. Rating the same again books nothing and returns the same.
+        """
+        wanted = {usage.usage_id: usage for usage in usages}
+        before = store.usages_of_cycle(unit, cycle_id)
+        for usage_id in store.retriable_usages(unit, limit=RETRIED_MAX):
+            usage = self._usages.usage(unit, usage_id)
+            assert usage is not None, "a suspended usage is gone"
+            wanted.setdefault(usage_id, usage)
+        order = sorted(wanted.values(), key=lambda usage: (usage.start_us, usage.usage_id))
+        run = Run(unit, directory=self._directory, cycle_id=cycle_id, at_us=at_us)
+        run.note(order)
+        for start in range(0, len(order), RATED_MAX):
+            run.rate(order[start : start + RATED_MAX])
+        ids = {*wanted, *before}
+        return store.charges_of(unit, ids), store.waiting(unit, ids)
+
+    def rated(self, unit: Connection, usage_id: Id) -> RatedUsage | None:
+        """Return a usage with its charges, or None while its wholesale charge waits."""
+        charges = {charge.kind: charge for charge in store.charges_of(unit, [usage_id])}
+        host, usage = store.host_of(unit, usage_id), self._usages.usage(unit, usage_id)
+        if host is None or usage is None:
+            return None
+        return RatedUsage(
+            usage=usage,
+            host=host,
+            wholesale=charges[Kind.WHOLESALE],
+            retail=charges.get(Kind.RETAIL),
+        )
+
+    def suspended(self, unit: Connection) -> list[Suspense]:
+        """Return everything that waits to be rated, ascending by usage id and kind."""
+        return store.waiting(unit)
+
+    def _unsigned(
+        self, unit: Connection, agreement: Agreement, signatures: Sequence[Signature]
+    ) -> Refusal | None:
+        """Say what is missing for an agreement to bind both operators."""
+        missing = {}
+        for party in sorted({agreement.home, agreement.visited}):
+            operator = self._directory.operator(unit, party)
+            if operator is None:
+                return Refusal(DocumentReason.UNKNOWN_OPERATOR, party)
+            missing[operator.address] = party
+        strangers = [item.kid for item in signatures if item.kid not in missing]
+        if strangers:
+            return Refusal(DocumentReason.SIGNATURE_OF_STRANGER, strangers[0])
+        for signature in signatures:
+            if not verify(agreement.hash, signature):
+                return Refusal(DocumentReason.SIGNATURE_INVALID, missing[signature.kid])
+        unsigned = missing.keys() - {signature.kid for signature in signatures}
+        if unsigned:
+            return Refusal(DocumentReason.SIGNATURE_MISSING, missing[min(unsigned)])
+        return None
+
+    def _offer(self, unit: Connection, request: AuthorisationRequest) -> Offer | Refusal:
+        home, visited, at_us = request.subscriber.home, request.visited, request.at_us
+        agreement = store.agreement_at(unit, home, visited, at_us)
+        if agreement is None:
+            known = store.has_agreement(unit, home, visited)
+            reason = AccessReason.NO_TARIFF_IN_FORCE if known else AccessReason.NO_AGREEMENT
+            return Refusal(reason, f"{home} at {visited}")
+        versions = store.plans_named(unit, home, request.subscriber.plan_id)
+        plan = next((item for item in versions if item.price.window.holds(at_us)), None)
+        if plan is None:
+            reason = AccessReason.PLAN_NOT_IN_FORCE if versions else AccessReason.NO_PLAN
+            return Refusal(reason, request.subscriber.plan_id)
+        tariff = agreement.tariff_at(at_us)
+        assert tariff is not None, "the agreement was found by this tariff"
+        subscriber = request.subscriber.party_id
+        return Offer(
+            agreement=agreement,
+            tariff=tariff,
+            plan=plan,
+            discount_ppm=self._discounts.ppm(unit, subscriber, at_us),
+            grace_s=self._settings.grace_s,
+            balance_minor=ledger.balance(unit, plan.asset, chart.prepaid(subscriber)).free_minor,
+            collateral_minor=self._collateral_minor(unit, home, agreement.asset, at_us),
+        )
+
+    def _collateral_minor(
+        self, unit: Connection, home: PartyId, asset: AssetId, at_us: int
+    ) -> int | None:
+        """Return what of a home's collateral neither unsettled nor possible debts have claimed."""
+        if not self._settings.collateral_gate:
+            return None
+        clearing = ledger.balance(unit, asset, chart.clearing(home))
+        unsettled_minor = max(0, -clearing.posted_minor - clearing.credits_pending)
+        open_minor = store.exposure_minor(unit, home, asset, at_us)
+        collateral = ledger.balance(unit, asset, chart.collateral(home))
+        return collateral.free_minor - unsettled_minor - open_minor
+
+    def _authorisation(
+        self, request: AuthorisationRequest, offer: Offer, quoted: Quote
+    ) -> Authorisation:
+        subscriber = request.subscriber
+        label = f"authorisation/{subscriber.party_id}"
+        expires_us = request.at_us + quoted.session_timeout_s * SECOND_US
+        lag_us = (self._settings.grace_s + self._settings.settlement_lag_s) * SECOND_US
+        return Authorisation(
+            authorisation_id=self._entropy.octets(label, AUTHORISATION_OCTETS),
+            subscriber=subscriber.party_id,
+            home=subscriber.home,
+            visited=request.visited,
+            node_id=request.node.node_id,
+            wholesale_tariff_hash=offer.tariff.hash,
+            retail_tariff_hash=offer.plan.price.hash,
+            plan_hash=offer.plan.hash,
+            discount_ppm=offer.discount_ppm,
+            asset=offer.plan.asset,
+            hold_minor=quoted.hold_minor,
+            session_timeout_s=quoted.session_timeout_s,
+            interim_interval_s=quoted.interim_interval_s,
+            granted_us=request.at_us,
+            expires_us=expires_us,
+            wholesale_asset=offer.agreement.asset,
+            exposure_minor=quoted.exposure_minor,
+            hold_number=1 if quoted.hold_minor else 0,
+            held_minor=quoted.hold_minor,
+            hold_expires_us=expires_us + lag_us,
+        )
+
+    def _open_hold(self, unit: Connection, item: Authorisation, at_us: int) -> None:
+        if item.hold_number == 0:
+            return
+        opening = hold_transfer(item)
+        ledger.ensure(unit, item.asset, [opening.debit, opening.credit])
+        outcome = ledger.apply(unit, [opening], at_us)
+        assert outcome == [None], f"the quote is beyond the balance: {outcome}"
+
+
+def _overlapping_agreement(unit: Connection, agreement: Agreement) -> Refusal | None:
+    for other in store.agreements_of(unit, agreement.home, agreement.visited):
+        clash = overlap(other.tariffs + agreement.tariffs)
+        if clash is not None:
+            both = other.tariffs + agreement.tariffs
+            detail = f"{both[clash[1]]} and {both[clash[0]]} are in force at once"
+            return Refusal(DocumentReason.OVERLAPS, detail)
+    return None
+
+
+def _grant(item: Authorisation) -> Grant:
+    return Grant(
+        authorisation_id=item.authorisation_id,
+        home=item.home,
+        visited=item.visited,
+        node_id=item.node_id,
+        subscriber=item.subscriber,
+        wholesale_tariff_hash=item.wholesale_tariff_hash,
+        retail_tariff_hash=item.retail_tariff_hash,
+        hold=Money(item.asset, item.hold_minor),
+        session_timeout_s=item.session_timeout_s,
+        interim_interval_s=item.interim_interval_s,
+        granted_us=item.granted_us,
+        expires_us=item.expires_us,
+    )
