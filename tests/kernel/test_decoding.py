@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opencarrier.kernel.decoding import OCTETS_MAX, decode
-from opencarrier.kernel.encoding import encode
+from opencarrier.kernel.encoding import DEPTH_MAX, encode
 from opencarrier.kernel.refusals import PeerError
 
 scalars = st.none() | st.booleans() | st.integers() | st.binary(max_size=40) | st.text(max_size=20)
@@ -60,6 +60,13 @@ def test_what_is_not_canonical_is_refused(data: str, reason: str) -> None:
     with pytest.raises(PeerError) as error:
         decode(bytes.fromhex(data))
     assert error.value.reason == reason
+
+
+def test_the_deepest_value_there_and_back() -> None:
+    deepest = b"\x81" * DEPTH_MAX + b"\x00"
+    assert encode(decode(deepest)) == deepest
+    with pytest.raises(PeerError, match="too_deep"):
+        decode(b"\x81" * DEPTH_MAX + b"\x80")
 
 
 def test_the_limit_of_one_input() -> None:

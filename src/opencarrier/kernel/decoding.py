@@ -62,8 +62,6 @@ class _Reader:
 
     def value(self, depth: int) -> Value:
         start = self.at
-        if depth > DEPTH_MAX:
-            raise PeerError("too_deep", f"nested deeper than {DEPTH_MAX}", offset=start)
         if start < len(self.data) and self.data[start] in _SIMPLE:
             return _SIMPLE[self.take(1)[0]]
         major, argument = self.head()
@@ -73,6 +71,10 @@ class _Reader:
             return self.take(argument)
         if major == 3:
             return self.text(argument, start)
+        if major < 6 and depth >= DEPTH_MAX:
+            raise PeerError("too_deep", f"nested deeper than {DEPTH_MAX}", offset=start)
+        if major in (4, 5) and depth >= DEPTH_MAX:
+            raise PeerError("too_deep", f"nested deeper than {DEPTH_MAX}", offset=start)
         if major == 4:
             return self.array(argument, depth)
         if major == 5:
