@@ -79,7 +79,9 @@ class Clients:
             .values(secret_sealed=sealed)
         )
         self._directory.changed(unit, "client-secret", client_id, sealed)
-        return self._open(unit, row._replace(secret_sealed=sealed))
+        return RadiusClient(
+            client_id=client_id, prefix=row.prefix, secret=secret, operator=PartyId(row.operator)
+        )
 
     def remove(self, unit: Connection, client_id: str) -> Refusal | None:
         """Remove a client: its packets are a stranger's from then on."""

@@ -44,7 +44,11 @@ class Register:
 
         Without an address a key is made and held here: this installation signs for it.
         """
-        refusal = rules.checked_jurisdiction(jurisdiction)
+        refusal = (
+            rules.checked_name(name)
+            or rules.checked_jurisdiction(jurisdiction)
+            or rules.checked_address(address)
+        )
         owned = rules.read_realms(realms, plmns)
         if refusal is not None or isinstance(owned, Refusal):
             return refusal or owned  # type: ignore[return-value] # one of the two is a refusal
@@ -91,6 +95,9 @@ class Register:
 
     def add_host(self, unit: Connection, *, name: str, payout: str | None = None) -> Host | Refusal:
         """Add a host and where it is paid; without an address a key is made and held here."""
+        refusal = rules.checked_name(name) or rules.checked_address(payout)
+        if refusal is not None:
+            return refusal
         known = store.party_named(unit, PartyKind.HOST, name)
         if known is None:
             made = self._add_party(unit, PartyKind.HOST, name, address=payout)
@@ -108,6 +115,9 @@ class Register:
     ) -> Party | Refusal:
         """Add a tax or protocol party, a member that others' charges have legs for."""
         assert kind in (PartyKind.TAX, PartyKind.PROTOCOL), "the others have their own functions"
+        refusal = rules.checked_name(name) or rules.checked_address(address)
+        if refusal is not None:
+            return refusal
         known = store.party_named(unit, kind, name)
         if known is None:
             return self._add_party(unit, kind, name, address=address)
@@ -177,10 +187,9 @@ class Register:
         address: str | None = None,
         jurisdiction: str | None = None,
     ) -> Party | Refusal:
-        refusal = rules.checked_name(name)
         given = None if address is None else rules.read_address(address)
-        if refusal is not None or isinstance(given, Refusal):
-            return refusal or given  # type: ignore[return-value] # one of the two is a refusal
+        if isinstance(given, Refusal):
+            return given
         if given is not None:
             taken = _address_taken(unit, given)
             if taken is not None:

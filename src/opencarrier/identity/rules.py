@@ -66,6 +66,12 @@ def read_address(text: str) -> Address | Refusal:
     return Address(address)
 
 
+def checked_address(text: str | None) -> Refusal | None:
+    """An address that is given must be one."""
+    read = None if text is None else read_address(text)
+    return read if isinstance(read, Refusal) else None
+
+
 def normal_realm(text: str) -> str:
     """Return a realm as it is looked up: lower case, without a final dot (RFC 7542 section 2.2)."""
     return text.rstrip(".").lower()
