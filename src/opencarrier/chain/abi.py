@@ -106,12 +106,18 @@ class Artefact:
 @cache
 def load(name: str) -> Artefact:
     """Return a contract's artefact from the package."""
-    text = files("opencarrier.chain.artefacts").joinpath(f"{name}.json").read_text("utf-8")
+    path = files("opencarrier.chain.artefacts").joinpath(f"{name}.json")
+    artefact = parse(path.read_text("utf-8"))
+    assert artefact.name == name, "an artefact is named like its file"
+    return artefact
+
+
+def parse(text: str) -> Artefact:
+    """Read the text of an artefact as `contracts/build.py` writes it."""
     raw = json.loads(text)
-    assert raw["name"] == name, "an artefact is named like its file"
     runtime = raw["runtime"]
     return Artefact(
-        name=name,
+        name=raw["name"],
         compiler=raw["compiler"],
         bytecode=bytes.fromhex(raw["bytecode"].removeprefix("0x")),
         runtime_length=runtime["length"],

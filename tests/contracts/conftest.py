@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from contract_world import World
+
+
+@pytest.fixture(scope="session")
+def _deployed() -> World:
+    return World()
+
+
+@pytest.fixture
+def world(_deployed: World):
+    """Everything deployed, four members with 1,000 tokens of collateral; undone after the test."""
+    with _deployed.evm.anchor():
+        yield _deployed
