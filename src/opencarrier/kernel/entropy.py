@@ -29,6 +29,7 @@ class SeededEntropy:
 
     def octets(self, label: str, size: int) -> bytes:
         """Return the label's next octets."""
+        assert "\x00" not in label, "NUL ends the label in what is hashed"
         self._asked[label] += 1
         out = b""
         while len(out) < size:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+HASH_OCTETS = 32
 PATH_MAX = 64
 """Hashes allowed in one path; a longer one is refused before it is hashed."""
 
@@ -75,6 +76,8 @@ class Tree:
 def root_from_path(leaf: bytes, path: Path) -> bytes | None:
     """Walk a path up from a leaf hash (RFC 9162 section 2.1.3.2); None if it has no such shape."""
     if not 0 <= path.index < path.size or len(path.siblings) > PATH_MAX:
+        return None
+    if any(len(octets) != HASH_OCTETS for octets in (leaf, *path.siblings)):
         return None
     position, last, digest = path.index, path.size - 1, leaf
     for sibling in path.siblings:

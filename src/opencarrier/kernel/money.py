@@ -18,7 +18,7 @@ class MoneyError(ArithmeticError):
     """Money left its range or two assets met in one sum."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Money:
     """An exact amount: `minor` units of `asset`'s ledger scale (micro-units where it has 6)."""
 

@@ -24,7 +24,7 @@ class UnitError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Quantities:
-    """Amounts by unit, sorted by unit; absent means zero."""
+    """Amounts by unit, sorted by unit; zero is absent, so equal amounts are equal quantities."""
 
     items: tuple[tuple[str, int], ...]
 
@@ -36,7 +36,8 @@ class Quantities:
                 raise UnitError(f"{unit} is not a unit of the registry")
             int64(amount, unit)
             assert amount >= 0, f"{unit} is negative"
-        return cls(tuple(sorted(amounts.items())))
+        used = ((unit, amount) for unit, amount in amounts.items() if amount)
+        return cls(tuple(sorted(used)))
 
     def get(self, unit: str) -> int:
         """Return the amount of a unit, zero where it is absent."""

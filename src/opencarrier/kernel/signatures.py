@@ -65,6 +65,7 @@ def address_of(public_key: bytes) -> Address:
 
 def recover(digest: bytes, octets: bytes) -> Address | None:
     """Return who signed a digest, or None for a malformed or malleable (high s) signature."""
+    assert len(digest) == 32, "signatures are over a digest of 32 octets"
     if len(octets) != SIGNATURE_OCTETS or octets[64] not in (27, 28):
         return None
     if int.from_bytes(octets[32:64], "big") > _HALF_ORDER:
