@@ -1,8 +1,8 @@
 """What other rooms may ask of the ledger; `unit` is the caller's open transaction.
 
-Everything happens inside the unit: if the caller rolls back, nothing was booked. Two writers
-that append the same journal entry collide on its key, so concurrent units serialise or fail;
-they never interleave.
+Everything happens inside the unit: if the caller rolls back, nothing was booked. The journal's
+head is read before anything else and its next entry written before anything else, so of two
+units that read the same state one fails on the entry's key, whatever the isolation level.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def open_account(
 def open_accounts(unit: Connection, openings: Sequence[Opening]) -> list[Refusal | None]:
     """Open accounts; None for each that is now open with the flags asked for."""
     assert len(openings) <= BATCH_MAX, "too many accounts in one opening"
+    former = store.head(unit)
     ids = [account_id(item.asset, item.name) for item in openings]
     flags = {key: row.flags for key, row in store.account_rows(unit, ids).items()}
     fresh: list[Opening] = []
@@ -66,7 +67,7 @@ def open_accounts(unit: Connection, openings: Sequence[Opening]) -> list[Refusal
         reason = AccountReason.EXISTS_WITH_DIFFERENT_FLAGS
         outcomes.append(None if same else Refusal(reason, item.name))
     if fresh:
-        _append_openings(unit, fresh)
+        _append_openings(unit, former, fresh)
     return outcomes
 
 
@@ -87,11 +88,12 @@ def apply(unit: Connection, transfers: Sequence[Transfer], at_us: int) -> list[R
     """
     assert len(transfers) <= BATCH_MAX, "too many transfers in one batch"
     assert 0 <= at_us <= AT_US_MAX
+    former = store.head(unit)
     batch = _load(unit, transfers, at_us)
     outcomes = batch.run(transfers)
     assert len(outcomes) == len(transfers)
     if batch.entries:
-        _append_transfers(unit, batch, at_us)
+        _append_transfers(unit, former, batch, at_us)
     return outcomes
 
 
@@ -223,8 +225,7 @@ def _load(unit: Connection, transfers: Sequence[Transfer], at_us: int) -> Batch:
     )
 
 
-def _append_openings(unit: Connection, fresh: Sequence[Opening]) -> None:
-    former = store.head(unit)
+def _append_openings(unit: Connection, former: Head, fresh: Sequence[Opening]) -> None:
     rows = [
         {
             "account_id": account_id(item.asset, item.name),
@@ -239,8 +240,7 @@ def _append_openings(unit: Connection, fresh: Sequence[Opening]) -> None:
     store.insert_accounts(unit, rows)
 
 
-def _append_transfers(unit: Connection, batch: Batch, at_us: int) -> None:
-    former = store.head(unit)
+def _append_transfers(unit: Connection, former: Head, batch: Batch, at_us: int) -> None:
     rows = [
         _row(entry, former.sequence + count, former.entry + 1)
         for count, entry in enumerate(batch.entries, start=1)
