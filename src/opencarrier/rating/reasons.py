@@ -21,10 +21,11 @@ class DocumentReason(Reason):
     """Why an agreement or a plan is not taken."""
 
     UNKNOWN_OPERATOR = 1
-    SIGNATURE_OF_STRANGER = 2
-    SIGNATURE_INVALID = 3
-    SIGNATURE_MISSING = 4
-    OVERLAPS = 5
+    ADDRESS_NOT_REGISTERED = 2
+    SIGNATURE_OF_STRANGER = 3
+    SIGNATURE_INVALID = 4
+    SIGNATURE_MISSING = 5
+    OVERLAPS = 6
 
 
 class SuspenseReason(Reason):

@@ -16,7 +16,7 @@ from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId, Money
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.kernel.signatures import Signature, verify
+from opencarrier.kernel.signatures import Address, Signature, verify
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.rating import store
@@ -28,7 +28,7 @@ from opencarrier.rating.rater import Run
 from opencarrier.rating.reasons import AccessReason, DocumentReason
 from opencarrier.spine.access import AUTHORISATION_OCTETS, AuthorisationRequest, Grant
 from opencarrier.spine.money import Charge, Kind, RatedUsage, Suspense
-from opencarrier.spine.parties import PartyId
+from opencarrier.spine.parties import Operator, PartyId
 from opencarrier.spine.ports import Directory, Notary, UsageSource
 from opencarrier.spine.usage import Usage
 
@@ -101,11 +101,8 @@ class RatingService:
         self, unit: Connection, agreement: Agreement, notary: Notary
     ) -> tuple[Signature, ...]:
         """Return the signatures this installation can give: of the operators whose keys it has."""
-        made = []
-        for party in sorted({agreement.home, agreement.visited}):
-            operator = self._directory.operator(unit, party)
-            if operator is not None:
-                made.append(notary.sign(unit, operator.address, agreement.hash))
+        addresses = sorted({agreement.home_address, agreement.visited_address})
+        made = [notary.sign(unit, address, agreement.hash) for address in addresses]
         return tuple(signature for signature in made if signature is not None)
 
     def add_plan(self, unit: Connection, plan: RetailPlan, *, at_us: int) -> Refusal | None:
@@ -197,12 +194,19 @@ class RatingService:
         self, unit: Connection, agreement: Agreement, signatures: Sequence[Signature]
     ) -> Refusal | None:
         """Say what is missing for an agreement to bind both operators."""
-        missing = {}
-        for party in sorted({agreement.home, agreement.visited}):
-            operator = self._directory.operator(unit, party)
-            if operator is None:
-                return Refusal(DocumentReason.UNKNOWN_OPERATOR, party)
-            missing[operator.address] = party
+        missing = {
+            agreement.home_address: agreement.home,
+            agreement.visited_address: agreement.visited,
+        }
+        refusals = [
+            _unregistered(self._directory.operator(unit, agreement.home), agreement.home_address),
+            _unregistered(
+                self._directory.operator(unit, agreement.visited), agreement.visited_address
+            ),
+        ]
+        known = [item for item in refusals if item is not None]
+        if known:
+            return min(known, key=lambda item: item.reason)
         strangers = [item.kid for item in signatures if item.kid not in missing]
         if strangers:
             return Refusal(DocumentReason.SIGNATURE_OF_STRANGER, strangers[0])
@@ -288,6 +292,16 @@ class RatingService:
         ledger.ensure(unit, item.asset, [opening.debit, opening.credit])
         outcome = ledger.apply(unit, [opening], at_us)
         assert outcome == [None], f"the quote is beyond the balance: {outcome}"
+
+
+def _unregistered(operator: Operator | None, address: Address) -> Refusal | None:
+    if operator is None:
+        return Refusal(DocumentReason.UNKNOWN_OPERATOR, f"with the key {address}")
+    if operator.address != address:
+        return Refusal(
+            DocumentReason.ADDRESS_NOT_REGISTERED, f"{address} is not {operator.party_id}'s"
+        )
+    return None
 
 
 def _overlapping_agreement(unit: Connection, agreement: Agreement) -> Refusal | None:

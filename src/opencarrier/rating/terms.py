@@ -165,6 +165,14 @@ def address(document: Document, name: str) -> Address:
     return Address(value)
 
 
+def address(document: Document, name: str) -> Address:
+    """Return the address of a key."""
+    value = text(document, name, "document")
+    if not ADDRESS_PATTERN.fullmatch(value):
+        raise DocumentError(f"{name} is {value!r}", "an address is 0x and 40 lower-case hex digits")
+    return Address(value)
+
+
 def asset(document: Document) -> AssetId:
     """Return the asset."""
     value = text(document, "asset", "document")
