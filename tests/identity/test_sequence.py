@@ -20,7 +20,7 @@ from opencarrier.identity.sequence import (
 )
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-SQN = st.integers(0, (SEQ_MAX - 100) << 5)
+SQN = st.integers(0, (SEQ_MAX - 200) << 5)
 
 
 class Usim:
