@@ -1,0 +1,265 @@
+"""Plug the rooms together; the only module that names concrete parts.
+
+`Installation` is everything that needs no chain. `Onchain` adds the venue and what settles there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection
+
+from opencarrier.access.class_token import KEY_OCTETS, ClassRing
+from opencarrier.access.model import AccessKeys, AccessSettings
+from opencarrier.access.service import AccessPorts, AccessService
+from opencarrier.app import config, schema
+from opencarrier.app.config import Settings
+from opencarrier.app.folder import Folder, FolderError
+from opencarrier.app.store import Store
+from opencarrier.app.system import SystemClock, SystemEntropy
+from opencarrier.app.venue import ChainWork, deploy, rulebook_hash
+from opencarrier.chain.client import ChainClient, connect
+from opencarrier.chain.contracts import ClearingHouse
+from opencarrier.chain.keys import LocalSigner
+from opencarrier.chain.model import SINGLE_OPERATOR, Finality
+from opencarrier.chain.node import EmbeddedNode, NodeSettings
+from opencarrier.chain.transactions import TransactionManager
+from opencarrier.clearing.model import Policy as ClearingPolicy
+from opencarrier.clearing.netting import NettingMode
+from opencarrier.clearing.service import ClearingService
+from opencarrier.clearing.service import Ports as ClearingPorts
+from opencarrier.identity.model import Party, PartyKind
+from opencarrier.identity.sealing import FileSealingKey
+from opencarrier.identity.service import Identity
+from opencarrier.kernel.clock import SECOND_US, Clock
+from opencarrier.kernel.entropy import Entropy
+from opencarrier.kernel.ids import derive
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.rating.service import RatingService, RatingSettings
+from opencarrier.receipts.manifest import Manifest, read_manifest
+from opencarrier.rewards.service import RewardService
+from opencarrier.settlement.model import Venue
+from opencarrier.settlement.service import Ports as SettlementPorts
+from opencarrier.settlement.service import SettlementService
+from opencarrier.usage.service import UsageService
+
+GENESIS_WEI = 10**24
+"""What the hub's key has on an embedded chain: gas without end."""
+
+REMOTE_FINALITY = "depth:12"
+CUI_KEY_OCTETS = 32
+
+
+class Installation:
+    """One data folder, opened: its store and the rooms that need no chain."""
+
+    def __init__(
+        self, folder: Folder, settings: Settings, *, clock: Clock, entropy: Entropy
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.clock = clock
+        self.entropy = entropy
+        folder.make()
+        sealing_key = _sealing_key(folder, entropy)
+        self.store = Store(folder.database)
+        self.identity = Identity(sealing_key, clock=clock, entropy=entropy)
+        self.usage = UsageService(silence_us=settings.silence_s * SECOND_US)
+        self.rating = RatingService(
+            directory=self.identity.directory,
+            usages=self.usage,
+            entropy=entropy,
+            settings=RatingSettings(settlement_lag_s=settings.settlement_lag_s),
+        )
+        with self.store.write() as unit:
+            schema.upgrade(unit)
+            self.identity.vault.check(unit)
+            self.hub = self._hub(unit)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.store.close()
+
+    def manifest(self) -> Manifest | None:
+        """Return the pinned venue, None before there is one."""
+        try:
+            return read_manifest(self.folder.manifest.read_text())
+        except FileNotFoundError:
+            return None
+
+    def access(self, settings: AccessSettings | None = None) -> AccessService:
+        """Make the access service; its own keys are made the first time."""
+        with self.store.write() as unit:
+            ring = ClassRing.of(self.identity.secrets.octets(unit, "class", KEY_OCTETS))
+            cui_key = self.identity.secrets.octets(unit, "cui", CUI_KEY_OCTETS)
+        ports = AccessPorts(
+            units=self.store,
+            directory=self.identity.directory,
+            vectors=self.identity.authentication,
+            policy=self.rating,
+            sink=self.usage,
+            clock=self.clock,
+            entropy=self.entropy,
+        )
+        return AccessService(
+            ports, AccessKeys(ring=ring, cui_key=cui_key), settings or AccessSettings()
+        )
+
+    def hub_signer(self) -> LocalSigner:
+        """Return the key that settles for this clearing domain."""
+        with self.store.read() as unit:
+            assert self.hub.address is not None
+            signer = self.identity.notary.signer(unit, self.hub.address)
+        assert signer is not None, "the hub's key is held here"
+        return LocalSigner.of(signer)
+
+    def _hub(self, unit: Connection) -> Party:
+        made = self.identity.register.add_party(
+            unit, kind=PartyKind.PROTOCOL, name=self.settings.domain
+        )
+        assert not isinstance(made, Refusal), made
+        return made
+
+
+class Onchain:
+    """An installation at its venue: the chain, and the rooms that settle there."""
+
+    def __init__(self, base: Installation, client: ChainClient, node: EmbeddedNode | None) -> None:
+        self.base = base
+        self.client = client
+        self.node = node
+        self.manager = TransactionManager(client, base.hub_signer())
+        self.work = ChainWork(client, self.manager, base.store.write, base.clock)
+        self.manifest = base.manifest() or self._deploy()
+        self.house = ClearingHouse(self.manifest.clearing_house)
+        settings, identity = base.settings, base.identity
+        self.rewards = RewardService(self.manifest.asset)
+        self.clearing = ClearingService(
+            ClearingPorts(
+                rater=base.rating,
+                directory=identity.directory,
+                members=identity.directory,
+                notary=identity.notary,
+                entropy=base.entropy,
+            ),
+            asset=self.manifest.asset,
+            mode=NettingMode[settings.netting.upper()],
+            policy=ClearingPolicy(
+                one_sided_window_us=settings.one_sided_window_s * SECOND_US,
+                one_sided_cap_minor=settings.one_sided_cap_minor,
+            ),
+        )
+        self.settlement = SettlementService(
+            SettlementPorts(
+                usages=base.usage,
+                rater=base.rating,
+                clearing=self.clearing,
+                rewards=self.rewards,
+                members=identity.directory,
+                notary=identity.notary,
+            ),
+            venue=_venue(self.manifest),
+            client=client,
+            manager=self.manager,
+        )
+
+    def enrol(self) -> int:
+        """Register every member of the domain with the clearing house; return how many were new."""
+        with self.base.store.read() as unit:
+            members = self.base.identity.directory.members(unit)
+        new = 0
+        for address in sorted(members.values()):
+            if not self.house.is_member(address).ask(self.client):
+                intent = derive("member", self.manifest.clearing_house, address)
+                self.work.do(intent, self.house.set_member(address, registered=True))
+                new += 1
+        return new
+
+    def _deploy(self) -> Manifest:
+        settings = self.base.settings
+        manifest = deploy(
+            self.work,
+            domain=settings.domain,
+            notice_s=settings.withdrawal_notice_s,
+            rulebook_hash=rulebook_hash(
+                domain=settings.domain,
+                netting=settings.netting,
+                one_sided_window_s=settings.one_sided_window_s,
+            ),
+        )
+        temporary = self.base.folder.manifest.with_suffix(".tmp")
+        temporary.write_text(manifest.to_json())
+        temporary.replace(self.base.folder.manifest)
+        return manifest
+
+
+def load_settings(folder: Folder, flags: Mapping[str, Any]) -> config.Loaded:
+    """Merge defaults, the folder's file, the environment and flags."""
+    return config.load(file=folder.config, environ=os.environ, flags=flags)
+
+
+def open_installation(
+    folder: Folder,
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    entropy: Entropy | None = None,
+) -> Installation:
+    """Open a data folder; what is missing in it is made."""
+    return Installation(
+        folder, settings, clock=clock or SystemClock(), entropy=entropy or SystemEntropy()
+    )
+
+
+@contextmanager
+def onchain(base: Installation) -> Iterator[Onchain]:
+    """Open the installation's chain: the running process's, our own file, or a remote one."""
+    running = base.folder.running()
+    if base.settings.chain != "embedded:":
+        finality = Finality.parse(base.settings.finality or REMOTE_FINALITY)
+        yield Onchain(base, connect(base.settings.chain, finality=finality), None)
+    elif running is not None:
+        yield Onchain(base, connect(running.rpc, finality=SINGLE_OPERATOR), None)
+    else:
+        with embedded_node(base) as node:
+            yield Onchain(base, connect("embedded:", node=node), node)
+
+
+@contextmanager
+def embedded_node(base: Installation) -> Iterator[EmbeddedNode]:
+    """Open the folder's own chain, funding the hub's key where the chain begins."""
+    assert base.hub.address is not None
+    settings = NodeSettings(
+        chain_id=base.settings.chain_id, genesis={base.hub.address: GENESIS_WEI}
+    )
+    node = EmbeddedNode.open(base.folder.chain, settings, base.clock)
+    try:
+        yield node
+    finally:
+        node.close()
+
+
+def _sealing_key(folder: Folder, entropy: Entropy) -> FileSealingKey:
+    if folder.seal_key.exists():
+        return FileSealingKey.load(folder.seal_key)
+    if folder.database.exists():
+        raise FolderError(
+            f"{folder.seal_key} is missing",
+            "put it back from its backup: without it no secret of this folder opens",
+        )
+    return FileSealingKey.make(folder.seal_key, entropy)
+
+
+def _venue(manifest: Manifest) -> Venue:
+    return Venue(
+        domain=manifest.domain,
+        asset=manifest.asset,
+        chain_id=manifest.chain_id,
+        token=manifest.token,
+        clearing_house=manifest.clearing_house,
+        distributor=manifest.distributor,
+        rulebook_hash=bytes.fromhex(manifest.rulebook_hash[2:]),
+    )

@@ -1,0 +1,17 @@
+"""Every room's tables, for the migrations; only this module and `bootstrap` name them all."""
+
+from __future__ import annotations
+
+from opencarrier.chain import store as chain
+from opencarrier.clearing import store as clearing
+from opencarrier.identity import store as identity
+from opencarrier.ledger import store as ledger
+from opencarrier.rating import store as rating
+from opencarrier.rewards import store as rewards
+from opencarrier.settlement import store as settlement
+from opencarrier.usage import tables as usage
+
+METADATA = [
+    room.metadata
+    for room in (chain, clearing, identity, ledger, rating, rewards, settlement, usage)
+]
