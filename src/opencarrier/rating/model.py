@@ -51,7 +51,6 @@ PARTY_PATTERN: Final = re.compile(r"(?=.{1,80}\Z)[a-z0-9]+(?:[_-][a-z0-9]+)*")
 """Party ids stand in account names, so they have the shape of one segment of those."""
 
 ADDRESS_PATTERN: Final = re.compile(r"0x[0-9a-f]{40}")
-ADDRESS_PATTERN: Final = re.compile(r"0x[0-9a-f]{40}")
 ASSET_PATTERN: Final = re.compile(r"[!-~]{1,160}")
 PLAN_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

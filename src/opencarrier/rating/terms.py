@@ -157,19 +157,11 @@ def party(document: Document, name: str) -> PartyId:
 
 def address(document: Document, name: str) -> Address:
     """Return the address of a key."""
-    value = text(document, name, "agreement")
+    value = text(document, name, "document")
     if not ADDRESS_PATTERN.fullmatch(value):
         raise DocumentError(
             f"{name} is {value!r}, not an address", "write it as 0x and 40 lower-case hex digits"
         )
-    return Address(value)
-
-
-def address(document: Document, name: str) -> Address:
-    """Return the address of a key."""
-    value = text(document, name, "document")
-    if not ADDRESS_PATTERN.fullmatch(value):
-        raise DocumentError(f"{name} is {value!r}", "an address is 0x and 40 lower-case hex digits")
     return Address(value)
 
 
