@@ -1,0 +1,181 @@
+"""The ledger follows the contracts: deposits, withdrawals and claims are booked from final logs.
+
+    Deposited  debit custody              credit collateral/<member>
+    Withdrawn  debit collateral/<member>  credit custody
+    Claimed    debit entitled/<host>      credit custody
+
+A log's place (block hash, index) is its transfer's id, so a log is booked once. What settlements
+move is not read here: `SettlementService.drive` posts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from opencarrier.chain import events
+from opencarrier.chain.contracts import ClearingHouse, RewardDistributor
+from opencarrier.chain.errors import ChainError
+from opencarrier.chain.logs import Followed, LogFollower
+from opencarrier.chain.model import Log
+from opencarrier.chain.ports import LogReader, UnitOfWork
+from opencarrier.chain.rules import BlockPoint
+from opencarrier.kernel.ids import Id, derive
+from opencarrier.kernel.money import int64
+from opencarrier.kernel.signatures import Address
+from opencarrier.ledger import chart
+from opencarrier.ledger import service as ledger
+from opencarrier.ledger.model import Transfer
+from opencarrier.settlement import rules, store
+from opencarrier.settlement.model import Alarm, Halt, Venue
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.ports import Members
+
+BATCHES_MAX = 16
+"""Ranges of blocks that one `follow` reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caught:
+    """How far the ledger followed: the block, the logs read, and what holds it up, if anything."""
+
+    at: BlockPoint | None
+    logs: int
+    note: str = ""
+
+
+class _BlockedError(Exception):
+    """A log cannot be booked yet; its whole batch stays unread."""
+
+
+class _DeepReorgError(Exception):
+    """What was final and booked is no longer in the chain."""
+
+
+class CustodyFollower:
+    """Books what happened at the venue outside settlements; `follow` as often as one likes."""
+
+    def __init__(self, venue: Venue, members: Members, chain: LogReader) -> None:
+        self._venue = venue
+        self._members = members
+        self._house = ClearingHouse(venue.clearing_house)
+        self._pool = RewardDistributor(venue.distributor)
+        topics = (
+            *self._house.topics(events.Deposited, events.Withdrawn),
+            *self._pool.topics(events.Claimed),
+        )
+        self._followed = Followed(
+            name=f"custody/{venue.clearing_house}",
+            from_block=venue.from_block,
+            addresses=(venue.clearing_house, venue.distributor),
+            topics=(topics,),
+            only_final=True,
+        )
+        self._chain = chain
+
+    def follow(self, begin: UnitOfWork, *, now_us: int) -> Caught:
+        """Book the final logs that are new, in the chain's order, each batch with its cursor.
+
+        A log that the ledger cannot bear yet (a withdrawal of what a settlement brought that is
+        not posted here) holds up its batch until `drive` has posted. A reorg of booked logs
+        stops settling.
+        """
+        handler = _Handler(self, now_us)
+        follower = LogFollower(self._chain, self._followed, handler)
+        try:
+            polled = follower.poll(begin, batches_max=BATCHES_MAX)
+        except _BlockedError as error:
+            return Caught(at=None, logs=0, note=str(error))
+        except ChainError as error:
+            return Caught(at=None, logs=0, note=f"the venue does not answer: {error}")
+        except _DeepReorgError as error:
+            with begin() as unit:
+                halt = Halt(alarm=Alarm.DEEP_REORG, detail=str(error), at_us=now_us)
+                store.put_halt(unit, self._venue, halt)
+            return Caught(at=None, logs=0, note=f"halted: {error}")
+        return Caught(at=polled.at, logs=polled.events)
+
+    def apply(self, unit: Connection, logs: Sequence[Log], now_us: int) -> None:
+        """Book a batch of logs."""
+        parties = {address: party for party, address in self._members.members(unit).items()}
+        for log in logs:
+            transfers = self._transfers(unit, log, parties)
+            if transfers:
+                self._book(unit, log, transfers, now_us)
+
+    def rewind(self, unit: Connection, to_block: int) -> None:
+        """Go back over blocks in which nothing was booked; anything else is beyond finality."""
+        count = store.logs_above(unit, self._venue, to_block)
+        if count:
+            raise _DeepReorgError(f"{count} booked logs above block {to_block} are gone")
+
+    def _transfers(
+        self, unit: Connection, log: Log, parties: dict[Address, PartyId]
+    ) -> list[Transfer]:
+        event = self._house.event(log) or self._pool.event(log)
+        place = derive("transfer", log.block_hash, log.log_index)
+        if isinstance(event, events.Deposited):
+            account = chart.collateral(_party(parties, event.member))
+            return [self._transfer(place, chart.CUSTODY, account, event.amount, "deposit")]
+        if isinstance(event, events.Withdrawn) and event.amount:
+            account = chart.collateral(_party(parties, event.member))
+            return [self._transfer(place, account, chart.CUSTODY, event.amount, "withdrawal")]
+        if isinstance(event, events.Claimed):
+            return self._claims(unit, place, event)
+        return []
+
+    def _claims(self, unit: Connection, place: Id, event: events.Claimed) -> list[Transfer]:
+        """Take a claim from the hosts paid at that address, in their order, as far as each has."""
+        left = event.amount
+        transfers = []
+        for host in self._members.hosts_by_payout(unit, event.account):
+            account = chart.entitled(host)
+            free = ledger.balance(unit, self._venue.asset, account).free_minor
+            share = min(left, free)
+            if share:
+                key = derive("transfer", place, host)
+                transfers.append(self._transfer(key, account, chart.CUSTODY, share, "claim"))
+                left -= share
+        if left:
+            raise _BlockedError(f"{event.account} claimed {left} that no host here was entitled to")
+        return transfers
+
+    def _transfer(self, key: Id, debit: str, credit: str, amount: int, what: str) -> Transfer:
+        return Transfer(
+            transfer_id=key,
+            asset=self._venue.asset,
+            debit=debit,
+            credit=credit,
+            amount_minor=int64(amount, "a log's amount"),
+            code=f"venue/{what}",
+        )
+
+    def _book(self, unit: Connection, log: Log, transfers: Sequence[Transfer], now_us: int) -> None:
+        names = {name for item in transfers for name in (item.debit, item.credit)}
+        ledger.ensure(unit, self._venue.asset, names)
+        for refusal in ledger.apply(unit, rules.link(transfers), now_us):
+            if refusal is not None:
+                raise _BlockedError(f"{transfers[0].code} in block {log.block_number}: {refusal}")
+        for transfer in transfers:
+            store.note_log(unit, self._venue, transfer.transfer_id, log.block_number)
+
+
+class _Handler:
+    """Gives the follower's batches to the room with the caller's instant."""
+
+    def __init__(self, owner: CustodyFollower, now_us: int) -> None:
+        self._owner = owner
+        self._now_us = now_us
+
+    def apply(self, connection: Connection, logs: tuple[Log, ...]) -> None:
+        self._owner.apply(connection, logs, self._now_us)
+
+    def rewind(self, connection: Connection, to_block: int) -> None:
+        self._owner.rewind(connection, to_block)
+
+
+def _party(parties: dict[Address, PartyId], member: Address) -> PartyId:
+    """A member nobody here knows is kept under its address: its money is custody all the same."""
+    return parties.get(member, PartyId(member))
