@@ -36,13 +36,14 @@ from opencarrier.identity.sealing import FileSealingKey
 from opencarrier.identity.service import Identity
 from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.entropy import Entropy
-from opencarrier.kernel.ids import derive
+from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.rating.service import RatingService, RatingSettings
+from opencarrier.receipts.issue import Issuer, Settled
 from opencarrier.receipts.manifest import Manifest, read_manifest
 from opencarrier.rewards.service import RewardService
-from opencarrier.settlement.model import Venue
-from opencarrier.settlement.service import Ports as SettlementPorts
+from opencarrier.settlement.model import AttemptState, Venue
+from opencarrier.settlement.orders import Ports as SettlementPorts
 from opencarrier.settlement.service import SettlementService
 from opencarrier.usage.service import UsageService
 
@@ -153,17 +154,23 @@ class Onchain:
             ),
         )
         self.settlement = SettlementService(
+            _venue(self.manifest),
             SettlementPorts(
-                usages=base.usage,
+                usage=base.usage,
                 rater=base.rating,
                 clearing=self.clearing,
                 rewards=self.rewards,
                 members=identity.directory,
                 notary=identity.notary,
             ),
-            venue=_venue(self.manifest),
-            client=client,
-            manager=self.manager,
+            self.manager,
+            client,
+        )
+        self.issuer = Issuer(
+            self.manifest,
+            proofs=self.clearing,
+            charges=base.rating,
+            settlements=_Settlements(self.settlement),
         )
 
     def enrol(self) -> int:
@@ -194,6 +201,26 @@ class Onchain:
         temporary.write_text(manifest.to_json())
         temporary.replace(self.base.folder.manifest)
         return manifest
+
+
+class _Settlements:
+    """Tells receipts how a cycle was settled."""
+
+    def __init__(self, settlement: SettlementService) -> None:
+        self._settlement = settlement
+
+    def settled(self, unit: Connection, cycle_id: Id) -> Settled | None:
+        """Return how a cycle was settled, None before it is final."""
+        for attempt in self._settlement.attempts(unit, cycle_id):
+            if attempt.state is AttemptState.FINAL:
+                assert attempt.tx_hash is not None, "a final attempt has its transaction"
+                return Settled(
+                    sequence=attempt.order.sequence,
+                    cycle_id=cycle_id,
+                    settlement_id=attempt.order.settlement_id,
+                    tx_hash=attempt.tx_hash,
+                )
+        return None
 
 
 def load_settings(folder: Folder, flags: Mapping[str, Any]) -> config.Loaded:

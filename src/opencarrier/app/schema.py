@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, MetaData, inspect, text
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -43,7 +43,11 @@ def differences(unit: Connection) -> list[Any]:
 
     from opencarrier.app.tables import METADATA
 
-    return list(compare_metadata(MigrationContext.configure(unit), METADATA))
+    declared = MetaData()
+    for room in METADATA:
+        for table in room.sorted_tables:
+            table.to_metadata(declared)
+    return list(compare_metadata(MigrationContext.configure(unit), declared))
 
 
 def alembic_config(unit: Connection) -> Config:

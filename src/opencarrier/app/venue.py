@@ -9,8 +9,9 @@ from opencarrier.chain.client import ChainClient
 from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
 from opencarrier.chain.keys import create_address
 from opencarrier.chain.model import Call
+from opencarrier.chain.ports import UnitOfWork
 from opencarrier.chain.rules import Transaction, TransactionState
-from opencarrier.chain.transactions import TransactionManager, UnitOfWork
+from opencarrier.chain.transactions import TransactionManager
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import Refusal

@@ -66,7 +66,14 @@ class LocalSigner:
     __slots__ = ("_signer",)
 
     def __init__(self, secret: bytes) -> None:
-        self._signer = KeySigner(secret)
+        self._signer: Signer = KeySigner(secret)
+
+    @classmethod
+    def of(cls, signer: Signer) -> LocalSigner:
+        """Sign transactions with a key that somebody else holds, such as a notary."""
+        made = cls.__new__(cls)
+        made._signer = signer
+        return made
 
     def __repr__(self) -> str:
         """Name the key, never its secret."""

@@ -276,6 +276,10 @@ class ClearingService:
         """Return the positions a cycle settles, ascending by id."""
         return store.positions_settled_in(unit, cycle_id)
 
+    def position(self, unit: Connection, position_id: Id) -> SignedPosition | None:
+        """Return a position with its standing and signatures."""
+        return store.position(unit, position_id)
+
     def usages(self, unit: Connection, cycle_id: Id) -> Sequence[Id]:
         """Return the usages whose records a cycle settles, ascending."""
         return store.usages_settled_in(unit, cycle_id)

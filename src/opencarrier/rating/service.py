@@ -20,6 +20,7 @@ from opencarrier.kernel.signatures import Address, Signature, verify
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.rating import store
+from opencarrier.rating.documents import read_agreement
 from opencarrier.rating.holds import Authorisation, hold_transfer
 from opencarrier.rating.model import Agreement, RetailPlan, overlap
 from opencarrier.rating.ports import Discounts, NoDiscounts
@@ -129,6 +130,11 @@ class RatingService:
     def agreement_document(self, unit: Connection, agreement_hash: bytes) -> str | None:
         """Return an agreement's JSON with both signatures, as a receipt shows it."""
         return store.agreement_document(unit, agreement_hash)
+
+    def agreement_signatures(self, unit: Connection, agreement_hash: bytes) -> Sequence[Signature]:
+        """Return the signatures under an agreement, none where it is unknown."""
+        document = store.agreement_document(unit, agreement_hash)
+        return () if document is None else read_agreement(document)[1]
 
     def plans(self, unit: Connection) -> list[RetailPlan]:
         """Return every plan, ascending by home, name and when it begins."""

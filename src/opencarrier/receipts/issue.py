@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,7 +45,7 @@ class Charges(Protocol):
         """Return a usage with its charges."""
         ...
 
-    def agreement_signatures(self, unit: Connection, agreement_hash: bytes) -> list[Signature]:
+    def agreement_signatures(self, unit: Connection, agreement_hash: bytes) -> Sequence[Signature]:
         """Return the signatures under an agreement."""
         ...
 
@@ -137,6 +137,6 @@ class Issuer:
         return Opened(salt=salt, content=tree.charge_part(charge))
 
 
-def _once(signatures: list[Signature]) -> tuple[Signature, ...]:
+def _once(signatures: Sequence[Signature]) -> tuple[Signature, ...]:
     """Keep one signature per key, in the order of the keys."""
     return tuple(sorted({s.kid: s for s in signatures}.values(), key=lambda s: s.kid))
