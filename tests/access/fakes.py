@@ -20,7 +20,7 @@ from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.money import AssetId, Money
-from opencarrier.kernel.refusals import Reason, Refusal
+from opencarrier.kernel.refusals import PeerError, Reason, Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.sim.usim import Usim
 from opencarrier.spine.access import AkaVector, AuthorisationRequest, Grant
@@ -286,3 +286,12 @@ class Bench:
 
 def usim(*, k: bytes = K, highest_sqn: int = 0) -> Usim:
     return Usim(imsi=IMSI, k=k, opc=OPC, highest_sqn=highest_sqn)
+
+
+def peer_error(function: Callable[..., object], *arguments: object) -> str:
+    """The reason of the `PeerError` a call ends in, or "parsed"; any other exception gets out."""
+    try:
+        function(*arguments)
+    except PeerError as error:
+        return error.reason
+    return "parsed"

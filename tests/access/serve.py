@@ -15,10 +15,10 @@ if __package__ is None:  # run by path
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from sqlalchemy import Connection
+from tests.access.fakes import Bench
 
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.spine.usage import Observation
-from tests.access.fakes import Bench
 
 
 class PrintingSink:

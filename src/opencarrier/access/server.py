@@ -112,9 +112,12 @@ class AccessServer:
         self._entropy = entropy
         self._settings = settings
         self.metrics = metrics if metrics is not None else Metrics()
-        self._duplicates = DuplicateCache(
-            ttl_s=settings.duplicates_ttl_s, entries_max=settings.duplicates_max
-        )
+        self._duplicates = {
+            listener: DuplicateCache(
+                ttl_s=settings.duplicates_ttl_s, entries_max=settings.duplicates_max
+            )
+            for listener in Listener
+        }
         self.sessions = eap.SessionTable(
             ttl_s=settings.session_ttl_s,
             sessions_max=settings.sessions_max,
@@ -133,7 +136,7 @@ class AccessServer:
         except PeerError as error:
             return self._drop(error.reason)
         key = (source[0], source[1], packet.identifier, packet.authenticator)
-        seen = self._duplicates.begin(key, now_s)
+        seen = self._duplicates[listener].begin(key, now_s)
         if seen is not Seen.NEW:
             return self._repeated(listener, seen, source)
         ticket = Ticket(listener, key, source, packet, client, self._node(packet, client))
@@ -144,14 +147,14 @@ class AccessServer:
                 return self._access_request(ticket, now_s)
             return self._accounting_request(ticket, datagram, now_us)
         except PeerError as error:
-            self._duplicates.forget(key)
+            self._duplicates[listener].forget(key)
             return self._drop(error.reason)
 
     def answer(self, ticket: Ticket, answer: eap.Answer, now_s: float) -> list[Effect]:
         """Take the home's answer to a `Need`."""
         session = self.sessions.find(ticket.state, ticket.client.client_id, now_s)
         if session is None:
-            self._duplicates.forget(ticket.key)
+            self._duplicates[ticket.listener].forget(ticket.key)
             return self._drop("session_expired")
         return self._apply(ticket, session, session.answer(answer))
 
@@ -162,7 +165,7 @@ class AccessServer:
 
     def lost(self, ticket: Ticket, reason: str) -> list[Effect]:
         """Give a request up unanswered, so that its repeat is worked on anew."""
-        self._duplicates.forget(ticket.key)
+        self._duplicates[ticket.listener].forget(ticket.key)
         self.sessions.close(ticket.state)
         return self._drop(reason)
 
@@ -310,7 +313,7 @@ class AccessServer:
 
     def _reply(self, ticket: Ticket, code: Code, attributes: replies.Attributes) -> list[Effect]:
         datagram = response(code, ticket.packet, attributes, ticket.client.secret)
-        self._duplicates.answer(ticket.key, datagram)
+        self._duplicates[ticket.listener].answer(ticket.key, datagram)
         return [Send(ticket.listener, datagram, ticket.source)]
 
     def _drop(self, reason: str) -> list[Effect]:

@@ -1,0 +1,397 @@
+"""The server core, no socket and no clock: every datagram ends in a counted outcome."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.access.fakes import (
+    KEYS,
+    NAS,
+    NOW_US,
+    REALM,
+    SECRET,
+    Bench,
+    FakeDirectory,
+    FakeVectors,
+    usim,
+)
+
+from opencarrier.access.model import AccessSettings, Listener
+from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
+from opencarrier.access.wire import eap
+from opencarrier.access.wire.authenticators import (
+    access_request,
+    accounting_request,
+    check_response,
+)
+from opencarrier.access.wire.dictionary import Code, Type
+from opencarrier.access.wire.radius import (
+    Attribute,
+    Packet,
+    eap_message,
+    encode,
+    integer,
+    parse,
+    text,
+)
+from opencarrier.kernel.entropy import SeededEntropy
+from opencarrier.sim.eap_peer import AkaPrimePeer
+from opencarrier.spine.parties import Node, RadiusClient
+from opencarrier.spine.usage import Observation, Status
+
+SOURCE = ("127.0.0.1", 40_000)
+AUTH, ACCT = Listener.AUTH, Listener.ACCT
+
+
+class Table:
+    def __init__(self) -> None:
+        self.directory = FakeDirectory()
+
+    def client(self, source: str) -> RadiusClient | None:
+        return self.directory.client(None, source)  # type: ignore[arg-type]
+
+    def node(self, nas_identifier: str) -> Node | None:
+        return self.directory.nodes.get(nas_identifier)
+
+
+class Driver:
+    """An access point and a home around one server core."""
+
+    def __init__(self, **limits: object) -> None:
+        self.settings = AccessSettings(**limits)  # type: ignore[arg-type]
+        self.server = AccessServer(
+            lookup=Table(), keys=KEYS, entropy=SeededEntropy(3), settings=self.settings
+        )
+        self.now_s = 100.0
+        self.identifier = 0
+        self.entropy = SeededEntropy(4)
+        self.vectors = FakeVectors()
+        self.policy = Bench().policy
+
+    def receive(self, listener: Listener, datagram: bytes) -> list[Effect]:
+        return self.server.receive(listener, datagram, SOURCE, now_s=self.now_s, now_us=NOW_US)
+
+    def eap_request(self, message: bytes, state: bytes | None = None, nas: str = NAS) -> bytes:
+        attributes = [text(Type.NAS_IDENTIFIER, nas), *eap_message(message)]
+        if state is not None:
+            attributes.append((int(Type.STATE), state))
+        self.identifier = (self.identifier + 1) % 256
+        authenticator = self.entropy.octets("authenticator", 16)
+        return access_request(self.identifier, authenticator, attributes, SECRET)
+
+    def accounting(self, *attributes: Attribute) -> bytes:
+        self.identifier = (self.identifier + 1) % 256
+        return accounting_request(self.identifier, attributes, SECRET)
+
+    def attend(self, need: Need) -> list[Effect]:
+        wanted = need.need
+        answer: eap.Answer
+        if isinstance(wanted, eap.Authorise):
+            from opencarrier.spine.access import AuthorisationRequest
+
+            subscriber = FakeDirectory().subscribers[wanted.imsi]
+            answer = self.policy.authorise(  # type: ignore[assignment]
+                None,  # type: ignore[arg-type]
+                AuthorisationRequest(
+                    subscriber=subscriber, visited=need.node.operator, node=need.node, at_us=1
+                ),
+            )
+        else:
+            answer = self.vectors.vector(None, wanted.imsi, wanted.network_name)  # type: ignore
+        return self.server.answer(need.ticket, answer, self.now_s)
+
+
+def only(effects: list[Effect]) -> Effect:
+    assert len(effects) == 1, effects
+    return effects[0]
+
+
+def reply(effects: list[Effect], request: bytes) -> Packet:
+    sent = only(effects)
+    assert isinstance(sent, Send), sent
+    packet = parse(sent.datagram)
+    check_response(sent.datagram, packet, SECRET, request[4:20])
+    return packet
+
+
+def phone() -> AkaPrimePeer:
+    return AkaPrimePeer(usim(), REALM)
+
+
+def challenge(driver: Driver, peer: AkaPrimePeer) -> tuple[bytes, bytes]:
+    """Bring an attempt to its challenge; return the peer's answer and the State."""
+    request = driver.eap_request(peer.identity())
+    need = only(driver.receive(AUTH, request))
+    assert isinstance(need, Need)
+    packet = reply(driver.attend(need), request)
+    assert packet.code == Code.ACCESS_CHALLENGE
+    message, state = packet.joined(Type.EAP_MESSAGE), packet.get(Type.STATE)
+    assert message is not None
+    assert state is not None
+    answer = peer.respond(message)
+    assert answer is not None
+    return answer, state
+
+
+def test_a_repeated_request_gets_the_same_octets_and_authorises_once() -> None:
+    driver = Driver()
+    answer, state = challenge(driver, phone())
+    request = driver.eap_request(answer, state)
+    need = only(driver.receive(AUTH, request))
+    assert isinstance(need, Need)
+    assert only(driver.receive(AUTH, request)) == Dropped("duplicate_pending")
+    accepted = driver.attend(need)
+    assert reply(accepted, request).code == Code.ACCESS_ACCEPT
+    assert driver.receive(AUTH, request) == accepted
+    # The same answer in a new request finds no session any more.
+    again = driver.eap_request(answer, state)
+    assert reply(driver.receive(AUTH, again), again).code == Code.ACCESS_REJECT
+    assert len(driver.policy.granted) == driver.server.metrics.accepts == 1
+    assert driver.server.metrics.duplicates == 2
+
+
+def test_the_same_answer_in_two_requests_authorises_once() -> None:
+    driver = Driver()
+    answer, state = challenge(driver, phone())
+    need = only(driver.receive(AUTH, driver.eap_request(answer, state)))
+    assert isinstance(need, Need)
+    other = only(driver.receive(AUTH, driver.eap_request(answer, state)))
+    assert other == Dropped("eap_unexpected_method")
+
+
+def test_an_accept_carries_what_accounting_needs() -> None:
+    driver = Driver()
+    answer, state = challenge(driver, phone())
+    request = driver.eap_request(answer, state)
+    need = only(driver.receive(AUTH, request))
+    assert isinstance(need, Need)
+    packet = reply(driver.attend(need), request)
+    assert packet.attributes[0][0] == Type.MESSAGE_AUTHENTICATOR
+    message = packet.joined(Type.EAP_MESSAGE)
+    assert message is not None
+    assert message[:2] == bytes((eap.EapCode.SUCCESS, answer[1]))
+    assert packet.integer(Type.SESSION_TIMEOUT) == 3600
+    assert packet.integer(Type.TERMINATION_ACTION) == 1
+    assert packet.integer(Type.ACCT_INTERIM_INTERVAL) == 60
+    assert len(packet.all(Type.CLASS)) == 1
+    name, cui = packet.text(Type.USER_NAME), packet.text(Type.CHARGEABLE_USER_IDENTITY)
+    assert name == f"{cui}@{REALM}"
+
+
+def test_eap_start_is_answered_with_a_question() -> None:
+    driver = Driver()
+    start = access_request(
+        1, bytes(16), [text(Type.NAS_IDENTIFIER, NAS), (int(Type.EAP_MESSAGE), b"")], SECRET
+    )
+    packet = reply(driver.receive(AUTH, start), start)
+    message, state = packet.joined(Type.EAP_MESSAGE), packet.get(Type.STATE)
+    assert message is not None
+    answer = phone().respond(message)
+    assert answer is not None
+    request = driver.eap_request(answer, state)
+    assert isinstance(only(driver.receive(AUTH, request)), Need)
+
+
+@pytest.mark.parametrize("listener", [AUTH, ACCT])
+def test_every_flipped_bit_is_dropped(listener: Listener) -> None:
+    driver = Driver()
+    if listener is AUTH:
+        good = driver.eap_request(phone().identity())
+    else:
+        good = driver.accounting(
+            integer(Type.ACCT_STATUS_TYPE, 1),
+            text(Type.ACCT_SESSION_ID, "a"),
+            text(Type.NAS_IDENTIFIER, NAS),
+        )
+    for at in range(len(good)):
+        for bit in range(8):
+            flipped = good[:at] + bytes([good[at] ^ 1 << bit]) + good[at + 1 :]
+            assert isinstance(only(driver.receive(listener, flipped)), Dropped)
+    assert not isinstance(only(driver.receive(listener, good)), Dropped)
+    assert len(driver.server.sessions) == (1 if listener is AUTH else 0)
+
+
+def test_half_open_sessions_are_bounded_and_forgotten() -> None:
+    driver = Driver(sessions_per_client_max=5, session_ttl_s=10)
+    for number in range(20):
+        request = driver.eap_request(AkaPrimePeer(usim(), REALM, outer="a@b").identity())
+        packet = reply(driver.receive(AUTH, request), request)
+        full = number >= 5
+        assert packet.code == (Code.ACCESS_REJECT if full else Code.ACCESS_CHALLENGE)
+        assert len(driver.server.sessions) <= 5
+    assert driver.server.metrics.rejects["sessions_full"] == 15
+    driver.now_s += 10
+    challenge(driver, phone())
+    assert len(driver.server.sessions) == 1
+
+
+def test_an_answer_that_comes_too_late_is_dropped() -> None:
+    driver = Driver(session_ttl_s=10)
+    answer, state = challenge(driver, phone())
+    need = only(driver.receive(AUTH, driver.eap_request(answer, state)))
+    assert isinstance(need, Need)
+    driver.now_s += 10
+    assert driver.attend(need) == [Dropped("session_expired")]
+
+
+@pytest.mark.parametrize(
+    ("listener", "datagram", "reason"),
+    [
+        (AUTH, b"", "packet_short"),
+        (AUTH, encode(Code.ACCOUNTING_REQUEST, 1, bytes(16), []), "code"),
+        (ACCT, encode(Code.ACCESS_REQUEST, 1, bytes(16), []), "code"),
+        (AUTH, encode(99, 1, bytes(16), []), "code"),
+        (AUTH, encode(Code.ACCESS_ACCEPT, 1, bytes(16), []), "code"),
+        (AUTH, encode(Code.ACCESS_REQUEST, 1, bytes(16), []), "message_authenticator_missing"),
+        (AUTH, encode(Code.STATUS_SERVER, 1, bytes(16), []), "message_authenticator_missing"),
+        (ACCT, encode(Code.ACCOUNTING_REQUEST, 1, bytes(16), []), "request_authenticator"),
+    ],
+)
+def test_garbage_is_dropped_by_reason(listener: Listener, datagram: bytes, reason: str) -> None:
+    driver = Driver()
+    assert driver.receive(listener, datagram) == [Dropped(reason)]
+    assert driver.server.metrics.dropped == {reason: 1}
+
+
+def test_a_stranger_is_dropped() -> None:
+    driver = Driver()
+    request = driver.eap_request(phone().identity())
+    effects = driver.server.receive(AUTH, request, ("192.0.2.1", 1), now_s=1, now_us=1)
+    assert effects == [Dropped("client_unknown")]
+
+
+def test_a_request_without_eap_is_rejected() -> None:
+    driver = Driver()
+    request = access_request(1, bytes(16), [text(Type.NAS_IDENTIFIER, NAS)], SECRET)
+    assert reply(driver.receive(AUTH, request), request).text(Type.REPLY_MESSAGE) == "eap_required"
+
+
+@pytest.mark.parametrize("nas", ["other-1", "nobody", ""])
+def test_a_foreign_nas_identifier_is_rejected(nas: str) -> None:
+    driver = Driver()
+    request = driver.eap_request(phone().identity(), nas=nas)
+    packet = reply(driver.receive(AUTH, request), request)
+    assert packet.code == Code.ACCESS_REJECT
+    accounting = driver.accounting(
+        integer(Type.ACCT_STATUS_TYPE, 7), text(Type.NAS_IDENTIFIER, nas)
+    )
+    assert driver.receive(ACCT, accounting) == [Dropped("nas_identifier_refused")]
+
+
+def observed(driver: Driver, *attributes: Attribute) -> Observation | str:
+    effect = only(driver.receive(ACCT, driver.accounting(*attributes)))
+    if isinstance(effect, Dropped):
+        return effect.reason
+    assert isinstance(effect, Store)
+    return effect.observation
+
+
+WHO = text(Type.NAS_IDENTIFIER, NAS)
+SESSION = text(Type.ACCT_SESSION_ID, "s")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ((WHO, SESSION), "acct_status_type_missing"),
+        ((WHO, SESSION, integer(Type.ACCT_STATUS_TYPE, 15)), "acct_status_type"),
+        ((WHO, integer(Type.ACCT_STATUS_TYPE, 2)), "acct_session_id_missing"),
+        ((WHO, integer(Type.ACCT_STATUS_TYPE, 2), (int(Type.ACCT_SESSION_ID), b"\xff")),
+         "attribute_text"),
+    ],
+)  # fmt: skip
+def test_accounting_that_says_too_little(attributes: tuple[Attribute, ...], reason: str) -> None:
+    assert observed(Driver(), *attributes) == reason
+
+
+@pytest.mark.parametrize(
+    ("attributes", "event_us"),
+    [
+        ((), NOW_US),
+        ((integer(Type.EVENT_TIMESTAMP, NOW_US // 1_000_000 - 5),), NOW_US - 5_000_000),
+        ((integer(Type.ACCT_DELAY_TIME, 7),), NOW_US - 7_000_000),
+        ((integer(Type.ACCT_DELAY_TIME, 86_401),), NOW_US),
+        ((integer(Type.EVENT_TIMESTAMP, 0xFFFFFFFF),), NOW_US),
+        ((integer(Type.EVENT_TIMESTAMP, 0),), NOW_US),
+    ],
+)
+def test_when_it_happened(attributes: tuple[Attribute, ...], event_us: int) -> None:
+    fact = observed(Driver(), WHO, SESSION, integer(Type.ACCT_STATUS_TYPE, 3), *attributes)
+    assert isinstance(fact, Observation)
+    assert fact.event_us == event_us
+    assert fact.status is Status.INTERIM
+
+
+def test_a_forged_class_leaves_the_session_weak_and_is_counted() -> None:
+    driver = Driver()
+    forged = (int(Type.CLASS), b"\x01" + bytes(120))
+    fact = observed(driver, WHO, SESSION, integer(Type.ACCT_STATUS_TYPE, 3), forged)
+    assert isinstance(fact, Observation)
+    assert (fact.authorisation_id, fact.home) == (None, None)
+    assert driver.server.metrics.class_refused == {"unknown_key": 1}
+
+
+def test_no_permanent_identity_is_kept_in_clear() -> None:
+    name = text(Type.USER_NAME, f"6001010000000001@{REALM}")
+    fact = observed(Driver(), WHO, SESSION, integer(Type.ACCT_STATUS_TYPE, 3), name)
+    assert isinstance(fact, Observation)
+    assert "001010000000001" not in repr(fact)
+
+
+@given(st.lists(st.binary(max_size=120), min_size=1, max_size=5), st.sampled_from(list(Listener)))
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_any_datagram_is_dropped(datagrams: list[bytes], listener: Listener) -> None:
+    driver = Driver()
+    for datagram in datagrams:
+        assert isinstance(only(driver.receive(listener, datagram)), Dropped)
+
+
+signed = st.lists(
+    st.tuples(st.integers(1, 255), st.binary(max_size=60)).filter(
+        lambda a: a[0] not in (Type.MESSAGE_AUTHENTICATOR,)
+    ),
+    max_size=8,
+)
+
+
+@given(signed, st.sampled_from(list(Listener)))
+@settings(max_examples=300)
+def test_any_signed_attributes_end_in_an_outcome(
+    attributes: list[Attribute], listener: Listener
+) -> None:
+    driver = Driver()
+    attributes = [text(Type.NAS_IDENTIFIER, NAS), *attributes]
+    if listener is AUTH:
+        datagram = access_request(1, bytes(16), attributes, SECRET)
+    else:
+        datagram = accounting_request(1, attributes, SECRET)
+    assert isinstance(only(driver.receive(listener, datagram)), (Dropped, Send, Need, Store))
+
+
+@given(st.lists(st.binary(max_size=60), min_size=1, max_size=4))
+@settings(max_examples=200)
+def test_any_eap_in_a_signed_request_ends_in_an_outcome(messages: list[bytes]) -> None:
+    driver = Driver()
+    peer = phone()
+    answer, state = challenge(driver, peer)
+    for message in messages:
+        body = answer[:1] + answer[1:2] + (5 + len(message)).to_bytes(2, "big") + b"\x32" + message
+        effects = driver.receive(AUTH, driver.eap_request(body, state))
+        assert isinstance(only(effects), (Dropped, Send))
+    assert not driver.policy.granted
+
+
+def test_status_server_is_answered_on_both_ports() -> None:
+    driver = Driver()
+    for listener, code in ((AUTH, Code.ACCESS_ACCEPT), (ACCT, Code.ACCOUNTING_RESPONSE)):
+        request = access_request(9, bytes(16), [], SECRET)
+        status = _as_status(request)
+        assert reply(driver.receive(listener, status), status).code == code
+
+
+def _as_status(request: bytes) -> bytes:
+    import hmac
+
+    unsigned = bytes((Code.STATUS_SERVER,)) + request[1:22] + bytes(16)
+    return unsigned[:22] + hmac.digest(SECRET, unsigned, "md5")
