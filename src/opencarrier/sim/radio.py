@@ -133,12 +133,16 @@ class Link(asyncio.DatagramProtocol):
             self._free.put_nowait(identifier)
 
     @classmethod
-    async def open(cls, server: Address, secret: bytes, patience: Patience, faults: Faults) -> Link:
-        """Connect a socket to a server's port."""
+    async def open(cls, server: Address, settings: RadioSettings) -> Link:
+        """Connect a socket to a server's port, from the access point's own address if it has one."""
         family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
+        source = None if settings.source is None else (settings.source, 0)
         loop = asyncio.get_running_loop()
         _, link = await loop.create_datagram_endpoint(
-            lambda: cls(secret, patience, faults), remote_addr=server, family=family
+            lambda: cls(settings.secret, settings.patience, settings.faults),
+            local_addr=source,
+            remote_addr=server,
+            family=family,
         )
         return link
 
@@ -215,6 +219,7 @@ class RadioSettings:
     secret: bytes = field(repr=False)
     auth: Address
     acct: Address
+    source: str | None = None
     patience: Patience = Patience()
     faults: Faults = Faults()
 
@@ -231,9 +236,8 @@ class Radio:
     @classmethod
     async def open(cls, settings: RadioSettings, entropy: Entropy) -> Radio:
         """Open both sockets."""
-        s = settings
-        auth = await Link.open(s.auth, s.secret, s.patience, s.faults)
-        acct = await Link.open(s.acct, s.secret, s.patience, s.faults)
+        auth = await Link.open(settings.auth, settings)
+        acct = await Link.open(settings.acct, settings)
         return cls(settings, entropy, auth, acct)
 
     @property
