@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from opencarrier.chain.model import Block, BlockAt, Call, Log, LogFilter, Receipt
 from opencarrier.kernel.signatures import Address
+
+_QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 
 
 def quantity(value: int) -> str:
@@ -22,7 +25,7 @@ def data(value: bytes) -> str:
 
 def read_quantity(value: object) -> int:
     """Read a quantity; ValueError unless it is 0x and hex digits (at most 256 bits)."""
-    if not isinstance(value, str) or not value.startswith("0x") or not 3 <= len(value) <= 66:
+    if not isinstance(value, str) or _QUANTITY.fullmatch(value) is None:
         raise ValueError(f"not a quantity: {value!r:.80}")
     return int(value[2:], 16)
 

@@ -62,9 +62,11 @@ class NodeDatabase:
         self._cache: dict[bytes, bytes] = {}
 
     def close(self) -> None:
-        """Close the file and let another process open it."""
+        """Close the file and let another process open it; closing twice is closing."""
         self._connection.close()
-        os.close(self._lock)
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
 
     def meta(self, name: str) -> int | None:
         """Return a number kept beside the chain."""

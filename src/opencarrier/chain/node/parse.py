@@ -87,8 +87,8 @@ def block_at(value: Any) -> int | str | bytes:
         if set(value) == {"blockNumber"}:
             return number(value["blockNumber"], name="blockNumber", below=1 << 63)
         raise InvalidParamsError("a block is named by blockHash or blockNumber")
-    if value in TAGS:
-        return str(value)
+    if isinstance(value, str) and value in TAGS:
+        return value
     return number(value, name="block", below=1 << 63)
 
 

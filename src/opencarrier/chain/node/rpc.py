@@ -120,12 +120,11 @@ def _call(node: EmbeddedNode, message: Any, at: Any) -> str:
 
 
 def _call_header(node: EmbeddedNode, at: Any) -> Any:
-    """The head is called at the present time, older blocks at their own, `pending` in the next."""
+    """A tag of the head means now, `pending` the next block; a number or hash its own time."""
     if at == "pending":
         return node.pending_header()
-    located = _existing(node, at)
-    header = node.header(located)
-    if located.number == node.head.number:
+    header = node.header(_existing(node, at))
+    if parse.block_at(at) in ("latest", "safe", "finalized"):
         return header.copy(timestamp=node.now_s())
     return header
 
