@@ -90,12 +90,17 @@ class Commitments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """A record's place in its position: where it stands, its salt, its hash."""
+    """A record's place in its position: where it stands, its salt, its hash.
+
+    `has_retail` says whether the retail charge was known when the record was made: one that is
+    rated later is no part of it.
+    """
 
     usage_id: Id
     index: int
     salt: bytes
     leaf_hash: bytes
+    has_retail: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +125,7 @@ class RecordPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordProof:
-    """A settled record: the cycle that paid it, its salt, its leaf and the path to that root.
+    """A settled record with its salt, the cycle that paid it, and the path to that root.
 
     `settled_in` is the cycle whose settlement holds the root, `path.cycle_id` the one in which
     the usage was cut; they differ where a position had to wait.
@@ -130,7 +135,7 @@ class RecordProof:
     position_id: Id
     settled_in: Id
     records_root: bytes
-    salt: bytes
+    record: SaltedRecord
     commitments: Commitments
     path: RecordPath
 

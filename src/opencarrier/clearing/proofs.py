@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from opencarrier.clearing import store, tree
 from opencarrier.clearing.model import (
+    Leaf,
     ProofRefusal,
     RecordPath,
     RecordProof,
@@ -45,9 +47,8 @@ class Prover:
         assert signed is not None, "a record is in a position"
         if signed.standing is not Standing.SETTLED or signed.settled_in is None:
             return Refusal(ProofRefusal.NOT_SETTLED, f"position {position_id.hex()} is not paid")
-        rated = self._rater.rated(unit, usage_id)
-        assert rated is not None, "a record was rated"
-        parts = tree.commitments(SaltedRecord(rated=rated, salt=leaf.salt))
+        record = self._record(unit, leaf)
+        parts = tree.commitments(record)
         path, root = self._path(unit, signed.position, signed.settled_in, leaf.index)
         data = tree.leaf_data(usage_id, parts)
         assert tree.root_of_record(data, path) == root, "a record never changes"
@@ -56,10 +57,18 @@ class Prover:
             position_id=position_id,
             settled_in=signed.settled_in,
             records_root=root,
-            salt=leaf.salt,
+            record=record,
             commitments=parts,
             path=path,
         )
+
+    def _record(self, unit: Connection, leaf: Leaf) -> SaltedRecord:
+        """Return the record as it was when it was made."""
+        rated = self._rater.rated(unit, leaf.usage_id)
+        assert rated is not None, "a record was rated"
+        if not leaf.has_retail:
+            rated = replace(rated, retail=None)
+        return SaltedRecord(rated=rated, salt=leaf.salt)
 
     def _path(
         self, unit: Connection, position: Position, cycle_id: Id, index: int

@@ -18,7 +18,7 @@ from opencarrier.clearing.model import (
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId, int64
 from opencarrier.spine import ids
-from opencarrier.spine.money import Allocation, Deferral, Kind, Position, Role
+from opencarrier.spine.money import Allocation, Charge, Deferral, Kind, Nets, Position, Role
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Rung
 
@@ -38,14 +38,6 @@ class Drafted:
 
     position: Position
     leaves: tuple[Leaf, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nets:
-    """What each member gains or pays, and what each host earned; together they sum to zero."""
-
-    members: Mapping[PartyId, int]
-    hosts: Mapping[PartyId, int]
 
 
 def pair_of(record: SaltedRecord) -> Pair:
@@ -135,7 +127,18 @@ def nets(positions: Iterable[Position]) -> Nets:
         for leg in position.legs:
             side = hosts if leg.role is Role.HOST else members
             side[leg.party] += leg.amount_minor
-    assert sum(members.values()) + sum(hosts.values()) == 0, "nets sum to zero"
+    return Nets(members=dict(sorted(members.items())), hosts=dict(sorted(hosts.items())))
+
+
+def nets_of_charges(charges: Iterable[Charge]) -> Nets:
+    """Sum wholesale charges leg by leg; equal to `nets` over the positions they are in."""
+    members: defaultdict[PartyId, int] = defaultdict(int)
+    hosts: defaultdict[PartyId, int] = defaultdict(int)
+    for charge in charges:
+        members[charge.payer] -= charge.amount_minor
+        for leg in charge.allocations:
+            side = hosts if leg.role is Role.HOST else members
+            side[leg.party] += leg.amount_minor
     return Nets(members=dict(sorted(members.items())), hosts=dict(sorted(hosts.items())))
 
 
@@ -229,4 +232,5 @@ def _leaf(index: int, record: SaltedRecord) -> Leaf:
         index=index,
         salt=record.salt,
         leaf_hash=tree.record_leaf(record),
+        has_retail=record.rated.retail is not None,
     )

@@ -34,6 +34,7 @@ from opencarrier.spine.money import (
     Deferral,
     Entitlement,
     MemberNet,
+    Nets,
     Position,
     Role,
 )
@@ -304,6 +305,15 @@ class ClearingService:
     def proof(self, unit: Connection, usage_id: Id) -> RecordProof | Refusal:
         """Return a settled record's salt, commitments and path to the root its cycle settled."""
         return self._prover.proof(unit, usage_id)
+
+    def charged(self, unit: Connection, *, cycle_id: Id) -> Nets:
+        """Sum the charges behind a cycle's records again, one by one, from what rating holds."""
+        rated = (self._ports.rater.rated(unit, u) for u in store.usages_settled_in(unit, cycle_id))
+        return rules.nets_of_charges(item.wholesale for item in rated if item is not None)
+
+    def unsettled(self, unit: Connection) -> Nets:
+        """Return the nets of all positions that are not settled for good."""
+        return rules.nets(store.unsettled_positions(unit))
 
     def statements(self, unit: Connection, cycle_id: Id) -> Sequence[Statement]:
         """Return what each pair of operators owes each other by the usage cut in a cycle."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     ForeignKey,
@@ -82,6 +83,7 @@ records = Table(
     Column("leaf_index", BigInteger, nullable=False),
     Column("salt", LargeBinary(32), nullable=False),
     Column("leaf_hash", LargeBinary(32), nullable=False),
+    Column("has_retail", Boolean, nullable=False),
     Index("clearing_record_position", "position_id", "leaf_index", unique=True),
 )
 
@@ -147,6 +149,7 @@ def add(
                 "leaf_index": leaf.index,
                 "salt": leaf.salt,
                 "leaf_hash": leaf.leaf_hash,
+                "has_retail": leaf.has_retail,
             }
             for leaf in leaves
         ],
@@ -196,6 +199,12 @@ def open_positions(unit: Connection) -> list[OpenPosition]:
         )
         for row, position in zip(rows, loaded, strict=True)
     ]
+
+
+def unsettled_positions(unit: Connection) -> list[Position]:
+    """Return all positions that are open or in a cycle under way, ascending by id."""
+    query = select(positions).where(positions.c.standing != Standing.SETTLED.value)
+    return _load(unit, unit.execute(query.order_by(positions.c.position_id)).all())
 
 
 def position(unit: Connection, position_id: Id) -> SignedPosition | None:
@@ -306,6 +315,7 @@ def _leaf(row: Row[Any]) -> Leaf:
         index=row.leaf_index,
         salt=row.salt,
         leaf_hash=row.leaf_hash,
+        has_retail=row.has_retail,
     )
 
 

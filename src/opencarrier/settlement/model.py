@@ -92,13 +92,14 @@ class Cycle:
     """A cycle: its number, where it stands, how often it was tried, when it was last cut.
 
     `sequence` counts settlements at the venue: a cycle with nothing due stays open and is cut
-    again, so no number is ever used up for nothing.
+    again, so no number is ever used up for nothing. `cuts` and `attempt` count from one.
     """
 
     cycle_id: Id
     sequence: int
     state: CycleState
     attempt: int
+    cuts: int
     cut_us: int
 
 

@@ -218,6 +218,7 @@ def next_cycle(domain: str, asset: AssetId, sequence: int) -> Cycle:
         sequence=sequence,
         state=CycleState.OPEN,
         attempt=0,
+        cuts=0,
         cut_us=0,
     )
 

@@ -17,6 +17,7 @@ from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.settlement import rules, store
+from opencarrier.settlement.custody import Caught, CustodyFollower
 from opencarrier.settlement.model import (
     Alarm,
     Attempt,
@@ -31,8 +32,10 @@ from opencarrier.settlement.model import (
     Venue,
 )
 from opencarrier.settlement.orders import OrderDesk, Ports, RolledBackError
+from opencarrier.settlement.reconcile import Reconciler, Reconciliation
 from opencarrier.settlement.rules import IN_FLIGHT, MemberFacts, Verdict
 from opencarrier.settlement.venue import Obstacle, VenueChain, VenueReader
+from opencarrier.spine import ids
 from opencarrier.spine.money import Cleared, Deferral
 from opencarrier.spine.parties import PartyId
 
@@ -54,6 +57,8 @@ class SettlementService:
         self._ports = ports
         self._manager = manager
         self._reader = VenueReader(chain, venue)
+        self._custody = CustodyFollower(venue, ports.members, chain)
+        self._reconciler = Reconciler(self._reader, ports.members, ports.clearing)
         self._desk = OrderDesk(venue, ports, manager)
 
     # closing
@@ -98,8 +103,10 @@ class SettlementService:
         refusal = self._may_close(unit, at_us)
         if refusal is not None:
             raise RolledBackError(refusal)
-        cycle = replace(self._open_cycle(unit), cut_us=at_us)
-        usages = self._ports.usage.cut(unit, cycle_id=cycle.cycle_id, cut_us=at_us)
+        cycle = self._open_cycle(unit)
+        cut = ids.cut_id(cycle.cycle_id, cycle.cuts)
+        cycle = replace(cycle, cuts=cycle.cuts + 1, cut_us=at_us)
+        usages = self._ports.usage.cut(unit, cycle_id=cut, cut_us=at_us)
         charges, suspended = self._ports.rater.rate(
             unit, cycle_id=cycle.cycle_id, usages=usages, at_us=at_us
         )
@@ -373,6 +380,16 @@ class SettlementService:
     def _halt(self, begin: UnitOfWork, alarm: Alarm, detail: str, now_us: int) -> None:
         with begin() as unit:
             store.put_halt(unit, self.venue, Halt(alarm=alarm, detail=detail, at_us=now_us))
+
+    # the venue's other movements
+
+    def follow(self, begin: UnitOfWork, *, now_us: int) -> Caught:
+        """Book the venue's new final logs: deposits, withdrawals, claims. Drive first."""
+        return self._custody.follow(begin, now_us=now_us)
+
+    def reconcile(self, unit: Connection, *, charges: bool = True) -> Reconciliation:
+        """Compare ledger, contracts and charges, line by line; raises what the chain raises."""
+        return self._reconciler.reconcile(unit, charges=charges)
 
     # what others read
 

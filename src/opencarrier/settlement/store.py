@@ -52,6 +52,7 @@ cycles = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("state", String(8), nullable=False),
     Column("attempt", Integer, nullable=False),
+    Column("cuts", Integer, nullable=False),
     Column("cut_us", BigInteger, nullable=False),
     UniqueConstraint("domain", "asset", "sequence"),
 )
@@ -152,7 +153,12 @@ def newest_final(unit: Connection, venue: Venue) -> Cycle | None:
 
 def save_cycle(unit: Connection, venue: Venue, cycle: Cycle) -> None:
     """Write a cycle's state; a new cycle is added."""
-    values = {"state": cycle.state.value, "attempt": cycle.attempt, "cut_us": cycle.cut_us}
+    values = {
+        "state": cycle.state.value,
+        "attempt": cycle.attempt,
+        "cuts": cycle.cuts,
+        "cut_us": cycle.cut_us,
+    }
     changed = unit.execute(
         update(cycles).where(cycles.c.cycle_id == cycle.cycle_id).values(**values)
     )
@@ -315,6 +321,7 @@ def _cycle(row: SqlRow[Any]) -> Cycle:
         sequence=row.sequence,
         state=CycleState(row.state),
         attempt=row.attempt,
+        cuts=row.cuts,
         cut_us=row.cut_us,
     )
 

@@ -58,6 +58,11 @@ def cycle_id(domain: str, asset: AssetId, sequence: int) -> Id:
     return derive("cycle", domain, asset, sequence)
 
 
+def cut_id(cycle: Id, number: int) -> Id:
+    """Name a cut of a cycle, counted from zero: the first is the cycle's own."""
+    return derive("cut", cycle, number) if number else cycle
+
+
 def position_id(
     cycle: Id,
     debtor: PartyId,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -133,6 +134,17 @@ class MemberNet:
     party: PartyId
     address: Address
     amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nets:
+    """What each member gains or pays, and what each host earned; together they sum to zero."""
+
+    members: Mapping[PartyId, int]
+    hosts: Mapping[PartyId, int]
+
+    def __post_init__(self) -> None:
+        assert sum(self.members.values()) + sum(self.hosts.values()) == 0, "nets sum to zero"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

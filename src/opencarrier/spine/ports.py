@@ -18,6 +18,7 @@ from opencarrier.spine.money import (
     Cleared,
     Deferral,
     Entitlement,
+    Nets,
     Position,
     RatedUsage,
     Suspense,
@@ -109,7 +110,8 @@ class UsageSource(Protocol):
     def cut(self, unit: Connection, *, cycle_id: Id, cut_us: int) -> Sequence[Usage]:
         """End a cycle: one usage per session with anything new up to `cut_us`, ascending by id.
 
-        A cycle in which nothing fell due stays open and is cut again, later, under the same id.
+        The same id again returns the same usages. A cycle in which nothing fell due stays open;
+        its later cuts have ids of their own (`spine.ids.cut_id`).
         """
         ...
 
@@ -170,6 +172,14 @@ class Clearing(Protocol):
 
     def waiting(self, unit: Connection, *, at_us: int) -> Sequence[Deferral]:
         """Return the positions that no cycle at an instant would take, and why, by id."""
+        ...
+
+    def charged(self, unit: Connection, *, cycle_id: Id) -> Nets:
+        """Sum the charges behind a cycle's records again, one by one, from what rating holds."""
+        ...
+
+    def unsettled(self, unit: Connection) -> Nets:
+        """Return the nets of all positions that are not settled for good."""
         ...
 
 

@@ -1,0 +1,175 @@
+"""Ledger = contract balances = sum of charges, per member: every line compared, none repaired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.signatures import Address
+from opencarrier.ledger import chart
+from opencarrier.ledger import service as ledger
+from opencarrier.settlement import store
+from opencarrier.settlement.model import Attempt, CycleState
+from opencarrier.settlement.rules import IN_FLIGHT
+from opencarrier.settlement.venue import VenueReader
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.ports import Clearing, Members
+
+CYCLES_MAX = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One amount seen from two sides, in minor units."""
+
+    what: str
+    ledger_minor: int
+    other_minor: int
+
+    @property
+    def agrees(self) -> bool:
+        """Say whether both sides hold the same."""
+        return self.ledger_minor == self.other_minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """Every line as of a final block; while a settlement is on its way, lines may differ."""
+
+    block_number: int
+    in_flight: bool
+    lines: tuple[Line, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Say whether every line does."""
+        return all(line.agrees for line in self.lines)
+
+    @property
+    def findings(self) -> tuple[Line, ...]:
+        """The lines that do not agree."""
+        return tuple(line for line in self.lines if not line.agrees)
+
+
+class Reconciler:
+    """Compares the ledger with the venue and with the charges. Raises what the chain raises."""
+
+    def __init__(self, reader: VenueReader, members: Members, clearing: Clearing) -> None:
+        self._reader = reader
+        self._venue = reader.venue
+        self._members = members
+        self._clearing = clearing
+
+    def reconcile(self, unit: Connection, *, charges: bool = True) -> Reconciliation:
+        """Compare everything; `charges` also sums every settled record again.
+
+        Follow the venue's logs and drive the cycle before: what is final there and not yet here
+        shows as a difference.
+        """
+        final = self._reader.chain.final_block_number() or 0
+        newest = store.newest_cycle(unit, self._venue)
+        lines = [
+            *self._collateral(unit, final),
+            *self._custody(unit, final),
+            *self._accruals(unit),
+        ]
+        if charges:
+            lines += self._charges(unit)
+        return Reconciliation(
+            block_number=final,
+            in_flight=newest is not None and newest.state in IN_FLIGHT,
+            lines=tuple(lines),
+        )
+
+    def _collateral(self, unit: Connection, final: int) -> Iterable[Line]:
+        """Each member's collateral is its balance in the clearing house.
+
+        A member nobody here knows stands under its address; one that has left has no balance.
+        """
+        addresses = dict(self._members.members(unit))
+        prefix = chart.collateral(PartyId(""))
+        for account in ledger.accounts(unit, self._venue.asset, prefix=prefix):
+            party = PartyId(account.name.removeprefix(prefix))
+            if party.startswith("0x"):
+                addresses.setdefault(party, Address(party))
+            elif party not in addresses:
+                posted = account.balance.posted_minor
+                yield Line(what=account.name, ledger_minor=posted, other_minor=0)
+        for party, address in sorted(addresses.items()):
+            yield Line(
+                what=chart.collateral(party),
+                ledger_minor=self._posted(unit, chart.collateral(party)),
+                other_minor=self._reader.house.balance_of(address).ask(self._reader.chain, final),
+            )
+
+    def _custody(self, unit: Connection, final: int) -> Iterable[Line]:
+        """What both contracts hold is custody; what the distributor holds is entitled."""
+        chain, token = self._reader.chain, self._reader.token
+        house = token.balance_of(self._venue.clearing_house).ask(chain, final)
+        pool = token.balance_of(self._venue.distributor).ask(chain, final)
+        entitled = self._sums(unit, chart.entitled(PartyId("")))
+        custody = -self._posted(unit, chart.CUSTODY)
+        yield Line(what=chart.CUSTODY, ledger_minor=custody, other_minor=house + pool)
+        yield Line(what="entitled", ledger_minor=sum(entitled.values()), other_minor=pool)
+
+    def _accruals(self, unit: Connection) -> Iterable[Line]:
+        """What rating accrued and no settlement posted is what unsettled positions come to."""
+        owed = self._clearing.unsettled(unit)
+        for prefix, nets in (
+            (chart.clearing(PartyId("")), owed.members),
+            (chart.accrued(PartyId("")), owed.hosts),
+        ):
+            posted = self._sums(unit, prefix)
+            for party in sorted(posted.keys() | nets.keys()):
+                yield Line(
+                    what=f"{prefix}{party}",
+                    ledger_minor=posted.get(party, 0),
+                    other_minor=nets.get(party, 0),
+                )
+
+    def _charges(self, unit: Connection) -> Iterable[Line]:
+        """What each settlement moved is the sum of its records' charges."""
+        moved: dict[str, int] = {}
+        charged: dict[str, int] = {}
+        for cycle in store.cycles_of(unit, self._venue, limit=CYCLES_MAX, before=None):
+            if cycle.state is CycleState.FINAL:
+                attempt = store.attempt(unit, cycle.cycle_id, cycle.attempt)
+                assert attempt is not None, "a final cycle has an attempt"
+                _add(moved, _moved(attempt))
+                _add(charged, self._charged(unit, cycle.cycle_id))
+        for party in sorted(moved.keys() | charged.keys()):
+            yield Line(
+                what=f"charges/{party}",
+                ledger_minor=moved.get(party, 0),
+                other_minor=charged.get(party, 0),
+            )
+
+    def _charged(self, unit: Connection, cycle_id: Id) -> Mapping[str, int]:
+        nets = self._clearing.charged(unit, cycle_id=cycle_id)
+        hosts = {f"host/{party}": amount for party, amount in nets.hosts.items()}
+        return {**{f"member/{p}": amount for p, amount in nets.members.items()}, **hosts}
+
+    def _posted(self, unit: Connection, name: str) -> int:
+        return ledger.balance(unit, self._venue.asset, name).posted_minor
+
+    def _sums(self, unit: Connection, prefix: str) -> dict[PartyId, int]:
+        return {
+            PartyId(account.name.removeprefix(prefix)): account.balance.posted_minor
+            for account in ledger.accounts(unit, self._venue.asset, prefix=prefix)
+        }
+
+
+def _moved(attempt: Attempt) -> Mapping[str, int]:
+    return {
+        f"{'host' if row.is_host else 'member'}/{row.party}": row.amount_minor
+        for row in attempt.rows
+    }
+
+
+def _add(sums: dict[str, int], more: Mapping[str, int]) -> None:
+    for key, amount in more.items():
+        if amount:
+            sums[key] = sums.get(key, 0) + amount
