@@ -28,6 +28,9 @@ AGREEMENT: Final = "opencarrier/agreement/v1"
 RETAIL_PLAN: Final = "opencarrier/retail-plan/v1"
 DOCUMENT_OCTETS_MAX: Final = 1 << 20
 SIGNATURES_MAX: Final = 2
+BRACKETS_MAX: Final = TARIFFS_MAX + 16
+"""Objects and lists in a document. More is refused before parsing: where a library has raised the
+recursion limit, deep nesting exhausts the parser's stack and ends the process."""
 
 _AGREEMENT_KEYS = HEAD_KEYS | {"document", "tariffs", "signatures"}
 _SIGNATURE_KEYS = frozenset(("kid", "octets"))
@@ -77,6 +80,10 @@ def _document(source: str, kind: str) -> Document:
     if len(source) > DOCUMENT_OCTETS_MAX:
         raise DocumentError(
             "it is too long", f"a document has at most {DOCUMENT_OCTETS_MAX} octets"
+        )
+    if source.count("[") + source.count("{") > BRACKETS_MAX:
+        raise DocumentError(
+            "it has too many lists and objects", f"give at most {TARIFFS_MAX} tariffs"
         )
     try:
         value = json.loads(
