@@ -1,6 +1,8 @@
-"""Serve the test bench on given ports and print every observation as a line of JSON.
+"""Serve the test bench on given ports: AUTH_PORT ACCT_PORT [DATABASE].
 
-Runs as a program, so that it can stand in a network namespace of its own.
+Without a database every observation is printed as a line of JSON, with one it is stored. A line on
+stdin prints counters and CPU time; the end of stdin stops. It runs as a program, so that it can
+stand in a network namespace of its own, and be killed.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +18,7 @@ if __package__ is None:  # run by path
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from sqlalchemy import Connection
-from tests.access.fakes import Bench
+from tests.access.fakes import Bench, FakeUnits, TableSink
 
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.spine.usage import Observation
@@ -38,17 +41,25 @@ class PrintingSink:
         return len(observations)
 
 
-async def main(auth_port: int, acct_port: int) -> None:
-    service = Bench(sink=PrintingSink()).service()
+def bench(database: Path | None) -> Bench:
+    if database is None:
+        return Bench(sink=PrintingSink())
+    return Bench(sink=TableSink(), units=FakeUnits(database))
+
+
+async def main(auth_port: int, acct_port: int, database: Path | None) -> None:
+    service = bench(database).service()
     server = UdpServer(service, Bind(auth_port=auth_port, acct_port=acct_port))
     await server.start()
-    print(json.dumps({"ready": True}), flush=True)
-    try:
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    finally:
-        await server.stop()
-        print(json.dumps({"metrics": service.metrics.as_mapping()}), flush=True)
+    ports = {"auth": server.auth_address[1], "acct": server.acct_address[1]}
+    print(json.dumps({"ready": ports}), flush=True)
+    loop = asyncio.get_running_loop()
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        print(json.dumps({"cpu_s": time.process_time()}), flush=True)
+    await server.stop()
+    print(json.dumps({"metrics": service.metrics.as_mapping()}), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    file = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), file))

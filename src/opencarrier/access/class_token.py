@@ -57,7 +57,9 @@ def tariffs_digest(grant: Grant) -> bytes:
 
 
 def _binding(header: bytes, visited: PartyId, node_id: str) -> bytes:
-    return encode(["opencarrier/class", header, visited, node_id])
+    """Unambiguous associated data: the operator's length stands before it."""
+    operator = visited.encode()
+    return b"".join((header, bytes((len(operator),)), operator, node_id.encode()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,15 @@ class ClassRing:
 
     current: bytes
     keys: Mapping[bytes, bytes] = field(repr=False)
+    _ciphers: dict[bytes, ChaCha20Poly1305] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         assert self.current in self.keys
         for kid, key in self.keys.items():
             assert len(kid) == KID_OCTETS
             assert len(key) == KEY_OCTETS
+        ciphers = {kid: ChaCha20Poly1305(key) for kid, key in self.keys.items()}
+        object.__setattr__(self, "_ciphers", ciphers)
 
     @classmethod
     def of(cls, key: bytes, *older: bytes) -> ClassRing:
@@ -90,8 +95,7 @@ class ClassRing:
             (grant.authorisation_id, tariffs_digest(grant), bytes((len(home),)), home, cui.encode())
         )
         binding = _binding(header, grant.visited, grant.node_id)
-        cipher = ChaCha20Poly1305(self.keys[self.current])
-        token = header + nonce + cipher.encrypt(nonce, clear, binding)
+        token = header + nonce + self._ciphers[self.current].encrypt(nonce, clear, binding)
         assert len(token) <= TOKEN_OCTETS_MAX
         return token
 
@@ -100,15 +104,15 @@ class ClassRing:
         if len(token) < _TOKEN_OCTETS_MIN or token[0] != VERSION:
             return Refusal(ClassReason.NOT_OURS)
         header = token[:_HEADER_OCTETS]
-        key = self.keys.get(header[1:])
-        if key is None:
+        cipher = self._ciphers.get(header[1:])
+        if cipher is None:
             return Refusal(ClassReason.UNKNOWN_KEY)
         nonce, sealed = (
             token[_HEADER_OCTETS:][:NONCE_OCTETS],
             token[_HEADER_OCTETS + NONCE_OCTETS :],
         )
         try:
-            clear = ChaCha20Poly1305(key).decrypt(nonce, sealed, _binding(header, visited, node_id))
+            clear = cipher.decrypt(nonce, sealed, _binding(header, visited, node_id))
         except InvalidTag:
             return Refusal(ClassReason.NOT_GENUINE)
         return _claims(clear)

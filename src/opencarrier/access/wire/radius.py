@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from opencarrier.access.wire.dictionary import KIND_OCTETS, KINDS, Kind, Type, name_of
 from opencarrier.kernel.refusals import PeerError
@@ -17,6 +17,11 @@ Attribute = tuple[int, bytes]
 """(type, value); the value's 0 to 253 octets stand without the two octets of header."""
 
 
+_SIZES = [KIND_OCTETS[KINDS.get(code, Kind.STRING)] for code in range(256)]
+_OCTETS_MIN = bytes(sizes[0] for sizes in _SIZES)
+_OCTETS_MAX = bytes(sizes[-1] for sizes in _SIZES)
+
+
 @dataclass(frozen=True, slots=True)
 class Packet:
     """One parsed packet; attributes keep the order they came in (RFC 2865 section 5)."""
@@ -25,13 +30,15 @@ class Packet:
     identifier: int
     authenticator: bytes
     attributes: tuple[Attribute, ...]
+    _first: dict[int, bytes] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the first value of each type; an accounting packet is asked a dozen times."""
+        object.__setattr__(self, "_first", dict(reversed(self.attributes)))
 
     def get(self, attribute_type: int) -> bytes | None:
         """The first value of a type, or None."""
-        for code, value in self.attributes:
-            if code == attribute_type:
-                return value
-        return None
+        return self._first.get(attribute_type)
 
     def all(self, attribute_type: int) -> tuple[bytes, ...]:
         """Every value of a type, in order."""
@@ -44,7 +51,7 @@ class Packet:
 
     def integer(self, attribute_type: int) -> int | None:
         """The first value of a type as an unsigned number, or None."""
-        value = self.get(attribute_type)
+        value = self._first.get(attribute_type)
         return None if value is None else int.from_bytes(value, "big")
 
     def text(self, attribute_type: int) -> str | None:
@@ -61,7 +68,7 @@ class Packet:
         """The sub-attributes of one vendor (RFC 2865 section 5.26); `PeerError` if malformed."""
         for value in self.all(Type.VENDOR_SPECIFIC):
             if int.from_bytes(value[:4], "big") == vendor_id:
-                yield from _attributes(value, start=4, end=len(value), base=0)
+                yield from _attributes(value, start=4, end=len(value))
 
 
 def parse(datagram: bytes) -> Packet:
@@ -77,24 +84,25 @@ def parse(datagram: bytes) -> Packet:
         raise PeerError("packet_length", f"Length {length}", offset=2)
     if length > len(datagram):
         raise PeerError("packet_short", f"Length {length} of {len(datagram)}", offset=2)
-    attributes = tuple(_attributes(datagram, start=HEADER_OCTETS, end=length, base=0))
+    attributes = _attributes(datagram, start=HEADER_OCTETS, end=length)
     for code, value in attributes:
-        kind = KINDS.get(code)
-        if kind is not None and len(value) not in KIND_OCTETS[kind]:
+        if not _OCTETS_MIN[code] <= len(value) <= _OCTETS_MAX[code]:
             raise PeerError("attribute_size", f"{name_of(code)} of {len(value)} octets")
-    return Packet(datagram[0], datagram[1], datagram[4:HEADER_OCTETS], attributes)
+    return Packet(datagram[0], datagram[1], datagram[4:HEADER_OCTETS], tuple(attributes))
 
 
-def _attributes(octets: bytes, *, start: int, end: int, base: int) -> Iterator[Attribute]:
-    offset = start
-    while offset < end:
-        if offset + 2 > end:
-            raise PeerError("attribute_short", offset=base + offset)
-        size = octets[offset + 1]
-        if size < 2 or offset + size > end:
-            raise PeerError("attribute_length", f"{size} octets", offset=base + offset)
-        yield octets[offset], octets[offset + 2 : offset + size]
-        offset += size
+def _attributes(octets: bytes, *, start: int, end: int) -> list[Attribute]:
+    found: list[Attribute] = []
+    offset, last = start, end - 2
+    while offset <= last:
+        after = offset + octets[offset + 1]
+        if after < offset + 2 or after > end:
+            raise PeerError("attribute_length", f"{after - offset} octets", offset=offset)
+        found.append((octets[offset], octets[offset + 2 : after]))
+        offset = after
+    if offset != end:
+        raise PeerError("attribute_short", offset=offset)
+    return found
 
 
 def encode(
