@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from enum import IntFlag
 from typing import NamedTuple, Protocol
 
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id
-from opencarrier.spine.parties import PartyId
-from opencarrier.spine.usage import ZERO, Counters, Observation, Status
+from opencarrier.spine.parties import Node, PartyId
+from opencarrier.spine.usage import ZERO, Counters, Observation
 
 SILENCE_US = 3_600 * SECOND_US
 """A session not heard of for this long is closed by rule: one hour, unless the caller says."""
@@ -92,8 +92,9 @@ class Session:
     """A session as its readings so far have it.
 
     `birth_us` is when its meter began, `start_us` when this session took the meter over (the
-    same, unless an earlier authorisation used the meter first; `turn` counts them). `counters` are
-    the highest seen, reached at `end_us`; `settled` those of the last cut, up to `settled_us`.
+    same, unless an earlier authorisation used the meter first; `turn` counts them), at `base`.
+    `counters` are the highest seen, reached at `end_us`; `settled` those of the last cut, up to
+    `settled_us`.
     `last_us` is the newest event. `usages` counts the usages cut from it; from the first on its
     identity stands.
     """
@@ -110,6 +111,7 @@ class Session:
     start_us: int
     end_us: int
     last_us: int
+    base: Counters
     counters: Counters
     settled: Counters
     settled_us: int
@@ -122,6 +124,15 @@ class Session:
     def weak(self) -> bool:
         """Whether the session id was made without the home's authorisation."""
         return self.authorisation_id is None
+
+    @property
+    def total(self) -> Counters:
+        """What the session used in all."""
+        return Counters(
+            session_time_s=self.counters.session_time_s - self.base.session_time_s,
+            octets_in=self.counters.octets_in - self.base.octets_in,
+            octets_out=self.counters.octets_out - self.base.octets_out,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,41 +148,70 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountingFacts:
-    """What an Accounting-Request says, whatever it was written in; gigawords are joined.
+class Arrival:
+    """How a recorded packet came: at which node, when, out of what file.
 
-    `event_us` is None where there is no Event-Timestamp (RFC 2869 section 5.3); then it is the
-    time of arrival less `delay_s` (RFC 2866 section 5.2). `verified` says that the Request
-    Authenticator was checked against a secret.
+    With a `secret` its Request Authenticator is checked; without one it is unverified evidence.
     """
 
-    status: Status
-    acct_session_id: str
+    node: Node
+    at_us: int
+    source: str
+    secret: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """An Accounting-Request as an observation; `realm` may name the home where Class does not."""
+
+    observation: Observation
+    realm: str | None
     nas_identifier: str | None
-    user_name: str | None
-    chargeable_user_identity: str | None
-    classes: tuple[bytes, ...]
-    counters: Counters | None
-    event_us: int | None
-    delay_s: int
-    terminate_cause: int | None
-    verified: bool
 
 
 class AccountingDecoder(Protocol):
-    """Whoever reads RADIUS octets (answered by `access`)."""
+    """Whoever reads RADIUS octets, the same way for the wire and for files (answers: `access`)."""
 
-    def decode(self, packet: bytes, secret: bytes | None) -> AccountingFacts | None:
+    def decode(self, packet: bytes, arrival: Arrival) -> Decoded | None:
         """Read an Accounting-Request; None for a packet of another code.
 
-        Raises `PeerError` for a malformed packet, or one whose authenticator the secret refutes.
+        Raises `PeerError` for a malformed packet, or one whose authenticator the secret refutes;
+        no other exception.
         """
         ...
 
 
-class ClassReader(Protocol):
-    """Whoever opens the home's own Class (answered by `access`)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRecord:
+    """A record of a file that was not taken, where it starts, and why."""
 
-    def read(self, classes: tuple[bytes, ...], visited: PartyId) -> tuple[bytes, PartyId] | None:
-        """Return authorisation id and home of the first Class that is ours and whole, or None."""
-        ...
+    file: str
+    offset: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """What files held, in terms of what a cut will see.
+
+    `usage_new` counts sessions that now show more than before, `usage_duplicate` those that do
+    not. Octets are the sessions' totals as the files and what was known before give them.
+    `refused` lists the first ones, `refused_count` counts all.
+    """
+
+    files: int
+    packets: int
+    observations_new: int
+    sessions: int
+    usage_new: int
+    usage_duplicate: int
+    refused: tuple[RefusedRecord, ...]
+    refused_count: int
+    octets_in: int
+    octets_out: int
+    duration_s: int
+    verified: bool
+
+    def as_mapping(self) -> dict[str, object]:
+        """Return the report with stable keys, for JSON."""
+        return asdict(self)

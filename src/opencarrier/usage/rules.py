@@ -191,6 +191,7 @@ def _draft(stream: Stream, part: _Part, *, turn: int, epoch_us: int, birth_us: i
         start_us=birth_us,
         end_us=birth_us,
         last_us=stood.last_us if stood else birth_us,
+        base=part.base,
         counters=part.base,
         settled=part.base,
         settled_us=birth_us,

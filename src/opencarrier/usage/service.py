@@ -74,6 +74,8 @@ class UsageService:
 
     def preview(self, unit: Connection, streams: Sequence[Stream]) -> dict[Stream, list[Session]]:
         """Return the sessions of some streams as a cut of all that was recorded would see them."""
+        if not streams:
+            return {}
         condition = and_(store.pending(unit), store.of_streams(tables.OBSERVATIONS, streams))
         heard = dict(store.readings(unit, condition))
         stood = store.standing(unit, streams)

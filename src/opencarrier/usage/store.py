@@ -30,6 +30,7 @@ from sqlalchemy.sql.dml import Insert
 
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import int64
+from opencarrier.spine.parties import Node
 from opencarrier.spine.usage import Observation, Status, Usage
 from opencarrier.usage import tables
 from opencarrier.usage.model import Reading, Session, Stream, Totals
@@ -37,6 +38,7 @@ from opencarrier.usage.rules import observation_id
 from opencarrier.usage.tables import (
     CUTS,
     DEFERRED,
+    FILES,
     OBSERVATIONS,
     RESTARTS,
     SESSIONS,
@@ -255,6 +257,28 @@ def finish_cut(unit: Connection, cycle_id: Id, *, cut_us: int, usages: int) -> N
     unit.execute(insert(DEFERRED).from_select(["sequence"], ahead))
     row = {"cycle_id": cycle_id, "cut_us": cut_us, "mark": newest(unit), "usages": usages}
     unit.execute(insert(CUTS), [row])
+
+
+def add_file(
+    unit: Connection,
+    *,
+    digest: bytes,
+    kind: str,
+    octets: int,
+    node: Node,
+    verified: bool,
+    ingested_us: int,
+) -> None:
+    """Remember a file that was ingested, the first time: `source` names it by its digest.
+
+    The same file with its secret given later turns it into verified evidence.
+    """
+    key = {"digest": digest, "operator": node.operator, "node_id": node.node_id}
+    row = {"kind": kind, "octets": octets, "verified": verified, "ingested_us": ingested_us}
+    unit.execute(insert_new(FILES), [key | row])
+    if verified:
+        same = and_(*(FILES.c[name] == value for name, value in key.items()))
+        unit.execute(update(FILES).where(same).values(verified=True))
 
 
 def is_cut(unit: Connection, cycle_id: Id) -> bool:

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from opencarrier.spine.parties import PartyId
-from opencarrier.spine.usage import Counters, Observation, Rung, Status, Usage
+from opencarrier.spine.usage import ZERO, Counters, Observation, Rung, Status, Usage
 from opencarrier.usage.model import Anomaly, Session, Stream
 
 metadata = MetaData()
@@ -92,6 +92,7 @@ SESSIONS = Table(
     Column("start_us", BigInteger, nullable=False),
     Column("end_us", BigInteger, nullable=False),
     Column("last_us", BigInteger, nullable=False),
+    *_counters("base_"),
     *_counters("to_"),
     *_counters("settled_"),
     Column("settled_us", BigInteger, nullable=False),
@@ -166,17 +167,18 @@ def _columns(prefix: str, counters: Counters) -> dict[str, int]:
     }
 
 
-def _same(table: Table, *apart: str) -> list[str]:
-    """Name the columns that a type of ours has as fields of the same name and value."""
-    prefixes = ("to_", "from_", "settled_s", "settled_o", *apart)
-    return [name for name in table.c.keys() if not name.startswith(prefixes)]  # noqa: SIM118
+def _plain(table: Table, kept_apart: str) -> list[str]:
+    """Name the columns that are fields of the same name and value in a type of ours."""
+    counters = {*_columns("", ZERO), *_columns("base_", ZERO), *_columns("from_", ZERO)}
+    counters |= {*_columns("to_", ZERO), *_columns("settled_", ZERO)}
+    return [
+        column.name for column in table.c if column.name not in counters | set(kept_apart.split())
+    ]
 
 
-_SESSION = _same(SESSIONS, "visited", "nas_key", "acct_session_id", "anomalies")
-_USAGE = _same(USAGES, "cycle_id", "rung")
-_OBSERVATION = _same(
-    OBSERVATIONS, "sequence", "observation_id", "status", "session_time_s", "octets_"
-)
+_SESSION = _plain(SESSIONS, "visited nas_key acct_session_id anomalies")
+_USAGE = _plain(USAGES, "cycle_id rung")
+_OBSERVATION = _plain(OBSERVATIONS, "sequence observation_id status")
 
 
 def session_of(row: Row[Any]) -> Session:
@@ -184,6 +186,7 @@ def session_of(row: Row[Any]) -> Session:
     return Session(
         **{name: row._mapping[name] for name in _SESSION},
         stream=Stream(PartyId(row.visited), row.nas_key, row.acct_session_id),
+        base=_three(row, "base_"),
         counters=_three(row, "to_"),
         settled=_three(row, "settled_"),
         anomalies=Anomaly(row.anomalies),
@@ -195,6 +198,7 @@ def session_row(session: Session) -> dict[str, Any]:
     return {
         **{name: getattr(session, name) for name in _SESSION},
         **session.stream._asdict(),
+        **_columns("base_", session.base),
         **_columns("to_", session.counters),
         **_columns("settled_", session.settled),
         "anomalies": int(session.anomalies),
