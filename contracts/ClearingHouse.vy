@@ -333,7 +333,26 @@ def settle(
         rewards_root=rewards_root,
         rewards_amount=rewards_amount,
     )
-    self._apply_nets(cycle_id, records_root, nets, debit_signatures, rewards_amount)
+    # Here and not in a function of its own: arrays are passed by value, twice the memory to pay.
+    previous: uint160 = 0
+    sum: int256 = 0
+    debits: uint256 = 0
+    for net: IClearingHouse.Net in nets:
+        assert convert(net.member, uint160) > previous, "nets: order"
+        assert net.amount != 0, "nets: zero"
+        assert self.is_member[net.member], "nets: not member"
+        previous = convert(net.member, uint160)
+        sum += net.amount
+        if net.amount < 0:
+            assert debits < len(debit_signatures), "debit: signatures missing"
+            amount: uint256 = convert(-net.amount, uint256)
+            self._check_debit(
+                cycle_id, records_root, net.member, amount, debit_signatures[debits]
+            )
+            debits += 1
+        self._apply_net(cycle_id, net.member, net.amount)
+    assert debits == len(debit_signatures), "debit: signatures left"
+    assert sum + convert(rewards_amount, int256) == 0, "nets: sum"
     self._fund_rewards(cycle_id, rewards_root, rewards_amount)
     assert staticcall IERC20(token).balanceOf(self) >= self.total_balance, "settle: insolvent"
     return settlement_id
@@ -374,43 +393,21 @@ def debit_digest(
 
 
 @internal
-def _apply_nets(
-    cycle_id: bytes32,
-    records_root: bytes32,
-    nets: DynArray[IClearingHouse.Net, NETS_MAX],
-    debit_signatures: DynArray[Bytes[65], NETS_MAX],
-    rewards_amount: uint256,
-):
+def _apply_net(cycle_id: bytes32, member: address, amount: int256):
     """
-    @dev Each row once, in order; then the sum over all rows must be what hosts earned.
+    @dev One member's row; no balance falls below zero.
     """
-    previous: uint160 = 0
-    sum: int256 = 0
-    debits: uint256 = 0
-    for net: IClearingHouse.Net in nets:
-        assert convert(net.member, uint160) > previous, "nets: order"
-        previous = convert(net.member, uint160)
-        assert net.amount != 0, "nets: zero"
-        assert self.is_member[net.member], "nets: not member"
-        sum += net.amount
-        balance: uint256 = self.balance_of[net.member]
-        if net.amount < 0:
-            amount: uint256 = convert(-net.amount, uint256)
-            assert debits < len(debit_signatures), "debit: signatures missing"
-            self._check_debit(
-                cycle_id, records_root, net.member, amount, debit_signatures[debits]
-            )
-            debits += 1
-            assert balance >= amount, "debit: short of collateral"
-            balance -= amount
-        else:
-            balance += convert(net.amount, uint256)
-        self.balance_of[net.member] = balance
-        log IClearingHouse.NetApplied(
-            cycle_id=cycle_id, member=net.member, amount=net.amount, balance=balance
-        )
-    assert debits == len(debit_signatures), "debit: signatures left"
-    assert sum + convert(rewards_amount, int256) == 0, "nets: sum"
+    balance: uint256 = self.balance_of[member]
+    if amount < 0:
+        debit: uint256 = convert(-amount, uint256)
+        assert balance >= debit, "debit: short of collateral"
+        balance -= debit
+    else:
+        balance += convert(amount, uint256)
+    self.balance_of[member] = balance
+    log IClearingHouse.NetApplied(
+        cycle_id=cycle_id, member=member, amount=amount, balance=balance
+    )
 
 
 @internal
