@@ -12,6 +12,7 @@ from opencarrier.access.model import AccessKeys, Metrics
 from opencarrier.access.wire.dictionary import AcctStatus, Type
 from opencarrier.access.wire.radius import Packet
 from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.parties import Node, RadiusClient
 from opencarrier.spine.usage import Counters, Observation, Status
@@ -121,7 +122,10 @@ def _counters(packet: Packet) -> Counters | None:
 
 
 def _joined(packet: Packet, octets: int | None, gigawords: Type) -> int:
-    return (packet.integer(gigawords) or 0) * _GIGAWORD + (octets or 0)
+    joined = (packet.integer(gigawords) or 0) * _GIGAWORD + (octets or 0)
+    if joined > INT64_MAX:
+        raise PeerError("counter_range", f"{joined} octets")
+    return joined
 
 
 def _subject(packet: Packet, arrival: Arrival, claims: ClassClaims | None, keys: AccessKeys) -> str:
