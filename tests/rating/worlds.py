@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from sqlalchemy import Connection, create_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool
 
 from opencarrier.kernel.clock import SECOND_US, Window
 from opencarrier.kernel.entropy import SeededEntropy
@@ -43,6 +43,8 @@ SIGNERS = {
     party: KeySigner(number.to_bytes(32, "big"))
     for number, party in enumerate((HOME, VISITED, THIRD), start=1)
 }
+ENGINE = create_engine("sqlite://", poolclass=NullPool)
+"""Every connection is a database of its own; what SQLAlchemy has compiled is shared."""
 
 
 def price(**changes: object) -> Price:
@@ -203,10 +205,9 @@ class World:
     """An installation in memory, with a clock in the test's hand."""
 
     def __init__(self, settings: RatingSettings | None = None) -> None:
-        self.engine = create_engine("sqlite://", poolclass=StaticPool)
+        self.unit = ENGINE.connect()
         for tables in (metadata, ledger_metadata):
-            tables.create_all(self.engine)
-        self.unit = self.engine.connect()
+            tables.create_all(self.unit, checkfirst=False)
         self.at_us = START_US
         node = Node(node_id="node-1", nas_identifier="ap-1", operator=VISITED, host=HOST)
         self.node = node
@@ -225,7 +226,6 @@ class World:
 
     def close(self) -> None:
         self.unit.close()
-        self.engine.dispose()
 
     def agree(self, item: Agreement) -> Refusal | None:
         signatures = [SIGNERS[party].sign(item.hash) for party in {item.home, item.visited}]
