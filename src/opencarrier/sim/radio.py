@@ -134,7 +134,7 @@ class Link(asyncio.DatagramProtocol):
 
     @classmethod
     async def open(cls, server: Address, settings: RadioSettings) -> Link:
-        """Connect a socket to a server's port, from the access point's own address if it has one."""
+        """Connect a socket to a server's port, from the access point's own address if any."""
         family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
         source = None if settings.source is None else (settings.source, 0)
         loop = asyncio.get_running_loop()

@@ -1,0 +1,95 @@
+"""What every command shares: the folder, `--json`, opening an installation, ending with a code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from opencarrier.app.output import CommandError, Exit, refused
+from opencarrier.kernel.refusals import Refusal
+
+if TYPE_CHECKING:
+    from opencarrier.app.bootstrap import Installation, Onchain
+    from opencarrier.app.folder import Folder
+    from opencarrier.kernel.money import AssetId
+
+DATA_VARIABLE = "OPENCARRIER_DATA"
+DEFAULT_DATA = Path("opencarrier-data")
+
+Data = Annotated[
+    Path, typer.Option("--data", envvar=DATA_VARIABLE, help="The installation's data folder.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+T = TypeVar("T")
+
+
+def group(name: str, words: str) -> typer.Typer:
+    """Make a group of commands."""
+    return typer.Typer(name=name, help=words, no_args_is_help=True, rich_markup_mode=None)
+
+
+def folder_of(data: Path) -> Folder:
+    """Return the data folder a command works on."""
+    from opencarrier.app.folder import Folder
+
+    return Folder(data.resolve())
+
+
+@contextmanager
+def installation(data: Path, **flags: Any) -> Iterator[Installation]:
+    """Open the installation in a folder; what is missing in it is made."""
+    from opencarrier.app.bootstrap import load_settings, open_installation
+
+    folder = folder_of(data)
+    base = open_installation(folder, load_settings(folder, flags).settings)
+    try:
+        yield base
+    finally:
+        base.close()
+
+
+@contextmanager
+def venue(data: Path, **flags: Any) -> Iterator[Onchain]:
+    """Open the installation and its chain."""
+    from opencarrier.app.bootstrap import onchain
+
+    with installation(data, **flags) as base, onchain(base) as place:
+        yield place
+
+
+def asset_of(base: Installation) -> AssetId:
+    """Return the asset of the installation's venue, putting up the venue where there is none."""
+    manifest = base.manifest()
+    if manifest is None:
+        from opencarrier.app.bootstrap import onchain
+
+        with onchain(base) as place:
+            manifest = place.manifest
+    return manifest.asset
+
+
+def fresh_reference(base: Installation) -> str:
+    """Return a name for an errand that its caller gave none."""
+    return base.entropy.octets("reference", 16).hex()
+
+
+def taken(outcome: T | Refusal, hint: str = "") -> T:
+    """Return a result, or end with 1 where it is a refusal."""
+    if isinstance(outcome, Refusal):
+        refused(str(outcome), hint)
+    return outcome
+
+
+def standard_input_once(*files: str) -> None:
+    """Refuse to wait for a person to type a secret that would show on the terminal."""
+    if "-" in files and sys.stdin.isatty() and not os.environ.get("OPENCARRIER_ALLOW_TTY_SECRETS"):
+        raise CommandError(
+            Exit.USAGE, "a secret would be typed in the open", "pipe it in, or name a file"
+        )

@@ -1,0 +1,306 @@
+"""Commands that say who takes part: operators, hosts, nodes, RADIUS clients, subscribers."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from opencarrier.app.cli.common import (
+    DEFAULT_DATA,
+    AsJson,
+    Data,
+    asset_of,
+    fresh_reference,
+    group,
+    installation,
+    standard_input_once,
+    taken,
+    venue,
+)
+from opencarrier.app.output import emit
+
+operator = group("operator", "Operators: home of their subscribers, visited by others'.")
+host = group("host", "Hosts: whoever owns nodes and is paid for their use.")
+node = group("node", "Nodes: access points, named on the wire by their NAS-Identifier.")
+client = group("client", "RADIUS clients: which source may speak for which operator.")
+subscriber = group("subscriber", "Subscribers, their SIMs and their prepaid money.")
+
+Name = Annotated[str, typer.Argument(help="A name; names are unique per kind.")]
+OperatorName = Annotated[str, typer.Option("--operator", help="The operator's name or party id.")]
+Amount = Annotated[int, typer.Argument(help="Minor units (millionths of the currency unit).")]
+Reference = Annotated[
+    str, typer.Option("--reference", help="Your name for it; the same name again moves nothing.")
+]
+
+
+@operator.command("add")
+def operator_add(
+    name: Name,
+    jurisdiction: Annotated[str, typer.Option("--jurisdiction", help="Country, such as FR.")],
+    realm: Annotated[list[str], typer.Option("--realm", help="A realm of its own.")] = [],  # noqa: B006
+    plmn: Annotated[list[str], typer.Option("--plmn", help="A PLMN, such as 20893.")] = [],  # noqa: B006
+    address: Annotated[
+        str | None, typer.Option("--address", help="Its key's address, if it signs elsewhere.")
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Add an operator with the realms and PLMNs that are its own.
+
+    Example: opencarrier operator add "Lumen Mobile" --jurisdiction FR --plmn 20893
+    """
+    from opencarrier.identity import cli
+    from opencarrier.identity.model import PartyKind
+
+    with installation(data) as base, base.store.write() as unit:
+        made = taken(
+            cli.operator_add(
+                base.identity,
+                unit,
+                name=name,
+                jurisdiction=jurisdiction,
+                realms=realm,
+                plmns=plmn,
+                address=address,
+            )
+        )
+        tax = f"tax {made['jurisdiction']}"
+        taken(base.identity.register.add_party(unit, kind=PartyKind.TAX, name=tax))
+    emit(made, as_json=as_json)
+
+
+@operator.command("deposit")
+def operator_deposit(
+    name: Name,
+    amount_minor: Amount,
+    reference: Reference = "",
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Put collateral for an operator into the clearing house.
+
+    Example: opencarrier operator deposit "Lumen Mobile" 500000000
+    """
+    from opencarrier.app.errands import Errands
+    from opencarrier.identity.cli import find
+    from opencarrier.identity.model import PartyKind
+    from opencarrier.kernel.ids import to_hex
+
+    with venue(data) as place:
+        with place.base.store.read() as unit:
+            party = taken(find(place.base.identity, unit, PartyKind.OPERATOR, name))
+            found = place.base.identity.directory.operator(unit, party)
+        assert found is not None
+        done = taken(
+            Errands(place).deposit(
+                found, amount_minor, reference=reference or fresh_reference(place.base)
+            )
+        )
+    emit(
+        {
+            "operator": party,
+            "amount_minor": done.amount_minor,
+            "balance_minor": done.balance_minor,
+            "tx_hash": to_hex(done.tx_hash),
+        },
+        as_json=as_json,
+    )
+
+
+@host.command("add")
+def host_add(
+    name: Name,
+    payout: Annotated[
+        str | None, typer.Option("--payout", help="Address it is paid at; a key is made if none.")
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Add a host and where it is paid.
+
+    Example: opencarrier host add "Cafe Lumiere" --payout 0x70997970c51812dc3a010c7d01b50e0d17dc79c8
+    """
+    from opencarrier.identity import cli
+
+    with installation(data) as base, base.store.write() as unit:
+        made = taken(cli.host_add(base.identity, unit, name=name, payout=payout))
+    emit(made, as_json=as_json)
+
+
+@host.command("withdraw")
+def host_withdraw(name: Name, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Pay a host what it is entitled to, to its payout address.
+
+    Example: opencarrier host withdraw "Cafe Lumiere"
+    """
+    from opencarrier.app.errands import Errands
+    from opencarrier.identity.cli import find
+    from opencarrier.identity.model import PartyKind
+    from opencarrier.kernel.ids import to_hex
+
+    with venue(data) as place:
+        with place.base.store.read() as unit:
+            party = taken(find(place.base.identity, unit, PartyKind.HOST, name))
+            found = place.base.identity.directory.host(unit, party)
+        assert found is not None
+        done = taken(
+            Errands(place).withdraw(found), "what a cycle earned comes with its settlement"
+        )
+    emit(
+        {
+            "host": party,
+            "payout": found.payout,
+            "amount_minor": done.amount_minor,
+            "lifetime_minor": done.lifetime_minor,
+            "tx_hash": to_hex(done.tx_hash),
+        },
+        as_json=as_json,
+    )
+
+
+@node.command("add")
+def node_add(
+    node_id: Annotated[str, typer.Argument(help="The node's name.")],
+    operator: OperatorName,
+    host: Annotated[str, typer.Option("--host", help="The host's name or party id.")],
+    nas_identifier: Annotated[
+        str | None, typer.Option("--nas-identifier", help="What it calls itself; its name if none.")
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Add an access point of a host that serves for an operator.
+
+    Example: opencarrier node add cafe-1 --operator "Lumen Mobile" --host "Cafe Lumiere"
+    """
+    from opencarrier.identity import cli
+
+    with installation(data) as base, base.store.write() as unit:
+        made = taken(
+            cli.node_add(
+                base.identity,
+                unit,
+                node_id=node_id,
+                operator=operator,
+                host=host,
+                nas_identifier=nas_identifier,
+            )
+        )
+    emit(made, as_json=as_json)
+
+
+@client.command("add")
+def client_add(
+    prefix: Annotated[str, typer.Argument(help="Source addresses, such as 192.0.2.0/24.")],
+    operator: OperatorName,
+    secret_file: Annotated[
+        str, typer.Option("--secret-file", help="File with the shared secret; - for stdin.")
+    ],
+    name: Annotated[str | None, typer.Option("--name", help="A name for it.")] = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Let a source speak RADIUS for an operator's nodes.
+
+    Example: opencarrier client add 192.0.2.10 --operator "Lumen Mobile" --secret-file secret.txt
+    """
+    from opencarrier.identity import cli
+
+    standard_input_once(secret_file)
+    secret = cli.read_secret(secret_file, standard_input=sys.stdin)
+    with installation(data) as base, base.store.write() as unit:
+        made = taken(
+            cli.client_add(
+                base.identity,
+                unit,
+                prefix=prefix,
+                secret=secret,
+                operator=operator,
+                client_id=name,
+            )
+        )
+    emit(made, as_json=as_json)
+
+
+@subscriber.command("add")
+def subscriber_add(
+    operator: OperatorName,
+    plan: Annotated[str, typer.Option("--plan", help="The retail plan's id.")],
+    imsi: Annotated[str, typer.Option("--imsi", help="The SIM's IMSI, 14 or 15 digits.")],
+    ki_file: Annotated[str, typer.Option("--ki-file", help="File with K, 32 hex digits; or -.")],
+    opc_file: Annotated[str, typer.Option("--opc-file", help="File with OPc; or - after K.")],
+    name: Annotated[str | None, typer.Option("--name", help="A name, kept here only.")] = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Add a subscriber with a SIM; its keys come from files or standard input, never arguments.
+
+    Example: opencarrier subscriber add --operator "Lumen Mobile" --plan prepaid
+    --imsi 208930000000001 --ki-file ki.hex --opc-file opc.hex
+    """
+    from opencarrier.identity import cli
+
+    standard_input_once(ki_file, opc_file)
+    keys = cli.read_sim_keys(ki_file=ki_file, opc_file=opc_file, standard_input=sys.stdin)
+    with installation(data) as base, base.store.write() as unit:
+        made = taken(
+            cli.subscriber_add(
+                base.identity,
+                unit,
+                operator=operator,
+                plan_id=plan,
+                imsi=imsi,
+                keys=keys,
+                name=name,
+            )
+        )
+    emit(made, as_json=as_json)
+
+
+@subscriber.command("topup")
+def subscriber_topup(
+    who: Annotated[str, typer.Argument(help="The subscriber's name, IMSI or party id.")],
+    amount_minor: Amount,
+    reference: Reference = "",
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Give a subscriber prepaid money.
+
+    Example: opencarrier subscriber topup 208930000000001 20000000
+    """
+    from opencarrier.app.errands import top_up
+    from opencarrier.identity.cli import find
+    from opencarrier.identity.model import PartyKind
+    from opencarrier.ledger import chart
+    from opencarrier.ledger.service import balance
+
+    with installation(data) as base:
+        asset = asset_of(base)
+        with base.store.write() as unit:
+            directory = base.identity.directory
+            found = directory.subscriber_by_imsi(unit, who)
+            if found is None:
+                party = taken(find(base.identity, unit, PartyKind.SUBSCRIBER, who))
+                found = directory.subscriber(unit, party)
+            assert found is not None
+            refusal = top_up(
+                unit,
+                asset,
+                subscriber=found.party_id,
+                home=found.home,
+                amount_minor=amount_minor,
+                reference=reference or fresh_reference(base),
+                at_us=base.clock.now_us(),
+            )
+            taken(refusal or found)
+            free = balance(unit, asset, chart.prepaid(found.party_id)).free_minor
+    emit(
+        {"subscriber": found.party_id, "amount_minor": amount_minor, "free_minor": free},
+        as_json=as_json,
+    )
+
+
+GROUPS = (operator, host, node, client, subscriber)

@@ -1,0 +1,201 @@
+"""Commands for what use costs: agreements between operators, retail plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opencarrier.app.cli.common import (
+    DEFAULT_DATA,
+    AsJson,
+    Data,
+    asset_of,
+    group,
+    installation,
+    taken,
+)
+from opencarrier.app.output import CommandError, Exit, emit
+from opencarrier.kernel.ids import to_hex
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from opencarrier.app.bootstrap import Installation
+    from opencarrier.rating.model import Agreement
+
+agreement = group("agreement", "Agreements: what one operator owes another for use.")
+tariff = group("tariff", "Retail plans: what a subscriber pays its home operator.")
+
+DOCUMENT_OCTETS_MAX = 1 << 20
+
+File = Annotated[Path | None, typer.Argument(help="A document; see docs/guides/examples.")]
+PriceNano = Annotated[
+    int, typer.Option("--price-nano", help="Price of a step in billionths of the currency unit.")
+]
+Step = Annotated[int, typer.Option("--step", help="How much of the unit a step is.")]
+Unit = Annotated[
+    str,
+    typer.Option("--unit", help="octets_total, octets_in, octets_out, duration_s or sessions."),
+]
+TaxPpm = Annotated[int, typer.Option("--tax-ppm", help="Tax in millionths of the price, on top.")]
+MinimumMinor = Annotated[
+    int, typer.Option("--minimum-minor", help="Least price of a session, minor units.")
+]
+
+
+@agreement.command("add")
+def agreement_add(
+    file: File = None,
+    home: Annotated[str, typer.Option("--home", help="The home operator.")] = "",
+    visited: Annotated[str, typer.Option("--visited", help="The visited operator.")] = "",
+    price_nano: PriceNano = -1,
+    unit: Unit = "octets_total",
+    step: Step = 1024,
+    minimum_minor: MinimumMinor = 0,
+    host_ppm: Annotated[int, typer.Option("--host-ppm", help="The host's share.")] = 600_000,
+    protocol_ppm: Annotated[int, typer.Option("--protocol-ppm", help="The domain's share.")] = 0,
+    tax_ppm: TaxPpm = 0,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Add an agreement that both operators signed, or make one that both can sign here.
+
+    Example: opencarrier agreement add --home "Lumen Mobile" --visited "Baobab Telecom"
+    --price-nano 1200 --step 1024 --host-ppm 600000
+    """
+    from opencarrier.app.terms import Terms, draft_agreement
+    from opencarrier.rating.documents import read_agreement
+
+    with installation(data) as base:
+        asset = asset_of(base)
+        with base.store.write() as connection:
+            if file is not None:
+                made, signatures = read_agreement(_read(file))
+                signatures = signatures or tuple(_sign(base, connection, made))
+            else:
+                _need(home=home, visited=visited, price_nano=price_nano)
+                terms = Terms(
+                    unit=unit,
+                    step=step,
+                    price_nano=price_nano,
+                    minimum_minor=minimum_minor,
+                    tax_ppm=tax_ppm,
+                )
+                made = taken(
+                    draft_agreement(
+                        base,
+                        connection,
+                        asset,
+                        home=home,
+                        visited=visited,
+                        terms=terms,
+                        host_ppm=host_ppm,
+                        protocol_ppm=protocol_ppm,
+                    )
+                )
+                signatures = tuple(_sign(base, connection, made))
+            refusal = base.rating.add_agreement(
+                connection, made, signatures, at_us=base.clock.now_us()
+            )
+            taken(
+                refusal or made,
+                "both operators sign the agreement's hash with their registered keys",
+            )
+    emit(
+        {
+            "agreement_hash": to_hex(made.hash),
+            "home": made.home,
+            "visited": made.visited,
+            "asset": made.asset,
+            "tariffs": len(made.tariffs),
+            "signatures": len(signatures),
+        },
+        as_json=as_json,
+    )
+
+
+@tariff.command("add")
+def tariff_add(
+    file: File = None,
+    operator: Annotated[str, typer.Option("--operator", help="The home operator.")] = "",
+    plan: Annotated[str, typer.Option("--plan", help="The plan's id.")] = "",
+    price_nano: PriceNano = -1,
+    unit: Unit = "octets_total",
+    step: Step = 1024,
+    minimum_minor: MinimumMinor = 0,
+    tax_ppm: TaxPpm = 0,
+    rate_cap: Annotated[
+        int, typer.Option("--rate-cap", help="Octets a second a session can use at most.")
+    ] = 1_250_000,
+    session_s: Annotated[int, typer.Option("--session-s", help="Longest grant.")] = 3_600,
+    interim_s: Annotated[
+        int, typer.Option("--interim-s", help="Between reports, 60 at least.")
+    ] = 300,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Add a retail plan of a home operator, from a document or from its terms.
+
+    Example: opencarrier tariff add --operator "Lumen Mobile" --plan prepaid --price-nano 5200
+    """
+    from opencarrier.app.terms import Limits, Terms, draft_plan
+    from opencarrier.rating.documents import read_plan
+
+    with installation(data) as base:
+        asset = asset_of(base)
+        with base.store.write() as connection:
+            if file is not None:
+                made = read_plan(_read(file))
+            else:
+                _need(operator=operator, plan=plan, price_nano=price_nano)
+                made = taken(
+                    draft_plan(
+                        base,
+                        connection,
+                        asset,
+                        operator=operator,
+                        plan_id=plan,
+                        terms=Terms(
+                            unit=unit,
+                            step=step,
+                            price_nano=price_nano,
+                            minimum_minor=minimum_minor,
+                            tax_ppm=tax_ppm,
+                        ),
+                        limits=Limits(
+                            rate_cap_octets_per_s=rate_cap,
+                            session_s_max=session_s,
+                            interim_s=interim_s,
+                        ),
+                    )
+                )
+            refusal = base.rating.add_plan(connection, made, at_us=base.clock.now_us())
+            taken(refusal or made)
+    emit(
+        {"plan": made.plan_id, "plan_hash": to_hex(made.hash), "home": made.home},
+        as_json=as_json,
+    )
+
+
+def _sign(base: Installation, unit: Connection, made: Agreement) -> Any:
+    return base.rating.sign_agreement(unit, made, base.identity.notary)
+
+
+def _need(**values: Any) -> None:
+    for name, value in values.items():
+        if value in ("", -1):
+            option = "--" + name.replace("_", "-")
+            raise CommandError(Exit.USAGE, f"{option} is missing", "name a FILE or give the terms")
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open() as stream:
+            return stream.read(DOCUMENT_OCTETS_MAX + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(Exit.USAGE, f"{file}: {error}", "name a document to read") from None
+
+
+GROUPS = (agreement, tariff)

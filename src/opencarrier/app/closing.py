@@ -1,0 +1,54 @@
+"""Close a cycle and see it through, as one errand with one answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.errands import Errands
+from opencarrier.app.views import cycle_line
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.settlement.model import CloseRefusal
+
+PASSES_MAX = 240
+PAUSE_S = 0.25
+
+
+def close_and_settle(
+    place: Onchain, *, pause: Callable[[float], None] = time.sleep
+) -> dict[str, Any] | Refusal:
+    """Close the open cycle now and drive its settlement until it is final, or say why not.
+
+    One that is on its way already is driven on instead: the same command twice is one close.
+    """
+    errands = Errands(place)
+    usages, suspended, deferred = 0, 0, 0
+    closed = errands.close(place.base.clock.now_us())
+    if isinstance(closed, Refusal):
+        if closed.reason is not CloseRefusal.IN_FLIGHT:
+            return closed
+    else:
+        usages, suspended = closed.usages, len(closed.suspended)
+        deferred = len(closed.cleared.deferred)
+    driven = errands.drive()
+    for _ in range(PASSES_MAX):
+        if driven.is_settled or driven.halt is not None:
+            break
+        pause(PAUSE_S)
+        driven = errands.drive()
+    with place.base.store.read() as unit:
+        newest = place.settlement.cycles(unit, limit=1)
+    line: dict[str, Any] = {"state": "open"}
+    if newest and newest[0][1] is not None and newest[0][0].state.value != "open":
+        line = asdict(cycle_line(newest[0][0], newest[0][1]))
+    return {
+        **line,
+        "usages": usages,
+        "suspended": suspended,
+        "deferred": deferred,
+        "note": driven.note,
+        "halted": driven.halt is not None,
+    }

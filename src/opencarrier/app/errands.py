@@ -1,0 +1,187 @@
+"""What people ask an installation to do with money: deposit, top up, withdraw, close, follow.
+
+Each errand takes a reference, its owner's own name for it: the same reference again is the same
+errand, so a retry after a crash or a lost answer moves nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from opencarrier.app.bootstrap import Onchain
+from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
+from opencarrier.kernel.ids import derive
+from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.refusals import Reason, Refusal
+from opencarrier.ledger import chart
+from opencarrier.ledger import service as ledger
+from opencarrier.ledger.model import Transfer
+from opencarrier.settlement.custody import Caught, CustodyFollower
+from opencarrier.settlement.model import CycleClosed, Driven
+from opencarrier.spine.parties import Host, Operator, PartyId
+
+PASSES_MAX = 600
+FOLLOWS_MAX = 600
+AMOUNT_MAX = 10**15
+
+
+class ErrandRefusal(Reason):
+    """Why an errand is not done."""
+
+    BAD_AMOUNT = 1
+    SHORT_OF_TOKENS = 2
+    NOT_BOOKED_YET = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deposited:
+    """A deposit that the chain took: how much, and what the member has there now."""
+
+    amount_minor: int
+    balance_minor: int
+    tx_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """A host's withdrawal: what it was paid, all it ever was, and by which transaction."""
+
+    amount_minor: int
+    lifetime_minor: int
+    tx_hash: bytes
+
+
+class Errands:
+    """Errands at one venue; whoever calls has checked that the caller may ask for them."""
+
+    def __init__(self, place: Onchain) -> None:
+        self._place = place
+        self._base = place.base
+        self._house = ClearingHouse(place.manifest.clearing_house)
+        self._token = StableToken(place.manifest.token)
+        self._pool = RewardDistributor(place.manifest.distributor)
+        self._follower = CustodyFollower(
+            place.settlement.venue, self._base.identity.directory, place.client
+        )
+
+    def deposit(
+        self, operator: Operator, amount_minor: int, *, reference: str
+    ) -> Deposited | Refusal:
+        """Put collateral for an operator into the clearing house, and book it once it is final.
+
+        The hub's key pays; where the venue's token is the hub's own (an embedded chain, a test
+        network), it makes what it lacks.
+        """
+        if not 0 < amount_minor <= AMOUNT_MAX:
+            return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
+        self._place.enrol()
+        intent = derive("errand/deposit", operator.party_id, amount_minor, reference)
+        refusal = self._provide(amount_minor, intent)
+        if refusal is not None:
+            return refusal
+        house = self._place.manifest.clearing_house
+        work = self._place.work
+        work.do(derive("errand/approve", intent), self._token.approve(house, amount_minor))
+        done = work.do(intent, self._house.deposit(operator.address, amount_minor))
+        assert done.mined is not None
+        self.follow()
+        return Deposited(
+            amount_minor=amount_minor,
+            balance_minor=self._house.balance_of(operator.address).ask(self._place.client),
+            tx_hash=done.mined.tx_hash,
+        )
+
+    def withdraw(self, host: Host) -> Withdrawn | Refusal:
+        """Have the distributor pay a host what it is entitled to and has not been paid."""
+        root = self._pool.root().ask(self._place.client)
+        claimed = self._pool.claimed(host.payout).ask(self._place.client)
+        with self._base.store.read() as unit:
+            call = self._place.rewards.claim(
+                unit, host.payout, distributor=self._pool, root=root, claimed_minor=claimed
+            )
+        if isinstance(call, Refusal):
+            return call
+        done = self._place.work.do(derive("errand/claim", host.payout, root), call)
+        assert done.mined is not None
+        self.follow()
+        lifetime = self._pool.claimed(host.payout).ask(self._place.client)
+        return Withdrawn(
+            amount_minor=lifetime - claimed, lifetime_minor=lifetime, tx_hash=done.mined.tx_hash
+        )
+
+    def follow(self) -> Caught:
+        """Book what happened at the venue since the last time."""
+        return self._follower.follow(self._base.store.write, now_us=self._base.clock.now_us())
+
+    def close(self, at_us: int) -> CycleClosed | Refusal:
+        """End the open cycle at an instant and order its settlement."""
+        self._place.enrol()
+        self.follow()
+        with self._base.store.write() as unit:
+            ledger.expire(unit, at_us)
+        return self._place.settlement.close(self._base.store.write, at_us=at_us)
+
+    def drive(self) -> Driven:
+        """Do once what is due for the cycle in flight."""
+        return self._place.settlement.drive(
+            self._base.store.write, now_us=self._base.clock.now_us()
+        )
+
+    def _provide(self, amount_minor: int, intent: bytes) -> Refusal | None:
+        """See that the hub has the tokens, making them where the token is its own."""
+        work, client = self._place.work, self._place.client
+        hub = work.manager.sender
+        with self._base.store.read() as unit:
+            if work.manager.find(unit, derive("errand/approve", intent)) is not None:
+                return None
+        held = self._token.balance_of(hub).ask(client)
+        if held >= amount_minor:
+            return None
+        if self._token.owner().ask(client) != hub:
+            detail = f"{hub} has {held} of {amount_minor}"
+            return Refusal(ErrandRefusal.SHORT_OF_TOKENS, detail)
+        work.do(derive("errand/mint", intent), self._token.mint(hub, amount_minor - held))
+        return None
+
+
+def top_up(
+    unit: Connection,
+    asset: AssetId,
+    *,
+    subscriber: PartyId,
+    home: PartyId,
+    amount_minor: int,
+    reference: str,
+    at_us: int,
+) -> Refusal | None:
+    """Give a subscriber prepaid money from its home operator's funding account."""
+    if not 0 < amount_minor <= AMOUNT_MAX:
+        return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
+    debit, credit = chart.funding(home), chart.prepaid(subscriber)
+    return book(
+        unit,
+        [
+            Transfer(
+                transfer_id=derive("transfer", "topup", subscriber, amount_minor, reference),
+                asset=asset,
+                debit=debit,
+                credit=credit,
+                amount_minor=amount_minor,
+                code="retail/topup",
+            )
+        ],
+        at_us,
+    )
+
+
+def book(unit: Connection, transfers: Sequence[Transfer], at_us: int) -> Refusal | None:
+    """Book transfers, opening what accounts they need; the first refusal is returned."""
+    names = {name for item in transfers for name in (item.debit, item.credit)}
+    for asset in {item.asset for item in transfers}:
+        ledger.ensure(unit, asset, names)
+    return next(
+        (refusal for refusal in ledger.apply(unit, transfers, at_us) if refusal is not None), None
+    )

@@ -1,0 +1,109 @@
+"""What is shown of an installation: cycles, hosts, operators; the same for page and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from opencarrier.app.bootstrap import Onchain
+from opencarrier.kernel.ids import to_hex
+from opencarrier.ledger import chart
+from opencarrier.ledger import service as ledger
+from opencarrier.settlement.model import Attempt, Cycle
+from opencarrier.spine.parties import Host
+
+CYCLES_MAX = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleLine:
+    """A cycle with what its last attempt moves; amounts in minor units."""
+
+    sequence: int
+    state: str
+    cycle_id: str
+    settlement_id: str
+    tx_hash: str
+    records_root: str
+    records: int
+    gross_minor: int
+    net_minor: int
+    payments: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLine:
+    """What a host earned in all settled cycles, and what it has withdrawn of it."""
+
+    name: str
+    payout: str
+    earned_minor: int
+    withdrawn_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorLine:
+    """An operator's collateral in the clearing house and what it accrued since."""
+
+    name: str
+    jurisdiction: str
+    collateral_minor: int
+    accrued_minor: int
+
+
+def cycle_lines(place: Onchain, unit: Connection) -> list[CycleLine]:
+    """Return the cycles that were ordered, oldest first."""
+    found = place.settlement.cycles(unit, limit=CYCLES_MAX)
+    return [cycle_line(c, attempt) for c, attempt in reversed(found) if attempt is not None]
+
+
+def host_lines(place: Onchain, unit: Connection) -> list[HostLine]:
+    """Return every host, by name."""
+    hosts = place.base.identity.directory.hosts(unit)
+    return [_host_line(place, unit, host) for host in sorted(hosts, key=lambda h: h.name)]
+
+
+def operator_lines(place: Onchain, unit: Connection) -> list[OperatorLine]:
+    """Return every operator, by name."""
+    asset = place.manifest.asset
+    operators = place.base.identity.directory.operators(unit)
+    return [
+        OperatorLine(
+            name=operator.name,
+            jurisdiction=operator.jurisdiction,
+            collateral_minor=ledger.balance(
+                unit, asset, chart.collateral(operator.party_id)
+            ).posted_minor,
+            accrued_minor=ledger.balance(
+                unit, asset, chart.clearing(operator.party_id)
+            ).posted_minor,
+        )
+        for operator in sorted(operators, key=lambda o: o.name)
+    ]
+
+
+def cycle_line(cycle: Cycle, attempt: Attempt) -> CycleLine:
+    """Put a cycle and its last attempt in one line."""
+    return CycleLine(
+        sequence=cycle.sequence,
+        state=cycle.state.value,
+        cycle_id=to_hex(cycle.cycle_id),
+        settlement_id=to_hex(attempt.order.settlement_id),
+        tx_hash=to_hex(attempt.tx_hash) if attempt.tx_hash is not None else "",
+        records_root=to_hex(attempt.order.records_root),
+        records=attempt.records,
+        gross_minor=attempt.gross_minor,
+        net_minor=attempt.net_minor,
+        payments=attempt.payments,
+    )
+
+
+def _host_line(place: Onchain, unit: Connection, host: Host) -> HostLine:
+    entitled = ledger.balance(unit, place.manifest.asset, chart.entitled(host.party_id))
+    return HostLine(
+        name=host.name,
+        payout=host.payout,
+        earned_minor=entitled.credits_posted,
+        withdrawn_minor=entitled.debits_posted,
+    )

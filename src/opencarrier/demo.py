@@ -1,0 +1,268 @@
+"""The demo: the story of `sim` played on an installation of `app`, in simulated time.
+
+This module and `__main__` stand above both; nothing imports them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from opencarrier.app.bootstrap import Installation, Onchain
+from opencarrier.app.errands import Errands, top_up
+from opencarrier.app.views import CycleLine, HostLine, cycle_lines, host_lines
+from opencarrier.identity.model import PartyKind, SimKeys
+from opencarrier.kernel.clock import FixedClock, Window
+from opencarrier.kernel.entropy import SeededEntropy
+from opencarrier.kernel.ids import to_hex
+from opencarrier.kernel.money import INT64_MAX
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.ledger import service as ledger
+from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
+from opencarrier.sim.world import NodePlan, OperatorPlan, Person
+from opencarrier.spine.parties import Host, Operator
+
+DOMAIN = "opencarrier-demo"
+PLAN_ID = "prepaid"
+STEP_OCTETS = 1024
+RATE_CAP_OCTETS_PER_S = 250_000
+SESSION_S_MAX = 7_200
+INTERIM_S = 300
+PROTOCOL_PPM = 10_000
+PASSES_MAX = 100
+PAUSE_S = 0.05
+VERIFY_TIMEOUT_S = 120
+
+T = TypeVar("T")
+
+
+class DemoEntropy:
+    """The seed's octets, but for the hub's key: it is the same in every demo, and so is the venue.
+
+    That lets the demo's manifest be pinned in the package.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seeded = SeededEntropy(seed)
+        self._fixed = SeededEntropy(0)
+
+    def octets(self, label: str, size: int) -> bytes:
+        """Return the label's next octets."""
+        source = self._fixed if label == f"key/{DOMAIN}" else self._seeded
+        return source.octets(label, size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where the demo's servers answer."""
+
+    auth: tuple[str, int]
+    acct: tuple[str, int]
+    rpc: str
+
+
+class DemoStage:
+    """Sets an installation up for the story and lets it be used."""
+
+    def __init__(self, place: Onchain, clock: FixedClock, endpoints: Endpoints) -> None:
+        self._place = place
+        self._base: Installation = place.base
+        self._clock = clock
+        self._endpoints = endpoints
+        self._errands = Errands(place)
+        self._operators: dict[str, Operator] = {}
+        self._hosts: dict[str, Host] = {}
+
+    @property
+    def auth(self) -> tuple[str, int]:
+        """Where RADIUS authentication is answered."""
+        return self._endpoints.auth
+
+    @property
+    def acct(self) -> tuple[str, int]:
+        """Where RADIUS accounting is answered."""
+        return self._endpoints.acct
+
+    def add_operator(self, plan: OperatorPlan, *, radio_source: str, secret: bytes) -> None:
+        """Add an operator, its access points' RADIUS client and its retail plan."""
+        identity = self._base.identity
+        with self._base.store.write() as unit:
+            made = identity.register.add_operator(
+                unit, name=plan.name, jurisdiction=plan.jurisdiction, plmns=[plan.mcc + plan.mnc]
+            )
+            operator = _taken(made)
+            tax = f"tax {plan.jurisdiction}"
+            _taken(identity.register.add_party(unit, kind=PartyKind.TAX, name=tax))
+            _taken(
+                identity.clients.add(
+                    unit, prefix=f"{radio_source}/32", secret=secret, operator=operator.party_id
+                )
+            )
+            refusal = self._base.rating.add_plan(
+                unit, self._plan(operator, plan), at_us=self._clock.now_us()
+            )
+            assert refusal is None, refusal
+        self._operators[plan.name] = operator
+
+    def add_node(self, plan: NodePlan) -> None:
+        """Add an access point and, the first time, its host."""
+        register = self._base.identity.register
+        with self._base.store.write() as unit:
+            host = _taken(register.add_host(unit, name=plan.host))
+            _taken(
+                register.add_node(
+                    unit,
+                    node_id=plan.nas_identifier,
+                    operator=self._operators[plan.operator].party_id,
+                    host=host.party_id,
+                )
+            )
+        self._hosts[plan.host] = host
+
+    def add_agreement(self, home: OperatorPlan, visited: OperatorPlan) -> None:
+        """Have two operators sign an agreement at the visited one's price."""
+        rating, identity = self._base.rating, self._base.identity
+        with self._base.store.write() as unit:
+            tax = identity.directory.named(unit, PartyKind.TAX, f"tax {visited.jurisdiction}")
+            assert tax is not None
+            agreement = Agreement(
+                home=self._operators[home.name].party_id,
+                home_address=self._operators[home.name].address,
+                visited=self._operators[visited.name].party_id,
+                visited_address=self._operators[visited.name].address,
+                asset=self._place.manifest.asset,
+                protocol_party=self._base.hub.party_id,
+                protocol_ppm=PROTOCOL_PPM,
+                tax_party=tax.party_id,
+                tariffs=(_tariff(visited),),
+            )
+            signatures = rating.sign_agreement(unit, agreement, identity.notary)
+            refusal = rating.add_agreement(unit, agreement, signatures, at_us=self._clock.now_us())
+            assert refusal is None, refusal
+
+    def add_person(self, person: Person, *, k: bytes, opc: bytes) -> None:
+        """Add a subscriber with its SIM and its prepaid balance."""
+        subscriptions = self._base.identity.subscriptions
+        home = self._operators[person.operator].party_id
+        with self._base.store.write() as unit:
+            made = _taken(subscriptions.add(unit, name=person.name, home=home, plan_id=PLAN_ID))
+            _taken(
+                subscriptions.add_credential(
+                    unit, subscriber=made.party_id, imsi=person.imsi, keys=SimKeys(k, opc)
+                )
+            )
+            if person.balance_minor:
+                refusal = top_up(
+                    unit,
+                    self._place.manifest.asset,
+                    subscriber=made.party_id,
+                    home=home,
+                    amount_minor=person.balance_minor,
+                    reference="demo",
+                    at_us=self._clock.now_us(),
+                )
+                assert refusal is None, refusal
+
+    def deposit(self, plan: OperatorPlan, amount_minor: int) -> None:
+        """Put an operator's collateral into the clearing house."""
+        _taken(self._errands.deposit(self._operators[plan.name], amount_minor, reference="demo"))
+
+    def set_time(self, now_us: int) -> None:
+        """Move the world's clock."""
+        self._clock.set(now_us)
+
+    def close_cycle(self, at_us: int) -> CycleLine:
+        """Cut, rate, clear and settle what was used, and wait until it is final."""
+        closed = _taken(self._errands.close(at_us))
+        assert closed.attempt is not None, "the story makes use in every cycle"
+        for _ in range(PASSES_MAX):
+            driven = self._errands.drive()
+            if driven.is_settled:
+                break
+            time.sleep(PAUSE_S)
+        assert driven.is_settled, driven.note
+        return self.cycles()[-1]
+
+    def withdraw(self, host: str) -> HostLine:
+        """Pay a host what it is entitled to."""
+        self._errands.withdraw(self._hosts[host])
+        return next(line for line in self.hosts() if line.name == host)
+
+    def verify_receipts(self) -> int:
+        """Have a separate process verify every record's receipt; return how many held."""
+        folder = self._base.folder.root / "receipts"
+        folder.mkdir(exist_ok=True)
+        for usage_id, text in self.receipts():
+            (folder / f"{usage_id}.json").write_text(text)
+        manifest = str(self._base.folder.manifest)
+        command = [sys.executable, "-m", "opencarrier", "verify", str(folder), "--json"]
+        command += ["--rpc", self._endpoints.rpc, "--manifest", manifest]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=VERIFY_TIMEOUT_S, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"verify ended {done.returncode}: {done.stderr or done.stdout}")
+        verified = json.loads(done.stdout)["verified"]
+        assert isinstance(verified, int)
+        return verified
+
+    def receipts(self) -> list[tuple[str, str]]:
+        """Return every settled record's usage id and receipt."""
+        place = self._place
+        found = []
+        with self._base.store.read() as unit:
+            for cycle, _ in place.settlement.cycles(unit):
+                for usage_id in place.clearing.usages(unit, cycle.cycle_id):
+                    found.append((to_hex(usage_id), _taken(place.issuer.issue(unit, usage_id))))
+        return found
+
+    def cycles(self) -> list[CycleLine]:
+        """Return the final cycles in their order."""
+        with self._base.store.read() as unit:
+            return cycle_lines(self._place, unit)
+
+    def hosts(self) -> list[HostLine]:
+        """Return what each host earned and withdrew, by name."""
+        with self._base.store.read() as unit:
+            return host_lines(self._place, unit)
+
+    def ledger_sum(self) -> dict[str, int]:
+        """Return the sum of every book, per asset."""
+        with self._base.store.read() as unit:
+            return {str(asset): total for asset, total in ledger.sum_minor(unit).items()}
+
+    def _plan(self, operator: Operator, plan: OperatorPlan) -> RetailPlan:
+        return RetailPlan(
+            plan_id=PLAN_ID,
+            home=operator.party_id,
+            asset=self._place.manifest.asset,
+            price=Price(**_always(plan.retail_nano, plan.tax_ppm)),
+            rate_cap_octets_per_s=RATE_CAP_OCTETS_PER_S,
+            session_s_max=SESSION_S_MAX,
+            interim_s=INTERIM_S,
+        )
+
+
+def _tariff(visited: OperatorPlan) -> Tariff:
+    return Tariff(host_ppm=visited.host_ppm, **_always(visited.wholesale_nano, visited.tax_ppm))
+
+
+def _always(price_nano: int, tax_ppm: int) -> dict[str, Any]:
+    return {
+        "window": Window(0, INT64_MAX),
+        "unit": "octets_total",
+        "step": STEP_OCTETS,
+        "price_nano": price_nano,
+        "minimum_minor": 0,
+        "tax_ppm": tax_ppm,
+        "tax_included": False,
+    }
+
+
+def _taken(outcome: T | Refusal) -> T:
+    assert not isinstance(outcome, Refusal), f"the demo's world is refused: {outcome}"
+    return outcome

@@ -1,0 +1,102 @@
+"""What the demo's story asks of the installation it plays on; whoever runs both supplies it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from opencarrier.sim.world import NodePlan, OperatorPlan, Person
+
+Address = tuple[str, int]
+
+
+class CycleTold(Protocol):
+    """A settled cycle in the words of the story; amounts in minor units."""
+
+    @property
+    def sequence(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def records(self) -> int:
+        """How many records it settled."""
+        ...
+
+    @property
+    def gross_minor(self) -> int:
+        """What was owed."""
+        ...
+
+    @property
+    def net_minor(self) -> int:
+        """What had to move."""
+        ...
+
+    @property
+    def records_root(self) -> str:
+        """The root over its records, in hex."""
+        ...
+
+    @property
+    def tx_hash(self) -> str:
+        """The transaction that settled it, in hex."""
+        ...
+
+
+class HostTold(Protocol):
+    """What a host took."""
+
+    @property
+    def withdrawn_minor(self) -> int:
+        """How much, in minor units."""
+        ...
+
+
+class Stage(Protocol):
+    """An installation that is being set up and then used; calls block."""
+
+    @property
+    def auth(self) -> Address:
+        """Where RADIUS authentication is answered."""
+        ...
+
+    @property
+    def acct(self) -> Address:
+        """Where RADIUS accounting is answered."""
+        ...
+
+    def add_operator(self, plan: OperatorPlan, *, radio_source: str, secret: bytes) -> None:
+        """Add an operator, its access points' RADIUS client and its retail plan."""
+        ...
+
+    def add_node(self, plan: NodePlan) -> None:
+        """Add an access point and, the first time, its host."""
+        ...
+
+    def add_agreement(self, home: OperatorPlan, visited: OperatorPlan) -> None:
+        """Have two operators sign an agreement at the visited one's price."""
+        ...
+
+    def add_person(self, person: Person, *, k: bytes, opc: bytes) -> None:
+        """Add a subscriber with its SIM and its prepaid balance."""
+        ...
+
+    def deposit(self, plan: OperatorPlan, amount_minor: int) -> None:
+        """Put an operator's collateral into the clearing house."""
+        ...
+
+    def set_time(self, now_us: int) -> None:
+        """Move the world's clock."""
+        ...
+
+    def close_cycle(self, at_us: int) -> CycleTold:
+        """Cut, rate, clear and settle what was used, and wait until it is final."""
+        ...
+
+    def withdraw(self, host: str) -> HostTold:
+        """Pay a host what it is entitled to."""
+        ...
+
+    def verify_receipts(self) -> int:
+        """Have a separate process verify every record's receipt; return how many held."""
+        ...

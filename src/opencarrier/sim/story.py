@@ -1,0 +1,250 @@
+"""The demo's story: phones attach over real RADIUS, use flows, cycles settle, hosts are paid.
+
+Time is the story's own: it moves when everything asked of the server has been answered, so
+neither lost datagrams nor a slow machine change an amount, an id or a root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from opencarrier.access.wire.dictionary import AcctStatus
+from opencarrier.identity.milenage import derive_opc
+from opencarrier.kernel.entropy import Entropy, SeededEntropy
+from opencarrier.sim import world
+from opencarrier.sim.eap_peer import AkaPrimePeer
+from opencarrier.sim.radio import (
+    Attached,
+    Faults,
+    Patience,
+    Radio,
+    RadioSettings,
+    Rejected,
+    Report,
+)
+from opencarrier.sim.stage import Stage
+from opencarrier.sim.usim import Usim
+from opencarrier.sim.world import CYCLE_US, CYCLES, START_US, Person, Step, Visit
+
+SECRET_OCTETS = 16
+AT_ONCE = 8
+DEPOSIT_MINOR = 500_000_000
+USER_REQUEST = 1
+
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Told:
+    """Everything the story came to."""
+
+    accepts: int = 0
+    rejects: int = 0
+    accounting_responses: int = 0
+    retransmissions: int = 0
+    receipts_verified: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """How to play: the seed, the share of datagrams the network loses and doubles."""
+
+    seed: int
+    lost_permille: int = 0
+    doubled_permille: int = 0
+
+
+class Story:
+    """One run of the demo on a stage."""
+
+    def __init__(self, stage: Stage, script: Script, tell: Tell) -> None:
+        self._stage = stage
+        self._script = script
+        self._tell = tell
+        self._entropy: Entropy = SeededEntropy(script.seed)
+        self._people = {person.name: person for person in world.people()}
+        self._operators = {plan.name: plan for plan in world.OPERATORS}
+        self._secrets: dict[str, bytes] = {}
+        self._phones: dict[str, Usim] = {}
+        self._radios: dict[str, Radio] = {}
+        self._sessions: dict[Visit, Attached] = {}
+        self._visits = world.visits(script.seed)
+        self.told = Told()
+
+    async def set_up(self) -> None:
+        """Found the four operators, their hosts, nodes, agreements, subscribers and deposits."""
+        await asyncio.to_thread(self._found)
+        self._tell(
+            f"{len(world.OPERATORS)} operators, {len(world.NODES)} nodes, "
+            f"{len(self._people)} subscribers, {len(world.ROAMING)} signed agreements"
+        )
+
+    async def play(self, *, step: Callable[[int], None]) -> Told:
+        """Play every cycle, then withdraw and verify; `step` is told how many of them are done."""
+        await self._open_radios()
+        try:
+            for cycle in range(CYCLES):
+                await self._play_cycle(cycle)
+                step(cycle + 1)
+        finally:
+            for radio in self._radios.values():
+                self.told.retransmissions += radio.retransmissions
+                radio.close()
+        await asyncio.to_thread(self._withdraw)
+        step(CYCLES + 1)
+        self.told.receipts_verified = await asyncio.to_thread(self._stage.verify_receipts)
+        self._tell(f"a separate process verified {self.told.receipts_verified} receipts")
+        step(CYCLES + 2)
+        return self.told
+
+    def _found(self) -> None:
+        for number, plan in enumerate(world.OPERATORS):
+            secret = self._entropy.octets(f"radius/{plan.name}", SECRET_OCTETS).hex().encode()
+            self._secrets[plan.name] = secret
+            self._stage.add_operator(plan, radio_source=source_of(number), secret=secret)
+        for node in world.NODES:
+            self._stage.add_node(node)
+        for home, visited in world.ROAMING:
+            self._stage.add_agreement(self._operators[home], self._operators[visited])
+        for person in self._people.values():
+            k = self._entropy.octets(f"sim/{person.imsi}", 16)
+            opc = derive_opc(k, self._entropy.octets(f"op/{person.imsi}", 16))
+            self._phones[person.name] = Usim(imsi=person.imsi, k=k, opc=opc)
+            self._stage.add_person(person, k=k, opc=opc)
+        for plan in world.OPERATORS:
+            self._stage.deposit(plan, DEPOSIT_MINOR)
+
+    async def _open_radios(self) -> None:
+        number_of = {plan.name: number for number, plan in enumerate(world.OPERATORS)}
+        for place, node in enumerate(world.NODES):
+            script = self._script
+            settings = RadioSettings(
+                nas_identifier=node.nas_identifier,
+                secret=self._secrets[node.operator],
+                auth=self._stage.auth,
+                acct=self._stage.acct,
+                source=source_of(number_of[node.operator]),
+                patience=Patience(first_s=0.3, pause_max_s=2.0, tries=16),
+                faults=Faults(
+                    seed=script.seed * 1_000 + place,
+                    lost_permille=script.lost_permille,
+                    doubled_permille=script.doubled_permille,
+                ),
+            )
+            self._radios[node.nas_identifier] = await Radio.open(settings, self._entropy)
+
+    async def _play_cycle(self, cycle: int) -> None:
+        self._stage.set_time(START_US + cycle * CYCLE_US)
+        arriving = [visit for visit in self._visits if visit.first_cycle == cycle]
+        await _each(arriving, self._arrive)
+        if cycle == 0:
+            await self._turn_away()
+        present = [v for v in self._visits if 0 <= cycle - v.first_cycle < len(v.steps)]
+        await _each(present, lambda visit: self._use(visit, cycle - visit.first_cycle))
+        end_us = START_US + (cycle + 1) * CYCLE_US
+        self._stage.set_time(end_us)
+        told = await asyncio.to_thread(self._stage.close_cycle, end_us)
+        self._tell(
+            f"cycle {told.sequence}: {told.records} records, {money(told.gross_minor)} owed, "
+            f"{money(told.net_minor)} moved, root {told.records_root[:18]}…, "
+            f"transaction {told.tx_hash[:18]}…"
+        )
+
+    async def _arrive(self, visit: Visit) -> None:
+        person = self._people[visit.person]
+        radio = self._radios[visit.nas_identifier]
+        outcome = await radio.attach(self._peer(person, self._phones[person.name]))
+        assert isinstance(outcome, Attached), f"{person.name} was refused: {outcome}"
+        assert outcome.keys_match, "phone and access point agree on the keys"
+        self._sessions[visit] = outcome
+        self.told.accepts += 1
+        self._tell(f"{person.name} ({person.operator}) is on Wi-Fi at {visit.nas_identifier}")
+        first = visit.steps[0][0]
+        await self._report(
+            visit,
+            AcctStatus.START,
+            Step(
+                event_us=first.event_us - first.session_time_s * 1_000_000,
+                session_time_s=0,
+                octets_in=0,
+                octets_out=0,
+            ),
+        )
+
+    async def _use(self, visit: Visit, part: int) -> None:
+        steps = visit.steps[part]
+        leaves = part + 1 == len(visit.steps)
+        for place, step in enumerate(steps):
+            stops = leaves and place + 1 == len(steps)
+            await self._report(visit, AcctStatus.STOP if stops else AcctStatus.INTERIM_UPDATE, step)
+        self._tell(
+            f"{visit.person} used {steps[-1].octets_out // 1_000_000} MB at "
+            f"{visit.nas_identifier} {'and left' if leaves else 'and stays'}"
+        )
+
+    async def _report(self, visit: Visit, status: AcctStatus, step: Step) -> None:
+        number = self._visits.index(visit)
+        started = status is AcctStatus.START
+        report = Report(
+            status=status,
+            acct_session_id=f"{visit.nas_identifier}-{number:04x}",
+            event_s=step.event_us // 1_000_000,
+            session_time_s=None if started else step.session_time_s,
+            octets_in=None if started else step.octets_in,
+            octets_out=None if started else step.octets_out,
+            terminate_cause=USER_REQUEST if status is AcctStatus.STOP else None,
+        )
+        await self._radios[visit.nas_identifier].report(report, self._sessions[visit])
+        self.told.accounting_responses += 1
+
+    async def _turn_away(self) -> None:
+        """Let two try who must not get on: a cloned SIM, and somebody without money."""
+        ada, quinn = self._people["Ada"], self._people["Quinn"]
+        clone = Usim(imsi=ada.imsi, k=bytes(16), opc=bytes(16))
+        for who, usim, person in (
+            ("a clone of Ada's SIM", clone, ada),
+            ("Quinn, whose balance is empty,", self._phones["Quinn"], quinn),
+        ):
+            radio = self._radios[_node_of(person.operator)]
+            outcome = await radio.attach(self._peer(person, usim))
+            assert isinstance(outcome, Rejected), f"{who} got on"
+            self.told.rejects += 1
+            self._tell(f"{who} is turned away{': ' if outcome.reason else ''}{outcome.reason}")
+
+    def _peer(self, person: Person, usim: Usim) -> AkaPrimePeer:
+        return AkaPrimePeer(usim, self._operators[person.operator].realm)
+
+    def _withdraw(self) -> None:
+        for host in sorted({node.host for node in world.NODES}):
+            told = self._stage.withdraw(host)
+            self._tell(f"{host} withdraws {money(told.withdrawn_minor)}")
+
+
+def source_of(number: int) -> str:
+    """Return the loopback address an operator's access points speak from."""
+    return f"127.0.0.{number + 1}"
+
+
+def money(minor: int) -> str:
+    """Write micro-units as an amount with the demo token's code."""
+    whole, micro = divmod(abs(minor), 1_000_000)
+    return f"{'-' if minor < 0 else ''}{whole}.{micro:06d} DUSD"
+
+
+def _node_of(operator: str) -> str:
+    return next(node.nas_identifier for node in world.NODES if node.operator == operator)
+
+
+async def _each(visits: Sequence[Visit], act: Callable[[Visit], Awaitable[None]]) -> None:
+    """Act for every visit, a few at once."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(visit: Visit) -> None:
+        async with turns:
+            await act(visit)
+
+    async with asyncio.TaskGroup() as group:
+        for visit in visits:
+            group.create_task(one(visit))
