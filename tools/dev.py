@@ -1,0 +1,174 @@
+"""The commands of ./dev. Standard library only: it runs before anything is installed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import environment
+from environment import PYTHON, ROOT, Stop, say
+
+USAGE = """\
+usage: ./dev COMMAND [ARGUMENTS]
+
+  demo [...]     run the demo; what follows goes to `opencarrier demo` (try --help, --exit, --seed)
+  test [...]     run the tests; what follows goes to pytest
+                   --peers   those that talk to foreign programs (./dev peers installs them)
+                   --crash   those that kill real processes
+                   --deep    long fuzzing and full size
+                   --fast    those that run without any of these words
+  peers          install the foreign programs (Debian and npm packages)
+  lint           format, ruff, mypy, layers, exactness, spelling, links, contract artefacts
+  bench [...]    measure start-up, the demo and the hot paths
+  lock           resolve the dependencies anew and write the locks
+  wheel          build the wheel, install it alone, and try it without a network
+
+The first run makes .venv and takes about a minute; later ones start at once.
+"""
+
+KINDS = {"--peers": "peer", "--crash": "crash", "--deep": "deep"}
+PEER_BIN = ROOT / ".peers" / "node_modules" / ".bin"
+
+
+def demo(arguments: list[str]) -> int:
+    """Run the demo in an environment that holds what users install, and no more."""
+    environment.ensure("runtime")
+    return call([PYTHON, "-m", "opencarrier", "demo", *arguments])
+
+
+def test(arguments: list[str]) -> int:
+    """Run the tests of the chosen kinds; the seed that is told repeats a run."""
+    environment.ensure("dev")
+    kinds = [marker for word, marker in KINDS.items() if word in arguments]
+    fast = "not (peer or crash or deep)"
+    chosen = [f"({fast})"] if "--fast" in arguments else []
+    expression = " or ".join(chosen + kinds) or fast
+    rest = [word for word in arguments if word not in KINDS and word != "--fast"]
+    if "deep" not in kinds and kinds:
+        expression = f"({expression}) and not deep"
+    command = [str(PYTHON), "-m", "pytest", "-m", expression]
+    if not any(word.startswith(("-n", "-p")) for word in rest):
+        command += ["-n", "2", "--dist", "loadgroup"]
+    if not any(word.startswith("--hypothesis-seed") for word in rest):
+        seed = 0 if os.environ.get("CI") else secrets.randbelow(1 << 32)
+        command.append(f"--hypothesis-seed={seed}")
+        say(f"tests: {expression}; repeat with --hypothesis-seed={seed}")
+    return call([*command, *rest], **_peer_environment())
+
+
+def peers(arguments: list[str]) -> int:
+    """Install the foreign programs the peer tests talk to."""
+    import peers as installer
+
+    return installer.main(arguments)
+
+
+def lint(arguments: list[str]) -> int:
+    """Check everything that can be checked without running it; tell all that fails."""
+    environment.ensure("dev")
+    checks: list[tuple[str, list[str]]] = [
+        ("format", ["-m", "ruff", "format", "--check", "."]),
+        ("ruff", ["-m", "ruff", "check", "."]),
+        ("types", ["-m", "mypy"]),
+        ("layers", ["-m", "importlinter.cli", "lint"]),
+        ("tidy", ["tools/tidy.py"]),
+        ("spelling", ["-m", "codespell_lib"]),
+        ("links", ["tools/links.py"]),
+        ("contracts", ["contracts/build.py", "--check"]),
+    ]
+    wanted = [check for check in checks if not arguments or check[0] in arguments]
+    failed = [name for name, command in wanted if _reported(name, command)]
+    say(f"lint: failed: {', '.join(failed)}" if failed else "lint: all good")
+    return 1 if failed else 0
+
+
+def bench(arguments: list[str]) -> int:
+    """Measure; the figures are for people, nothing asserts them."""
+    environment.ensure("dev")
+    return call([PYTHON, "tools/bench.py", *arguments])
+
+
+def lock(arguments: list[str]) -> int:
+    """Resolve the dependencies anew for all platforms; `--upgrade` takes newer versions."""
+    environment.ensure("dev")
+    return call([PYTHON, "tools/locks.py", *arguments])
+
+
+def wheel(arguments: list[str]) -> int:
+    """Build the wheel and prove that it works alone."""
+    environment.ensure("dev")
+    return call([PYTHON, "tools/wheels.py", *arguments])
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "demo": demo,
+    "test": test,
+    "peers": peers,
+    "lint": lint,
+    "bench": bench,
+    "lock": lock,
+    "wheel": wheel,
+}
+
+
+def call(command: list[str | Path], **more: str) -> int:
+    """Run a command in the foreground and return its exit code; Ctrl-C is the command's."""
+    process = subprocess.Popen([str(word) for word in command], cwd=ROOT, env=os.environ | more)
+    while True:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            continue
+        return 130 if code == -2 else code if code >= 0 else 128 - code
+
+
+def _reported(name: str, command: list[str]) -> int:
+    done = subprocess.run(
+        [PYTHON, *command],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"NO_COLOR": "1"},
+    )
+    say(f"{'FAIL' if done.returncode else 'ok  '} {name}")
+    if done.returncode:
+        print(done.stdout, flush=True)
+    return done.returncode
+
+
+def _peer_environment() -> dict[str, str]:
+    anvil = PEER_BIN / "anvil"
+    more = {} if "OPENCARRIER_ANVIL" in os.environ or not anvil.exists() else {
+        "OPENCARRIER_ANVIL": str(anvil)
+    }  # fmt: skip
+    return more | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        say(f"error: there is no command {name!r}")
+        say("hint: ./dev tells what there is")
+        return 2
+    try:
+        return COMMANDS[name](rest)
+    except Stop as stop:
+        say(f"error: {stop}")
+        if stop.hint:
+            say(f"hint: {stop.hint}")
+        return stop.code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
