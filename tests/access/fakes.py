@@ -219,8 +219,13 @@ class FakeUnits:
 
         @event.listens_for(self.engine, "connect")
         def configure(connection: Any, _: Any) -> None:
+            connection.isolation_level = None
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+
+        @event.listens_for(self.engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN")
 
         with self.engine.begin() as unit:
             unit.execute(

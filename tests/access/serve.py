@@ -18,8 +18,10 @@ if __package__ is None:  # run by path
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from sqlalchemy import Connection
-from tests.access.fakes import Bench, FakeUnits, TableSink
+from tests.access.fakes import Bench
+from tests.access.rooms import Rooms
 
+from opencarrier.access.service import AccessService
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.spine.usage import Observation
 
@@ -41,14 +43,14 @@ class PrintingSink:
         return len(observations)
 
 
-def bench(database: Path | None) -> Bench:
+def service_over(database: Path | None) -> AccessService:
     if database is None:
-        return Bench(sink=PrintingSink())
-    return Bench(sink=TableSink(), units=FakeUnits(database))
+        return Bench(sink=PrintingSink()).service()
+    return Rooms(database).service()
 
 
 async def main(auth_port: int, acct_port: int, database: Path | None) -> None:
-    service = bench(database).service()
+    service = service_over(database)
     server = UdpServer(service, Bind(auth_port=auth_port, acct_port=acct_port))
     await server.start()
     ports = {"auth": server.auth_address[1], "acct": server.acct_address[1]}

@@ -17,6 +17,7 @@ from tests.access.fakes import (
     Bench,
     FakeMonotonic,
     FakePolicy,
+    FakeVectors,
     ListSink,
     TableSink,
     usim,
@@ -30,8 +31,9 @@ from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.access.wire.authenticators import access_request, accounting_request
 from opencarrier.access.wire.dictionary import Code, Type
 from opencarrier.access.wire.radius import Attribute, eap_message, integer, parse, text
+from opencarrier.kernel.refusals import Refusal
 from opencarrier.sim.eap_peer import AkaPrimePeer
-from opencarrier.spine.access import AuthorisationRequest, Grant
+from opencarrier.spine.access import AkaVector, AuthorisationRequest, Grant
 from opencarrier.spine.parties import RadiusClient
 from opencarrier.spine.usage import Observation
 
@@ -200,6 +202,50 @@ async def test_an_attempt_is_two_transactions_however_often_it_is_repeated() -> 
     await service.stop()
 
 
+async def test_attempts_that_come_together_share_a_transaction() -> None:
+    sink = GatedSink()
+    bench = Bench(sink=sink)
+    service, sent = bench.service(), []
+    service.start(sent.append)
+    service.receive(Listener.ACCT, interim(0), source(0))
+    await until(sink.entered.is_set)
+    identity = AkaPrimePeer(usim(), REALM).identity()
+    attributes = [text(Type.NAS_IDENTIFIER, NAS), *eap_message(identity)]
+    for number in range(70):
+        request = access_request(number, bytes([number] * 16), attributes, SECRET)
+        service.receive(Listener.AUTH, request, source(0))
+    sink.go.set()
+    await until(lambda: len(sent) == 71)
+    await service.stop()
+    assert bench.vectors.made == 70
+    assert bench.units.opened == service.metrics.batches == 3  # one, 64 and 6
+
+
+class PickyVectors(FakeVectors):
+    """Fails for its third vector, and again when that is tried alone."""
+
+    def vector(self, unit: Connection, imsi: str, network_name: bytes) -> AkaVector | Refusal:
+        if self.made in (2, 5):
+            self.made += 1
+            raise RuntimeError("a bug")
+        return super().vector(unit, imsi, network_name)
+
+
+async def test_one_attempt_that_fails_does_not_stop_the_others() -> None:
+    bench = Bench(vectors=PickyVectors())
+    service, sent = bench.service(), []
+    identity = AkaPrimePeer(usim(), REALM).identity()
+    attributes = [text(Type.NAS_IDENTIFIER, NAS), *eap_message(identity)]
+    for number in range(4):
+        request = access_request(number, bytes([number] * 16), attributes, SECRET)
+        service.receive(Listener.AUTH, request, source(0))
+    service.start(sent.append)
+    await until(lambda: len(sent) == 3)
+    await service.stop()
+    assert service.metrics.dropped == {"internal_error": 1}
+    assert (service.metrics.batches_failed, service.metrics.batches) == (2, 3)
+
+
 class BrokenPolicy(FakePolicy):
     def authorise(self, unit: Connection, request: AuthorisationRequest) -> Grant:
         raise RuntimeError("a bug")
@@ -257,5 +303,5 @@ async def test_a_taken_port_is_an_error_and_leaves_nothing_open() -> None:
 def test_the_counters_have_stable_keys() -> None:
     assert list(Bench().service().metrics.as_mapping()) == [
         "accepts", "challenges", "rejects", "accounting_responses", "observations_new",
-        "batches", "duplicates", "dropped", "class_refused",
+        "batches", "batches_failed", "duplicates", "dropped", "class_refused",
     ]  # fmt: skip

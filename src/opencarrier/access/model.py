@@ -45,6 +45,7 @@ class AccessSettings:
     duplicates_max: int = DUPLICATES_MAX
     accounting_batch_max: int = 256
     accounting_queue_max: int = 8_192
+    authentication_batch_max: int = 64
     authentication_queue_max: int = 1_024
     directory_ttl_s: float = 0.5
     directory_entries_max: int = 65_536
@@ -60,6 +61,7 @@ class Metrics:
     duplicates: int = 0
     observations_new: int = 0
     batches: int = 0
+    batches_failed: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     class_refused: Counter[str] = field(default_factory=Counter)
@@ -73,6 +75,7 @@ class Metrics:
             "accounting_responses": self.accounting_responses,
             "observations_new": self.observations_new,
             "batches": self.batches,
+            "batches_failed": self.batches_failed,
             "duplicates": self.duplicates,
             "dropped": dict(sorted(self.dropped.items())),
             "class_refused": dict(sorted(self.class_refused.items())),

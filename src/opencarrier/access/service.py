@@ -1,8 +1,9 @@
 """Use cases of access: authenticate, authorise, account; the only door others are handed.
 
-One writer thread does all database work. An authentication costs one transaction for its vector
-and one for quote and hold. Accounting commits in groups: whatever arrived while the writer was
-busy, up to a batch, is one transaction, and each Accounting-Response leaves after its commit.
+One writer thread does all database work and commits in groups: what arrived while it was busy is
+one transaction, up to a batch, and every reply leaves after its commit. An attempt's vector and
+sequence number stand or fall together, and so do its quote and hold; accounting that is
+acknowledged is durable.
 """
 
 from __future__ import annotations
@@ -178,10 +179,12 @@ class AccessService:
                 self._finish(answered, kept)
 
     def _drain(self) -> tuple[list[Need], list[Store]]:
-        batch = min(len(self._stores), self._settings.accounting_batch_max)
-        needs = list(self._needs)
-        self._needs.clear()
-        return needs, [self._stores.popleft() for _ in range(batch)]
+        needs = min(len(self._needs), self._settings.authentication_batch_max)
+        stores = min(len(self._stores), self._settings.accounting_batch_max)
+        return (
+            [self._needs.popleft() for _ in range(needs)],
+            [self._stores.popleft() for _ in range(stores)],
+        )
 
     def _finish(self, answered: Sequence[_Answered], kept: Sequence[_Kept]) -> None:
         now_s = self._ports.monotonic()
@@ -208,48 +211,45 @@ class AccessService:
     def _work(
         self, needs: Sequence[Need], stores: Sequence[Store]
     ) -> tuple[list[_Answered], list[_Kept]]:
-        kept = self._keep(stores) if stores else []
-        return [(need, self._attend(need)) for need in needs], kept
+        """Do everything in one transaction; if it fails, each by itself, so that one stops none."""
+        crashpoint("access.received")
+        done = self._commit(needs, stores)
+        if done is not None:
+            return done, [(store, True) for store in stores]
+        if len(needs) + len(stores) == 1:
+            return [(need, None) for need in needs], [(store, False) for store in stores]
+        answered = [(need, self._alone(need)) for need in needs]
+        return answered, [(store, self._commit([], [store]) is not None) for store in stores]
 
-    def _keep(self, stores: Sequence[Store]) -> list[_Kept]:
-        """Store a batch in one transaction; one by one if it fails, so that one cannot stop all."""
-        if self._commit(stores):
-            return [(store, True) for store in stores]
-        if len(stores) == 1:
-            return [(stores[0], False)]
-        return [(store, self._commit([store])) for store in stores]
+    def _alone(self, need: Need) -> eap.Answer | None:
+        done = self._commit([need], [])
+        return done[0][1] if done else None
 
-    def _commit(self, stores: Sequence[Store]) -> bool:
+    def _commit(self, needs: Sequence[Need], stores: Sequence[Store]) -> list[_Answered] | None:
         try:
-            crashpoint("access.accounting.received")
             with self._ports.units.write() as unit:
-                observations = [self._with_home(unit, store) for store in stores]
-                new = self._ports.sink.record(unit, observations)
-                crashpoint("access.accounting.before_commit")
-            crashpoint("access.accounting.committed")
+                new = self._record(unit, stores)
+                answered: list[_Answered] = [(need, self._answer(unit, need)) for need in needs]
+                crashpoint("access.before_commit")
+            crashpoint("access.committed")
         except Exception:
-            _log.exception("accounting batch of %d failed", len(stores))
-            return False
+            _log.exception("a batch of %d and %d failed", len(needs), len(stores))
+            self.metrics.batches_failed += 1
+            return None
         self.metrics.batches += 1
         self.metrics.observations_new += new
-        return True
+        return answered
+
+    def _record(self, unit: Connection, stores: Sequence[Store]) -> int:
+        if not stores:
+            return 0
+        return self._ports.sink.record(unit, [self._with_home(unit, store) for store in stores])
 
     def _with_home(self, unit: Connection, store: Store) -> Observation:
         if store.realm is None:
             return store.observation
         home = self._ports.directory.home_of(unit, store.realm)
         return replace(store.observation, home=home.party_id if home else None)
-
-    def _attend(self, need: Need) -> eap.Answer | None:
-        try:
-            with self._ports.units.write() as unit:
-                answer = self._answer(unit, need)
-                crashpoint("access.authentication.before_commit")
-            crashpoint("access.authentication.committed")
-        except Exception:
-            _log.exception("authentication step failed")
-            return None
-        return answer
 
     def _answer(self, unit: Connection, need: Need) -> eap.Answer:
         match need.need:
