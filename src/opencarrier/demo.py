@@ -5,16 +5,34 @@ This module and `__main__` stand above both; nothing imports them.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from opencarrier.app.bootstrap import Installation, Onchain
+from opencarrier.app.bootstrap import Installation, Onchain, onchain, open_installation
+from opencarrier.app.config import Settings
+from opencarrier.app.daemon import serving
 from opencarrier.app.errands import Errands, top_up
-from opencarrier.app.views import CycleLine, HostLine, cycle_lines, host_lines
+from opencarrier.app.folder import Folder, FolderError
+from opencarrier.app.http import Web
+from opencarrier.app.output import Exit, say
+from opencarrier.app.teller import Teller
+from opencarrier.app.views import (
+    CycleLine,
+    HostLine,
+    OperatorLine,
+    cycle_lines,
+    host_lines,
+    operator_lines,
+)
 from opencarrier.identity.model import PartyKind, SimKeys
 from opencarrier.kernel.clock import FixedClock, Window
 from opencarrier.kernel.entropy import SeededEntropy
@@ -23,6 +41,8 @@ from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
 from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
+from opencarrier.sim import world
+from opencarrier.sim.story import Script, Story, Told
 from opencarrier.sim.world import NodePlan, OperatorPlan, Person
 from opencarrier.spine.parties import Host, Operator
 
@@ -230,6 +250,16 @@ class DemoStage:
         with self._base.store.read() as unit:
             return host_lines(self._place, unit)
 
+    def operators(self) -> list[OperatorLine]:
+        """Return what each operator has in the clearing house, by name."""
+        with self._base.store.read() as unit:
+            return operator_lines(self._place, unit)
+
+    def agrees(self) -> bool:
+        """Say whether ledger, contracts and charges agree, member by member."""
+        with self._base.store.read() as unit:
+            return self._place.settlement.reconcile(unit, charges=True).agrees
+
     def ledger_sum(self) -> dict[str, int]:
         """Return the sum of every book, per asset."""
         with self._base.store.read() as unit:
@@ -266,3 +296,110 @@ def _always(price_nano: int, tax_ppm: int) -> dict[str, Any]:
 def _taken(outcome: T | Refusal) -> T:
     assert not isinstance(outcome, Refusal), f"the demo's world is refused: {outcome}"
     return outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """How the demo was asked for."""
+
+    seed: int
+    leave: bool
+    http_port: int
+    lost_permille: int
+    doubled_permille: int
+    data: Path | None
+    as_json: bool
+
+
+def run(request: Request) -> int:
+    """Run the demo; the exit code is 0 when every cycle settled and every receipt verified."""
+    with ExitStack() as stack:
+        if request.data is None:
+            root = Path(stack.enter_context(TemporaryDirectory(prefix="opencarrier-demo-")))
+        else:
+            root = request.data
+        folder = Folder(root.resolve())
+        stack.enter_context(folder.lock())
+        if folder.database.exists():
+            raise FolderError(f"{folder.root} holds data", "the demo needs a new folder")
+        clock = FixedClock(world.START_US)
+        settings = Settings(
+            domain=DOMAIN, radius_port=0, acct_port=0, http_port=request.http_port, cycle_s=0
+        )
+        base = open_installation(folder, settings, clock=clock, entropy=DemoEntropy(request.seed))
+        stack.callback(base.close)
+        place = stack.enter_context(onchain(base))
+        return asyncio.run(_play(place, clock, request))
+
+
+async def _play(place: Onchain, clock: FixedClock, request: Request) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(place) as served:
+        served.web.ready = True
+        endpoints = Endpoints(auth=served.auth, acct=served.acct, rpc=served.running.rpc)
+        stage = DemoStage(place, clock, endpoints)
+        script = Script(
+            seed=request.seed,
+            lost_permille=request.lost_permille,
+            doubled_permille=request.doubled_permille,
+        )
+        with Teller(served.web.story.append, quiet=request.as_json) as teller:
+            teller.banner(served.running, place, request)
+            story = Story(stage, script, teller.tell)
+            telling = asyncio.create_task(_tell(story, teller))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({telling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not telling.done():
+                telling.cancel()
+                return int(Exit.INTERRUPTED)
+            told = telling.result()
+        result = _result(stage, told, served.web)
+        if request.as_json:
+            print(json.dumps(result, indent=2))
+        else:
+            teller.table(result)
+        if not request.leave:
+            say(f"the page stays at {served.running.http}/ until Ctrl-C")
+            await stop.wait()
+        stopping.cancel()
+    records = sum(cycle["records"] for cycle in result["cycles"])
+    return int(Exit.DONE if result["receipts_verified"] == records else Exit.REFUSED)
+
+
+async def _tell(story: Story, teller: Teller) -> Told:
+    await story.set_up()
+    return await story.play(step=teller.step)
+
+
+def _result(stage: DemoStage, told: Told, web: Web) -> dict[str, Any]:
+    """Put the outcome in the terms that scripts match on."""
+    counted = web.metrics()
+    return {
+        "cycles": [_without_state(asdict(line)) for line in stage.cycles()],
+        "ledger": {"sum_minor": stage.ledger_sum(), "agrees": stage.agrees()},
+        "hosts": [
+            {
+                "name": line.name,
+                "earned_minor": line.earned_minor,
+                "withdrawn_minor": line.withdrawn_minor,
+            }
+            for line in stage.hosts()
+        ],
+        "operators": [asdict(line) for line in stage.operators()],
+        "radius": {
+            "accepts": told.accepts,
+            "rejects": told.rejects,
+            "accounting_responses": told.accounting_responses,
+            "retransmissions": told.retransmissions,
+            "duplicates": counted.duplicates,
+        },
+        "receipts_verified": told.receipts_verified,
+    }
+
+
+def _without_state(line: dict[str, Any]) -> dict[str, Any]:
+    assert line.pop("state") == "final", "the story waits for every cycle"
+    return line

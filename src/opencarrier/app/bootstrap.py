@@ -92,10 +92,7 @@ class Installation:
             return None
 
     def access(self, settings: AccessSettings | None = None) -> AccessService:
-        """Make the access service; its own keys are made the first time."""
-        with self.store.write() as unit:
-            ring = ClassRing.of(self.identity.secrets.octets(unit, "class", KEY_OCTETS))
-            cui_key = self.identity.secrets.octets(unit, "cui", CUI_KEY_OCTETS)
+        """Make the access service."""
         ports = AccessPorts(
             units=self.store,
             directory=self.identity.directory,
@@ -105,9 +102,14 @@ class Installation:
             clock=self.clock,
             entropy=self.entropy,
         )
-        return AccessService(
-            ports, AccessKeys(ring=ring, cui_key=cui_key), settings or AccessSettings()
-        )
+        return AccessService(ports, self.access_keys(), settings or AccessSettings())
+
+    def access_keys(self) -> AccessKeys:
+        """Return the keys of Class and CUI; they are made the first time."""
+        secrets = self.identity.secrets
+        with self.store.write() as unit:
+            ring = ClassRing.of(secrets.octets(unit, "class", KEY_OCTETS))
+            return AccessKeys(ring=ring, cui_key=secrets.octets(unit, "cui", CUI_KEY_OCTETS))
 
     def hub_signer(self) -> LocalSigner:
         """Return the key that settles for this clearing domain."""
@@ -169,7 +171,7 @@ class Onchain:
         self.issuer = Issuer(
             self.manifest,
             proofs=self.clearing,
-            charges=base.rating,
+            agreements=base.rating,
             settlements=_Settlements(self.settlement),
         )
 

@@ -19,12 +19,10 @@ from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
-from opencarrier.settlement.custody import Caught, CustodyFollower
+from opencarrier.settlement.custody import Caught
 from opencarrier.settlement.model import CycleClosed, Driven
 from opencarrier.spine.parties import Host, Operator, PartyId
 
-PASSES_MAX = 600
-FOLLOWS_MAX = 600
 AMOUNT_MAX = 10**15
 
 
@@ -63,9 +61,6 @@ class Errands:
         self._house = ClearingHouse(place.manifest.clearing_house)
         self._token = StableToken(place.manifest.token)
         self._pool = RewardDistributor(place.manifest.distributor)
-        self._follower = CustodyFollower(
-            place.settlement.venue, self._base.identity.directory, place.client
-        )
 
     def deposit(
         self, operator: Operator, amount_minor: int, *, reference: str
@@ -114,7 +109,16 @@ class Errands:
 
     def follow(self) -> Caught:
         """Book what happened at the venue since the last time."""
-        return self._follower.follow(self._base.store.write, now_us=self._base.clock.now_us())
+        return self._place.settlement.follow(
+            self._base.store.write, now_us=self._base.clock.now_us()
+        )
+
+    def recover(self) -> None:
+        """Take up what a former process left: unsent errands, logs, the cycle in flight."""
+        self._place.enrol()
+        self._place.manager.drive(self._base.store.write, now_us=self._base.clock.now_us())
+        self.follow()
+        self.drive()
 
     def close(self, at_us: int) -> CycleClosed | Refusal:
         """End the open cycle at an instant and order its settlement."""

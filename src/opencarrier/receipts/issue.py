@@ -16,7 +16,6 @@ from opencarrier.kernel.signatures import Signature
 from opencarrier.receipts.document import write_receipt
 from opencarrier.receipts.manifest import Manifest
 from opencarrier.receipts.model import PARTS, Opened, Part, Receipt, Sealed, SettlementPointer
-from opencarrier.spine.money import RatedUsage
 
 AUDIENCES = {
     "all": frozenset(PARTS),
@@ -38,12 +37,8 @@ class Proofs(Protocol):
         ...
 
 
-class Charges(Protocol):
-    """Where charges and agreements come from (the rating room)."""
-
-    def rated(self, unit: Connection, usage_id: Id) -> RatedUsage | None:
-        """Return a usage with its charges."""
-        ...
+class Agreements(Protocol):
+    """Where agreements come from (the rating room)."""
 
     def agreement_signatures(self, unit: Connection, agreement_hash: bytes) -> Sequence[Signature]:
         """Return the signatures under an agreement."""
@@ -72,11 +67,16 @@ class Issuer:
     """Issues receipts of one venue's settled records."""
 
     def __init__(
-        self, manifest: Manifest, *, proofs: Proofs, charges: Charges, settlements: Settlements
+        self,
+        manifest: Manifest,
+        *,
+        proofs: Proofs,
+        agreements: Agreements,
+        settlements: Settlements,
     ) -> None:
         self._manifest = manifest
         self._proofs = proofs
-        self._charges = charges
+        self._agreements = agreements
         self._settlements = settlements
 
     def issue(
@@ -89,21 +89,20 @@ class Issuer:
         proof = self._proofs.proof(unit, usage_id)
         if isinstance(proof, Refusal):
             return proof
-        rated = self._charges.rated(unit, usage_id)
+        rated = proof.record.rated
         signed = self._proofs.position(unit, proof.position_id)
         settled = self._settlements.settled(unit, proof.settled_in)
-        assert rated is not None, "a settled record was rated"
         assert signed is not None, "a settled record is in a position"
         assert settled is not None, "a settled record's cycle is final"
         discloses_keys = "wholesale" in parts
-        agreement = self._charges.agreement_signatures(unit, rated.wholesale.agreement_hash)
+        agreement = self._agreements.agreement_signatures(unit, rated.wholesale.agreement_hash)
         statement = [signature for _, signature in signed.signatures]
         return write_receipt(
             Receipt(
                 usage_id=usage_id,
-                usage=self._part("usage", proof, rated, parts),
-                wholesale=self._part("wholesale", proof, rated, parts),
-                retail=self._part("retail", proof, rated, parts),
+                usage=self._part("usage", proof, parts),
+                wholesale=self._part("wholesale", proof, parts),
+                retail=self._part("retail", proof, parts),
                 path=proof.path,
                 agreement_signatures=_once(agreement) if discloses_keys else (),
                 statement_signatures=_once(statement) if discloses_keys else (),
@@ -121,15 +120,14 @@ class Issuer:
             tx_hash=settled.tx_hash,
         )
 
-    def _part(
-        self, name: str, proof: RecordProof, rated: RatedUsage, parts: Collection[str]
-    ) -> Part:
+    def _part(self, name: str, proof: RecordProof, parts: Collection[str]) -> Part:
         commitment: bytes | None = getattr(proof.commitments, name)
         if commitment is None:
             return None
         if name not in parts:
             return Sealed(commitment=commitment)
-        salt = tree.part_salt(proof.salt, name)
+        salt = tree.part_salt(proof.record.salt, name)
+        rated = proof.record.rated
         if name == "usage":
             return Opened(salt=salt, content=tree.usage_part(rated))
         charge = rated.wholesale if name == "wholesale" else rated.retail

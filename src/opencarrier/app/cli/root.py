@@ -1,0 +1,46 @@
+"""All commands of an installation under one name."""
+
+from __future__ import annotations
+
+import typer
+
+from opencarrier.app.cli import evidence, people, run, terms
+
+
+def make() -> typer.Typer:
+    """Make the command line, without importing what any command needs."""
+    root = typer.Typer(
+        name="opencarrier",
+        help="Run or join an open wireless network where use, payment and proof are one thing.",
+        epilog=EXAMPLE,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=True,
+    )
+    root.command("up")(run.up)
+    root.command("status")(run.status)
+    for group in (*people.GROUPS, *terms.GROUPS, evidence.cycle, run.config):
+        root.add_typer(group)
+    root.command("ingest")(evidence.ingest)
+    root.command("receipt")(evidence.receipt)
+    root.command("verify")(evidence.verify)
+    root.command("backup")(run.backup)
+    root.command("restore")(run.restore)
+    root.command("bench")(run.bench)
+    return root
+
+
+EXAMPLE = """\b
+A real access point in seven commands (the shared secret in secret.txt, the SIM's keys in files):
+  opencarrier operator add Lumen --jurisdiction FR --plmn 20893
+  opencarrier operator deposit Lumen 500000000
+  opencarrier host add Cafe && opencarrier node add cafe-1 --operator Lumen --host Cafe
+  opencarrier agreement add --home Lumen --visited Lumen --price-nano 1900
+  opencarrier tariff add --operator Lumen --plan prepaid --price-nano 5200
+  opencarrier client add 192.0.2.10 --operator Lumen --secret-file secret.txt
+  opencarrier subscriber add --operator Lumen --plan prepaid --imsi 208930000000001
+      --ki-file ki.hex --opc-file opc.hex
+  opencarrier subscriber topup 208930000000001 20000000
+  opencarrier up --host 192.0.2.1
+"""

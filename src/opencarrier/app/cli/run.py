@@ -1,0 +1,170 @@
+"""Commands that run and look after an installation: up, status, config, backup, restore, bench."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opencarrier.app.cli.common import (
+    DEFAULT_DATA,
+    AsJson,
+    Data,
+    folder_of,
+    group,
+    installation,
+)
+from opencarrier.app.output import CommandError, Exit, emit, say
+
+if TYPE_CHECKING:
+    from opencarrier.app.daemon import Serving
+
+config = group("config", "Settings: what they are and where they come from.")
+
+
+def up(
+    data: Data = DEFAULT_DATA,
+    radius_port: Annotated[int | None, typer.Option(help="RADIUS authentication, UDP.")] = None,
+    acct_port: Annotated[int | None, typer.Option(help="RADIUS accounting, UDP.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Page, API and JSON-RPC, TCP.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to bind to; loopback if none.")] = None,
+    chain: Annotated[str | None, typer.Option(help="JSON-RPC URL of a chain.")] = None,
+    finality: Annotated[str | None, typer.Option(help="depth:N, safe or finalized.")] = None,
+    cycle_s: Annotated[int | None, typer.Option(help="Seconds a cycle lasts; 0: by hand.")] = None,
+) -> None:
+    """Serve RADIUS, the page and the chain until Ctrl-C.
+
+    Example: opencarrier up --data ./venue --radius-port 1812 --acct-port 1813
+    """
+    from opencarrier.app.bootstrap import load_settings, onchain, open_installation
+    from opencarrier.app.daemon import serve
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    folder = folder_of(data)
+    flags = {
+        "radius_port": radius_port,
+        "acct_port": acct_port,
+        "http_port": http_port,
+        "host": host,
+        "chain": chain,
+        "finality": finality,
+        "cycle_s": cycle_s,
+    }
+    with folder.lock():
+        folder.run.unlink(missing_ok=True)
+        base = open_installation(folder, load_settings(folder, flags).settings)
+        try:
+            with onchain(base) as place:
+                asyncio.run(serve(place, _greet))
+        finally:
+            base.close()
+    say("stopped")
+
+
+def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Say where the installation stands: sessions, cycles, money, what waits and why.
+
+    Example: opencarrier status --json
+    """
+    from opencarrier.app.bootstrap import onchain
+    from opencarrier.app.status import base_status, venue_status
+
+    folder = folder_of(data)
+    if not folder.database.exists():
+        raise CommandError(
+            Exit.ENVIRONMENT, f"{data} is no data folder", "make one: opencarrier operator add ..."
+        )
+    running = folder.running()
+    with installation(data) as base:
+        told: dict[str, Any] = {"running": running is not None}
+        if running is not None:
+            told |= {"http": running.http, "rpc": running.rpc}
+        if base.manifest() is None:
+            with base.store.read() as unit:
+                told |= base_status(base, unit)
+        else:
+            with onchain(base) as place, base.store.read() as unit:
+                told |= {**base_status(base, unit), **venue_status(place, unit)}
+    emit(told, as_json=as_json)
+
+
+@config.command("show")
+def config_show(
+    origin: Annotated[bool, typer.Option("--origin", help="Say where each comes from.")] = False,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Show the settings in force: defaults, then config.toml, environment, flags.
+
+    Example: opencarrier config show --origin
+    """
+    from opencarrier.app.bootstrap import load_settings
+
+    loaded = load_settings(folder_of(data), {})
+    values = asdict(loaded.settings)
+    if origin:
+        values = {name: {"value": v, "origin": loaded.origin[name]} for name, v in values.items()}
+    emit(values, as_json=as_json)
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="A new folder to hold the copy.")],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a data folder consistently, also while it serves.
+
+    The copy holds the sealing key: keep it as safe as the original.
+
+    Example: opencarrier backup /mnt/safe/venue-2026-11-23
+    """
+    from opencarrier.app.keeping import back_up
+
+    emit(back_up(folder_of(data), target), as_json=as_json)
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(help="A folder that backup made.")],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in place as a new data folder, and check every book in it.
+
+    Example: opencarrier restore /mnt/safe/venue-2026-11-23 --data ./venue
+    """
+    from opencarrier.app.keeping import restore_from
+
+    emit(restore_from(source, folder_of(data)), as_json=as_json)
+
+
+def bench(
+    what: Annotated[str, typer.Argument(help="Which bench; without a name they are listed.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Measure a part on this machine, as ratios against a floor in the same run.
+
+    Example: opencarrier bench ledger
+    """
+    from opencarrier.app.benches import BENCHES, run
+
+    if not what:
+        emit({"benches": sorted(BENCHES)}, as_json=as_json)
+        return
+    if what not in BENCHES:
+        known = ", ".join(sorted(BENCHES))
+        raise CommandError(Exit.USAGE, f"there is no bench {what!r}", f"one of {known}")
+    emit(run(what), as_json=as_json)
+
+
+def _greet(serving: Serving) -> None:
+    running = serving.running
+    say(f"page     {running.http}/")
+    say(f"chain    {running.rpc}")
+    say(f"RADIUS   authentication {running.radius_port}, accounting {running.acct_port} (UDP)")
+    say("ready; stop with Ctrl-C")
+    sys.stderr.flush()

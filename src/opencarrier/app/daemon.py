@@ -1,0 +1,171 @@
+"""The running process: RADIUS, HTTP and the scheduler around one installation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from opencarrier.access.udp import Bind, UdpServer
+from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.errands import Errands
+from opencarrier.app.folder import FolderError, Running
+from opencarrier.app.http import Web, make_app
+from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.ledger import service as ledger
+
+_log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+TOKEN_OCTETS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """A process that answers: where, and its page's state."""
+
+    running: Running
+    web: Web
+    auth: tuple[str, int]
+    acct: tuple[str, int]
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn inside our loop; signals are ours."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+@asynccontextmanager
+async def serving(place: Onchain) -> AsyncIterator[Serving]:
+    """Open both RADIUS ports and HTTP; on the way out answer what was received, then close.
+
+    `FolderError` where a port is taken: the environment is at fault, and which port is named.
+    """
+    settings = place.base.settings
+    access = place.base.access()
+    udp = UdpServer(
+        access,
+        Bind(host=settings.host, auth_port=settings.radius_port, acct_port=settings.acct_port),
+    )
+    token = place.base.entropy.octets("http-token", TOKEN_OCTETS).hex()
+    web = Web(place, lambda: access.metrics, token=token)
+    listener = _listen(settings.host, settings.http_port)
+    try:
+        await udp.start()
+    except OSError as error:
+        listener.close()
+        raise FolderError(
+            f"RADIUS on {settings.host}:{settings.radius_port}/{settings.acct_port}: "
+            f"{error.strerror}",
+            "choose other ports with --radius-port and --acct-port (0: any free one)",
+        ) from None
+    server = _Server(
+        uvicorn.Config(make_app(web), log_level="warning", lifespan="off", access_log=False)
+    )
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    base_url = f"http://{settings.host}:{listener.getsockname()[1]}"
+    running = Running(
+        pid=os.getpid(),
+        http=base_url,
+        rpc=f"{base_url}/rpc" if place.node is not None else settings.chain,
+        radius_port=udp.auth_address[1],
+        acct_port=udp.acct_address[1],
+        token=token,
+    )
+    try:
+        yield Serving(running=running, web=web, auth=udp.auth_address, acct=udp.acct_address)
+    finally:
+        await udp.stop()
+        server.should_exit = True
+        await task
+
+
+async def serve(place: Onchain, ready: Callable[[Serving], None]) -> None:
+    """Serve until SIGINT or SIGTERM, closing cycles as they fall due."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(place) as running:
+        place.base.folder.announce(running.running)
+        try:
+            await asyncio.to_thread(Errands(place).recover)
+            running.web.ready = True
+            ready(running)
+            scheduler = Scheduler(place)
+            while not stop.is_set():
+                await asyncio.to_thread(scheduler.tick)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), TICK_S)
+        finally:
+            place.base.folder.run.unlink(missing_ok=True)
+
+
+class Scheduler:
+    """What is due once a second: follow the venue, drive the cycle, close it on time."""
+
+    def __init__(self, place: Onchain) -> None:
+        self._place = place
+        self._errands = Errands(place)
+        self._noted = ""
+        self._due_us = self._next_due_us()
+
+    def tick(self) -> None:
+        """Do what is due; what goes wrong is logged, and tried again at the next tick."""
+        try:
+            self._tick()
+        except Exception:
+            _log.exception("the scheduler goes on after an error")
+
+    def _tick(self) -> None:
+        now_us = self._place.base.clock.now_us()
+        self._errands.follow()
+        driven = self._errands.drive()
+        if driven.note != self._noted:
+            self._noted = driven.note
+            _log.info("settlement: %s", driven.note)
+        with self._place.base.store.write() as unit:
+            ledger.expire(unit, now_us)
+        if self._due_us is not None and now_us >= self._due_us:
+            self._close(now_us)
+
+    def _close(self, now_us: int) -> None:
+        closed = self._errands.close(now_us)
+        if isinstance(closed, Refusal):
+            _log.warning("the cycle was not closed: %s", closed)
+            return
+        self._due_us = self._next_due_us()
+
+    def _next_due_us(self) -> int | None:
+        """Return the next whole multiple of the cycle's length; None where people close cycles."""
+        length_us = self._place.base.settings.cycle_s * SECOND_US
+        if not length_us:
+            return None
+        return (self._place.base.clock.now_us() // length_us + 1) * length_us
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise FolderError(
+            f"HTTP on {host}:{port}: {error.strerror}",
+            "choose another port with --http-port (0: any free one)",
+        ) from None
+    return listener

@@ -1,0 +1,254 @@
+"""The process over HTTP: a live page, health, metrics, receipts, and the chain's JSON-RPC."""
+
+from __future__ import annotations
+
+import hmac
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Request
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from jinja2 import Environment, PackageLoader, select_autoescape
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from opencarrier import __version__
+from opencarrier.access.model import Metrics
+from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.closing import close_and_settle
+from opencarrier.app.metrics import exposition
+from opencarrier.app.status import base_status, venue_status
+from opencarrier.app.views import cycle_lines, host_lines, operator_lines
+from opencarrier.chain.node.http import rpc_route
+from opencarrier.kernel.ids import from_hex
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.receipts.issue import AUDIENCES
+
+STORY_MAX = 200
+ANSWERS_MAX = 1_000
+KEY_MAX = 255
+HOSTS = ["127.0.0.1", "localhost", "[::1]", "testserver"]
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_STATIC = {"live.css": "text/css", "live.js": "text/javascript"}
+
+
+class Web:
+    """What the routes share: the venue, the counters, the story so far, the token."""
+
+    def __init__(self, place: Onchain, metrics: Callable[[], Metrics], *, token: str) -> None:
+        self.place = place
+        self.metrics = metrics
+        self.token = token
+        self.ready = False
+        self.story: deque[str] = deque(maxlen=STORY_MAX)
+        self.answers: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
+        self.templates = Environment(
+            loader=PackageLoader("opencarrier.app"), autoescape=select_autoescape()
+        )
+
+    def page(self, template: str) -> str:
+        """Draw the page or its live part."""
+        manifest = self.place.manifest
+        drawn: str = self.templates.get_template(template).render(
+            domain=manifest.domain, chain_id=manifest.chain_id, **self._figures()
+        )
+        return drawn
+
+    def _figures(self) -> dict[str, Any]:
+        place, counted = self.place, self.metrics()
+        with place.base.store.read() as unit:
+            totals = place.base.usage.totals(unit)
+            cycles = [
+                {
+                    "sequence": line.sequence,
+                    "state": line.state,
+                    "records": line.records,
+                    "gross": money(line.gross_minor),
+                    "net": money(line.net_minor),
+                    "records_root": line.records_root[:18] + "…",
+                    "tx_hash": line.tx_hash[:18] + "…" if line.tx_hash else "",
+                }
+                for line in reversed(cycle_lines(place, unit))
+            ]
+            hosts = [
+                {
+                    "name": line.name,
+                    "payout": line.payout,
+                    "earned": money(line.earned_minor),
+                    "withdrawn": money(line.withdrawn_minor),
+                }
+                for line in host_lines(place, unit)
+            ]
+            operators = [
+                {
+                    "name": line.name,
+                    "jurisdiction": line.jurisdiction,
+                    "collateral": money(line.collateral_minor),
+                    "accrued": money(line.accrued_minor),
+                }
+                for line in operator_lines(place, unit)
+            ]
+        figures = [
+            ("attached", counted.accepts),
+            ("turned away", sum(counted.rejects.values())),
+            ("accounting answered", counted.accounting_responses),
+            ("sessions", totals.sessions),
+            ("usages", totals.usages),
+        ]
+        return {
+            "figures": figures,
+            "cycles": cycles,
+            "hosts": hosts,
+            "operators": operators,
+            "story": list(reversed(self.story)),
+        }
+
+
+def make_app(web: Web) -> FastAPI:
+    """Make the ASGI app."""
+    app = FastAPI(title="opencarrier", version=__version__, docs_url=None, redoc_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
+    app.middleware("http")(_secured)
+    _pages(app, web)
+    _health(app, web)
+    _api(app, web)
+    if web.place.node is not None:
+        app.router.routes.append(rpc_route(web.place.node))
+    return app
+
+
+def money(minor: int) -> str:
+    """Write micro-units for people."""
+    whole, micro = divmod(abs(minor), 1_000_000)
+    return f"{'-' if minor < 0 else ''}{whole:,}.{micro:06d}"
+
+
+def problem(status: int, title: str, detail: str) -> JSONResponse:
+    """Answer with a problem (RFC 9457)."""
+    content = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return JSONResponse(content, status_code=status, media_type="application/problem+json")
+
+
+async def _secured(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    response = await call_next(request)
+    for name, value in _HEADERS.items():
+        response.headers[name] = value
+    return response
+
+
+def _pages(app: FastAPI, web: Web) -> None:
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    def page() -> str:
+        return web.page("page.html")
+
+    @app.get("/live", response_class=HTMLResponse, include_in_schema=False)
+    def live() -> str:
+        return web.page("live.html")
+
+    @app.get("/static/{name}", include_in_schema=False)
+    def static(name: str) -> Response:
+        if name not in _STATIC:
+            return problem(404, "not found", name)
+        content = files("opencarrier.app").joinpath("static", name).read_bytes()
+        return Response(content, media_type=_STATIC[name])
+
+
+def _health(app: FastAPI, web: Web) -> None:
+    @app.get("/healthz", response_class=PlainTextResponse)
+    def healthy() -> str:
+        """Say that the process runs."""
+        return "ok\n"
+
+    @app.get("/readyz")
+    def ready() -> Response:
+        """Say whether it takes traffic: listeners open, settling not halted."""
+        with web.place.base.store.read() as unit:
+            halt = web.place.settlement.halt(unit)
+        if not web.ready or halt is not None:
+            return problem(503, "not ready", "starting" if halt is None else halt.detail)
+        return PlainTextResponse("ready\n")
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    def metrics() -> str:
+        """Give the counters in Prometheus' text format."""
+        with web.place.base.store.read() as unit:
+            totals = web.place.base.usage.totals(unit)
+            cycle = web.place.settlement.cycle(unit)
+        return exposition(web.metrics(), totals, cycle)
+
+
+def _api(app: FastAPI, web: Web) -> None:
+    @app.get("/v1/status")
+    def status() -> dict[str, Any]:
+        """Say where the installation stands."""
+        with web.place.base.store.read() as unit:
+            return {**base_status(web.place.base, unit), **venue_status(web.place, unit)}
+
+    @app.get("/v1/manifest")
+    def manifest() -> Response:
+        """Give the venue's manifest, to be pinned by whoever verifies."""
+        return Response(web.place.manifest.to_json(), media_type="application/json")
+
+    @app.get("/v1/receipts/{usage_id}")
+    def receipt(
+        usage_id: str,
+        audience: str = "host",
+        authorization: Annotated[str, Header()] = "",
+    ) -> Response:
+        """Write a settled usage's receipt for its holder."""
+        if not _allowed(web, authorization):
+            return problem(401, "not allowed", "a token of this installation is needed")
+        if audience not in AUDIENCES:
+            return problem(422, "unknown audience", audience)
+        try:
+            identifier = from_hex(usage_id)
+        except ValueError as error:
+            return problem(422, "not a usage id", str(error))
+        with web.place.base.store.read() as unit:
+            text = web.place.issuer.issue(unit, identifier, parts=AUDIENCES[audience])
+        if isinstance(text, Refusal):
+            return problem(409, text.code, text.detail)
+        return Response(text, media_type="application/json")
+
+    @app.post("/v1/cycles/close")
+    async def close(
+        authorization: Annotated[str, Header()] = "",
+        idempotency_key: Annotated[str, Header()] = "",
+    ) -> Response:
+        """Close the open cycle and see its settlement through."""
+        if not _allowed(web, authorization):
+            return problem(401, "not allowed", "a token of this installation is needed")
+        if not 0 < len(idempotency_key) <= KEY_MAX:
+            return problem(400, "no key", f"Idempotency-Key has 1 to {KEY_MAX} characters")
+        known = web.answers.get(idempotency_key)
+        if known is None:
+            known = await run_in_threadpool(_close, web)
+            web.answers[idempotency_key] = known
+            while len(web.answers) > ANSWERS_MAX:
+                web.answers.popitem(last=False)
+        code, told = known
+        if code != 200:
+            return problem(code, str(told["code"]), str(told["detail"]))
+        return JSONResponse(told)
+
+
+def _close(web: Web) -> tuple[int, dict[str, Any]]:
+    told = close_and_settle(web.place)
+    if isinstance(told, Refusal):
+        return 409, {"code": told.code, "detail": str(told)}
+    return 200, told
+
+
+def _allowed(web: Web, authorization: str) -> bool:
+    return hmac.compare_digest(authorization.encode(), f"Bearer {web.token}".encode())

@@ -1,0 +1,52 @@
+"""The process's counters in Prometheus' text exposition format (version 0.0.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from opencarrier.access.model import Metrics
+from opencarrier.settlement.model import Cycle, CycleState
+from opencarrier.usage.model import Totals
+
+
+def exposition(access: Metrics, totals: Totals, cycle: Cycle | None) -> str:
+    """Write the metrics, a help line and a type line before each."""
+    return "\n".join((*_lines(access, totals, cycle), ""))
+
+
+def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str]:
+    yield from _one("radius_accepts_total", "counter", "Access-Accepts sent", access.accepts)
+    yield from _many("radius_rejects_total", "Access-Rejects sent", access.rejects)
+    yield from _one(
+        "radius_accounting_responses_total",
+        "counter",
+        "Accounting-Responses sent, each after its packet was durable",
+        access.accounting_responses,
+    )
+    yield from _one(
+        "radius_duplicates_total", "counter", "requests answered from memory", access.duplicates
+    )
+    yield from _many("radius_dropped_total", "datagrams dropped", access.dropped)
+    yield from _one("usage_observations", "gauge", "accounting packets kept", totals.observations)
+    yield from _one("usage_sessions_open", "gauge", "sessions open", totals.sessions_open)
+    yield from _one("usage_usages", "gauge", "usages cut", totals.usages)
+    if cycle is not None:
+        yield from _one("cycle_sequence", "gauge", "newest cycle", cycle.sequence)
+        final = int(cycle.state is CycleState.FINAL)
+        yield from _one("cycle_final", "gauge", "1 if the newest cycle is final", final)
+
+
+def _one(name: str, kind: str, words: str, value: int) -> Iterator[str]:
+    yield from _head(name, kind, words)
+    yield f"opencarrier_{name} {value}"
+
+
+def _many(name: str, words: str, values: Mapping[str, int]) -> Iterator[str]:
+    yield from _head(name, "counter", words)
+    for reason, value in sorted(values.items()):
+        yield f'opencarrier_{name}{{reason="{reason}"}} {value}'
+
+
+def _head(name: str, kind: str, words: str) -> Iterator[str]:
+    yield f"# HELP opencarrier_{name} {words}"
+    yield f"# TYPE opencarrier_{name} {kind}"

@@ -1,0 +1,52 @@
+"""Where an installation stands, as one object."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection
+
+from opencarrier.app.bootstrap import Installation, Onchain
+from opencarrier.app.views import cycle_lines, host_lines, operator_lines
+from opencarrier.ledger import service as ledger
+
+
+def base_status(base: Installation, unit: Connection) -> dict[str, Any]:
+    """Return what is known without any chain."""
+    totals = base.usage.totals(unit)
+    return {
+        "data": str(base.folder.root),
+        "domain": base.settings.domain,
+        "operators": len(base.identity.directory.operators(unit)),
+        "nodes": len(base.identity.directory.nodes(unit)),
+        "hosts": len(base.identity.directory.hosts(unit)),
+        "usage": asdict(totals),
+        "suspended": len(base.rating.suspended(unit)),
+        "ledger": {
+            "sum_minor": {str(a): total for a, total in ledger.sum_minor(unit).items()},
+        },
+    }
+
+
+def venue_status(place: Onchain, unit: Connection) -> dict[str, Any]:
+    """Return what is known of cycles and money at the venue."""
+    at_us = place.base.clock.now_us()
+    halt = place.settlement.halt(unit)
+    return {
+        "asset": str(place.manifest.asset),
+        "clearing_house": place.manifest.clearing_house,
+        "cycles": [asdict(line) for line in cycle_lines(place, unit)],
+        "waiting": [
+            {
+                "position_id": "0x" + item.position_id.hex(),
+                "amount_minor": item.amount_minor,
+                "reason": item.reason,
+                "detail": item.detail,
+            }
+            for item in place.settlement.waiting(unit, at_us=at_us)
+        ],
+        "halt": None if halt is None else {"alarm": halt.alarm.value, "detail": halt.detail},
+        "hosts_money": [asdict(line) for line in host_lines(place, unit)],
+        "operators_money": [asdict(line) for line in operator_lines(place, unit)],
+    }
