@@ -15,7 +15,7 @@ from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
-from opencarrier.rating import store
+from opencarrier.rating import charges, store
 from opencarrier.rating.holds import (
     Authorisation,
     overrun_transfers,
@@ -86,9 +86,9 @@ class Run:
 
     def rate(self, usages: Sequence[Usage]) -> None:
         """Rate and book some usages; what is rated already stays as it is."""
-        done = store.charged(self._unit, [usage.usage_id for usage in usages])
+        done = charges.charged(self._unit, [usage.usage_id for usage in usages])
         rated: list[_Rated] = []
-        waiting: list[store.Waiting] = []
+        waiting: list[charges.Waiting] = []
         for usage in usages:
             for kind in self._kinds(usage):
                 if (usage.usage_id, kind) in done:
@@ -199,8 +199,8 @@ class Run:
     def _replace(self, authorisation: Authorisation) -> None:
         self._authorisations[authorisation.authorisation_id] = authorisation
 
-    def _waiting(self, usage: Usage, kind: Kind, why: _Why) -> store.Waiting:
-        return store.Waiting(
+    def _waiting(self, usage: Usage, kind: Kind, why: _Why) -> charges.Waiting:
+        return charges.Waiting(
             suspense=Suspense(
                 usage_id=usage.usage_id,
                 kind=kind,
@@ -245,14 +245,14 @@ class Run:
         return list(refused.values())
 
     def _keep(
-        self, rated: Sequence[_Rated], waiting: Sequence[store.Waiting], usages: Sequence[Usage]
+        self, rated: Sequence[_Rated], waiting: Sequence[charges.Waiting], usages: Sequence[Usage]
     ) -> None:
         unit = self._unit
         rows = [(item.charge, item.usage.session_id, item.host) for item in rated]
-        store.insert_charges(unit, rows, self._cycle_id)
-        store.write_suspense(unit, waiting, self._at_us)
+        charges.insert_charges(unit, rows, self._cycle_id)
+        charges.write_suspense(unit, waiting, self._at_us)
         keys = [(item.charge.usage_id, item.charge.kind) for item in rated]
-        store.resolve_suspense(unit, keys, self._at_us)
+        charges.resolve_suspense(unit, keys, self._at_us)
         touched = {_id(item.usage) for item in rated if item.usage.authorisation_id is not None}
         known = [self._authorisations[key] for key in touched if key in self._authorisations]
         store.write_authorisations(unit, known)

@@ -19,7 +19,7 @@ from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature, verify
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
-from opencarrier.rating import store
+from opencarrier.rating import charges, store
 from opencarrier.rating.documents import read_agreement
 from opencarrier.rating.holds import Authorisation, hold_transfer
 from opencarrier.rating.model import Agreement, RetailPlan, overlap
@@ -166,8 +166,8 @@ class RatingService:
         and what of them waits. Rating the same again books nothing and returns the same.
         """
         wanted = {usage.usage_id: usage for usage in usages}
-        before = store.usages_of_cycle(unit, cycle_id)
-        for usage_id in store.retriable_usages(unit, limit=RETRIED_MAX):
+        before = charges.usages_of_cycle(unit, cycle_id)
+        for usage_id in charges.retriable_usages(unit, limit=RETRIED_MAX):
             usage = self._usages.usage(unit, usage_id)
             assert usage is not None, "a suspended usage is gone"
             wanted.setdefault(usage_id, usage)
@@ -177,24 +177,28 @@ class RatingService:
         for start in range(0, len(order), RATED_MAX):
             run.rate(order[start : start + RATED_MAX])
         ids = {*wanted, *before}
-        return store.charges_of(unit, ids), store.waiting(unit, ids)
+        return charges.charges_of(unit, ids), charges.waiting(unit, ids)
 
     def rated(self, unit: Connection, usage_id: Id) -> RatedUsage | None:
         """Return a usage with its charges, or None while its wholesale charge waits."""
-        charges = {charge.kind: charge for charge in store.charges_of(unit, [usage_id])}
-        host, usage = store.host_of(unit, usage_id), self._usages.usage(unit, usage_id)
+        made = {charge.kind: charge for charge in charges.charges_of(unit, [usage_id])}
+        host, usage = charges.host_of(unit, usage_id), self._usages.usage(unit, usage_id)
         if host is None or usage is None:
             return None
         return RatedUsage(
             usage=usage,
             host=host,
-            wholesale=charges[Kind.WHOLESALE],
-            retail=charges.get(Kind.RETAIL),
+            wholesale=made[Kind.WHOLESALE],
+            retail=made.get(Kind.RETAIL),
         )
+
+    def charges(self, unit: Connection, cycle_id: Id) -> list[Charge]:
+        """Return the charges booked in a cycle, ascending by usage id and kind."""
+        return charges.charges_of(unit, charges.usages_of_cycle(unit, cycle_id))
 
     def suspended(self, unit: Connection) -> list[Suspense]:
         """Return everything that waits to be rated, ascending by usage id and kind."""
-        return store.waiting(unit)
+        return charges.waiting(unit)
 
     def _unsigned(
         self, unit: Connection, agreement: Agreement, signatures: Sequence[Signature]

@@ -1,185 +1,35 @@
-"""The tables of rating, and the few statements that read and write them.
+"""Agreements, plans, authorisations and the sessions they cover, as they are read and written.
 
-Agreements, plans and charges are only ever inserted. An authorisation carries what is left of its
-hold and of the home's exposure; a suspended usage is marked when it was rated after all.
+An authorisation carries what is left of its hold and of the home's exposure.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ColumnElement,
-    Connection,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Row,
-    Select,
-    Table,
-    Text,
-    bindparam,
-    func,
-    select,
-)
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert
 
-from opencarrier.kernel.clock import Window
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.signatures import Signature
 from opencarrier.rating.documents import read_agreement, read_plan, write_agreement, write_plan
 from opencarrier.rating.holds import Authorisation
 from opencarrier.rating.model import Agreement, RetailPlan
-from opencarrier.spine.money import Allocation, Charge, Kind, Role, Suspense
+from opencarrier.rating.tables import (
+    agreements,
+    authorisations,
+    authorised_sessions,
+    by_ids,
+    plans,
+    sessions,
+    tariffs,
+)
+from opencarrier.rating.tables import metadata as metadata
 from opencarrier.spine.parties import PartyId
-
-metadata = MetaData()
-
-agreements = Table(
-    "rating_agreements",
-    metadata,
-    Column("agreement_hash", LargeBinary(32), primary_key=True),
-    Column("home", Text, nullable=False),
-    Column("visited", Text, nullable=False),
-    Column("asset", Text, nullable=False),
-    Column("document", Text, nullable=False),
-    Column("added_us", BigInteger, nullable=False),
-)
-
-tariffs = Table(
-    "rating_tariffs",
-    metadata,
-    Column("agreement_hash", LargeBinary(32), primary_key=True),
-    Column("place", Integer, primary_key=True),
-    Column("tariff_hash", LargeBinary(32), nullable=False),
-    Column("home", Text, nullable=False),
-    Column("visited", Text, nullable=False),
-    Column("start_us", BigInteger, nullable=False),
-    Column("end_us", BigInteger, nullable=False),
-    Index("rating_tariffs_pair", "home", "visited", "start_us"),
-)
-
-plans = Table(
-    "rating_plans",
-    metadata,
-    Column("plan_hash", LargeBinary(32), primary_key=True),
-    Column("home", Text, nullable=False),
-    Column("plan_id", Text, nullable=False),
-    Column("start_us", BigInteger, nullable=False),
-    Column("end_us", BigInteger, nullable=False),
-    Column("document", Text, nullable=False),
-    Column("added_us", BigInteger, nullable=False),
-    Index("rating_plans_name", "home", "plan_id", "start_us"),
-)
-
-authorisations = Table(
-    "rating_authorisations",
-    metadata,
-    Column("authorisation_id", LargeBinary(16), primary_key=True),
-    Column("subscriber", Text, nullable=False),
-    Column("home", Text, nullable=False),
-    Column("visited", Text, nullable=False),
-    Column("node_id", Text, nullable=False),
-    Column("wholesale_tariff_hash", LargeBinary(32), nullable=False),
-    Column("retail_tariff_hash", LargeBinary(32), nullable=False),
-    Column("plan_hash", LargeBinary(32), nullable=False),
-    Column("discount_ppm", Integer, nullable=False),
-    Column("asset", Text, nullable=False),
-    Column("hold_minor", BigInteger, nullable=False),
-    Column("session_timeout_s", Integer, nullable=False),
-    Column("interim_interval_s", Integer, nullable=False),
-    Column("granted_us", BigInteger, nullable=False),
-    Column("expires_us", BigInteger, nullable=False),
-    Column("wholesale_asset", Text, nullable=False),
-    Column("exposure_minor", BigInteger, nullable=False),
-    Column("hold_number", Integer, nullable=False),
-    Column("held_minor", BigInteger, nullable=False),
-    Column("hold_expires_us", BigInteger, nullable=False),
-    Index("rating_authorisations_exposure", "home", "wholesale_asset", "hold_expires_us"),
-)
-
-authorised_sessions = Table(
-    "rating_authorised_sessions",
-    metadata,
-    Column("authorisation_id", LargeBinary(16), primary_key=True),
-    Column("session_id", LargeBinary(32), primary_key=True),
-    Column("closed", Boolean, nullable=False),
-)
-
-sessions = Table(
-    "rating_sessions",
-    metadata,
-    Column("session_id", LargeBinary(32), primary_key=True),
-    Column("tariff_at_us", BigInteger, nullable=False),
-)
-
-charges = Table(
-    "rating_charges",
-    metadata,
-    Column("usage_id", LargeBinary(32), primary_key=True),
-    Column("kind", Integer, primary_key=True),
-    Column("charge_id", LargeBinary(32), nullable=False, unique=True),
-    Column("cycle_id", LargeBinary(32), nullable=False, index=True),
-    Column("session_id", LargeBinary(32), nullable=False, index=True),
-    Column("host", Text),
-    Column("payer", Text, nullable=False),
-    Column("seller", Text, nullable=False),
-    Column("asset", Text, nullable=False),
-    Column("amount_minor", BigInteger, nullable=False),
-    Column("discount_minor", BigInteger, nullable=False),
-    Column("tariff_hash", LargeBinary(32), nullable=False),
-    Column("agreement_hash", LargeBinary(32), nullable=False),
-    Column("rule_version", Text, nullable=False),
-    Column("inputs", LargeBinary, nullable=False),
-)
-
-allocations = Table(
-    "rating_allocations",
-    metadata,
-    Column("charge_id", LargeBinary(32), primary_key=True),
-    Column("place", Integer, primary_key=True),
-    Column("role", Integer, nullable=False),
-    Column("party", Text, nullable=False),
-    Column("account", Text, nullable=False),
-    Column("amount_minor", BigInteger, nullable=False),
-)
-
-suspense = Table(
-    "rating_suspense",
-    metadata,
-    Column("usage_id", LargeBinary(32), primary_key=True),
-    Column("kind", Integer, primary_key=True),
-    Column("reason", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("home", Text),
-    Column("visited", Text, nullable=False),
-    Column("tariff_at_us", BigInteger, nullable=False),
-    Column("suspended_us", BigInteger, nullable=False),
-    Column("rated_us", BigInteger),
-    Index("rating_suspense_waiting", "rated_us", "reason"),
-)
-
-_CHUNK: Final = 500
-"""Ids asked for in one statement."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A usage one of whose charges waits for something, with what it waits for."""
-
-    suspense: Suspense
-    home: PartyId | None
-    visited: PartyId
-    tariff_at_us: int
 
 
 @lru_cache(maxsize=1_024)
@@ -297,7 +147,7 @@ def all_plans(unit: Connection) -> list[RetailPlan]:
 
 def insert_plan(unit: Connection, item: RetailPlan, at_us: int) -> None:
     """Insert a plan."""
-    window: Window = item.price.window
+    window = item.price.window
     row = {
         "plan_hash": item.hash,
         "home": item.home,
@@ -317,7 +167,7 @@ def insert_authorisation(unit: Connection, item: Authorisation) -> None:
 
 def authorisations_by_id(unit: Connection, ids: Iterable[bytes]) -> dict[bytes, Authorisation]:
     """Return the authorisations among some ids."""
-    rows = _by_ids(unit, select(authorisations), ids, authorisations.c.authorisation_id)
+    rows = by_ids(unit, select(authorisations), ids, authorisations.c.authorisation_id)
     return {row.authorisation_id: Authorisation(**row._mapping) for row in rows}
 
 
@@ -365,7 +215,7 @@ def open_sessions(unit: Connection, ids: Iterable[bytes]) -> dict[bytes, set[Id]
     """Return the sessions of authorisations that are not known to have ended."""
     query = select(authorised_sessions).where(authorised_sessions.c.closed.is_(False))
     found: dict[bytes, set[Id]] = defaultdict(set)
-    for row in _by_ids(unit, query, ids, authorised_sessions.c.authorisation_id):
+    for row in by_ids(unit, query, ids, authorised_sessions.c.authorisation_id):
         found[row.authorisation_id].add(Id(row.session_id))
     return found
 
@@ -375,136 +225,10 @@ def pin_sessions(unit: Connection, starts: Mapping[Id, int]) -> dict[Id, int]:
     if starts:
         rows = [{"session_id": key, "tariff_at_us": at} for key, at in starts.items()]
         unit.execute(insert(sessions).on_conflict_do_nothing(), rows)
-    found = _by_ids(unit, select(sessions), starts, sessions.c.session_id)
+    found = by_ids(unit, select(sessions), starts, sessions.c.session_id)
     return {Id(row.session_id): row.tariff_at_us for row in found}
 
 
-def insert_charges(
-    unit: Connection, items: Sequence[tuple[Charge, Id, PartyId | None]], cycle_id: Id
-) -> None:
-    """Insert charges, each with its session and host, and their allocations."""
-    if not items:
-        return
-    unit.execute(charges.insert(), [_charge_row(*item, cycle_id) for item in items])
-    legs = [
-        {
-            "charge_id": item.charge_id,
-            "place": place,
-            "role": int(leg.role),
-            "party": leg.party,
-            "account": leg.account,
-            "amount_minor": leg.amount_minor,
-        }
-        for item, _, _ in items
-        for place, leg in enumerate(item.allocations)
-    ]
-    if legs:
-        unit.execute(allocations.insert(), legs)
-
-
-def charges_of(unit: Connection, usage_ids: Iterable[Id]) -> list[Charge]:
-    """Return the charges of usages, ascending by usage id and kind."""
-    rows = list(_by_ids(unit, select(charges), usage_ids, charges.c.usage_id))
-    legs: dict[bytes, list[Allocation]] = defaultdict(list)
-    query = select(allocations).order_by(allocations.c.charge_id, allocations.c.place)
-    ids = [row.charge_id for row in rows]
-    for row in _by_ids(unit, query, ids, allocations.c.charge_id):
-        legs[row.charge_id].append(_allocation(row))
-    found = [_charge(row, tuple(legs[row.charge_id])) for row in rows]
-    return sorted(found, key=lambda charge: (charge.usage_id, charge.kind))
-
-
-def usages_of_cycle(unit: Connection, cycle_id: Id) -> list[Id]:
-    """Return the usages with a charge booked in a cycle, ascending."""
-    query = select(charges.c.usage_id).where(charges.c.cycle_id == cycle_id).distinct()
-    return sorted(Id(key) for key in unit.execute(query).scalars())
-
-
-def host_of(unit: Connection, usage_id: Id) -> PartyId | None:
-    """Return the host a usage's wholesale charge pays."""
-    query = select(charges.c.host).where(
-        charges.c.usage_id == usage_id, charges.c.kind == int(Kind.WHOLESALE)
-    )
-    found = unit.execute(query).scalar_one_or_none()
-    return None if found is None else PartyId(found)
-
-
-def write_suspense(unit: Connection, items: Iterable[Waiting], at_us: int) -> None:
-    """Suspend charges; of one that waits already, why it waits now."""
-    rows = [
-        {
-            "usage_id": item.suspense.usage_id,
-            "kind": int(item.suspense.kind),
-            "reason": item.suspense.reason,
-            "detail": item.suspense.detail,
-            "home": item.home,
-            "visited": item.visited,
-            "tariff_at_us": item.tariff_at_us,
-            "suspended_us": at_us,
-        }
-        for item in items
-    ]
-    if rows:
-        statement = insert(suspense)
-        new = {"reason": statement.excluded.reason, "detail": statement.excluded.detail}
-        unit.execute(
-            statement.on_conflict_do_update(index_elements=["usage_id", "kind"], set_=new), rows
-        )
-
-
-def resolve_suspense(unit: Connection, keys: Iterable[tuple[Id, Kind]], at_us: int) -> None:
-    """Mark suspended charges as rated after all."""
-    rows = [{"key": usage_id, "what": int(kind), "at": at_us} for usage_id, kind in keys]
-    if rows:
-        unit.execute(_RESOLVED, rows)
-
-
-def waiting(unit: Connection, usage_ids: Iterable[Id] | None = None) -> list[Suspense]:
-    """Return all that waits, or what of some usages does, ascending by usage id and kind."""
-    query = select(suspense).where(suspense.c.rated_us.is_(None))
-    if usage_ids is None:
-        rows = list(unit.execute(query))
-    else:
-        rows = list(_by_ids(unit, query, usage_ids, suspense.c.usage_id))
-    found = [
-        Suspense(
-            usage_id=Id(row.usage_id), kind=Kind(row.kind), reason=row.reason, detail=row.detail
-        )
-        for row in rows
-    ]
-    return sorted(found, key=lambda item: (item.usage_id, item.kind))
-
-
-def retriable_usages(unit: Connection, *, limit: int) -> list[Id]:
-    """Return suspended usages that may be rated now, the longest suspended first.
-
-    Those that waited for a tariff, once it is there; those of an unknown node always.
-    """
-    in_force = (
-        (tariffs.c.home == suspense.c.home)
-        & (tariffs.c.visited == suspense.c.visited)
-        & (tariffs.c.start_us <= suspense.c.tariff_at_us)
-        & (tariffs.c.end_us > suspense.c.tariff_at_us)
-    )
-    came = suspense.c.reason.in_(_FOR_TARIFF) & select(tariffs.c.place).where(in_force).exists()
-    query = (
-        select(suspense.c.usage_id)
-        .where(suspense.c.rated_us.is_(None), came | (suspense.c.reason == _FOR_NODE))
-        .order_by(suspense.c.suspended_us, suspense.c.usage_id)
-        .limit(limit)
-    )
-    return [Id(key) for key in unit.execute(query).scalars()]
-
-
-def charged(unit: Connection, usage_ids: Iterable[Id]) -> set[tuple[Id, Kind]]:
-    """Return which charges of some usages are made."""
-    query = select(charges.c.usage_id, charges.c.kind)
-    rows = _by_ids(unit, query, usage_ids, charges.c.usage_id)
-    return {(Id(row.usage_id), Kind(row.kind)) for row in rows}
-
-
-_FOR_TARIFF: Final = ("no_agreement", "no_tariff_in_force")
-_FOR_NODE: Final = "no_node"
 _AUTHORISATION: Final = tuple(column.name for column in authorisations.c)
 _LEFT: Final = (
     authorisations.update()
@@ -515,65 +239,3 @@ _LEFT: Final = (
         held_minor=bindparam("new_held"),
     )
 )
-_RESOLVED: Final = (
-    suspense.update()
-    .where(
-        suspense.c.usage_id == bindparam("key"),
-        suspense.c.kind == bindparam("what"),
-        suspense.c.rated_us.is_(None),
-    )
-    .values(rated_us=bindparam("at"))
-)
-
-
-def _charge_row(item: Charge, session_id: Id, host: PartyId | None, cycle_id: Id) -> dict[str, Any]:
-    return {
-        "usage_id": item.usage_id,
-        "kind": int(item.kind),
-        "charge_id": item.charge_id,
-        "cycle_id": cycle_id,
-        "session_id": session_id,
-        "host": host,
-        "payer": item.payer,
-        "seller": item.seller,
-        "asset": item.asset,
-        "amount_minor": item.amount_minor,
-        "discount_minor": item.discount_minor,
-        "tariff_hash": item.tariff_hash,
-        "agreement_hash": item.agreement_hash,
-        "rule_version": item.rule_version,
-        "inputs": item.inputs,
-    }
-
-
-def _charge(row: Row[Any], legs: tuple[Allocation, ...]) -> Charge:
-    return Charge(
-        charge_id=row.charge_id,
-        usage_id=row.usage_id,
-        kind=Kind(row.kind),
-        payer=row.payer,
-        seller=row.seller,
-        asset=row.asset,
-        amount_minor=row.amount_minor,
-        discount_minor=row.discount_minor,
-        tariff_hash=row.tariff_hash,
-        agreement_hash=row.agreement_hash,
-        rule_version=row.rule_version,
-        inputs=row.inputs,
-        allocations=legs,
-    )
-
-
-def _allocation(row: Row[Any]) -> Allocation:
-    return Allocation(
-        role=Role(row.role), party=row.party, account=row.account, amount_minor=row.amount_minor
-    )
-
-
-def _by_ids(
-    unit: Connection, query: Select[Any], ids: Iterable[bytes], column: ColumnElement[Any]
-) -> Iterator[Row[Any]]:
-    """Run a query over ids, a bounded number at a time."""
-    wanted = sorted(set(ids))
-    for start in range(0, len(wanted), _CHUNK):
-        yield from unit.execute(query.where(column.in_(wanted[start : start + _CHUNK])))

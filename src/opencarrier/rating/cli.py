@@ -1,0 +1,119 @@
+"""The commands of rating as plain functions: a file in, one object out; `app` wires them.
+
+Each takes the open unit and returns what `--json` prints, or the refusal. A file that cannot be
+used raises `InputError`: `file: what`, and a hint of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from opencarrier.kernel.ids import to_hex
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.signatures import Signature
+from opencarrier.rating.documents import (
+    DOCUMENT_OCTETS_MAX,
+    read_agreement,
+    read_plan,
+    write_agreement,
+)
+from opencarrier.rating.model import Agreement
+from opencarrier.rating.service import RatingService
+from opencarrier.rating.terms import DocumentError
+from opencarrier.spine.ports import Notary
+
+Result = dict[str, Any] | Refusal
+
+
+class InputError(ValueError):
+    """A file cannot be used: which, why, and on its own line what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class _Read(Protocol):
+    """A reader of one kind of document."""
+
+    def __call__(self, source: str, /) -> Any: ...
+
+
+def agreement_add(
+    service: RatingService, unit: Connection, *, file: Path, notary: Notary | None, at_us: int
+) -> Result:
+    """`agreement add FILE`: take an agreement; sign it with the operators' keys held here.
+
+    Signatures the file carries stand; those this installation can give are added. Where one is
+    still missing the refusal is `signature_missing`, and `agreement sign` makes the file that
+    the other operator completes.
+    """
+    agreement, signatures = _load(file, read_agreement)
+    signatures = _signed(service, unit, agreement, signatures, notary)
+    refusal = service.add_agreement(unit, agreement, signatures, at_us=at_us)
+    return _described(agreement, signatures) if refusal is None else refusal
+
+
+def agreement_sign(
+    service: RatingService, unit: Connection, *, file: Path, notary: Notary
+) -> dict[str, Any]:
+    """`agreement sign FILE`: return the document with the signatures this installation can give."""
+    agreement, signatures = _load(file, read_agreement)
+    signatures = _signed(service, unit, agreement, signatures, notary)
+    document = write_agreement(agreement, signatures)
+    return {**_described(agreement, signatures), "document": document}
+
+
+def tariff_add(service: RatingService, unit: Connection, *, file: Path, at_us: int) -> Result:
+    """`tariff add FILE`: take a home operator's retail plan."""
+    plan = _load(file, read_plan)
+    refusal = service.add_plan(unit, plan, at_us=at_us)
+    if refusal is not None:
+        return refusal
+    return {
+        "plan_hash": to_hex(plan.hash),
+        "plan_id": plan.plan_id,
+        "home": plan.home,
+        "valid_from_us": plan.price.window.start_us,
+        "valid_until_us": plan.price.window.end_us,
+    }
+
+
+def _load(file: Path, read: _Read) -> Any:
+    try:
+        with file.open("rb") as stream:
+            octets = stream.read(DOCUMENT_OCTETS_MAX + 1)
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}", "check the path and its permission") from None
+    try:
+        return read(octets.decode())
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: it is not UTF-8 text", "save it as UTF-8") from None
+    except DocumentError as error:
+        raise InputError(f"{file}: {error.what}", error.hint) from None
+
+
+def _signed(
+    service: RatingService,
+    unit: Connection,
+    agreement: Agreement,
+    given: tuple[Signature, ...],
+    notary: Notary | None,
+) -> tuple[Signature, ...]:
+    """Return the given signatures and those this installation can add, ascending by key."""
+    own = () if notary is None else service.sign_agreement(unit, agreement, notary)
+    by_key = {item.kid: item for item in (*own, *given)}
+    return tuple(by_key[kid] for kid in sorted(by_key))
+
+
+def _described(agreement: Agreement, signatures: tuple[Signature, ...]) -> dict[str, Any]:
+    return {
+        "agreement_hash": to_hex(agreement.hash),
+        "home": agreement.home,
+        "visited": agreement.visited,
+        "tariffs": len(agreement.tariffs),
+        "signed_by": [item.kid for item in signatures],
+    }

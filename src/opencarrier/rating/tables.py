@@ -1,0 +1,160 @@
+"""The tables of rating. Agreements, plans and charges are only ever inserted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    Text,
+)
+
+IDS_MAX: Final = 500
+"""Ids asked for in one statement."""
+
+metadata = MetaData()
+
+agreements = Table(
+    "rating_agreements",
+    metadata,
+    Column("agreement_hash", LargeBinary(32), primary_key=True),
+    Column("home", Text, nullable=False),
+    Column("visited", Text, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("added_us", BigInteger, nullable=False),
+)
+
+tariffs = Table(
+    "rating_tariffs",
+    metadata,
+    Column("agreement_hash", LargeBinary(32), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("tariff_hash", LargeBinary(32), nullable=False),
+    Column("home", Text, nullable=False),
+    Column("visited", Text, nullable=False),
+    Column("start_us", BigInteger, nullable=False),
+    Column("end_us", BigInteger, nullable=False),
+    Index("rating_tariffs_pair", "home", "visited", "start_us"),
+)
+
+plans = Table(
+    "rating_plans",
+    metadata,
+    Column("plan_hash", LargeBinary(32), primary_key=True),
+    Column("home", Text, nullable=False),
+    Column("plan_id", Text, nullable=False),
+    Column("start_us", BigInteger, nullable=False),
+    Column("end_us", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("added_us", BigInteger, nullable=False),
+    Index("rating_plans_name", "home", "plan_id", "start_us"),
+)
+
+authorisations = Table(
+    "rating_authorisations",
+    metadata,
+    Column("authorisation_id", LargeBinary(16), primary_key=True),
+    Column("subscriber", Text, nullable=False),
+    Column("home", Text, nullable=False),
+    Column("visited", Text, nullable=False),
+    Column("node_id", Text, nullable=False),
+    Column("wholesale_tariff_hash", LargeBinary(32), nullable=False),
+    Column("retail_tariff_hash", LargeBinary(32), nullable=False),
+    Column("plan_hash", LargeBinary(32), nullable=False),
+    Column("discount_ppm", Integer, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("hold_minor", BigInteger, nullable=False),
+    Column("session_timeout_s", Integer, nullable=False),
+    Column("interim_interval_s", Integer, nullable=False),
+    Column("granted_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("wholesale_asset", Text, nullable=False),
+    Column("exposure_minor", BigInteger, nullable=False),
+    Column("hold_number", Integer, nullable=False),
+    Column("held_minor", BigInteger, nullable=False),
+    Column("hold_expires_us", BigInteger, nullable=False),
+    Index("rating_authorisations_exposure", "home", "wholesale_asset", "hold_expires_us"),
+)
+
+authorised_sessions = Table(
+    "rating_authorised_sessions",
+    metadata,
+    Column("authorisation_id", LargeBinary(16), primary_key=True),
+    Column("session_id", LargeBinary(32), primary_key=True),
+    Column("closed", Boolean, nullable=False),
+)
+
+sessions = Table(
+    "rating_sessions",
+    metadata,
+    Column("session_id", LargeBinary(32), primary_key=True),
+    Column("tariff_at_us", BigInteger, nullable=False),
+)
+
+charges = Table(
+    "rating_charges",
+    metadata,
+    Column("usage_id", LargeBinary(32), primary_key=True),
+    Column("kind", Integer, primary_key=True),
+    Column("charge_id", LargeBinary(32), nullable=False, unique=True),
+    Column("cycle_id", LargeBinary(32), nullable=False, index=True),
+    Column("session_id", LargeBinary(32), nullable=False, index=True),
+    Column("host", Text),
+    Column("payer", Text, nullable=False),
+    Column("seller", Text, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("discount_minor", BigInteger, nullable=False),
+    Column("tariff_hash", LargeBinary(32), nullable=False),
+    Column("agreement_hash", LargeBinary(32), nullable=False),
+    Column("rule_version", Text, nullable=False),
+    Column("inputs", LargeBinary, nullable=False),
+)
+
+allocations = Table(
+    "rating_allocations",
+    metadata,
+    Column("charge_id", LargeBinary(32), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("role", Integer, nullable=False),
+    Column("party", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+)
+
+suspense = Table(
+    "rating_suspense",
+    metadata,
+    Column("usage_id", LargeBinary(32), primary_key=True),
+    Column("kind", Integer, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("home", Text),
+    Column("visited", Text, nullable=False),
+    Column("tariff_at_us", BigInteger, nullable=False),
+    Column("suspended_us", BigInteger, nullable=False),
+    Column("rated_us", BigInteger),
+    Index("rating_suspense_waiting", "rated_us", "reason"),
+)
+
+
+def by_ids(
+    unit: Connection, query: Select[Any], ids: Iterable[bytes], column: ColumnElement[Any]
+) -> Iterator[Row[Any]]:
+    """Run a query over ids, a bounded number at a time."""
+    wanted = sorted(set(ids))
+    for start in range(0, len(wanted), IDS_MAX):
+        yield from unit.execute(query.where(column.in_(wanted[start : start + IDS_MAX])))
