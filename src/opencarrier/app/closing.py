@@ -7,14 +7,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from sqlalchemy import Connection
+
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.errands import Errands
 from opencarrier.app.views import cycle_line
+from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.settlement.model import CloseRefusal
+from opencarrier.settlement.model import CloseRefusal, CycleState
 
 PASSES_MAX = 240
 PAUSE_S = 0.25
+USAGES_SHOWN_MAX = 1_000
 
 
 def close_and_settle(
@@ -40,15 +44,25 @@ def close_and_settle(
         pause(PAUSE_S)
         driven = errands.drive()
     with place.base.store.read() as unit:
-        newest = place.settlement.cycles(unit, limit=1)
-    line: dict[str, Any] = {"state": "open"}
-    if newest and newest[0][1] is not None and newest[0][0].state.value != "open":
-        line = asdict(cycle_line(newest[0][0], newest[0][1]))
+        newest = place.settlement.cycle(unit)
+        told = None if newest is None else show(place, unit, newest.sequence)
     return {
-        **line,
+        **(told or {"state": "open"}),
         "usages": usages,
         "suspended": suspended,
         "deferred": deferred,
         "note": driven.note,
         "halted": driven.halt is not None,
     }
+
+
+def show(place: Onchain, unit: Connection, sequence: int) -> dict[str, Any] | None:
+    """Return a cycle that was ordered, with the usages it settles (at most `USAGES_SHOWN_MAX`)."""
+    found = place.settlement.cycles(unit, limit=1, before=sequence + 1)
+    cycle, attempt = found[0] if found else (None, None)
+    if cycle is None or attempt is None or cycle.sequence != sequence:
+        return None
+    if cycle.state is CycleState.OPEN:
+        return None
+    usages = place.clearing.usages(unit, cycle.cycle_id)[:USAGES_SHOWN_MAX]
+    return {**asdict(cycle_line(cycle, attempt)), "usage_ids": [to_hex(u) for u in usages]}

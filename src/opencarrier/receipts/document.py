@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from opencarrier.clearing.model import RecordPath
+from opencarrier.kernel.decoding import decode
+from opencarrier.kernel.encoding import EncodingError, Value, encode
 from opencarrier.kernel.ids import ID_OCTETS, Id
 from opencarrier.kernel.merkle import PATH_MAX, Path
 from opencarrier.kernel.money import AssetId
@@ -122,7 +125,27 @@ def _write_part(part: Part) -> Any:
         case Sealed():
             return {"commitment": form.to_json(part.commitment)}
         case Opened():
-            return {"salt": form.to_json(part.salt), "content": form.to_json(part.content)}
+            return {"salt": form.to_json(part.salt), "content": _write_content(part.content)}
+
+
+def _write_content(content: Mapping[str, Value]) -> Any:
+    """Write a part's content; what rating read is shown opened, for people to read."""
+    inputs = content.get("inputs")
+    if not isinstance(inputs, bytes):
+        return form.to_json(content)
+    return form.to_json({**content, "inputs": decode(inputs)})
+
+
+def _read_content(value: Any, where: str) -> dict[str, Value]:
+    content = form.from_json(value)
+    if not isinstance(content, dict):
+        raise PeerError("form", f"{where}.content is not an object")
+    if "inputs" in content:
+        try:
+            content["inputs"] = encode(content["inputs"])
+        except EncodingError as error:
+            raise PeerError("form", f"{where}.inputs: {error}") from None
+    return content
 
 
 def _read_part(value: Any, where: str) -> Part:
@@ -132,10 +155,10 @@ def _read_part(value: Any, where: str) -> Part:
         sealed = form.keys(value, ("commitment",), where)
         return Sealed(commitment=form.octets(sealed["commitment"], HASH_OCTETS, where))
     opened = form.keys(value, ("salt", "content"), where)
-    content = form.from_json(opened["content"])
-    if not isinstance(content, dict):
-        raise PeerError("form", f"{where}.content is not an object")
-    return Opened(salt=form.octets(opened["salt"], HASH_OCTETS, f"{where}.salt"), content=content)
+    return Opened(
+        salt=form.octets(opened["salt"], HASH_OCTETS, f"{where}.salt"),
+        content=_read_content(opened["content"], where),
+    )
 
 
 def _write_path(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -43,12 +43,18 @@ def folder_of(data: Path) -> Folder:
 
 
 @contextmanager
-def installation(data: Path, **flags: Any) -> Iterator[Installation]:
-    """Open the installation in a folder; what is missing in it is made."""
+def installation(data: Path, *, begin: bool = False) -> Iterator[Installation]:
+    """Open the installation in a folder; only a command that may `begin` one makes it."""
     from opencarrier.app.bootstrap import load_settings, open_installation
 
     folder = folder_of(data)
-    base = open_installation(folder, load_settings(folder, flags).settings)
+    if not begin and not folder.database.exists():
+        raise CommandError(
+            Exit.ENVIRONMENT,
+            f"{data} is no data folder",
+            "name one with --data, or begin one: opencarrier operator add NAME --jurisdiction FR",
+        )
+    base = open_installation(folder, load_settings(folder, {}).settings)
     try:
         yield base
     finally:
@@ -56,11 +62,11 @@ def installation(data: Path, **flags: Any) -> Iterator[Installation]:
 
 
 @contextmanager
-def venue(data: Path, **flags: Any) -> Iterator[Onchain]:
+def venue(data: Path) -> Iterator[Onchain]:
     """Open the installation and its chain."""
     from opencarrier.app.bootstrap import onchain
 
-    with installation(data, **flags) as base, onchain(base) as place:
+    with installation(data) as base, onchain(base) as place:
         yield place
 
 

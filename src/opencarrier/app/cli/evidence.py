@@ -85,6 +85,27 @@ def cycle_close(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
         raise typer.Exit(Exit.UNKNOWN)
 
 
+@cycle.command("show")
+def cycle_show(
+    sequence: Annotated[int, typer.Argument(help="The cycle's number.")],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Show a cycle with the ids of the usages it settles, each good for a receipt.
+
+    Example: opencarrier cycle show 1 --json
+    """
+    from opencarrier.app.closing import show
+
+    with venue(data) as place, place.base.store.read() as unit:
+        told = show(place, unit, sequence)
+    if told is None:
+        raise CommandError(
+            Exit.REFUSED, f"there is no settled cycle {sequence}", "see: opencarrier status"
+        )
+    emit(told, as_json=as_json)
+
+
 def receipt(
     usage_id: Annotated[str, typer.Argument(help="The usage, as 0x and 64 hex digits.")],
     audience: Annotated[

@@ -54,7 +54,7 @@ def operator_add(
     from opencarrier.identity import cli
     from opencarrier.identity.model import PartyKind
 
-    with installation(data) as base, base.store.write() as unit:
+    with installation(data, begin=True) as base, base.store.write() as unit:
         made = taken(
             cli.operator_add(
                 base.identity,

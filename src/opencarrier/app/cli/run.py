@@ -75,10 +75,6 @@ def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     from opencarrier.app.status import base_status, venue_status
 
     folder = folder_of(data)
-    if not folder.database.exists():
-        raise CommandError(
-            Exit.ENVIRONMENT, f"{data} is no data folder", "make one: opencarrier operator add ..."
-        )
     running = folder.running()
     with installation(data) as base:
         told: dict[str, Any] = {"running": running is not None}
