@@ -1,0 +1,195 @@
+"""A small installation for tests: two operators, a host, a subscriber, real rooms, real chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from opencarrier.app.bootstrap import Onchain, onchain, open_installation
+from opencarrier.app.config import Settings
+from opencarrier.app.errands import Errands, top_up
+from opencarrier.app.folder import Folder
+from opencarrier.app.terms import Limits, Terms, draft_agreement, draft_plan
+from opencarrier.identity.model import PartyKind, SimKeys
+from opencarrier.kernel.clock import FixedClock
+from opencarrier.kernel.entropy import SeededEntropy
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.spine.access import AuthorisationRequest, Grant
+from opencarrier.spine.parties import Node, Operator, Subscriber
+from opencarrier.spine.usage import Counters, Observation, Status
+
+START_US = 1_767_603_600_000_000
+SECOND_US = 1_000_000
+IMSI = "208930000000001"
+K = bytes(range(16))
+OPC = bytes(range(16, 32))
+DEPOSIT_MINOR = 100_000_000
+
+
+@dataclass
+class Scene:
+    """The installation and the parties a test plays with."""
+
+    place: Onchain
+    clock: FixedClock
+    home: Operator
+    visited: Operator
+    node: Node
+    subscriber: Subscriber
+
+    @property
+    def errands(self) -> Errands:
+        return Errands(self.place)
+
+    def authorise(self) -> Grant:
+        with self.place.base.store.write() as unit:
+            grant = self.place.base.rating.authorise(
+                unit,
+                AuthorisationRequest(
+                    subscriber=self.subscriber,
+                    visited=self.visited.party_id,
+                    node=self.node,
+                    at_us=self.clock.now_us(),
+                ),
+            )
+        assert isinstance(grant, Grant), grant
+        return grant
+
+    def use(
+        self,
+        name: str,
+        *,
+        octets: int,
+        grant: Grant | None,
+        seconds: int = 600,
+        status: Status = Status.STOP,
+    ) -> None:
+        """Record one session's last report."""
+        observation = Observation(
+            status=status,
+            home=self.home.party_id,
+            visited=self.visited.party_id,
+            nas_key=self.node.nas_identifier,
+            node_id=self.node.node_id,
+            authorisation_id=None if grant is None else grant.authorisation_id,
+            acct_session_id=name,
+            counters=Counters(session_time_s=seconds, octets_in=octets // 10, octets_out=octets),
+            subject="pseudonym",
+            event_us=self.clock.now_us() + seconds * SECOND_US,
+            terminate_cause=1,
+            reporter=self.visited.party_id,
+            source="test",
+            packet_digest=bytes(32),
+        )
+        with self.place.base.store.write() as unit:
+            self.place.base.usage.record(unit, [observation])
+
+    def settle(self) -> int:
+        """Move an hour on, close the cycle, drive it to its end; return its sequence."""
+        self.clock.set(self.clock.now_us() + 3_600 * SECOND_US)
+        closed = self.errands.close(self.clock.now_us())
+        assert not isinstance(closed, Refusal), closed
+        for _ in range(20):
+            if self.errands.drive().is_settled:
+                break
+        self.errands.follow()
+        return closed.cycle.sequence
+
+
+def taken(outcome):
+    assert not isinstance(outcome, Refusal), outcome
+    return outcome
+
+
+@contextmanager
+def scene(root: Path, *, seed: int = 1, **settings: object) -> Iterator[Scene]:
+    """Set a small installation up in a folder."""
+    clock = FixedClock(START_US)
+    base = open_installation(
+        Folder(root),
+        Settings(**{"cycle_s": 0, "one_sided_window_s": 3_600, **settings}),
+        clock=clock,
+        entropy=SeededEntropy(seed),
+    )
+    try:
+        with onchain(base) as place:
+            yield _furnish(place, clock)
+    finally:
+        base.close()
+
+
+def _furnish(place: Onchain, clock: FixedClock) -> Scene:
+    base, identity = place.base, place.base.identity
+    asset = place.manifest.asset
+    terms = Terms(
+        unit="octets_total", step=1024, price_nano=1_900, minimum_minor=0, tax_ppm=180_000
+    )
+    with base.store.write() as unit:
+        home = taken(
+            identity.register.add_operator(unit, name="Home", jurisdiction="FR", plmns=["20893"])
+        )
+        visited = taken(
+            identity.register.add_operator(unit, name="Visited", jurisdiction="SN", plmns=["60897"])
+        )
+        for country in ("FR", "SN"):
+            taken(identity.register.add_party(unit, kind=PartyKind.TAX, name=f"tax {country}"))
+        host = taken(identity.register.add_host(unit, name="Host"))
+        node = taken(
+            identity.register.add_node(
+                unit, node_id="node-1", operator=visited.party_id, host=host.party_id
+            )
+        )
+        for debtor, creditor in (("Home", "Visited"), ("Home", "Home"), ("Visited", "Home")):
+            agreement = taken(
+                draft_agreement(
+                    base,
+                    unit,
+                    asset,
+                    home=debtor,
+                    visited=creditor,
+                    terms=terms,
+                    host_ppm=600_000,
+                    protocol_ppm=10_000,
+                )
+            )
+            signatures = base.rating.sign_agreement(unit, agreement, identity.notary)
+            taken(base.rating.add_agreement(unit, agreement, signatures, at_us=START_US))
+        plan = taken(
+            draft_plan(
+                base,
+                unit,
+                asset,
+                operator="Home",
+                plan_id="prepaid",
+                terms=Terms(
+                    unit="octets_total", step=1024, price_nano=5_200, minimum_minor=0, tax_ppm=200_000
+                ),
+                limits=Limits(rate_cap_octets_per_s=250_000, session_s_max=3_600, interim_s=300),
+            )
+        )
+        taken(base.rating.add_plan(unit, plan, at_us=START_US))
+        subscriber = taken(
+            identity.subscriptions.add(unit, name="Ada", home=home.party_id, plan_id="prepaid")
+        )
+        taken(
+            identity.subscriptions.add_credential(
+                unit, subscriber=subscriber.party_id, imsi=IMSI, keys=SimKeys(K, OPC)
+            )
+        )
+        taken(
+            top_up(
+                unit,
+                asset,
+                subscriber=subscriber.party_id,
+                home=home.party_id,
+                amount_minor=50_000_000,
+                reference="scene",
+                at_us=START_US,
+            )
+        )
+    made = Scene(place, clock, home, visited, node, subscriber)
+    for operator in (home, visited):
+        taken(made.errands.deposit(operator, DEPOSIT_MINOR, reference="scene"))
+    return made

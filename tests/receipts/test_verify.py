@@ -1,0 +1,213 @@
+"""A receipt holds as issued; any change of it fails, and the step that broke is named."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.receipts import form
+from opencarrier.receipts.issue import AUDIENCES
+from opencarrier.receipts.verify import Verifier
+
+STEPS = {"form", "usage", "record", "rating", "signature", "settlement"}
+
+
+@pytest.fixture(scope="module")
+def verifier(settled):
+    return Verifier(settled.place.manifest, settled.place.client)
+
+
+@pytest.fixture(scope="module")
+def co_signed(receipts):
+    return next(text for text in receipts.values() if '"rung": 2' in text)
+
+
+@pytest.fixture(scope="module")
+def one_sided(receipts):
+    return next(text for text in receipts.values() if '"rung": 2' not in text)
+
+
+def test_every_receipt_holds(receipts, verifier):
+    """Four records were settled; each verifies as included, rated right, signed and final."""
+    assert len(receipts) == 4
+    for text in receipts.values():
+        verdict = verifier.verify(text)
+        assert verdict.included
+        assert verdict.final
+        assert "wholesale" in verdict.rated_right
+        assert len(verdict.signed_by["agreement"]) == 2
+
+
+def test_co_signed_and_one_sided_say_so(co_signed, one_sided, verifier):
+    """The statement of a co-signed record has both signatures, a one-sided one the creditor's."""
+    assert len(verifier.verify(co_signed).signed_by["statement"]) == 2
+    assert len(verifier.verify(one_sided).signed_by["statement"]) == 1
+    assert verifier.verify(co_signed).rated_right == ("wholesale", "retail")
+    assert verifier.verify(one_sided).rated_right == ("wholesale",)
+
+
+@pytest.mark.parametrize("audience", sorted(AUDIENCES))
+def test_each_audience_sees_its_parts_and_can_verify(settled, receipts, verifier, audience):
+    """A host sees no retail price, a subscriber no wholesale price; both verify."""
+    place = settled.place
+    with place.base.store.read() as unit:
+        for usage_id in receipts:
+            text = place.issuer.issue(unit, usage_id, parts=AUDIENCES[audience])
+            verdict = verifier.verify(text)
+            assert set(verdict.rated_right) <= AUDIENCES[audience]
+            document = json.loads(text)
+            for name in ("wholesale", "retail"):
+                if name not in AUDIENCES[audience] and document[name] is not None:
+                    assert set(document[name]) == {"commitment"}
+
+
+def _leaves(value, path=()):
+    if isinstance(value, dict):
+        for key in value:
+            yield from _leaves(value[key], (*path, key))
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*path, index))
+    else:
+        yield path, value
+
+
+def _changed(value):
+    """Other values of the same kind, so that no type check alone can catch them."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1, max(0, value - 1)] if value else [1]
+    if value is None:
+        return ["other"]
+    if isinstance(value, list):
+        return [["0x" + "ab" * 32]]
+    if value.startswith("0x") and len(value) > 2:
+        return [value[:-1] + ("0" if value[-1] != "0" else "1")]
+    return [value + "x", "other"]
+
+
+def _set(document, path, value):
+    for key in path[:-1]:
+        document = document[key]
+    document[path[-1]] = value
+
+
+@pytest.mark.parametrize("which", ["co_signed", "one_sided"])
+def test_every_field_changed_fails(request, verifier, which):
+    """Every field, changed to a plausible other value and spelt properly again, fails."""
+    text = request.getfixturevalue(which)
+    document = json.loads(text)
+    count = 0
+    for path, value in _leaves(document):
+        for other in _changed(value):
+            if other == value:
+                continue
+            changed = copy.deepcopy(document)
+            _set(changed, path, other)
+            with pytest.raises(PeerError) as failure:
+                verifier.verify(form.write(changed))
+            assert failure.value.reason in STEPS, (path, other)
+            count += 1
+    assert count > 100
+
+
+@pytest.mark.parametrize("which", ["co_signed", "one_sided"])
+def test_every_key_added_removed_or_doubled_fails(request, verifier, which):
+    """An unknown key, a missing one, one that stands twice: all are refused."""
+    document = json.loads(request.getfixturevalue(which))
+    objects = [()] + [p[:i] for p, _ in _leaves(document) for i in range(1, len(p))]
+    for path in sorted(set(objects), key=str):
+        place = document
+        for key in path:
+            place = place[key]
+        if not isinstance(place, dict):
+            continue
+        for key in list(place):
+            changed = copy.deepcopy(document)
+            target = changed
+            for step in path:
+                target = target[step]
+            del target[key]
+            _fails(verifier, changed, path, key)
+        changed = copy.deepcopy(document)
+        target = changed
+        for step in path:
+            target = target[step]
+        target["unknown"] = 1
+        _fails(verifier, changed, path, "unknown")
+
+
+def _fails(verifier, changed, *context):
+    try:
+        verifier.verify(form.write(changed))
+    except PeerError as error:
+        assert error.reason in STEPS, context
+    else:
+        raise AssertionError(f"verified although changed: {context}")
+
+
+def test_every_byte_flipped_fails(co_signed, verifier):
+    """One flipped bit in any byte fails at some named step, never with another exception."""
+    octets = co_signed.encode()
+    for place in range(len(octets)):
+        flipped = bytearray(octets)
+        flipped[place] ^= 1 << (place % 8)
+        try:
+            text = bytes(flipped).decode()
+        except UnicodeDecodeError:
+            continue
+        with pytest.raises(PeerError):
+            verifier.verify(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_garbage_is_refused_by_name(data, verifier, co_signed):
+    """Cut, doubled and spliced text is refused as form or a later step, nothing else happens."""
+    start = data.draw(st.integers(0, len(co_signed)))
+    end = data.draw(st.integers(start, len(co_signed)))
+    text = data.draw(
+        st.sampled_from(
+            [
+                co_signed[:start],
+                co_signed[start:],
+                co_signed[:start] + co_signed[end:],
+                co_signed + co_signed[start:end],
+            ]
+        )
+    )
+    if text == co_signed:
+        return
+    with pytest.raises(PeerError) as failure:
+        verifier.verify(text)
+    assert failure.value.reason in STEPS
+
+
+def test_another_venue_is_no_anchor(settled, receipts, verifier, co_signed):
+    """The receipt cannot name its own trust anchor: another house's manifest refuses it."""
+    from dataclasses import replace
+
+    manifest = replace(settled.place.manifest, domain="other")
+    with pytest.raises(PeerError) as failure:
+        Verifier(manifest, settled.place.client).verify(co_signed)
+    assert failure.value.reason == "settlement"
+    wrong_code = replace(settled.place.manifest, clearing_house_code_hash="0x" + "00" * 32)
+    with pytest.raises(PeerError) as failure:
+        Verifier(wrong_code, settled.place.client)
+    assert failure.value.reason == "code"
+
+
+def test_limits(verifier):
+    """A text beyond the limit is refused before it is read."""
+    with pytest.raises(PeerError) as failure:
+        verifier.verify(" " * (form.RECEIPT_OCTETS_MAX + 1))
+    assert failure.value.reason == "form"
+    deep = "[" * 10_000 + "]" * 10_000
+    with pytest.raises(PeerError):
+        verifier.verify(deep)
