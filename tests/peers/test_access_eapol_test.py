@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.access.fakes import IMSI, NAS, REALM, SECRET, Bench, FakeReason, usim
 
 from opencarrier.access.service import AccessService
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.sim.usim import ControlSim, Usim
-
-from ..access.fakes import IMSI, NAS, REALM, SECRET, Bench, FakeReason, usim
 
 EAPOL_TEST = shutil.which("eapol_test")
 pytestmark = [

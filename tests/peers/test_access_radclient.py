@@ -6,11 +6,10 @@ import asyncio
 import shutil
 
 import pytest
+from tests.access.fakes import HOME, NAS, REALM, SECRET, Bench
 
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.spine.usage import Counters, Status
-
-from ..access.fakes import HOME, NAS, REALM, SECRET, Bench
 
 RADCLIENT = shutil.which("radclient")
 pytestmark = [

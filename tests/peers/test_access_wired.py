@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.access.fakes import HOME, IMSI, NAS, REALM, SECRET, usim
 
 from opencarrier.sim.usim import ControlSim
-
-from ..access.fakes import HOME, IMSI, NAS, REALM, SECRET, usim
 
 PROGRAMS = ("hostapd", "wpa_supplicant", "ip")
 MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
