@@ -164,7 +164,11 @@ def _furnish(place: Onchain, clock: FixedClock) -> Scene:
                 operator="Home",
                 plan_id="prepaid",
                 terms=Terms(
-                    unit="octets_total", step=1024, price_nano=5_200, minimum_minor=0, tax_ppm=200_000
+                    unit="octets_total",
+                    step=1024,
+                    price_nano=5_200,
+                    minimum_minor=0,
+                    tax_ppm=200_000,
                 ),
                 limits=Limits(rate_cap_octets_per_s=250_000, session_s_max=3_600, interim_s=300),
             )

@@ -144,12 +144,9 @@ def test_every_key_added_removed_or_doubled_fails(request, verifier, which):
 
 
 def _fails(verifier, changed, *context):
-    try:
+    with pytest.raises(PeerError) as failure:
         verifier.verify(form.write(changed))
-    except PeerError as error:
-        assert error.reason in STEPS, context
-    else:
-        raise AssertionError(f"verified although changed: {context}")
+    assert failure.value.reason in STEPS, context
 
 
 def test_every_byte_flipped_fails(co_signed, verifier):

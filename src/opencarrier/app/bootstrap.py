@@ -136,7 +136,9 @@ class Onchain:
         self.node = node
         self.manager = TransactionManager(client, base.hub_signer())
         self.work = ChainWork(client, self.manager, base.store.write, base.clock)
-        self.manifest = base.manifest() or self._deploy()
+        found = base.manifest()
+        self.is_new = found is None
+        self.manifest = found or self._deploy()
         self.house = ClearingHouse(self.manifest.clearing_house)
         settings, identity = base.settings, base.identity
         self.rewards = RewardService(self.manifest.asset)

@@ -62,11 +62,21 @@ def installation(data: Path, *, begin: bool = False) -> Iterator[Installation]:
 
 
 @contextmanager
-def venue(data: Path) -> Iterator[Onchain]:
-    """Open the installation and its chain."""
+def at_venue(base: Installation) -> Iterator[Onchain]:
+    """Open an installation's chain; a venue put up here is pinned for this person's `verify`."""
     from opencarrier.app.bootstrap import onchain
+    from opencarrier.app.verifying import pin
 
-    with installation(data) as base, onchain(base) as place:
+    with onchain(base) as place:
+        if place.is_new:
+            pin(place.manifest)
+        yield place
+
+
+@contextmanager
+def venue(data: Path) -> Iterator[Onchain]:
+    """Open the installation in a folder and its chain."""
+    with installation(data) as base, at_venue(base) as place:
         yield place
 
 
@@ -74,9 +84,7 @@ def asset_of(base: Installation) -> AssetId:
     """Return the asset of the installation's venue, putting up the venue where there is none."""
     manifest = base.manifest()
     if manifest is None:
-        from opencarrier.app.bootstrap import onchain
-
-        with onchain(base) as place:
+        with at_venue(base) as place:
             manifest = place.manifest
     return manifest.asset
 

@@ -15,6 +15,7 @@ from opencarrier.app.cli.common import (
     DEFAULT_DATA,
     AsJson,
     Data,
+    at_venue,
     folder_of,
     group,
     installation,
@@ -41,7 +42,7 @@ def up(
 
     Example: opencarrier up --data ./venue --radius-port 1812 --acct-port 1813
     """
-    from opencarrier.app.bootstrap import load_settings, onchain, open_installation
+    from opencarrier.app.bootstrap import load_settings, open_installation
     from opencarrier.app.daemon import serve
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
@@ -59,7 +60,7 @@ def up(
         folder.run.unlink(missing_ok=True)
         base = open_installation(folder, load_settings(folder, flags).settings)
         try:
-            with onchain(base) as place:
+            with at_venue(base) as place:
                 asyncio.run(serve(place, _greet))
         finally:
             base.close()
@@ -71,7 +72,6 @@ def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
 
     Example: opencarrier status --json
     """
-    from opencarrier.app.bootstrap import onchain
     from opencarrier.app.status import base_status, venue_status
 
     folder = folder_of(data)
@@ -84,7 +84,7 @@ def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
             with base.store.read() as unit:
                 told |= base_status(base, unit)
         else:
-            with onchain(base) as place, base.store.read() as unit:
+            with at_venue(base) as place, base.store.read() as unit:
                 told |= {**base_status(base, unit), **venue_status(place, unit)}
     emit(told, as_json=as_json)
 

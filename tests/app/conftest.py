@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+class Oc:
+    """The command line as a script uses it: one process a call."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.env = {
+            **os.environ,
+            "OPENCARRIER_DATA": str(self.data),
+            "OPENCARRIER_ONE_SIDED_WINDOW_S": "0",
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "HOME": str(folder),
+            "NO_COLOR": "1",
+        }
+
+    def run(self, *words: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [sys.executable, "-m", "opencarrier", *words],
+            env=self.env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+        return done
+
+    def json(self, *words: str, **more) -> dict:
+        return json.loads(self.run(*words, "--json", **more).stdout)
+
+
+@pytest.fixture
+def oc(tmp_path):
+    return Oc(tmp_path)
