@@ -363,7 +363,7 @@ def test_a_cycle_tries_again_only_so_many(empty: World, monkeypatch: pytest.Monk
 rising = st.lists(
     st.tuples(st.integers(0, 50), st.integers(0, 9 * KIB), st.integers(0, 9 * KIB)),
     min_size=1,
-    max_size=6,
+    max_size=4,
 )
 terms = st.fixed_dictionaries(
     {
@@ -408,7 +408,7 @@ def lived(
     return world
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(rising, terms, terms, st.integers(0, 1_000_000))
 def test_cuts_never_change_a_total(
     steps: list[tuple[int, int, int]],
@@ -456,7 +456,7 @@ def busy(order: tuple[int, ...], batches: int) -> tuple[World, list[Usage]]:
     return world, items
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.permutations(range(6)).map(tuple))
 def test_the_order_of_usages_decides_nothing(order: tuple[int, ...]) -> None:
     usual, items = busy(tuple(range(6)), 1)
