@@ -1,0 +1,248 @@
+"""Plays a phone, an access point and an operator at a real `opencarrier up` that gets killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.app.scene import IMSI, OPC, START_US, K, Scene, scene, taken
+
+from opencarrier.access.wire.dictionary import AcctStatus
+from opencarrier.app.bootstrap import Installation, Onchain, onchain, open_installation
+from opencarrier.app.cli.remote import post
+from opencarrier.app.config import Settings
+from opencarrier.app.folder import Folder, Running
+from opencarrier.app.output import CommandError
+from opencarrier.app.system import SystemEntropy
+from opencarrier.chain.contracts import ClearingHouse, StableToken
+from opencarrier.chain.events import Settled
+from opencarrier.chain.model import LogFilter
+from opencarrier.kernel.crash import VARIABLE
+from opencarrier.kernel.ids import derive
+from opencarrier.ledger import service as ledger
+from opencarrier.receipts.verify import Verifier
+from opencarrier.sim.eap_peer import AkaPrimePeer
+from opencarrier.sim.radio import (
+    Attached,
+    NoAnswerError,
+    Patience,
+    Radio,
+    RadioSettings,
+    Report,
+)
+from opencarrier.sim.usim import Usim
+
+SECRET = b"a secret of the crash tests"
+REALM = "wlan.mnc093.mcc208.3gppnetwork.org"
+READY_S = 60
+OCTETS = 30_000_000
+UNBOOKED_MINOR = 7_000_000
+UP = (sys.executable, "-m", "opencarrier", "up")
+PORTS = ("--radius-port", "0", "--acct-port", "0", "--http-port", "0", "--cycle-s", "0")
+
+
+def prepare(root: Path, **settings: object) -> None:
+    """Make a folder with money, a SIM and a RADIUS client; one deposit is not booked yet."""
+    with scene(root, **settings) as made:
+        base = made.place.base
+        with base.store.write() as unit:
+            taken(
+                base.identity.clients.add(
+                    unit, prefix="127.0.0.1/32", secret=SECRET, operator=made.visited.party_id
+                )
+            )
+        _deposit_unbooked(made)
+
+
+def _deposit_unbooked(made: Scene) -> None:
+    place = made.place
+    house, token = ClearingHouse(place.manifest.clearing_house), StableToken(place.manifest.token)
+    work, hub = place.work, place.manager.sender
+    work.do(derive("test", "mint"), token.mint(hub, UNBOOKED_MINOR))
+    work.do(derive("test", "approve"), token.approve(house.address, UNBOOKED_MINOR))
+    work.do(derive("test", "deposit"), house.deposit(made.home.address, UNBOOKED_MINOR))
+
+
+@dataclass
+class Phone:
+    """What phone and access point remember, whatever happens to the server."""
+
+    usim: Usim = field(default_factory=lambda: Usim(imsi=IMSI, k=K, opc=OPC))
+    attached: Attached | None = None
+    acknowledged: list[AcctStatus] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        return AcctStatus.STOP in self.acknowledged
+
+
+@contextmanager
+def up(
+    root: Path, *, crash_at: str = "", before: tuple[str, ...] = (), flags: tuple[str, ...] = ()
+):
+    """Run `up`; the process is killed at the end if it still lives."""
+    environment = {k: v for k, v in os.environ.items() if k != VARIABLE}
+    environment |= {"OPENCARRIER_ONE_SIDED_WINDOW_S": "0"}
+    if crash_at:
+        environment[VARIABLE] = crash_at
+    (root / "run.json").unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [*before, *UP, "--data", str(root), *PORTS, *flags],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
+
+
+def running(root: Path, process: subprocess.Popen) -> Running | None:
+    """Wait until `up` answers; None where it died before."""
+    deadline = time.monotonic() + READY_S
+    while process.poll() is None and time.monotonic() < deadline:
+        found = Folder(root).running()
+        if found is not None and _is_ready(found):
+            return found
+        time.sleep(0.05)
+    return None
+
+
+def _is_ready(found: Running) -> bool:
+    from urllib.request import urlopen
+
+    with suppress(OSError):
+        return urlopen(f"{found.http}/readyz", timeout=5).status == 200
+    return False
+
+
+def play(found: Running, phone: Phone) -> None:
+    """Attach, use, leave; what is done is done, what is not acknowledged is tried again."""
+    with suppress(NoAnswerError):
+        asyncio.run(_play(found, phone))
+
+
+async def _play(found: Running, phone: Phone) -> None:
+    settings = RadioSettings(
+        nas_identifier="node-1",
+        secret=SECRET,
+        auth=("127.0.0.1", found.radius_port),
+        acct=("127.0.0.1", found.acct_port),
+        patience=Patience(first_s=0.3, pause_max_s=0.6, tries=5),
+    )
+    radio = await Radio.open(settings, SystemEntropy())
+    try:
+        if phone.attached is None:
+            outcome = await radio.attach(AkaPrimePeer(phone.usim, REALM))
+            assert isinstance(outcome, Attached), outcome
+            phone.attached = outcome
+        for status, seconds, octets in (
+            (AcctStatus.START, 0, 0),
+            (AcctStatus.INTERIM_UPDATE, 60, OCTETS // 2),
+            (AcctStatus.STOP, 120, OCTETS),
+        ):
+            if status not in phone.acknowledged:
+                await radio.report(_report(status, seconds, octets), phone.attached)
+                phone.acknowledged.append(status)
+    finally:
+        radio.close()
+
+
+def _report(status: AcctStatus, seconds: int, octets: int) -> Report:
+    return Report(
+        status=status,
+        acct_session_id="the one",
+        event_s=START_US // 1_000_000 + 100 + seconds,
+        session_time_s=seconds,
+        octets_in=octets // 10,
+        octets_out=octets,
+    )
+
+
+def close(found: Running) -> dict[str, Any]:
+    """Close a cycle over HTTP; what a dying server says is nothing."""
+    try:
+        return post(found, "/v1/cycles/close")
+    except (CommandError, OSError, json.JSONDecodeError):
+        return {"state": "unknown"}
+
+
+def scenario(root: Path, process: subprocess.Popen, phone: Phone) -> dict[str, Any]:
+    """Play the whole of it as far as the process lives."""
+    found = running(root, process)
+    if found is None:
+        return {"state": "dead"}
+    play(found, phone)
+    return close(found) if phone.done else {"state": "dead"}
+
+
+def finish(root: Path, phone: Phone) -> None:
+    """Start again without any hand, let the access point repeat itself, close, and stop."""
+    with up(root) as process:
+        found = running(root, process)
+        assert found is not None, "it starts again by itself"
+        play(found, phone)
+        assert phone.done
+        for _ in range(5):
+            told = close(found)
+            if told["state"] in ("final", "open") and told.get("note") != "unknown":
+                break
+        assert told["state"] in ("final", "open"), told
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+@contextmanager
+def opened(root: Path, **settings: object):
+    """Open the folder in this process, to look."""
+    base: Installation = open_installation(Folder(root), Settings(cycle_s=0, **settings))
+    try:
+        with onchain(base) as place:
+            yield place
+    finally:
+        base.close()
+
+
+def check(root: Path, **settings: object) -> None:
+    """Nothing acknowledged is lost, nothing is doubled, everything agrees, receipts verify."""
+    with opened(root, **settings) as place:
+        base = place.base
+        with base.store.read() as unit:
+            assert ledger.check(unit).findings == ()
+            assert set(ledger.sum_minor(unit).values()) == {0}
+            reconciled = place.settlement.reconcile(unit, charges=True)
+            assert reconciled.agrees, reconciled.findings
+            assert place.settlement.halt(unit) is None
+            usages = [
+                place.base.usage.usage(unit, usage_id)
+                for cycle, _ in place.settlement.cycles(unit)
+                for usage_id in place.clearing.usages(unit, cycle.cycle_id)
+            ]
+            assert sum(u.quantities.get("octets_out") for u in usages) == OCTETS
+            assert sum(u.quantities.get("duration_s") for u in usages) == 120
+            receipts = [place.issuer.issue(unit, u.usage_id) for u in usages]
+        verifier = Verifier(place.manifest, place.client)
+        assert all(verifier.verify(text).final for text in receipts)
+        settled = settled_logs(place)
+        assert len(settled) == len({event.cycle_id for event in settled}) >= 1
+
+
+def settled_logs(place: Onchain) -> list[Settled]:
+    """Return every settlement that the chain has seen."""
+    house = ClearingHouse(place.manifest.clearing_house)
+    logs = place.client.logs(
+        LogFilter(from_block=0, to_block=place.client.block_number(), addresses=(house.address,))
+    )
+    return [e for e in map(house.event, logs) if isinstance(e, Settled)]
