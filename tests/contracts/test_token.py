@@ -149,6 +149,7 @@ def test_frozen_account(world: World):
     """T6: it neither sends, receives, spends nor approves; others go on; freeing undoes it."""
     frozen, other, third = world.members[:3]
     world.send(other, world.token.approve(frozen.address, 10))
+    world.send(third, world.token.approve(frozen.address, MAX))
     world.send(frozen, world.token.approve(other.address, 10))
     told = world.told(world.send(world.owner, world.token.freeze(frozen.address)))
     assert told == [events.FrozenSet(account=frozen.address, frozen=True)]
@@ -156,6 +157,7 @@ def test_frozen_account(world: World):
         (frozen, world.token.transfer(other.address, 1)),
         (other, world.token.transfer(frozen.address, 1)),
         (frozen, world.token.transfer_from(other.address, third.address, 1)),
+        (frozen, world.token.transfer_from(third.address, other.address, 1)),
         (other, world.token.transfer_from(frozen.address, third.address, 1)),
         (frozen, world.token.approve(other.address, 1)),
         (other, world.token.approve(frozen.address, 1)),

@@ -1,0 +1,133 @@
+"""A token that calls back while it moves finds every door shut, reading ones included (C5, R1)."""
+
+from __future__ import annotations
+
+import pytest
+from contract_evm import RULEBOOK, refused, vyper
+from contract_world import World
+
+from opencarrier.chain import abi
+from opencarrier.chain.contracts import ClearingHouse, RewardDistributor
+from opencarrier.chain.model import Call
+from opencarrier.kernel.keccak import keccak
+from opencarrier.rewards.merkle import leaf_hash
+from opencarrier.rewards.model import EntitlementLeaf
+
+CALLING_BACK = """
+# pragma version 0.4.3
+balanceOf: public(HashMap[address, uint256])
+target: address
+back: Bytes[500]
+succeeded: public(bool)
+
+@external
+def mint(account: address, amount: uint256):
+    self.balanceOf[account] += amount
+
+@external
+def arm(target: address, back: Bytes[500]):
+    self.target = target
+    self.back = back
+    self.succeeded = False
+
+@internal
+def _move(sender: address, receiver: address, amount: uint256):
+    self.balanceOf[sender] -= amount
+    self.balanceOf[receiver] += amount
+    if self.target != empty(address):
+        self.succeeded = raw_call(self.target, self.back, revert_on_failure=False)
+
+@external
+def transfer(receiver: address, amount: uint256) -> bool:
+    self._move(msg.sender, receiver, amount)
+    return True
+
+@external
+def transferFrom(sender: address, receiver: address, amount: uint256) -> bool:
+    self._move(sender, receiver, amount)
+    return True
+"""
+
+
+class CallingBack(World):
+    """The same people with a token that is a member, too, and calls whatever it was armed with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        owner = self.owner.address
+        self.odd = vyper(CALLING_BACK, sender=owner, evm=self.evm)
+        terms = {"owner": owner, "settler": self.odd, "notice_s": 0, "rulebook_hash": RULEBOOK}
+        house = ClearingHouse.deployment(token=self.odd, **terms)
+        self.house = ClearingHouse(self.evm.deploy(owner, house))
+        rewards = RewardDistributor.deployment(token=self.odd, clearing_house=self.house.address)
+        self.rewards = RewardDistributor(self.evm.deploy(owner, rewards))
+        self.send(self.owner, self.house.set_distributor(self.rewards.address))
+        self.send(self.owner, self.house.set_member(self.odd, registered=True))
+        for member in self.members:
+            self.send(self.owner, self.house.set_member(member.address, registered=True))
+            self.tell("mint(address,uint256)", ["address", "uint256"], member.address, 1000)
+            self.send(member, self.house.deposit(member.address, 500))
+
+    def tell(self, signature: str, types: list[str], *values: object) -> bytes:
+        data = keccak(signature.encode())[:4] + abi.encode(types, values)
+        return self.send(self.owner, Call(to=self.odd, data=data)).output
+
+    def arm(self, call: Call) -> None:
+        self.tell("arm(address,bytes)", ["address", "bytes"], call.to, call.data)
+
+    def called_back(self) -> bool:
+        return bool(int.from_bytes(self.tell("succeeded()", [])))
+
+
+@pytest.fixture
+def odd() -> CallingBack:
+    return CallingBack()
+
+
+def doors(odd: CallingBack) -> dict[str, Call]:
+    house, member = odd.house, odd.members[0].address
+    return {
+        "request": house.request_withdrawal(1),
+        "mandate": house.set_mandate(1, 1),
+        "settle": house.settle(odd.order([], sequence=9)),
+        "balance": house.balance_of(member).call,
+        "free balance": house.free_balance(member).call,
+        "settled": house.settled(bytes(32)).call,
+    }
+
+
+@pytest.mark.parametrize("door", list(doors(CallingBack())))
+def test_the_house_is_shut_while_tokens_move(odd: CallingBack, door: str):
+    """Deposit, withdrawal and rewards: whatever the token tries from inside fails."""
+    member = odd.members[0]
+    odd.arm(doors(odd)[door])
+    odd.send(member, odd.house.deposit(member.address, 1))
+    assert not odd.called_back()
+    odd.send(member, odd.house.request_withdrawal(1))
+    odd.send(member, odd.house.withdraw())
+    assert not odd.called_back()
+    odd.send(odd.owner, odd.house.set_settler(odd.settler.address))
+    odd.settle(odd.order([-5], sequence=1))
+    assert not odd.called_back()
+
+
+def test_the_doors_are_open_otherwise(odd: CallingBack):
+    """The callback itself works: the same call from the token, from outside, succeeds."""
+    odd.arm(doors(odd)["request"])
+    odd.tell("transfer(address,uint256)", ["address", "uint256"], odd.owner.address, 0)
+    assert odd.called_back()
+
+
+def test_a_claim_is_paid_once_whatever_the_token_does(odd: CallingBack):
+    """R1: a claim from inside a claim fails; the outer one is paid."""
+    host = odd.hosts[0].address
+    odd.send(odd.owner, odd.house.set_settler(odd.settler.address))
+    odd.settle(
+        odd.order([-10], rewards_root=leaf_hash(EntitlementLeaf(account=host, lifetime_minor=5)))
+    )
+    claim = odd.rewards.claim(host, 5, ())
+    odd.arm(odd.rewards.claimed(host).call)
+    odd.send(odd.stranger, claim)
+    assert not odd.called_back()
+    with refused("claim: nothing due"):
+        odd.send(odd.stranger, claim)
