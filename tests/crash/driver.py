@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,16 +88,20 @@ class Phone:
 
 @contextmanager
 def up(
-    root: Path, *, crash_at: str = "", before: tuple[str, ...] = (), flags: tuple[str, ...] = ()
+    root: Path,
+    *,
+    crash_at: str = "",
+    environ: Mapping[str, str] | None = None,
+    flags: tuple[str, ...] = (),
 ):
     """Run `up`; the process is killed at the end if it still lives."""
     environment = {k: v for k, v in os.environ.items() if k != VARIABLE}
-    environment |= {"OPENCARRIER_ONE_SIDED_WINDOW_S": "0"}
+    environment |= {"OPENCARRIER_ONE_SIDED_WINDOW_S": "0", **(environ or {})}
     if crash_at:
         environment[VARIABLE] = crash_at
     (root / "run.json").unlink(missing_ok=True)
     process = subprocess.Popen(
-        [*before, *UP, "--data", str(root), *PORTS, *flags],
+        [*UP, "--data", str(root), *PORTS, *flags],
         env=environment,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
