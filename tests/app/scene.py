@@ -115,12 +115,12 @@ def scene(root: Path, *, seed: int = 1, **settings: object) -> Iterator[Scene]:
     )
     try:
         with onchain(base) as place:
-            yield _furnish(place, clock)
+            yield furnish(place, clock)
     finally:
         base.close()
 
 
-def _furnish(place: Onchain, clock: FixedClock) -> Scene:
+def furnish(place: Onchain, clock: FixedClock) -> Scene:
     base, identity = place.base, place.base.identity
     asset = place.manifest.asset
     terms = Terms(
