@@ -1,0 +1,122 @@
+"""The demo as others script it; and that its seed decides everything that is hashed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+SEED = "5"
+HOSTS = 8
+
+
+def demo(*flags: str, **environ: str) -> dict:
+    command = [sys.executable, "-m", "opencarrier", "demo", "--exit", "--json", "--http-port", "0"]
+    done = subprocess.run(
+        [*command, "--seed", SEED, *flags],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    return json.loads(done.stdout)
+
+
+def decided(told: dict) -> dict:
+    """What the seed decides: not transaction hashes, not retransmissions."""
+    cycles = [{k: v for k, v in c.items() if k != "tx_hash"} for c in told["cycles"]]
+    radius = {k: told["radius"][k] for k in ("accepts", "rejects", "accounting_responses")}
+    return {
+        **{k: told[k] for k in ("ledger", "hosts", "operators", "receipts_verified")},
+        "cycles": cycles,
+        "radius": radius,
+    }
+
+
+@pytest.mark.timeout(200)
+def test_the_demo_tells_what_scripts_match_on():
+    """Three cycles settle, hosts withdraw all they earned, every record's receipt verifies."""
+    told = demo()
+    assert [cycle["sequence"] for cycle in told["cycles"]] == [1, 2, 3]
+    for cycle in told["cycles"]:
+        for name in ("cycle_id", "settlement_id", "tx_hash", "records_root"):
+            assert len(cycle[name]) == 66
+        assert cycle["gross_minor"] >= cycle["net_minor"] > 0
+        assert cycle["payments"] > 0
+    assert set(told["ledger"]["sum_minor"].values()) == {0}
+    assert told["ledger"]["agrees"]
+    assert len(told["hosts"]) == HOSTS
+    assert all(host["earned_minor"] == host["withdrawn_minor"] for host in told["hosts"])
+    assert told["radius"]["accepts"] > 60
+    assert told["radius"]["rejects"] == 2
+    assert told["receipts_verified"] == sum(cycle["records"] for cycle in told["cycles"])
+
+
+@contextmanager
+def burning():
+    """Keep a processor busy beside the run."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(600)
+def test_five_runs_under_loss_and_load_come_to_the_same():
+    """Neither lost nor doubled datagrams, nor a busy machine, nor hash seeds change a thing."""
+    first = demo()
+    lossy = demo("--lose", "60", "--double", "30")
+    worse = demo("--lose", "120", "--double", "60", PYTHONHASHSEED="12345")
+    with burning(), burning():
+        busy = demo("--lose", "60")
+        last = demo("--double", "200", PYTHONHASHSEED="1")
+    assert lossy["radius"]["retransmissions"] > 0
+    assert last["radius"]["duplicates"] > 0
+    for other in (lossy, worse, busy, last):
+        assert decided(other) == decided(first)
+
+
+def test_the_demos_manifest_is_the_packaged_one():
+    """`verify` finds the demo's venue pinned in the package: its contracts are the built ones."""
+    from importlib.resources import files
+
+    from opencarrier.receipts.manifest import read_manifest
+
+    text = files("opencarrier.receipts").joinpath("manifests", "demo.json").read_text()
+    told = demo_manifest()
+    assert read_manifest(text) == told
+
+
+def demo_manifest():
+    """Put up the demo's venue and return its manifest."""
+    import tempfile
+    from pathlib import Path
+
+    from opencarrier.app.bootstrap import onchain, open_installation
+    from opencarrier.app.config import Settings
+    from opencarrier.app.folder import Folder
+    from opencarrier.demo import DOMAIN, DemoEntropy
+    from opencarrier.kernel.clock import FixedClock
+    from opencarrier.sim.world import START_US
+
+    with tempfile.TemporaryDirectory() as root:
+        base = open_installation(
+            Folder(Path(root)),
+            Settings(domain=DOMAIN, cycle_s=0),
+            clock=FixedClock(START_US),
+            entropy=DemoEntropy(99),
+        )
+        try:
+            with onchain(base) as place:
+                return place.manifest
+        finally:
+            base.close()
