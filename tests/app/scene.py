@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from opencarrier.app.bootstrap import Onchain, onchain, open_installation
 from opencarrier.app.config import Settings
 from opencarrier.app.errands import Errands, top_up
@@ -122,10 +124,6 @@ def scene(root: Path, *, seed: int = 1, **settings: object) -> Iterator[Scene]:
 
 def furnish(place: Onchain, clock: FixedClock) -> Scene:
     base, identity = place.base, place.base.identity
-    asset = place.manifest.asset
-    terms = Terms(
-        unit="octets_total", step=1024, price_nano=1_900, minimum_minor=0, tax_ppm=180_000
-    )
     with base.store.write() as unit:
         home = taken(
             identity.register.add_operator(unit, name="Home", jurisdiction="FR", plmns=["20893"])
@@ -141,59 +139,64 @@ def furnish(place: Onchain, clock: FixedClock) -> Scene:
                 unit, node_id="node-1", operator=visited.party_id, host=host.party_id
             )
         )
-        for debtor, creditor in (("Home", "Visited"), ("Home", "Home"), ("Visited", "Home")):
-            agreement = taken(
-                draft_agreement(
-                    base,
-                    unit,
-                    asset,
-                    home=debtor,
-                    visited=creditor,
-                    terms=terms,
-                    host_ppm=600_000,
-                    protocol_ppm=10_000,
-                )
-            )
-            signatures = base.rating.sign_agreement(unit, agreement, identity.notary)
-            taken(base.rating.add_agreement(unit, agreement, signatures, at_us=START_US))
-        plan = taken(
-            draft_plan(
-                base,
-                unit,
-                asset,
-                operator="Home",
-                plan_id="prepaid",
-                terms=Terms(
-                    unit="octets_total",
-                    step=1024,
-                    price_nano=5_200,
-                    minimum_minor=0,
-                    tax_ppm=200_000,
-                ),
-                limits=Limits(rate_cap_octets_per_s=250_000, session_s_max=3_600, interim_s=300),
-            )
-        )
-        taken(base.rating.add_plan(unit, plan, at_us=START_US))
-        subscriber = taken(
-            identity.subscriptions.add(unit, name="Ada", home=home.party_id, plan_id="prepaid")
-        )
-        taken(
-            identity.subscriptions.add_credential(
-                unit, subscriber=subscriber.party_id, imsi=IMSI, keys=SimKeys(K, OPC)
-            )
-        )
-        taken(
-            top_up(
-                unit,
-                asset,
-                subscriber=subscriber.party_id,
-                home=home.party_id,
-                amount_minor=50_000_000,
-                reference="scene",
-                at_us=START_US,
-            )
-        )
+        _agree(place, unit)
+        subscriber = _subscribe(place, unit, home)
     made = Scene(place, clock, home, visited, node, subscriber)
     for operator in (home, visited):
         taken(made.errands.deposit(operator, DEPOSIT_MINOR, reference="scene"))
+    return made
+
+
+def _agree(place: Onchain, unit: Connection) -> None:
+    base, asset = place.base, place.manifest.asset
+    terms = Terms(
+        unit="octets_total", step=1024, price_nano=1_900, minimum_minor=0, tax_ppm=180_000
+    )
+    for debtor, creditor in (("Home", "Visited"), ("Home", "Home"), ("Visited", "Home")):
+        agreement = taken(
+            draft_agreement(
+                base,
+                unit,
+                asset,
+                home=debtor,
+                visited=creditor,
+                terms=terms,
+                host_ppm=600_000,
+                protocol_ppm=10_000,
+            )
+        )
+        signatures = base.rating.sign_agreement(unit, agreement, base.identity.notary)
+        taken(base.rating.add_agreement(unit, agreement, signatures, at_us=START_US))
+
+
+def _subscribe(place: Onchain, unit: Connection, home: Operator) -> Subscriber:
+    base, asset = place.base, place.manifest.asset
+    subscriptions = base.identity.subscriptions
+    plan = draft_plan(
+        base,
+        unit,
+        asset,
+        operator="Home",
+        plan_id="prepaid",
+        terms=Terms(
+            unit="octets_total", step=1024, price_nano=5_200, minimum_minor=0, tax_ppm=200_000
+        ),
+        limits=Limits(rate_cap_octets_per_s=250_000, session_s_max=3_600, interim_s=300),
+    )
+    taken(base.rating.add_plan(unit, taken(plan), at_us=START_US))
+    made = taken(subscriptions.add(unit, name="Ada", home=home.party_id, plan_id="prepaid"))
+    party = made.party_id
+    keys = SimKeys(K, OPC)
+    taken(subscriptions.add_credential(unit, subscriber=party, imsi=IMSI, keys=keys))
+    taken(
+        top_up(
+            unit,
+            asset,
+            subscriber=party,
+            home=home.party_id,
+            amount_minor=50_000_000,
+            reference="scene",
+            at_us=START_US,
+        )
+    )
     return made

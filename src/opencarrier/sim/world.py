@@ -21,7 +21,7 @@ PEOPLE = (
     "Ada", "Amara", "Bo", "Chidi", "Dao", "Elif", "Fatou", "Goran", "Hana", "Imani", "Jun",
     "Kofi", "Lena", "Malik", "Nia", "Oskar", "Priya", "Quinn", "Rosa", "Sami", "Tove", "Uma",
     "Viktor", "Wanjiru", "Xin", "Yara", "Zola", "Aiko", "Brahim", "Celia", "Dina", "Emre",
-    "Freya", "Gael", "Hugo", "Ines", "Jonas", "Keita", "Leila", "Mats",
+    "Freya", "Gael", "Hugo", "Inga", "Jonas", "Keita", "Leila", "Mats",
 )  # fmt: skip
 
 
