@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -42,7 +43,7 @@ from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
 from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
 from opencarrier.sim import world
-from opencarrier.sim.story import Script, Story, Told
+from opencarrier.sim.story import Script, Story, Told, source_of
 from opencarrier.sim.world import NodePlan, OperatorPlan, Person
 from opencarrier.spine.parties import Host, Operator
 
@@ -313,6 +314,7 @@ class Request:
 
 def run(request: Request) -> int:
     """Run the demo; the exit code is 0 when every cycle settled and every receipt verified."""
+    _check_loopback()
     with ExitStack() as stack:
         if request.data is None:
             root = Path(stack.enter_context(TemporaryDirectory(prefix="opencarrier-demo-")))
@@ -332,6 +334,20 @@ def run(request: Request) -> int:
         return asyncio.run(_play(place, clock, request))
 
 
+def _check_loopback() -> None:
+    """See that each operator's access points can speak from a loopback address of their own."""
+    for number in range(len(world.OPERATORS)):
+        source = source_of(number)
+        with socket.socket(type=socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((source, 0))
+            except OSError as error:
+                raise FolderError(
+                    f"{source} cannot be used on this machine: {error.strerror}",
+                    f"on macOS, first: sudo ifconfig lo0 alias {source}",
+                ) from None
+
+
 async def _play(place: Onchain, clock: FixedClock, request: Request) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -347,7 +363,7 @@ async def _play(place: Onchain, clock: FixedClock, request: Request) -> int:
             doubled_permille=request.doubled_permille,
         )
         with Teller(served.web.story.append, quiet=request.as_json) as teller:
-            teller.banner(served.running, place, request)
+            teller.banner(served.running, place, request, _people())
             story = Story(stage, script, teller.tell)
             telling = asyncio.create_task(_tell(story, teller))
             stopping = asyncio.create_task(stop.wait())
@@ -367,6 +383,12 @@ async def _play(place: Onchain, clock: FixedClock, request: Request) -> int:
         stopping.cancel()
     records = sum(cycle["records"] for cycle in result["cycles"])
     return int(Exit.DONE if result["receipts_verified"] == records else Exit.REFUSED)
+
+
+def _people() -> str:
+    """Name the first of each operator's subscribers with their SIMs."""
+    first = world.people()[:: world.PEOPLE_PER_OPERATOR]
+    return ", ".join(f"{person.name} ({person.imsi})" for person in first) + " and 36 more"
 
 
 async def _tell(story: Story, teller: Teller) -> Told:

@@ -59,7 +59,7 @@ class Teller:
         """Take the bar away."""
         self._progress.stop()
 
-    def banner(self, running: Running, place: Onchain, asked: Asked) -> None:
+    def banner(self, running: Running, place: Onchain, asked: Asked, people: str) -> None:
         """Say what runs, where, and with whose keys."""
         if self._quiet:
             return
@@ -71,7 +71,9 @@ class Teller:
             f"accounting {running.acct_port}",
             f"  contracts clearing house {place.manifest.clearing_house}",
             f"            distributor    {place.manifest.distributor}",
-            f"  keys      of this demo only, made from the seed; data in {place.base.folder.root}",
+            f"  hub       {place.manager.sender} settles; its key is the same in every demo",
+            f"  people    {people}",
+            f"  keys      made from the seed, for this demo only; data in {place.base.folder.root}",
         ):
             self._say(line)
 
@@ -93,7 +95,7 @@ class Teller:
         out.print(_operators(result))
         records = sum(cycle["records"] for cycle in result["cycles"])
         agrees = "agree" if result["ledger"]["agrees"] else "DO NOT agree"
-        out.print(
+        print(
             f"{result['receipts_verified']} of {records} receipts verified by another process; "
             f"ledger, contracts and charges {agrees}."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from opencarrier.app.cli import evidence, people, run, terms
+from opencarrier.app.cli import books, evidence, people, run, terms
 
 
 def make() -> typer.Typer:
@@ -20,7 +20,7 @@ def make() -> typer.Typer:
     )
     root.command("up")(run.up)
     root.command("status")(run.status)
-    for group in (*people.GROUPS, *terms.GROUPS, evidence.cycle, run.config):
+    for group in (*people.GROUPS, *terms.GROUPS, evidence.cycle, *books.GROUPS, run.config):
         root.add_typer(group)
     root.command("ingest")(evidence.ingest)
     root.command("receipt")(evidence.receipt)
