@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from tests.app.scene import scene
 
 from opencarrier.access.model import Metrics
-from opencarrier.app.http import ANSWERS_MAX, KEY_MAX, Web, make_app
+from opencarrier.app.http import ANSWERS_MAX, KEY_MAX, Web, allowed_hosts, make_app
 
 TOKEN = "the token"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
@@ -32,7 +32,7 @@ def web(made):
 
 @pytest.fixture(scope="module")
 def client(web):
-    return TestClient(make_app(web))
+    return TestClient(make_app(web), base_url="http://127.0.0.1")
 
 
 def test_health_and_readiness_differ(client, web):
@@ -71,6 +71,13 @@ def test_a_rebound_name_gets_nothing(client):
     headers = {"Host": "evil.example"}
     assert client.post("/rpc", json=rpc, headers=headers).status_code >= 400
     assert client.post("/rpc", json=rpc, headers={"Host": "127.0.0.1"}).json()["result"] == "0x7a69"
+
+
+def test_who_binds_elsewhere_is_reached_there():
+    """The bound address is a name of ours; bound to all, the proxy in front knows the names."""
+    assert "192.0.2.1" in allowed_hosts("192.0.2.1")
+    assert "*" not in allowed_hosts("192.0.2.1")
+    assert allowed_hosts("0.0.0.0") == ("*",)
 
 
 def test_closing_needs_the_token_and_a_key(client):

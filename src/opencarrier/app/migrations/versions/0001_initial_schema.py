@@ -575,19 +575,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("domain", "asset"),
     )
     op.create_table(
-        "settlement_log",
-        sa.Column("transfer_id", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("domain", sa.String(length=64), nullable=False),
-        sa.Column("asset", sa.String(length=128), nullable=False),
-        sa.Column("block_number", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("transfer_id"),
-    )
-    with op.batch_alter_table("settlement_log", schema=None) as batch_op:
-        batch_op.create_index(
-            "settlement_log_block", ["domain", "asset", "block_number"], unique=False
-        )
-
-    op.create_table(
         "settlement_row",
         sa.Column("cycle_id", sa.LargeBinary(length=32), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
