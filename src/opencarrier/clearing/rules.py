@@ -60,6 +60,24 @@ def can_be_co_signed(record: SaltedRecord) -> bool:
     return usage.rung is Rung.CO_SIGNED and not usage.weak
 
 
+def split_at_cap(records: Iterable[SaltedRecord], cap_minor: int) -> list[list[SaltedRecord]]:
+    """Cut records, ascending by usage id, into runs whose amounts stay within a cap.
+
+    A position matures whole, so a larger one would wait for ever. A single record above the cap
+    stands alone; it waits until its debtor signs.
+    """
+    runs: list[list[SaltedRecord]] = []
+    left = -1
+    for record in sorted(records, key=lambda record: record.rated.usage.usage_id):
+        amount = record.rated.wholesale.amount_minor
+        if amount > left:
+            runs.append([])
+            left = cap_minor
+        runs[-1].append(record)
+        left -= amount
+    return runs
+
+
 def statement_digest(position_id: Id) -> bytes:
     """Return what the parties of a position sign; the id covers records, amount and rung."""
     return derive("statement", position_id)

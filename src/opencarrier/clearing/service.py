@@ -77,6 +77,7 @@ class ClearingService:
     ) -> Sequence[Position]:
         """Make positions of what was rated: one per debtor, creditor, asset and rung.
 
+        One-sided ones are cut at the cap, so that each can mature.
         A usage with a record is left out, and one that is not fully rated waits. Where both
         sides' keys sign, a position is co-signed; the rest is one-sided. Records whose amounts
         sum to zero owe nothing: they make no position.
@@ -125,9 +126,10 @@ class ClearingService:
                 yield drafted, signed
             else:
                 lower = list(records)
-        if _amount(lower):
-            drafted = rules.draft(cycle_id, pair, Rung.ONE_SIDED, jurisdiction, lower)
-            yield drafted, self._sign_claim(unit, drafted.position, members)
+        for run in rules.split_at_cap(lower, self.policy.one_sided_cap_minor):
+            if _amount(run):
+                drafted = rules.draft(cycle_id, pair, Rung.ONE_SIDED, jurisdiction, run)
+                yield drafted, self._sign_claim(unit, drafted.position, members)
 
     def _sign_claim(
         self, unit: Connection, position: Position, members: Mapping[PartyId, Address]

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from opencarrier.chain import events
+from opencarrier.chain import store as chain_store
 from opencarrier.chain.contracts import ClearingHouse, RewardDistributor
 from opencarrier.chain.errors import ChainError
-from opencarrier.chain.logs import Followed, LogFollower
+from opencarrier.chain.logs import FinalityBrokenError, Followed, LogFollower
 from opencarrier.chain.model import Log
 from opencarrier.chain.ports import LogReader, UnitOfWork
 from opencarrier.chain.rules import BlockPoint
@@ -50,10 +51,6 @@ class _BlockedError(Exception):
     """A log cannot be booked yet; its whole batch stays unread."""
 
 
-class _DeepReorgError(Exception):
-    """What was final and booked is no longer in the chain."""
-
-
 class CustodyFollower:
     """Books what happened at the venue outside settlements; `follow` as often as one likes."""
 
@@ -79,7 +76,7 @@ class CustodyFollower:
         """Book the final logs that are new, in the chain's order, each batch with its cursor.
 
         A log that the ledger cannot bear yet (a withdrawal of what a settlement brought that is
-        not posted here) holds up its batch until `drive` has posted. A reorg of booked logs
+        not posted here) holds up its batch until `drive` has posted. A reorg of what was final
         stops settling.
         """
         handler = _Handler(self, now_us)
@@ -88,14 +85,23 @@ class CustodyFollower:
             polled = follower.poll(begin, batches_max=BATCHES_MAX)
         except _BlockedError as error:
             return Caught(at=None, logs=0, note=str(error))
+        except FinalityBrokenError as error:
+            return Caught(at=None, logs=0, note=self._broken(begin, str(error), now_us))
         except ChainError as error:
             return Caught(at=None, logs=0, note=f"the venue does not answer: {error}")
-        except _DeepReorgError as error:
-            with begin() as unit:
-                halt = Halt(alarm=Alarm.DEEP_REORG, detail=str(error), at_us=now_us)
-                store.put_halt(unit, self._venue, halt)
-            return Caught(at=None, logs=0, note=f"halted: {error}")
         return Caught(at=polled.at, logs=polled.events)
+
+    def _broken(self, begin: UnitOfWork, detail: str, now_us: int) -> str:
+        """Stop, unless the endpoint only lags behind what was read of it before."""
+        with begin() as unit:
+            at = chain_store.cursor(unit, self._followed.name)
+        final = self._chain.final_block_number()
+        if at is None or final is None or final < at.number:
+            return "the venue is behind what was final"
+        with begin() as unit:
+            halt = Halt(alarm=Alarm.DEEP_REORG, detail=detail, at_us=now_us)
+            store.put_halt(unit, self._venue, halt)
+        return f"halted: {detail}"
 
     def apply(self, unit: Connection, logs: Sequence[Log], now_us: int) -> None:
         """Book a batch of logs."""
@@ -104,12 +110,6 @@ class CustodyFollower:
             transfers = self._transfers(unit, log, parties)
             if transfers:
                 self._book(unit, log, transfers, now_us)
-
-    def rewind(self, unit: Connection, to_block: int) -> None:
-        """Go back over blocks in which nothing was booked; anything else is beyond finality."""
-        count = store.logs_above(unit, self._venue, to_block)
-        if count:
-            raise _DeepReorgError(f"{count} booked logs above block {to_block} are gone")
 
     def _transfers(
         self, unit: Connection, log: Log, parties: dict[Address, PartyId]
@@ -158,8 +158,6 @@ class CustodyFollower:
         for refusal in ledger.apply(unit, rules.link(transfers), now_us):
             if refusal is not None:
                 raise _BlockedError(f"{transfers[0].code} in block {log.block_number}: {refusal}")
-        for transfer in transfers:
-            store.note_log(unit, self._venue, transfer.transfer_id, log.block_number)
 
 
 class _Handler:
@@ -173,7 +171,7 @@ class _Handler:
         self._owner.apply(connection, logs, self._now_us)
 
     def rewind(self, connection: Connection, to_block: int) -> None:
-        self._owner.rewind(connection, to_block)
+        raise AssertionError("what follows final blocks does not go back")
 
 
 def _party(parties: dict[Address, PartyId], member: Address) -> PartyId:

@@ -1,4 +1,4 @@
-"""The settlement room's tables: cycles, attempts, their rows, booked logs, the halt."""
+"""The settlement room's tables: cycles, attempts, their rows, the halt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -18,7 +17,6 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     delete,
-    func,
     insert,
     select,
     update,
@@ -94,16 +92,6 @@ rows = Table(
     Column("amount_minor", BigInteger, nullable=False),
     Column("signature_kid", String(42)),
     Column("signature", LargeBinary(65)),
-)
-
-booked_logs = Table(
-    "settlement_log",
-    metadata,
-    Column("transfer_id", LargeBinary(32), primary_key=True),
-    Column("domain", String(64), nullable=False),
-    Column("asset", String(128), nullable=False),
-    Column("block_number", BigInteger, nullable=False),
-    Index("settlement_log_block", "domain", "asset", "block_number"),
 )
 
 halts = Table(
@@ -240,25 +228,6 @@ def cycle_of_settlement(unit: Connection, settlement_id: Id) -> Id | None:
     query = select(attempts.c.cycle_id).where(attempts.c.settlement_id == settlement_id).limit(1)
     row = unit.execute(query).one_or_none()
     return None if row is None else Id(row.cycle_id)
-
-
-def note_log(unit: Connection, venue: Venue, transfer_id: Id, block_number: int) -> None:
-    """Remember from which block a log was booked."""
-    unit.execute(
-        insert(booked_logs).values(
-            transfer_id=transfer_id,
-            domain=venue.domain,
-            asset=venue.asset,
-            block_number=block_number,
-        )
-    )
-
-
-def logs_above(unit: Connection, venue: Venue, block_number: int) -> int:
-    """Return how many logs of blocks above a number were booked."""
-    query = select(func.count()).select_from(booked_logs)
-    query = query.where(*_of(booked_logs, venue), booked_logs.c.block_number > block_number)
-    return int(unit.execute(query).scalar_one())
 
 
 def halt(unit: Connection, venue: Venue) -> Halt | None:
