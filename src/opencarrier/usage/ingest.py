@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.ids import Id
+from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.parties import Node, PartyId
 from opencarrier.spine.usage import Counters, Observation, Status
@@ -194,6 +195,8 @@ class _Run:
             self._packets -= 1
         elif decoded.nas_identifier not in (None, "", self._order.node.nas_identifier):
             self._refuse(file, item.offset, "nas_identifier_of_another_node")
+        elif _largest(decoded.observation) > INT64_MAX:
+            self._refuse(file, item.offset, "counter_range")
         else:
             event_us = min(decoded.observation.event_us, now_us)
             observation = replace(decoded.observation, event_us=event_us)
@@ -257,6 +260,11 @@ def _event_us(packet: bytes) -> int | None:
             return int.from_bytes(packet[at + 2 : at + 6], "big") * SECOND_US
         at += packet[at + 1]
     return None
+
+
+def _largest(observation: Observation) -> int:
+    counters = observation.counters
+    return max(counters.octets_in, counters.octets_out) if counters else 0
 
 
 def _stream(observation: Observation) -> Stream:

@@ -73,11 +73,18 @@ class Meter:
 
     @property
     def home(self) -> str:
-        """The home it is counted for: as stood, else the earliest named."""
-        return next(
-            (home for home in (session.home for session in self.standing) if home),
-            next((reading.home for reading in self.readings if reading.home), ""),
-        )
+        """The home it is counted for: as settled, else as stood, else the earliest named."""
+        settled = [session.home or "" for session in self.standing if session.usages]
+        if settled:
+            return settled[0]
+        stood = [session.home for session in self.standing if session.home]
+        said = min((reading for reading in self.readings if reading.home), default=None)
+        return stood[0] if stood else said.home if said else ""
+
+    def weak_names(self, restarts: Sequence[int]) -> set[tuple[int, str]]:
+        """What tells its weak session ids apart from others of the stream: epoch and home."""
+        names = {(s.epoch_us, s.home or "") for s in self.standing if s.weak and s.usages}
+        return names if self.authorisations else names | {(self.epoch_us(restarts), self.home)}
 
 
 def meters(
@@ -91,10 +98,7 @@ def meters(
     order = sorted(standing, key=lambda session: (session.turn, session.session_id))
     found = _by_birth(order, sorted(set(readings)))
     found = _merge(found, lambda meter: meter.authorisations)
-    found = _merge(
-        found,
-        lambda meter: set() if meter.authorisations else {(meter.epoch_us(restarts), meter.home)},
-    )
+    found = _merge(found, lambda meter: meter.weak_names(restarts))
     for meter in found:
         meter.standing.sort(key=lambda session: (session.turn, session.session_id))
         meter.readings.sort()
@@ -103,7 +107,7 @@ def meters(
 
 def _by_birth(standing: list[Session], readings: list[Reading]) -> list[Meter]:
     """Chain what was born close together; each link may be as long as the longer slack."""
-    points: list[tuple[int, int, Meter]] = [
+    points = [
         (s.birth_us, slack_us(s.counters.session_time_s), Meter(standing=[s])) for s in standing
     ]
     for birth_us, reading in zip(_births(standing, readings), readings, strict=True):
@@ -112,12 +116,20 @@ def _by_birth(standing: list[Session], readings: list[Reading]) -> list[Meter]:
     found: list[Meter] = []
     newest_us = reach_us = 0
     for birth_us, slack, meter in points:
-        if found and birth_us - newest_us <= max(slack, reach_us):
+        near = bool(found) and birth_us - newest_us <= max(slack, reach_us)
+        if near and not _apart(found[-1], meter):
             found[-1].take(meter)
         else:
             found.append(meter)
         newest_us, reach_us = birth_us, slack
     return found
+
+
+def _apart(left: Meter, right: Meter) -> bool:
+    """Whether both stood, and as two: what was told apart once is not put together later."""
+    return {s.birth_us for s in left.standing} != {s.birth_us for s in right.standing} and bool(
+        left.standing and right.standing
+    )
 
 
 def _births(standing: list[Session], readings: list[Reading]) -> Iterator[int]:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id
 from opencarrier.spine.parties import Node, PartyId
-from opencarrier.spine.usage import ZERO, Counters, Observation
+from opencarrier.spine.usage import ZERO, Counters, Observation, Status
 
 SILENCE_US = 3_600 * SECOND_US
 """A session not heard of for this long is closed by rule: one hour, unless the caller says."""
@@ -69,7 +69,9 @@ class Reading(NamedTuple):
 
     @property
     def birth_us(self) -> int:
-        """When the session began, as this reading has it: its event minus its session time."""
+        """When the session began, as this reading has it: its event less its session time."""
+        if self.status == Status.START:
+            return self.event_us
         return self.event_us - self.session_time_s * SECOND_US
 
     @property

@@ -77,6 +77,7 @@ def reduce_stream(
     for meter in meters(standing, readings, restarts):
         sessions = _sessions(stream, meter, meter.epoch_us(restarts))
         found += _closed(sessions, restarts, cut_us=cut_us, silence_us=silence_us)
+    assert len({session.session_id for session in found}) == len(found), "one id, two sessions"
     return sorted(found, key=lambda session: session.session_id)
 
 
@@ -136,7 +137,7 @@ def _parts(meter: Meter) -> list[_Part]:
     """
     parts = [
         _Part(s, s.authorisation_id or b"", base=s.settled, counters=s.counters)
-        for s in meter.standing
+        for s in _stood(meter)
     ]
     seen = {part.authorisation for part in parts}
     high = ZERO
@@ -155,6 +156,21 @@ def _parts(meter: Meter) -> list[_Part]:
         parts[-1].readings.append(reading)
         parts[-1].counters = high
     return parts
+
+
+def _stood(meter: Meter) -> list[Session]:
+    """Return what stood of a meter; what was never cut nor authorised dissolves in the rest.
+
+    A late restart can show two such, or one and a settled session, to be the same.
+    """
+    decided = [s for s in meter.standing if s.usages or not s.weak]
+    drafts = [s for s in meter.standing if not s.usages and s.weak]
+    if not drafts:
+        return decided
+    kept = decided[-1] if decided else drafts[0]
+    last_us = max(session.last_us for session in [kept, *drafts])
+    stopped = any(session.stopped for session in [kept, *drafts])
+    return [*decided[:-1], replace(kept, last_us=last_us, stopped=stopped)]
 
 
 def _sessions(stream: Stream, meter: Meter, epoch_us: int) -> list[Session]:
