@@ -225,6 +225,17 @@ def test_endless_code_and_deep_recursion_end(
     assert answers[0]["result"] == "0x"
 
 
+def test_our_own_failure_is_answered_and_counted(
+    node: EmbeddedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_block: Any) -> Any:
+        raise RuntimeError("a secret detail")
+
+    monkeypatch.setattr(node, "header", fail)
+    assert error(node, "eth_gasPrice") == (-32603, "internal error (RuntimeError)")
+    assert node.failures == 1
+
+
 def test_only_the_table_is_served_and_keys_are_not(
     open_node: Callable[..., EmbeddedNode],
 ) -> None:

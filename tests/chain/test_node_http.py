@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from opencarrier.chain.client import connect
+from opencarrier.chain.model import SINGLE_OPERATOR
 from opencarrier.chain.node import EmbeddedNode
 from opencarrier.chain.node.http import (
     BATCH_MAX,
@@ -27,6 +31,25 @@ ASK = {"jsonrpc": "2.0", "id": 7, "method": "eth_chainId", "params": []}
 def http(node: EmbeddedNode) -> Iterator[TestClient]:
     with TestClient(rpc_app(node), base_url="http://127.0.0.1:8545") as client:
         yield client
+
+
+def test_the_client_over_the_wire(node: EmbeddedNode, account: Any) -> None:
+    config = uvicorn.Config(rpc_app(node), host="127.0.0.1", port=0, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            thread.join(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        client = connect(f"http://127.0.0.1:{port}", finality=SINGLE_OPERATOR, chain_id=31337)
+        receipt = account.send(client, account.address)
+        assert receipt.succeeded
+        assert connect("embedded:", node=node).receipt(receipt.tx_hash) == receipt
+        assert client.block() == connect("embedded:", node=node).block()
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def test_a_request(http: TestClient) -> None:

@@ -23,8 +23,8 @@ CHAIN_ID = "chain_id"
 class EmbeddedNode:
     """One chain in one file, asked by `request`; safe to call from several threads.
 
-    Everything happens under one lock, in the order it arrives. `close` it, or let the process
-    die: the file is consistent either way.
+    Everything happens under one lock, in the order it arrives. `failures` counts internal errors.
+    `close` it, or let the process die: the file is consistent either way.
     """
 
     def __init__(self, database: NodeDatabase, settings: NodeSettings, clock: Clock) -> None:
@@ -33,6 +33,7 @@ class EmbeddedNode:
         self.database = database
         self.settings = settings
         self.lock = threading.RLock()
+        self.failures = 0
         self.engine: Engine = Engine(
             settings.chain_id, database.node, database.block_hashes_down_from
         )

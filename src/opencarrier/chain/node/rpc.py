@@ -58,6 +58,7 @@ def answer(node: EmbeddedNode, method: str, params: Any) -> dict[str, Any]:
     except InvalidTransactionError as error:
         return _error(SERVER_ERROR, str(error))
     except Exception as error:
+        node.failures += 1
         _log.exception("the embedded chain failed on %s", method)
         return _error(INTERNAL_ERROR, f"internal error ({type(error).__name__})")
 
