@@ -18,6 +18,7 @@ from opencarrier.identity.model import PartyKind, SimKeys
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.settlement.model import CycleClosed
 from opencarrier.spine.access import AuthorisationRequest, Grant
 from opencarrier.spine.parties import Node, Operator, Subscriber
 from opencarrier.spine.usage import Counters, Observation, Status
@@ -40,6 +41,7 @@ class Scene:
     visited: Operator
     node: Node
     subscriber: Subscriber
+    closed: CycleClosed | None = None
 
     @property
     def errands(self) -> Errands:
@@ -93,6 +95,7 @@ class Scene:
         self.clock.set(self.clock.now_us() + 3_600 * SECOND_US)
         closed = self.errands.close(self.clock.now_us())
         assert not isinstance(closed, Refusal), closed
+        self.closed = closed
         for _ in range(20):
             if self.errands.drive().is_settled:
                 break
