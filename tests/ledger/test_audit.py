@@ -205,6 +205,7 @@ UNLAWFUL = {
     "a chain left open": "UPDATE ledger_transfers SET flags = 1 WHERE sequence = 5",
     "an account of nobody": "UPDATE ledger_transfers SET debit_id = zeroblob(32)"
     " WHERE sequence = 1",
+    "a number left out": "UPDATE ledger_transfers SET sequence = 7 WHERE sequence = 6",
     "another amount": "UPDATE ledger_transfers SET amount_minor = 6, moved_minor = 6"
     " WHERE sequence = 5",
     "another name": "UPDATE ledger_accounts SET name = 'other' WHERE name = 'mirror'",
@@ -221,6 +222,34 @@ def test_a_forger_who_chains_anew_must_still_be_lawful(book: Connection, what: s
     assert findings
     assert not any("hash" in finding for finding in findings), findings
     assert finds(book, lambda: rechain(book)) == ()
+
+
+def test_what_was_unlawful_is_said(book: Connection) -> None:
+    def change() -> None:
+        book.exec_driver_sql(UNLAWFUL["a limit broken"])
+        rechain(book)
+
+    said = "transfer 2: booked against exceeds_credits: prepaid/sub_1 has 100 free, not 101"
+    assert said in finds(book, change)
+
+
+def test_an_entry_hashed_anew_alone_breaks_the_chain_behind_it(book: Connection) -> None:
+    def change() -> None:
+        entries = {row.entry: row for row in book.execute(select(store.journal))}
+        rechain(book)
+        for entry in (3, 4):
+            book.execute(
+                store.journal.update()
+                .where(store.journal.c.entry == entry)
+                .values(entry_hash=entries[entry].entry_hash)
+            )
+
+    def retimed() -> None:
+        book.exec_driver_sql("UPDATE ledger_journal SET at_us = 1 WHERE entry = 2")
+        change()
+
+    assert finds(book, retimed) == ("entry 3: its content does not match its hash",)
+    assert finds(book, change) == ()
 
 
 def test_findings_are_bounded(unit: Connection) -> None:

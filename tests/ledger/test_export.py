@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
@@ -88,6 +88,8 @@ def test_bean_check_accepts_an_empty_ledger(tmp_path: Path) -> None:
 
 
 @given(st.lists(names, min_size=2, max_size=12, unique=True))
+@example(["a-b", "a_b", "a/b", "ab"])
+@example(["a-b-c", "a-b_c", "a_b-c", "a_b_c", "a/b_c"])
 def test_two_accounts_are_never_one_in_beancount(accounts: list[str]) -> None:
     written = [export._name("A1", name) for name in accounts]
     assert len(set(written)) == len(accounts)

@@ -81,6 +81,9 @@ class _Replay:
         if not self._chained(row, opened, booked):
             self.found(f"entry {row.entry}: its content does not match its hash")
             self.trusted = False
+        first = self.head.sequence + 1
+        in_turn = [item.sequence for item in booked] == list(range(first, first + len(booked)))
+        self._expect(in_turn, f"entry {row.entry}: its transfers are not numbered in turn")
         self.head = _head(row)
         if self.known is not None and self.known.entry == row.entry and self.known != self.head:
             self.found(f"entry {row.entry}: not the known head")
@@ -98,10 +101,7 @@ class _Replay:
             )
         except (EncodingError, TypeError):
             return False
-        numbers = [item.sequence for item in booked]
-        first = self.head.sequence + 1
-        gapless = numbers == list(range(first, first + len(numbers)))
-        return gapless and head == _head(row)
+        return head == _head(row)
 
     def _open(self, opened: Sequence[AnyRow]) -> None:
         for row in opened:

@@ -125,7 +125,7 @@ _balances = (
 )
 _resolutions = (
     holds.update()
-    .where(holds.c.hold_id == bindparam("key"), holds.c.state == int(HoldState.PENDING))
+    .where(holds.c.hold_id == bindparam("key"))
     .values(state=bindparam("new_state"), resolved_by=bindparam("by"))
 )
 _BALANCE = (
