@@ -238,7 +238,7 @@ MODULES = [
         "modules/ecdsa.vy",
         SIGNING,
         ("convert(s, uint256) > convert(S_MAX, uint256) or ", ""),
-        ("(v != 27 and v != 28)", "False"),
+        ("s: bytes32 = extract32(signature, 32)", "s: bytes32 = extract32(signature, 31)"),
         ("    if len(signature) != 65:\n        return empty(address)\n", ""),
     ),
     *_of(

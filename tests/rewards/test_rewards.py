@@ -105,6 +105,15 @@ def test_proof_limits():
     assert not verify(node_hash(leaf_hash(leaf), b""), leaf, [b""])
 
 
+def test_only_its_own_leaves_are_proven():
+    one, two = leaves(1, 2)
+    tree = Tree([one])
+    with pytest.raises(KeyError):
+        tree.siblings(two)
+    with pytest.raises(AssertionError):
+        tree.siblings(EntitlementLeaf(account=one.account, lifetime_minor=9))
+
+
 def test_an_account_has_one_leaf():
     with pytest.raises(AssertionError):
         Tree([EntitlementLeaf(account=A, lifetime_minor=n) for n in (1, 2)])

@@ -34,17 +34,13 @@ class Tree:
     __slots__ = ("_nodes", "_positions")
 
     def __init__(self, leaves: Sequence[EntitlementLeaf]) -> None:
-        accounts = {leaf.account for leaf in leaves}
-        assert len(accounts) == len(leaves), "an account has one leaf"
-        hashed = sorted((leaf_hash(leaf), leaf) for leaf in leaves)
-        count = len(hashed)
-        nodes = [b""] * max(2 * count - 1, 0)
-        self._positions: dict[EntitlementLeaf, int] = {}
-        for index, (digest, leaf) in enumerate(hashed):
-            position = len(nodes) - 1 - index
-            nodes[position] = digest
-            self._positions[leaf] = position
-        for position in range(count - 2, -1, -1):
+        hashed = sorted((leaf_hash(leaf), leaf.account) for leaf in leaves)
+        last = 2 * len(hashed) - 2
+        self._positions = {account: last - i for i, (_, account) in enumerate(hashed)}
+        assert len(self._positions) == len(leaves), "an account has one leaf"
+        nodes = [b""] * max(len(hashed) - 1, 0)
+        nodes += [digest for digest, _ in reversed(hashed)]
+        for position in range(len(hashed) - 2, -1, -1):
             nodes[position] = node_hash(nodes[2 * position + 1], nodes[2 * position + 2])
         self._nodes = nodes
 
@@ -59,7 +55,8 @@ class Tree:
 
     def siblings(self, leaf: EntitlementLeaf) -> tuple[bytes, ...]:
         """Return the proof of a leaf of this tree: its siblings from the leaf up."""
-        position = self._positions[leaf]
+        position = self._positions[leaf.account]
+        assert self._nodes[position] == leaf_hash(leaf), "the tree holds another amount"
         proof = []
         while position:
             proof.append(self._nodes[position + 1 if position % 2 else position - 1])
