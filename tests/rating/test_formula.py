@@ -109,6 +109,25 @@ def test_units_are_counted_from_the_counters() -> None:
     assert all(v1.quantity(unit, ZERO) == 0 for unit in TARIFF_UNITS)
 
 
+@pytest.mark.parametrize(
+    ("host_ppm", "protocol_ppm"),
+    [(500_000, 500_000), (400_000, 100_000), (700_000, 50_000), (0, PPM), (PPM, 0), (999_999, 1)],
+)
+@pytest.mark.parametrize("included", [False, True])
+def test_no_leg_falls_from_one_micro_unit_to_the_next(
+    host_ppm: int, protocol_ppm: int, included: bool
+) -> None:
+    terms = tariff(
+        step=1, host_ppm=host_ppm, tax_ppm=190_000, tax_included=included, unit="octets_in"
+    )
+    before = (0, 0, 0, 0)
+    for minor in range(1, 300):
+        legs = v1.wholesale_legs(terms, protocol_ppm, counters(minor))
+        now = (legs.seller_minor, legs.host_minor, legs.protocol_minor, legs.tax_minor)
+        assert all(a <= b for a, b in zip(before, now, strict=True)), minor
+        before = now
+
+
 amounts = st.integers(0, 1 << 45)
 prices = st.builds(
     price,

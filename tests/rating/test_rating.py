@@ -192,6 +192,7 @@ def test_a_hold_the_ledger_no_longer_has_is_overrun(world: World, closed: bool) 
     world.rate(first, second)
     assert world.posted(OVERRUN) == -200
     assert (world.held(), world.free()) == (0, 100_000_000)
+    assert authorisations_by_id(world.unit, [key])[key].held_minor == 0
     world.check()
 
 
@@ -210,6 +211,21 @@ def test_one_hold_serves_all_sessions_of_its_authorisation(world: World) -> None
     late = usage("c", grant=grant)
     world.rate(late)
     assert world.posted(OVERRUN) == -200, "the hold was released with the last session"
+    world.check()
+
+
+def test_a_session_once_ended_does_not_keep_the_hold_open(world: World) -> None:
+    grant = world.granted()
+    ended, goes_on = usage("a", grant=grant, closed=True), usage("b", grant=grant)
+    world.rate(ended, goes_on)
+    more = replace(ended.counters_to, octets_in=ended.counters_to.octets_in + KIB)
+    late = usage("a", grant=grant, before=ended.counters_to, after=more)
+    world.rate(replace(late, start_us=START_US + 1))  # more after its Stop
+    assert world.held() == grant.hold.minor - 402
+    last = replace(goes_on.counters_to, octets_in=goes_on.counters_to.octets_in + KIB)
+    end = usage("b", grant=grant, before=goes_on.counters_to, after=last, closed=True)
+    world.rate(replace(end, start_us=START_US + 2))
+    assert (world.held(), world.posted(OVERRUN)) == (0, 0)
     world.check()
 
 
@@ -295,12 +311,13 @@ def test_use_that_cannot_be_rated_waits_and_is_rated_when_it_can(empty: World) -
     empty.check()
 
 
-def test_a_suspended_session_keeps_the_tariff_it_began_under(empty: World) -> None:
+@pytest.mark.parametrize("together", [True, False])
+def test_a_suspended_session_keeps_the_tariff_it_began_under(empty: World, together: bool) -> None:
     soon = START_US + DAY_US
     first, second = split(usage(after=counters(200 * KIB)), counters(100 * KIB, seconds=30))
     second = replace(second, start_us=soon, end_us=soon)
-    empty.rate(first)
-    empty.rate(second)
+    for batch in [(second, first)] if together else [(first,), (second,)]:
+        empty.rate(*batch)
     old = tariff(window=Window(START_US, soon))
     new = tariff(window=Window(soon, soon + DAY_US), price_nano=9_000)
     empty.agree(agreement(old, new))
