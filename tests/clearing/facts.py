@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 from sqlalchemy import Connection, create_engine
@@ -54,6 +55,7 @@ def rated(
     tax_ppm: int = 0,
     weak: bool = False,
     retail: bool = True,
+    asset: AssetId = ASSET,
 ) -> RatedUsage:
     """A session of its own with one usage that costs `amount`."""
     session = derive("session", f"session {number}")
@@ -83,7 +85,7 @@ def rated(
     return RatedUsage(
         usage=usage,
         host=host(host_number),
-        wholesale=wholesale,
+        wholesale=replace(wholesale, asset=asset),
         retail=retail_charge(usage, 2 * amount) if retail else None,
     )
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.clearing.facts import key, operator, rated
 
 from opencarrier.chain import logs as chain_logs
 from opencarrier.chain import transactions as chain_transactions
@@ -22,7 +23,6 @@ from opencarrier.settlement import service as settlement_service
 from opencarrier.settlement.model import Alarm, AttemptState, CycleState
 from opencarrier.spine.parties import PartyId
 
-from ..clearing.facts import key, operator, rated  # noqa: TID252
 from .fake_chain import DEPTH, FakeChain, FakeSigner, change, deposit, withdraw
 from .world import Installation, fund
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.clearing.facts import ASSET, PROTOCOL, host, key, operator, payout, rated
 
 from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.clearing.model import RecordProof
@@ -11,7 +12,6 @@ from opencarrier.settlement.model import Alarm, AttemptState, CycleState
 from opencarrier.spine import ids
 from opencarrier.spine.money import RatedUsage
 
-from ..clearing.facts import ASSET, PROTOCOL, host, key, operator, payout, rated  # noqa: TID252
 from .fake_chain import FakeChain, FakeSigner, change, claim, deposit, withdraw
 from .world import SECOND_US, Installation, collateral, fund, single
 

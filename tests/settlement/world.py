@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
+from tests.clearing.facts import ASSET, People, Rates, clearing, key
 
 from opencarrier.chain import store as chain_store
 from opencarrier.chain.rules import Policy
@@ -28,7 +29,6 @@ from opencarrier.spine.money import Charge, RatedUsage, Suspense
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Usage
 
-from ..clearing.facts import ASSET, People, Rates, clearing, key  # noqa: TID252
 from .fake_chain import (
     CHAIN_ID,
     HOUSE,

@@ -1,0 +1,231 @@
+"""The same service over the embedded node and the real contracts, alone and in a race."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tests.clearing.facts import host, key, operator, payout, rated
+
+from opencarrier.chain.client import ChainClient, connect
+from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
+from opencarrier.chain.keys import DynamicFeeTransaction, LocalSigner
+from opencarrier.chain.model import Call, Receipt
+from opencarrier.chain.node import EmbeddedNode, NodeSettings
+from opencarrier.kernel.clock import FixedClock
+from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.signatures import Address, KeySigner
+from opencarrier.settlement.model import Alarm, CycleState, Venue
+from opencarrier.spine.money import RatedUsage
+
+from .fake_chain import RULEBOOK
+from .world import Installation
+
+CHAIN_ID = 31337
+HUB = LocalSigner(b"\x07" * 32)
+PAYER = LocalSigner(b"\x08" * 32)
+FUNDS = 10_000_000
+TOKENS_MAX = 10**15
+PARTIES = [operator(n) for n in range(4)]
+
+
+class Chain:
+    """An embedded node with the venue deployed; `hub` owns and settles, `payer` does the rest."""
+
+    def __init__(self, path: Path) -> None:
+        members = [KeySigner(_secret(party)) for party in PARTIES]
+        assert [m.address for m in members] == [key(p).address for p in PARTIES]
+        funded = [HUB.address, PAYER.address, *(m.address for m in members)]
+        settings = NodeSettings(chain_id=CHAIN_ID, genesis=dict.fromkeys(funded, 10**22), dev=True)
+        self.node = EmbeddedNode.open(path, settings, FixedClock(1_800_000_000_000_000))
+        self.client: ChainClient = connect("embedded:", node=self.node)
+        self._deploy()
+
+    def mine(self) -> None:
+        self.client.request("evm_mine", [])
+
+    def send(self, signer: LocalSigner, call: Call) -> Receipt:
+        signed = signer.sign_transaction(
+            DynamicFeeTransaction(
+                chain_id=CHAIN_ID,
+                nonce=self.client.nonce(signer.address),
+                max_fee_per_gas_wei=10**11,
+                max_priority_fee_per_gas_wei=10**9,
+                gas_limit=10_000_000,
+                to=call.to,
+                value_wei=0,
+                data=call.data,
+            )
+        )
+        self.client.send_raw(signed.raw)
+        receipt = self.client.receipt(signed.tx_hash)
+        assert receipt is not None
+        assert receipt.succeeded
+        return receipt
+
+    def deploy(self, call: Call) -> Address:
+        address = self.send(PAYER, call).contract_address
+        assert address is not None
+        return address
+
+    def deposit(self, member: Address, amount: int) -> None:
+        self.send(PAYER, self.token.mint(PAYER.address, amount))
+        self.send(PAYER, self.house.deposit(member, amount))
+
+    def _deploy(self) -> None:
+        owner = PAYER.address
+        self.token = StableToken(
+            self.deploy(
+                StableToken.deployment(name="Dollar", symbol="USDt", version="1", owner=owner)
+            )
+        )
+        self.house = ClearingHouse(
+            self.deploy(
+                ClearingHouse.deployment(
+                    token=self.token.address,
+                    owner=owner,
+                    settler=HUB.address,
+                    notice_s=0,
+                    rulebook_hash=RULEBOOK,
+                )
+            )
+        )
+        self.pool = RewardDistributor(
+            self.deploy(
+                RewardDistributor.deployment(
+                    token=self.token.address, clearing_house=self.house.address
+                )
+            )
+        )
+        self.send(PAYER, self.house.set_distributor(self.pool.address))
+        self.send(PAYER, self.token.set_minter(owner, allowed=True))
+        self.send(PAYER, self.token.approve(self.house.address, TOKENS_MAX))
+
+    def install(self) -> Installation:
+        venue = Venue(
+            domain="test",
+            asset=AssetId(f"eip155:{CHAIN_ID}/erc20:{self.token.address}"),
+            chain_id=CHAIN_ID,
+            token=self.token.address,
+            clearing_house=self.house.address,
+            distributor=self.pool.address,
+            rulebook_hash=RULEBOOK,
+        )
+        return Installation(_Mining(self), HUB, venue=venue)
+
+    def enrol(self, place: Installation) -> None:
+        for party in place.people.parties:
+            address = key(party).address
+            self.send(PAYER, self.house.set_member(address, registered=True))
+            if party in PARTIES:
+                self.deposit(address, FUNDS)
+
+
+class _Mining:
+    """The client, with the `mine` that the installations' tests call."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._client = chain.client
+        self.mine = chain.mine
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._client, name)
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[Chain]:
+    made = Chain(tmp_path / "chain.sqlite")
+    yield made
+    made.node.close()
+
+
+def of(place: Installation, first: int = 0) -> list[RatedUsage]:
+    pairs = [(0, 1), (0, 2), (1, 2), (2, 0), (3, 3), (0, 1)]
+    return [
+        rated(
+            first + n,
+            home=home,
+            visited=visited,
+            amount=1_000 * (n + 1),
+            host_number=n % 3,
+            asset=place.venue.asset,
+        )
+        for n, (home, visited) in enumerate(pairs)
+    ]
+
+
+def test_cycles_claims_and_withdrawals_agree_with_the_contracts(chain: Chain) -> None:
+    place = chain.install()
+    chain.enrol(place)
+    assert place.follow() == ""
+    for number in range(2):
+        closed = place.close(of(place, 10 * number))
+        assert closed.attempt is not None
+        driven = place.settle()
+        assert driven.cycle is not None
+        assert driven.cycle.state is CycleState.FINAL
+        order = closed.attempt.order
+        assert chain.house.settled(order.cycle_id).ask(chain.client) == order.settlement_id
+        assert chain.house.records_root_of(order.cycle_id).ask(chain.client) == order.records_root
+        place.assert_agrees()
+    root = chain.pool.root().ask(chain.client)
+    with place.engine.begin() as unit:
+        call = place.rewards.claim(
+            unit, payout(host(0)), distributor=chain.pool, root=root, claimed_minor=0
+        )
+    assert isinstance(call, Call)
+    chain.send(PAYER, call)
+    leaver = LocalSigner(_secret(operator(2)))
+    chain.send(leaver, chain.house.request_withdrawal(1_234_567))
+    chain.send(leaver, chain.house.withdraw())
+    assert place.follow() == ""
+    assert place.balance(f"entitled/{host(0)}") == 0
+    place.assert_agrees()
+
+
+def test_a_member_short_at_the_venue_leaves_and_the_rest_is_paid(chain: Chain) -> None:
+    place = chain.install()
+    chain.enrol(place)
+    place.follow()
+    leaver = LocalSigner(_secret(operator(0)))
+    chain.send(leaver, chain.house.request_withdrawal(FUNDS))
+    chain.send(leaver, chain.house.withdraw())
+    place.close(of(place))
+    driven = place.settle()
+    assert driven.cycle is not None
+    assert (driven.cycle.state, driven.cycle.attempt) == (CycleState.FINAL, 2)
+    with place.engine.begin() as unit:
+        dead, _ = place.service.attempts(unit, driven.cycle.cycle_id)
+    assert dead.reason == "reverted: debit: short of collateral"
+    place.assert_agrees()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_two_databases_race_on_one_chain(chain: Chain, same: bool) -> None:
+    """One settlement per id; who closed it the same way posts, who did not halts."""
+    a, b = chain.install(), chain.install()
+    chain.enrol(a)
+    for place in (a, b):
+        place.follow()
+    a.close(of(a))
+    b.close(of(b) if same else of(b)[:3])
+    a.drive()
+    outcomes = [place.settle() for place in (b, a)]
+    assert chain.house.last_sequence().ask(chain.client) == 1
+    for place in (a, b):
+        place.check()
+    a.assert_agrees()
+    if same:
+        assert all(driven.halt is None for driven in outcomes)
+        b.assert_agrees()
+    else:
+        assert outcomes[0].halt is not None
+        assert outcomes[0].halt.alarm is Alarm.SETTLED_OTHERWISE
+        assert b.balance(f"collateral/{operator(0)}") == FUNDS
+        assert b.held(f"collateral/{operator(0)}") == 0
+
+
+def _secret(party: str) -> bytes:
+    return sha256(party.encode()).digest()
