@@ -72,11 +72,13 @@ def peers(arguments: list[str]) -> int:
 def lint(arguments: list[str]) -> int:
     """Check everything that can be checked without running it; tell all that fails."""
     environment.ensure("dev")
+    tools = [str(path) for path in sorted(Path("tools").glob("*.py"))]
     checks: list[tuple[str, list[str]]] = [
         ("format", ["-m", "ruff", "format", "--check", "."]),
         ("ruff", ["-m", "ruff", "check", "."]),
         ("types", ["-m", "mypy"]),
-        ("layers", ["-m", "importlinter.cli", "lint"]),
+        ("types of tools", ["-m", "mypy", "--strict", *tools, "contracts/build.py"]),
+        ("layers", [str(PYTHON.parent / "lint-imports")]),
         ("tidy", ["tools/tidy.py"]),
         ("spelling", ["-m", "codespell_lib"]),
         ("links", ["tools/links.py"]),
