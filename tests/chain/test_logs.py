@@ -189,6 +189,25 @@ def test_a_chain_that_moves_under_the_reader_is_read_again() -> None:
     assert following.taken() == following.chain.hashes
 
 
+def test_two_followers_of_one_name_take_each_event_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A second follower that reads while the first has applied finds the cursor moved."""
+    following = Following()
+    following.chain.mine(5)
+    read = following.chain.logs
+
+    def read_slowly(wanted: LogFilter) -> list[Log]:
+        found = read(wanted)
+        monkeypatch.setattr(following.chain, "logs", read)
+        assert following.poll().events == 6
+        return found
+
+    monkeypatch.setattr(following.chain, "logs", read_slowly)
+    assert following.poll().events == 0
+    assert following.taken() == following.chain.hashes
+
+
 def test_a_handler_that_fails_moves_nothing() -> None:
     following = Following()
     following.chain.mine(3)

@@ -100,12 +100,13 @@ def up(
     if crash_at:
         environment[VARIABLE] = crash_at
     (root / "run.json").unlink(missing_ok=True)
-    process = subprocess.Popen(
-        [*UP, "--data", str(root), *PORTS, *flags],
-        env=environment,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with (root / "up.log").open("a") as log:
+        process = subprocess.Popen(
+            [*UP, "--data", str(root), *PORTS, *flags],
+            env=environment,
+            stderr=log,
+            start_new_session=True,
+        )
     try:
         yield process
     finally:
@@ -180,8 +181,8 @@ def close(found: Running) -> dict[str, Any]:
     """Close a cycle over HTTP; what a dying server says is nothing."""
     try:
         return post(found, "/v1/cycles/close")
-    except (CommandError, OSError, json.JSONDecodeError):
-        return {"state": "unknown"}
+    except (CommandError, OSError, json.JSONDecodeError) as error:
+        return {"state": "unknown", "error": str(error)}
 
 
 def scenario(root: Path, process: subprocess.Popen, phone: Phone) -> dict[str, Any]:
@@ -204,7 +205,7 @@ def finish(root: Path, phone: Phone) -> None:
             told = close(found)
             if told["state"] in ("final", "open") and told.get("note") != "unknown":
                 break
-        assert told["state"] in ("final", "open"), told
+        assert told["state"] in ("final", "open"), (told, (root / "up.log").read_text()[-4_000:])
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 

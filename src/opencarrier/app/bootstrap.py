@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -128,12 +129,17 @@ class Installation:
 
 
 class Onchain:
-    """An installation at its venue: the chain, and the rooms that settle there."""
+    """An installation at its venue: the chain, and the rooms that settle there.
+
+    `turn` is held by whoever does an errand there: scheduler and requests take turns. Other
+    processes are kept apart by the database and the contract.
+    """
 
     def __init__(self, base: Installation, client: ChainClient, node: EmbeddedNode | None) -> None:
         self.base = base
         self.client = client
         self.node = node
+        self.turn = threading.RLock()
         self.manager = TransactionManager(client, base.hub_signer())
         self.work = ChainWork(client, self.manager, base.store.write, base.clock)
         found = base.manifest()

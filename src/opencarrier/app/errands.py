@@ -6,8 +6,10 @@ errand, so a retry after a crash or a lost answer moves nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
@@ -24,6 +26,9 @@ from opencarrier.settlement.model import CycleClosed, Driven
 from opencarrier.spine.parties import Host, Operator, PartyId
 
 AMOUNT_MAX = 10**15
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class ErrandRefusal(Reason):
@@ -52,16 +57,28 @@ class Withdrawn:
     tx_hash: bytes
 
 
+def in_turn(errand: Callable[Concatenate[Errands, P], T]) -> Callable[Concatenate[Errands, P], T]:
+    """Let one errand at a time be done at a venue by this process."""
+
+    @wraps(errand)
+    def waiting(self: Errands, /, *arguments: P.args, **words: P.kwargs) -> T:
+        with self.place.turn:
+            return errand(self, *arguments, **words)
+
+    return waiting
+
+
 class Errands:
     """Errands at one venue; whoever calls has checked that the caller may ask for them."""
 
     def __init__(self, place: Onchain) -> None:
-        self._place = place
+        self.place = place
         self._base = place.base
         self._house = ClearingHouse(place.manifest.clearing_house)
         self._token = StableToken(place.manifest.token)
         self._pool = RewardDistributor(place.manifest.distributor)
 
+    @in_turn
     def deposit(
         self, operator: Operator, amount_minor: int, *, reference: str
     ) -> Deposited | Refusal:
@@ -72,71 +89,74 @@ class Errands:
         """
         if not 0 < amount_minor <= AMOUNT_MAX:
             return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
-        self._place.enrol()
+        self.place.enrol()
         intent = derive("errand/deposit", operator.party_id, amount_minor, reference)
         refusal = self._provide(amount_minor, intent)
         if refusal is not None:
             return refusal
-        house = self._place.manifest.clearing_house
-        work = self._place.work
+        house = self.place.manifest.clearing_house
+        work = self.place.work
         work.do(derive("errand/approve", intent), self._token.approve(house, amount_minor))
         done = work.do(intent, self._house.deposit(operator.address, amount_minor))
         assert done.mined is not None
         self.follow()
         return Deposited(
             amount_minor=amount_minor,
-            balance_minor=self._house.balance_of(operator.address).ask(self._place.client),
+            balance_minor=self._house.balance_of(operator.address).ask(self.place.client),
             tx_hash=done.mined.tx_hash,
         )
 
+    @in_turn
     def withdraw(self, host: Host) -> Withdrawn | Refusal:
         """Have the distributor pay a host what it is entitled to and has not been paid."""
-        root = self._pool.root().ask(self._place.client)
-        claimed = self._pool.claimed(host.payout).ask(self._place.client)
+        root = self._pool.root().ask(self.place.client)
+        claimed = self._pool.claimed(host.payout).ask(self.place.client)
         with self._base.store.read() as unit:
-            call = self._place.rewards.claim(
+            call = self.place.rewards.claim(
                 unit, host.payout, distributor=self._pool, root=root, claimed_minor=claimed
             )
         if isinstance(call, Refusal):
             return call
-        done = self._place.work.do(derive("errand/claim", host.payout, root), call)
+        done = self.place.work.do(derive("errand/claim", host.payout, root), call)
         assert done.mined is not None
         self.follow()
-        lifetime = self._pool.claimed(host.payout).ask(self._place.client)
+        lifetime = self._pool.claimed(host.payout).ask(self.place.client)
         return Withdrawn(
             amount_minor=lifetime - claimed, lifetime_minor=lifetime, tx_hash=done.mined.tx_hash
         )
 
+    @in_turn
     def follow(self) -> Caught:
         """Book what happened at the venue since the last time."""
-        return self._place.settlement.follow(
+        return self.place.settlement.follow(
             self._base.store.write, now_us=self._base.clock.now_us()
         )
 
+    @in_turn
     def recover(self) -> None:
         """Take up what a former process left: unsent errands, logs, the cycle in flight."""
-        self._place.enrol()
-        self._place.manager.drive(self._base.store.write, now_us=self._base.clock.now_us())
+        self.place.enrol()
+        self.place.manager.drive(self._base.store.write, now_us=self._base.clock.now_us())
         self.follow()
         self.drive()
 
+    @in_turn
     def close(self, at_us: int) -> CycleClosed | Refusal:
         """End the open cycle at an instant and order its settlement."""
-        self._place.enrol()
+        self.place.enrol()
         self.follow()
         with self._base.store.write() as unit:
             ledger.expire(unit, at_us)
-        return self._place.settlement.close(self._base.store.write, at_us=at_us)
+        return self.place.settlement.close(self._base.store.write, at_us=at_us)
 
+    @in_turn
     def drive(self) -> Driven:
         """Do once what is due for the cycle in flight."""
-        return self._place.settlement.drive(
-            self._base.store.write, now_us=self._base.clock.now_us()
-        )
+        return self.place.settlement.drive(self._base.store.write, now_us=self._base.clock.now_us())
 
     def _provide(self, amount_minor: int, intent: bytes) -> Refusal | None:
         """See that the hub has the tokens, making them where the token is its own."""
-        work, client = self._place.work, self._place.client
+        work, client = self.place.work, self.place.client
         hub = work.manager.sender
         with self._base.store.read() as unit:
             if work.manager.find(unit, derive("errand/approve", intent)) is not None:

@@ -16,6 +16,9 @@ def exposition(access: Metrics, totals: Totals, cycle: Cycle | None) -> str:
 
 def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str]:
     yield from _one("radius_accepts_total", "counter", "Access-Accepts sent", access.accepts)
+    yield from _one(
+        "radius_challenges_total", "counter", "Access-Challenges sent", access.challenges
+    )
     yield from _many("radius_rejects_total", "Access-Rejects sent", access.rejects)
     yield from _one(
         "radius_accounting_responses_total",
@@ -27,6 +30,11 @@ def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str
         "radius_duplicates_total", "counter", "requests answered from memory", access.duplicates
     )
     yield from _many("radius_dropped_total", "datagrams dropped", access.dropped)
+    yield from _many(
+        "radius_class_refused_total",
+        "accounting packets whose Class was not believed",
+        access.class_refused,
+    )
     yield from _one("usage_observations", "gauge", "accounting packets kept", totals.observations)
     yield from _one("usage_sessions_open", "gauge", "sessions open", totals.sessions_open)
     yield from _one("usage_usages", "gauge", "usages cut", totals.usages)

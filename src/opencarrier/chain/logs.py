@@ -123,6 +123,8 @@ class LogFollower:
             return None
         crashpoint("chain.logs.before_apply")
         with unit_of_work() as connection:
+            if store.cursor(connection, self._followed.name) != at:
+                return None  # another follower of this name was faster
             self._handler.apply(connection, tuple(logs))
             point = BlockPoint(number=last.number, hash=last.hash)
             store.put_cursor(connection, self._followed.name, point, keep=POINTS_KEPT)
