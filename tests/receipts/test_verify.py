@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.receipts import form
 from opencarrier.receipts.issue import AUDIENCES
+from opencarrier.receipts.manifest import read_manifest
 from opencarrier.receipts.verify import Verifier
 
 STEPS = {"form", "usage", "record", "rating", "signature", "settlement"}
@@ -205,6 +206,9 @@ def test_limits(verifier):
     with pytest.raises(PeerError) as failure:
         verifier.verify(" " * (form.RECEIPT_OCTETS_MAX + 1))
     assert failure.value.reason == "form"
-    deep = "[" * 10_000 + "]" * 10_000
-    with pytest.raises(PeerError):
-        verifier.verify(deep)
+    for deep in ("[" * 500_000 + "]" * 500_000, '{"a":' * 100_000, "[" * form.BRACKETS_MAX):
+        with pytest.raises(PeerError) as failure:
+            verifier.verify(deep)
+        assert failure.value.reason == "form"
+        with pytest.raises(PeerError):
+            read_manifest(deep)

@@ -15,6 +15,11 @@ from opencarrier.kernel.refusals import PeerError
 
 RECEIPT_OCTETS_MAX: Final = 1 << 20
 DEPTH_MAX: Final = 16
+BRACKETS_MAX: Final = 4_096
+"""Opening brackets in a text: bounds how deep JSON nests before it is parsed.
+
+A library may have raised the interpreter's recursion limit; then deep nesting ends the process.
+"""
 _MARK: Final = "text:"
 
 
@@ -68,6 +73,7 @@ def read(text: str) -> dict[str, Any]:
     """Read a document; `PeerError` unless its text is exactly how `write` spells it."""
     if len(text) > RECEIPT_OCTETS_MAX:
         raise PeerError("form", f"more than {RECEIPT_OCTETS_MAX} octets")
+    check_nesting(text)
     try:
         document = json.loads(text, parse_float=_no_float, parse_constant=_no_float)
         spelt = write(document)
@@ -76,6 +82,12 @@ def read(text: str) -> dict[str, Any]:
     if not isinstance(document, dict) or spelt != text:
         raise PeerError("form", "the text is not in its one spelling; it was changed")
     return document
+
+
+def check_nesting(text: str) -> None:
+    """Refuse a text that opens more brackets than any document of ours; `PeerError`."""
+    if text.count("[") + text.count("{") > BRACKETS_MAX:
+        raise PeerError("form", f"more than {BRACKETS_MAX} opening brackets")
 
 
 def keys(value: Any, known: Sequence[str], where: str) -> dict[str, Any]:

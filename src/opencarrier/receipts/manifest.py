@@ -12,6 +12,7 @@ from opencarrier.kernel.keccak import keccak
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.kernel.signatures import Address
+from opencarrier.receipts.form import check_nesting
 
 FORMAT = "opencarrier-manifest/1"
 MANIFEST_OCTETS_MAX = 64 * 1024
@@ -47,6 +48,7 @@ def read_manifest(text: str) -> Manifest:
     """Read a manifest; `PeerError` for another format, an unknown or a missing key."""
     if len(text) > MANIFEST_OCTETS_MAX:
         raise PeerError("manifest_too_large", f"more than {MANIFEST_OCTETS_MAX} octets")
+    check_nesting(text)
     try:
         values: Any = json.loads(text)
     except ValueError as error:

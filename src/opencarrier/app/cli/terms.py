@@ -73,7 +73,9 @@ def agreement_add(
         with base.store.write() as connection:
             if file is not None:
                 made, signatures = read_agreement(_read(file))
-                signatures = signatures or tuple(_sign(base, connection, made))
+                signed = {signature.kid for signature in signatures}
+                ours = _sign(base, connection, made)
+                signatures += tuple(s for s in ours if s.kid not in signed)
             else:
                 _need(home=home, visited=visited, price_nano=price_nano)
                 terms = Terms(
