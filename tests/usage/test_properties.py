@@ -64,7 +64,7 @@ def cuts(arrivals: Sequence[Sequence[Observation]]) -> list[Sequence[Usage]]:
     return found
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(arrivals=chunks, seed=st.integers(0, 2**32))
 def test_order_and_copies_decide_nothing(arrivals: list[list[Observation]], seed: int) -> None:
     other = [arrived + arrived[: len(arrived) // 2] for arrived in arrivals]
@@ -73,7 +73,7 @@ def test_order_and_copies_decide_nothing(arrivals: list[list[Observation]], seed
     assert cuts(other) == cuts(arrivals)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(arrivals=chunks)
 def test_every_usage_goes_on_where_the_last_one_ended(
     arrivals: list[list[Observation]],
@@ -94,7 +94,7 @@ def test_every_usage_goes_on_where_the_last_one_ended(
             ends[usage.session_id] = usage
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(
     arrivals=st.lists(
         st.lists(
@@ -178,7 +178,7 @@ def life(found: Sequence[Boot], lost: random.Random) -> tuple[list[Observation],
     return sent, truth
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(found=boots, cut_at=st.lists(st.integers(0, 3_000), max_size=4), seed=st.integers(0, 99))
 def test_names_reused_after_restarts_come_to_what_was_used(
     found: list[Boot], cut_at: list[int], seed: int
@@ -201,10 +201,10 @@ def test_names_reused_after_restarts_come_to_what_was_used(
     assert shown == sorted(row for row in truth if row != (0, 0, 0))
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(
-    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
-    cut_every=st.integers(1, 7),
+    lengths=st.lists(st.integers(1, 8), min_size=1, max_size=4),
+    cut_every=st.integers(1, 9),
     drop=st.integers(0, 2**32),
 )
 def test_authorisations_that_follow_each_other_share_one_meter(

@@ -158,8 +158,9 @@ def cut_everywhere(make: Callable[[], Reader], octets: bytes) -> None:
     ends = [*(item.offset for item in whole[1:]), len(octets)]
     for at in range(0, len(octets), 97):
         count = sum(end <= at for end in ends)
-        kept, refused = whole[:count], read(make(), octets[:at])[count:]
-        assert read(make(), octets[:at])[:count] == kept
+        found = read(make(), octets[:at])
+        kept, refused = found[:count], found[count:]
+        assert kept == whole[:count]
         begins = whole[count].offset
         assert len(refused) == (0 if at == begins else 1)
         if at > begins:

@@ -58,6 +58,15 @@ def join(left: Counters, right: Counters) -> Counters:
     )
 
 
+def covers(counters: Counters, reading: Reading) -> bool:
+    """Say whether a reading shows nothing above some counters."""
+    return (
+        reading.session_time_s <= counters.session_time_s
+        and reading.octets_in <= counters.octets_in
+        and reading.octets_out <= counters.octets_out
+    )
+
+
 def reduce_stream(
     stream: Stream,
     standing: Iterable[Session],
@@ -152,9 +161,9 @@ def _parts(meter: Meter) -> list[_Part]:
                 parts.append(_Part(None, reading.authorisation_id, base=high, counters=high))
         elif not parts:
             parts.append(_Part(None, b"", base=ZERO, counters=ZERO))
-        high = join(high, reading.counters)
         parts[-1].readings.append(reading)
-        parts[-1].counters = high
+        if not covers(high, reading):
+            parts[-1].counters = high = join(high, reading.counters)
     return parts
 
 
@@ -174,16 +183,14 @@ def _stood(meter: Meter) -> list[Session]:
 
 
 def _sessions(stream: Stream, meter: Meter, epoch_us: int) -> list[Session]:
-    sessions: list[Session] = []
-    start_us = meter.birth_us
-    for turn, part in enumerate(_parts(meter)):
-        draft = _draft(stream, part, turn=turn, epoch_us=epoch_us, birth_us=meter.birth_us)
-        if draft.usages == 0:
+    parts, sessions, start_us = _parts(meter), list[Session](), meter.birth_us
+    for turn, part in enumerate(parts):
+        draft = _draft(stream, part, epoch_us=epoch_us, birth_us=meter.birth_us, turn=turn)
+        if not draft.usages and start_us != meter.birth_us:
             draft = replace(draft, start_us=start_us, settled_us=start_us)
-        sessions.append(_advanced(draft, part))
+        marks = anomalies(meter) if part is parts[-1] else Anomaly.NONE
+        sessions.append(_advanced(draft, part, marks))
         start_us = sessions[-1].end_us
-    marked = sessions[-1].anomalies | anomalies(meter)
-    sessions[-1] = replace(sessions[-1], anomalies=marked)
     return sessions
 
 
@@ -235,18 +242,21 @@ def _first(part: _Part, name: str) -> PartyId | None:
     return stood or next((value for value in said if value), None)
 
 
-def _advanced(session: Session, part: _Part) -> Session:
+def _advanced(session: Session, part: _Part, marks: Anomaly) -> Session:
     """Return the session with its readings folded in."""
+    if not part.readings:
+        return session
     end_us = session.settled_us
-    if part.counters != session.counters and part.readings:
+    if part.counters != session.counters:
         top = max(reading.top for reading in part.readings)
         end_us = max(end_us, min(r.event_us for r in part.readings if r.top == top))
     return replace(
         session,
         counters=part.counters,
         end_us=end_us,
-        last_us=max([session.last_us, *(reading.event_us for reading in part.readings)]),
+        last_us=max(session.last_us, max(reading.event_us for reading in part.readings)),
         stopped=session.stopped or any(r.status == Status.STOP for r in part.readings),
+        anomalies=session.anomalies | marks,
     )
 
 
@@ -258,15 +268,13 @@ def _closed(
     A Stop closes; else a later On or Off of the access point, or silence longer than the limit,
     or another authorisation that took the meter over: these by rule, from the last reading.
     """
-    for session in sessions[:-1]:
-        yield replace(session, closed_by=_STOP if session.stopped else _RULE)
-    current = sessions[-1]
-    restarted = bisect_right(restarts, current.birth_us) < len(restarts)
-    silent = cut_us - current.last_us > silence_us
-    if current.stopped:
-        yield replace(current, closed_by=_STOP)
-    else:
-        yield replace(current, closed_by=_RULE if restarted or silent else _OPEN)
+    for session in sessions:
+        restarted = bisect_right(restarts, session.birth_us) < len(restarts)
+        silent = cut_us - session.last_us > silence_us
+        taken_over = session is not sessions[-1]
+        by_rule = _RULE if restarted or silent or taken_over else _OPEN
+        closed_by = _STOP if session.stopped else by_rule
+        yield session if closed_by == session.closed_by else replace(session, closed_by=closed_by)
 
 
 def anomalies(meter: Meter) -> Anomaly:
@@ -277,19 +285,19 @@ def anomalies(meter: Meter) -> Anomaly:
     """
     found = Anomaly.NONE
     order = sorted(meter.readings, key=lambda reading: reading.top)
-    before = max((s.counters for s in meter.standing), default=ZERO)
-    highest = max([0, *(max(r.octets_in, r.octets_out) for r in order)])
-    highest = max(highest, before.octets_in, before.octets_out)
+    stood = max((s.counters for s in meter.standing), default=ZERO)
+    before = (stood.session_time_s, stood.octets_in, stood.octets_out)
+    highest = max(max(reading.top[1:]) for reading in order) if order else 0
+    highest = max(highest, *before[1:])
     for reading in order:
-        if reading.session_time_s < before.session_time_s:
+        if reading.session_time_s < before[0]:
             continue
-        for name in ("octets_in", "octets_out"):
-            fall = getattr(before, name) - getattr(reading, name)
-            if fall > WRAP // 2 and highest < WRAP:
+        for was, now in zip(before[1:], reading.top[1:], strict=True):
+            if was - now > WRAP // 2 and highest < WRAP:
                 found |= Anomaly.WRAPPED
-            elif fall > 0:
+            elif was > now:
                 found |= Anomaly.OCTETS_FELL
-        before = reading.counters
+        before = reading.top
     return found | _clock_anomalies(meter) | _stop_anomalies(meter)
 
 
@@ -310,5 +318,5 @@ def _stop_anomalies(meter: Meter) -> Anomaly:
     if not stops:
         return Anomaly.NONE
     stopped = reduce(join, stops)
-    more = any(join(stopped, reading.counters) != stopped for reading in meter.readings)
+    more = any(not covers(stopped, reading) for reading in meter.readings)
     return Anomaly.MORE_AFTER_STOP if more else Anomaly.NONE

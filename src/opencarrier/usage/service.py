@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_
+from sqlalchemy import Connection, and_
 
 from opencarrier.kernel.ids import Id
 from opencarrier.spine.usage import Observation, Usage
@@ -76,10 +76,12 @@ class UsageService:
         """Return the sessions of some streams as a cut of all that was recorded would see them."""
         if not streams:
             return {}
-        condition = and_(store.pending(unit), store.of_streams(tables.OBSERVATIONS, streams))
+        condition = and_(
+            store.pending(unit, few=True), store.of_streams(tables.OBSERVATIONS, streams)
+        )
         heard = dict(store.readings(unit, condition))
         stood = store.standing(unit, streams)
-        restarts = _Restarts(unit, until_us=FAR_US, ahead=store.pending(unit))
+        restarts = _Restarts(unit, until_us=FAR_US)
         return {
             stream: reduce_stream(
                 stream,
@@ -94,7 +96,6 @@ class UsageService:
 
     def _cut(self, unit: Connection, cycle_id: Id, cut_us: int) -> None:
         due = and_(store.pending(unit), tables.OBSERVATIONS.c.event_us <= cut_us)
-        store.absorb_restarts(unit, due)
         count = 0
         batch: dict[Stream, list[Reading]] = {}
         for stream, readings in store.readings(unit, due):
@@ -128,7 +129,7 @@ class UsageService:
                 if usage is not None:
                     usages.append(usage)
                 sessions.append(session if usage is None else settle(session))
-        store.replace_sessions(unit, streams, sessions)
+        store.replace_sessions(unit, [s for found in stood.values() for s in found], sessions)
         store.add_usages(unit, cycle_id, usages)
         return len(usages)
 
@@ -136,19 +137,14 @@ class UsageService:
 class _Restarts:
     """An access point's restarts, read once for the streams of it that follow each other."""
 
-    def __init__(
-        self, unit: Connection, *, until_us: int, ahead: ColumnElement[bool] | None = None
-    ) -> None:
-        self._unit, self._until_us, self._ahead = unit, until_us, ahead
+    def __init__(self, unit: Connection, *, until_us: int) -> None:
+        self._unit, self._until_us = unit, until_us
         self._nas: tuple[str, str] | None = None
         self._found: list[int] = []
 
     def of(self, stream: Stream) -> list[int]:
-        """Return the event times of On and Off, ascending; with `ahead` also those not yet cut."""
+        """Return the event times of On and Off, ascending."""
         if (nas := (stream.visited, stream.nas_key)) != self._nas:
             self._nas = nas
             self._found = store.restarts(self._unit, *nas, until_us=self._until_us)
-            if self._ahead is not None:
-                more = store.pending_restarts(self._unit, self._ahead, *nas)
-                self._found = sorted({*self._found, *more})
         return self._found

@@ -17,12 +17,13 @@ from sqlalchemy import (
     Dialect,
     Table,
     and_,
+    bindparam,
     delete,
+    false,
     func,
     insert,
     or_,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -73,6 +74,7 @@ def append(unit: Connection, observations: Sequence[Observation]) -> int:
     """
     if not observations:
         return 0
+    _keep_restarts(unit, observations)
     statement, positional = _append(unit.dialect)
     rows = [_recorded(observation) for observation in observations]
     if positional:
@@ -80,6 +82,17 @@ def append(unit: Connection, observations: Sequence[Observation]) -> int:
     return unit.execute(
         insert_new(OBSERVATIONS), [dict(zip(_RECORDED, row, strict=True)) for row in rows]
     ).rowcount
+
+
+def _keep_restarts(unit: Connection, observations: Sequence[Observation]) -> None:
+    """Note On and Off by access point, so that none is ever looked for among all observations."""
+    rows = [
+        {"visited": seen.visited, "nas_key": seen.nas_key, "event_us": seen.event_us}
+        for seen in observations
+        if seen.status in _RESTARTS
+    ]
+    if rows:
+        unit.execute(insert_new(RESTARTS), rows)
 
 
 def _recorded(seen: Observation) -> tuple[Any, ...]:
@@ -116,10 +129,14 @@ def newest(unit: Connection) -> int:
     return int(unit.scalar(select(func.max(OBSERVATIONS.c.sequence))) or 0)
 
 
-def pending(unit: Connection) -> ColumnElement[bool]:
-    """Return the condition for observations no cut has taken."""
-    deferred = OBSERVATIONS.c.sequence.in_(select(DEFERRED.c.sequence))
-    return or_(OBSERVATIONS.c.sequence > mark(unit), deferred)
+def pending(unit: Connection, *, few: bool = False) -> ColumnElement[bool]:
+    """Return the condition for observations no cut has taken.
+
+    With `few` it does not offer their sequence to the planner, so that another condition which
+    selects few rows finds them by its own index.
+    """
+    sequence = OBSERVATIONS.c.sequence + 0 if few else OBSERVATIONS.c.sequence
+    return or_(sequence > mark(unit), sequence.in_(select(DEFERRED.c.sequence)))
 
 
 _READING = (
@@ -158,9 +175,18 @@ def readings(
 
 
 def of_streams(table: Table, streams: Iterable[Stream]) -> ColumnElement[bool]:
-    """Return the condition for rows of any of some streams."""
-    key = tuple_(table.c.visited, table.c.nas_key, table.c.acct_session_id)
-    return key.in_([tuple(stream) for stream in streams])
+    """Return the condition for rows of any of some streams.
+
+    Written out as alternatives: SQLite answers these by the index, a row-value IN by a full scan.
+    """
+    names = Stream._fields
+    return or_(
+        false(),
+        *(
+            and_(*(table.c[name] == value for name, value in zip(names, stream, strict=True)))
+            for stream in streams
+        ),
+    )
 
 
 def standing(unit: Connection, streams: Iterable[Stream]) -> dict[Stream, list[Session]]:
@@ -173,7 +199,7 @@ def standing(unit: Connection, streams: Iterable[Stream]) -> dict[Stream, list[S
 
 
 def restarts(unit: Connection, visited: str, nas_key: str, *, until_us: int) -> list[int]:
-    """Return the event times of an access point's On and Off that cuts have taken, ascending."""
+    """Return the event times of an access point's On and Off, ascending."""
     query = (
         select(RESTARTS.c.event_us)
         .where(
@@ -186,34 +212,17 @@ def restarts(unit: Connection, visited: str, nas_key: str, *, until_us: int) -> 
     return list(unit.scalars(query))
 
 
-def pending_restarts(
-    unit: Connection, condition: ColumnElement[bool], visited: str, nas_key: str
-) -> list[int]:
-    """Return the event times of an access point's On and Off that meet a condition."""
-    query = select(OBSERVATIONS.c.event_us).where(
-        condition,
-        OBSERVATIONS.c.visited == visited,
-        OBSERVATIONS.c.nas_key == nas_key,
-        OBSERVATIONS.c.status.in_(_RESTARTS),
-    )
-    return list(unit.scalars(query))
-
-
-def absorb_restarts(unit: Connection, condition: ColumnElement[bool]) -> None:
-    """Take the On and Off that meet a condition in among the known restarts."""
-    columns = (OBSERVATIONS.c.visited, OBSERVATIONS.c.nas_key, OBSERVATIONS.c.event_us)
-    query = select(*columns).where(condition, OBSERVATIONS.c.status.in_(_RESTARTS)).distinct()
-    unit.execute(insert_new(RESTARTS).from_select([c.name for c in columns], query))
-
-
 def replace_sessions(
-    unit: Connection, streams: Sequence[Stream], sessions: Sequence[Session]
+    unit: Connection, stood: Iterable[Session], sessions: Iterable[Session]
 ) -> None:
-    """Put the sessions of some streams in the place of what stood."""
-    if streams:
-        unit.execute(delete(SESSIONS).where(of_streams(SESSIONS, streams)))
-    if sessions:
-        unit.execute(insert(SESSIONS), [tables.session_row(session) for session in sessions])
+    """Put sessions in the place of what stood; what did not change is not written."""
+    before = {session.session_id: session for session in stood}
+    changed = [session for session in sessions if before.pop(session.session_id, None) != session]
+    gone = [{"gone": session_id} for session_id in {*before, *(s.session_id for s in changed)}]
+    if gone:
+        unit.execute(delete(SESSIONS).where(SESSIONS.c.session_id == bindparam("gone")), gone)
+    if changed:
+        unit.execute(insert(SESSIONS), [tables.session_row(session) for session in changed])
 
 
 def add_usages(unit: Connection, cycle_id: Id, usages: Sequence[Usage]) -> None:
