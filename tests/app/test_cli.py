@@ -130,7 +130,7 @@ def test_what_is_added_is_in_force_in_a_running_server_within_a_second(oc, tmp_p
             *("--secret-file", str(tmp_path / "secret")),
         )
         oc.run(
-            *("subscriber", "add", "--operator", "Lumen", "--plan", "prepaid"),
+            *("subscriber", "add"),
             *("--imsi", "208930000000001", "--ki-file", "-", "--opc-file", "-"),
             stdin=f"{K}\n{OPC}\n",
         )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Installation
 from opencarrier.identity.cli import find
-from opencarrier.identity.model import PartyKind
+from opencarrier.identity.model import IdentityReason, PartyKind
 from opencarrier.kernel.clock import Window
 from opencarrier.kernel.money import INT64_MAX, PPM, AssetId
 from opencarrier.kernel.refusals import PeerError, Refusal
@@ -118,6 +118,27 @@ def draft_plan(
         )
     except AssertionError as error:
         raise PeerError("terms", str(error)) from None
+
+
+def home_of_imsi(base: Installation, unit: Connection, imsi: str) -> str | Refusal:
+    """Return the operator whose PLMN an IMSI begins with (TS 23.003 section 2.2)."""
+    for digits in (3, 2):
+        realm = f"wlan.mnc{imsi[3 : 3 + digits].zfill(3)}.mcc{imsi[:3]}.3gppnetwork.org"
+        found = base.identity.directory.home_of(unit, realm)
+        if found is not None and imsi[:3] + imsi[3 : 3 + digits] in found.plmns:
+            return found.party_id
+    return Refusal(IdentityReason.UNKNOWN_OPERATOR, f"no operator has the PLMN of IMSI {imsi[:6]}…")
+
+
+def only_plan(base: Installation, unit: Connection, operator: str) -> str | Refusal:
+    """Return the plan of an operator that has just one."""
+    home = operator_named(base, unit, operator)
+    if isinstance(home, Refusal):
+        return home
+    plans = {plan.plan_id for plan in base.rating.plans(unit) if plan.home == home.party_id}
+    if len(plans) != 1:
+        return Refusal(IdentityReason.INVALID_NAME, f"{home.name} has {len(plans)} plans, not one")
+    return plans.pop()
 
 
 def operator_named(base: Installation, unit: Connection, name: str) -> Operator | Refusal:

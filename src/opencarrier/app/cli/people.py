@@ -38,7 +38,9 @@ Reference = Annotated[
 @operator.command("add")
 def operator_add(
     name: Name,
-    jurisdiction: Annotated[str, typer.Option("--jurisdiction", help="Country, such as FR.")],
+    jurisdiction: Annotated[
+        str, typer.Option("--jurisdiction", help="Country of its licence; ZZ: none named.")
+    ] = "ZZ",
     realm: Annotated[list[str], typer.Option("--realm", help="A realm of its own.")] = [],  # noqa: B006
     plmn: Annotated[list[str], typer.Option("--plmn", help="A PLMN, such as 20893.")] = [],  # noqa: B006
     address: Annotated[
@@ -226,11 +228,15 @@ def client_add(
 
 @subscriber.command("add")
 def subscriber_add(
-    operator: OperatorName,
-    plan: Annotated[str, typer.Option("--plan", help="The retail plan's id.")],
     imsi: Annotated[str, typer.Option("--imsi", help="The SIM's IMSI, 14 or 15 digits.")],
     ki_file: Annotated[str, typer.Option("--ki-file", help="File with K, 32 hex digits; or -.")],
     opc_file: Annotated[str, typer.Option("--opc-file", help="File with OPc; or - after K.")],
+    operator: Annotated[
+        str, typer.Option("--operator", help="Its home; by the IMSI's PLMN if none.")
+    ] = "",
+    plan: Annotated[
+        str, typer.Option("--plan", help="The retail plan's id; the home's only one if none.")
+    ] = "",
     name: Annotated[str | None, typer.Option("--name", help="A name, kept here only.")] = None,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
@@ -240,17 +246,19 @@ def subscriber_add(
     Example: opencarrier subscriber add --operator "Lumen Mobile" --plan prepaid
     --imsi 208930000000001 --ki-file ki.hex --opc-file opc.hex
     """
+    from opencarrier.app.terms import home_of_imsi, only_plan
     from opencarrier.identity import cli
 
     standard_input_once(ki_file, opc_file)
     keys = cli.read_sim_keys(ki_file=ki_file, opc_file=opc_file, standard_input=sys.stdin)
     with installation(data) as base, base.store.write() as unit:
+        home = operator or taken(home_of_imsi(base, unit, imsi), "name it with --operator")
         made = taken(
             cli.subscriber_add(
                 base.identity,
                 unit,
-                operator=operator,
-                plan_id=plan,
+                operator=home,
+                plan_id=plan or taken(only_plan(base, unit, home), "name it with --plan"),
                 imsi=imsi,
                 keys=keys,
                 name=name,
