@@ -293,5 +293,5 @@ def _case(*, max_examples: int, stateful_step_count: int):
 
 TestClearing = _case(max_examples=10, stateful_step_count=25)
 TestClearingDeep = pytest.mark.deep(
-    pytest.mark.timeout(1200)(_case(max_examples=300, stateful_step_count=50))
+    pytest.mark.timeout(1200)(_case(max_examples=100, stateful_step_count=50))
 )
