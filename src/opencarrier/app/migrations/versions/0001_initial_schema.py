@@ -721,4 +721,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Data is never thrown away to go back: restore a backup instead."""
-    raise NotImplementedError("restore a backup made by the older version")
+    raise RuntimeError("restore a backup made by the older version")
