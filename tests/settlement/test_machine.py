@@ -194,9 +194,11 @@ class Settling(RuleBasedStateMachine):
             assert not (alone and driven.halt.alarm is Alarm.SETTLED_OTHERWISE)
             assert all(place.held(f"collateral/{operator(n)}") == 0 for n in range(4))
             return
-        assert place.follow() == ""
         if self.knows_all(place):
+            assert place.follow() == ""
             place.assert_agrees()
+        else:
+            assert len(self.places) == 2, "what the chain settled is a twin's"
 
     def knows_all(self, place: Installation) -> bool:
         """Say whether every settlement of the chain is one of this installation's cycles."""
@@ -216,11 +218,12 @@ TestSettling = Settling.TestCase
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(3_600)
 class TestSettlingDeep(Settling.TestCase):
     """The same, long."""
 
     settings = settings(
-        max_examples=2_000,
+        max_examples=500,
         stateful_step_count=60,
         deadline=None,
         suppress_health_check=list(HealthCheck),
