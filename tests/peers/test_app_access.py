@@ -85,12 +85,12 @@ class Place(Oc):
         return done
 
     @contextmanager
-    def up(self, *, auth_port: int = 0, acct_port: int = 0) -> Iterator[dict]:
+    def up(self, *flags: str, auth_port: int = 0, acct_port: int = 0) -> Iterator[dict]:
         """Serve until the end of the block; then it has stopped in order, with a clean log."""
         command = [
             *(*self._inside, sys.executable, "-m", "opencarrier", "up"),
             *("--radius-port", str(auth_port), "--acct-port", str(acct_port)),
-            *("--http-port", "0", "--cycle-s", "0"),
+            *("--http-port", "0", "--cycle-s", "0", *flags),
         ]
         with self.log.open("w") as log:
             process = subprocess.Popen(command, env=self.env, stderr=log)
@@ -248,7 +248,10 @@ def test_a_restored_home_resynchronises_with_the_card(place: Place) -> None:
 
 @needs_radclient
 def test_radclient_sends_accounting_and_is_answered(place: Place) -> None:
-    """Start and Stop are answered, and are there after a restart; a wrong secret gets silence."""
+    """Start and Stop are answered where `--host` says; a wrong secret gets silence.
+
+    HTTP stays on loopback, so commands go on while it serves, and what was answered is kept.
+    """
     session = f'Acct-Session-Id = "5ebe12"\nUser-Name = "x@{REALM}"\nNAS-Identifier = "{NAS}"\n'
     packets = (
         f"{session}Acct-Status-Type = Start\n\n"
@@ -257,16 +260,17 @@ def test_radclient_sends_accounting_and_is_answered(place: Place) -> None:
     )
 
     def radclient(port: int, secret: str) -> str:
-        words = ["radclient", "-x", "-r", "1", "-t", "3", f"127.0.0.1:{port}", "acct", secret]
+        words = ["radclient", "-x", "-r", "1", "-t", "3", f"127.0.0.2:{port}", "acct", secret]
         return subprocess.run(
             words, input=packets, capture_output=True, text=True, timeout=60, check=False
         ).stdout
 
-    with place.up() as running:
+    with place.up("--host", "127.0.0.2") as running:
         said = radclient(running["acct_port"], SECRET)
         assert said.count("Received Accounting-Response") == 2, said
         assert "Received" not in radclient(running["acct_port"], "wrong")
         counted = place.metrics(running)
+        assert place.json("status")["running"]
     assert counted["radius_accounting_responses_total"] == 2
     assert counted['radius_dropped_total{reason="request_authenticator"}'] >= 1
     kept = place.json("status")["usage"]

@@ -19,7 +19,10 @@ class ConfigError(ValueError):
 class Settings:
     """Everything an installation can be told; the field's comment is its documentation."""
 
-    host: str = field(default="127.0.0.1", metadata={"help": "address every listener binds to"})
+    host: str = field(default="127.0.0.1", metadata={"help": "address RADIUS binds to"})
+    http_host: str = field(
+        default="127.0.0.1", metadata={"help": "address HTTP binds to, besides loopback"}
+    )
     radius_port: int = field(default=1812, metadata={"help": "RADIUS authentication, UDP"})
     acct_port: int = field(default=1813, metadata={"help": "RADIUS accounting, UDP"})
     http_port: int = field(default=8400, metadata={"help": "page, API and JSON-RPC, TCP"})

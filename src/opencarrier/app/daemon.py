@@ -16,15 +16,17 @@ import uvicorn
 
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.config import Settings
 from opencarrier.app.errands import Errands
 from opencarrier.app.folder import FolderError, Running
-from opencarrier.app.http import Web, make_app
+from opencarrier.app.http import ANY_HOST, Web, make_app
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
 
 _log = logging.getLogger(__name__)
 
+LOOPBACK = "127.0.0.1"
 TICK_S = 1.0
 TOKEN_OCTETS = 32
 
@@ -62,11 +64,12 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     )
     token = place.base.entropy.octets("http-token", TOKEN_OCTETS).hex()
     web = Web(place, lambda: access.metrics, token=token)
-    listener = _listen(settings.host, settings.http_port)
+    listeners = _listen(settings)
     try:
         await udp.start()
     except OSError as error:
-        listener.close()
+        for listener in listeners:
+            listener.close()
         raise FolderError(
             f"RADIUS on {settings.host}:{settings.radius_port}/{settings.acct_port}: "
             f"{error.strerror}",
@@ -75,8 +78,8 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     server = _Server(
         uvicorn.Config(make_app(web), log_level="warning", lifespan="off", access_log=False)
     )
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    base_url = f"http://{settings.host}:{listener.getsockname()[1]}"
+    task = asyncio.create_task(server.serve(sockets=listeners))
+    base_url = f"http://{LOOPBACK}:{listeners[0].getsockname()[1]}"
     running = Running(
         pid=os.getpid(),
         http=base_url,
@@ -157,15 +160,35 @@ class Scheduler:
         return (self._place.base.clock.now_us() // length_us + 1) * length_us
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _listen(settings: Settings) -> list[socket.socket]:
+    """Open HTTP's listeners: loopback first, where our own commands ask, then what was named."""
+    hosts = [LOOPBACK]
+    if settings.http_host in ANY_HOST:
+        hosts = [settings.http_host]
+    elif settings.http_host != LOOPBACK:
+        hosts.append(settings.http_host)
+    listeners: list[socket.socket] = []
+    port = settings.http_port
     try:
-        listener.bind((host, port))
+        for host in hosts:
+            listeners.append(_bound(host, port))
+            port = listeners[0].getsockname()[1]
     except OSError as error:
-        listener.close()
+        for listener in listeners:
+            listener.close()
         raise FolderError(
             f"HTTP on {host}:{port}: {error.strerror}",
             "choose another port with --http-port (0: any free one)",
         ) from None
+    return listeners
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
     return listener

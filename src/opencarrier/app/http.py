@@ -117,7 +117,7 @@ class Web:
 def make_app(web: Web) -> FastAPI:
     """Make the ASGI app."""
     app = FastAPI(title="opencarrier", version=__version__, docs_url=None, redoc_url=None)
-    hosts = allowed_hosts(web.place.base.settings.host)
+    hosts = allowed_hosts(web.place.base.settings.http_host)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.middleware("http")(_secured)
     _pages(app, web)

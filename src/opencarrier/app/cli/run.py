@@ -33,7 +33,9 @@ def up(
     radius_port: Annotated[int | None, typer.Option(help="RADIUS authentication, UDP.")] = None,
     acct_port: Annotated[int | None, typer.Option(help="RADIUS accounting, UDP.")] = None,
     http_port: Annotated[int | None, typer.Option(help="Page, API and JSON-RPC, TCP.")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to bind to; loopback if none.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Where RADIUS listens; loopback if none.")
+    ] = None,
     chain: Annotated[str | None, typer.Option(help="JSON-RPC URL of a chain.")] = None,
     finality: Annotated[str | None, typer.Option(help="depth:N, safe or finalized.")] = None,
     cycle_s: Annotated[int | None, typer.Option(help="Seconds a cycle lasts; 0: by hand.")] = None,
