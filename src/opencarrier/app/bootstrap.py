@@ -196,7 +196,12 @@ class Onchain:
         return new
 
     def _deploy(self) -> Manifest:
-        settings = self.base.settings
+        settings, hub = self.base.settings, self.manager.sender
+        if not self.client.balance(hub):
+            raise FolderError(
+                f"the hub's key {hub} has no gas on chain {self.client.chain_id}",
+                "send that address some of the chain's coin, then start again",
+            )
         manifest = deploy(
             self.work,
             domain=settings.domain,
