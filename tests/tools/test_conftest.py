@@ -52,7 +52,11 @@ def suite(tmp_path: Path) -> Path:
 
 
 def run(suite: Path, required: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OPENCARRIER_REQUIRE_PEERS": required, "CI": ""}
+    environment = os.environ | {
+        "OPENCARRIER_REQUIRE_PEERS": required,
+        "CI": "",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     return subprocess.run(command, cwd=suite, env=environment, text=True, capture_output=True)
 
