@@ -34,6 +34,7 @@ def _stay_at_home() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     default = "ci" if os.environ.get("CI") else "default"
+    config.addinivalue_line("markers", "xdist_group(name): one worker runs the whole group")
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", default))
     _stay_at_home()
 
