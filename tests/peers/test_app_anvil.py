@@ -29,6 +29,7 @@ from opencarrier.app.config import Settings
 from opencarrier.app.errands import Errands
 from opencarrier.app.folder import Folder
 from opencarrier.app.keeping import back_up
+from opencarrier.app.venue import GasError
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.refusals import Refusal
@@ -322,3 +323,23 @@ def test_a_node_that_is_away_is_waited_for(world, tmp_path):
         settle(place, at_us=at_us)
     assert newest(place)[0].state is CycleState.FINAL
     agrees(place)
+
+
+def test_a_key_without_gas_is_named_before_anything_is_sent(url, tmp_path):
+    """Putting up a venue and every later errand say whom to fund, and go on once it is."""
+    settings = Settings(cycle_s=0, chain=url, finality="depth:1")
+    base = open_installation(Folder(tmp_path / "poor"), settings, clock=FixedClock(START_US))
+    try:
+        with pytest.raises(GasError, match=base.hub.address), onchain(base):
+            pass
+        assert rpc(url, "eth_getTransactionCount", base.hub.address, "latest") == "0x0"
+        rpc(url, "anvil_setBalance", base.hub.address, hex(10**18))
+        with onchain(base) as place, base.store.write() as unit:
+            made = base.identity.register.add_operator(unit, name="Home", jurisdiction="FR")
+        rpc(url, "anvil_setBalance", base.hub.address, hex(1))
+        with pytest.raises(GasError, match="has 1 wei"):
+            Errands(place).deposit(taken(made), 5, reference="one")
+        rpc(url, "anvil_setBalance", base.hub.address, hex(10**18))
+        assert taken(Errands(place).deposit(taken(made), 5, reference="one")).balance_minor == 5
+    finally:
+        base.close()

@@ -17,15 +17,16 @@ from opencarrier.access.class_token import KEY_OCTETS, ClassRing
 from opencarrier.access.model import AccessKeys, AccessSettings
 from opencarrier.access.service import AccessPorts, AccessService
 from opencarrier.app import config, schema
-from opencarrier.app.config import Settings
+from opencarrier.app.config import ConfigError, Settings
 from opencarrier.app.folder import Folder, FolderError
 from opencarrier.app.store import Store
 from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.app.venue import ChainWork, deploy, rulebook_hash
 from opencarrier.chain.client import ChainClient, connect
 from opencarrier.chain.contracts import ClearingHouse
+from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.keys import LocalSigner
-from opencarrier.chain.model import SINGLE_OPERATOR, Finality
+from opencarrier.chain.model import Finality
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
 from opencarrier.chain.transactions import TransactionManager
 from opencarrier.clearing.model import Policy as ClearingPolicy
@@ -38,10 +39,10 @@ from opencarrier.identity.service import Identity
 from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import Id, derive
-from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.rating.service import RatingService, RatingSettings
 from opencarrier.receipts.issue import Issuer, Settled
-from opencarrier.receipts.manifest import Manifest, read_manifest
+from opencarrier.receipts.manifest import Manifest, check_venue, read_manifest
 from opencarrier.rewards.service import RewardService
 from opencarrier.settlement.model import AttemptState, Venue
 from opencarrier.settlement.orders import Ports as SettlementPorts
@@ -142,7 +143,7 @@ class Onchain:
         self.turn = threading.RLock()
         self.manager = TransactionManager(client, base.hub_signer())
         self.work = ChainWork(client, self.manager, base.store.write, base.clock)
-        found = base.manifest()
+        found = _pinned(base, client)
         self.is_new = found is None
         self.manifest = found or self._deploy()
         self.house = ClearingHouse(self.manifest.clearing_house)
@@ -196,12 +197,7 @@ class Onchain:
         return new
 
     def _deploy(self) -> Manifest:
-        settings, hub = self.base.settings, self.manager.sender
-        if not self.client.balance(hub):
-            raise FolderError(
-                f"the hub's key {hub} has no gas on chain {self.client.chain_id}",
-                "send that address some of the chain's coin, then start again",
-            )
+        settings = self.base.settings
         manifest = deploy(
             self.work,
             domain=settings.domain,
@@ -258,16 +254,62 @@ def open_installation(
 
 @contextmanager
 def onchain(base: Installation) -> Iterator[Onchain]:
-    """Open the installation's chain: the running process's, our own file, or a remote one."""
+    """Open the installation's chain: the running process's, our own file, or a remote one.
+
+    `FolderError` where that chain does not answer or is not the one its venue stands on,
+    `ConfigError` where the settings name none.
+    """
     running = base.folder.running()
     if base.settings.chain != "embedded:":
-        finality = Finality.parse(base.settings.finality or REMOTE_FINALITY)
-        yield Onchain(base, connect(base.settings.chain, finality=finality), None)
+        yield Onchain(base, _remote(base, base.settings.chain, base.settings.finality), None)
     elif running is not None:
-        yield Onchain(base, connect(running.rpc, finality=SINGLE_OPERATOR), None)
+        yield Onchain(base, _remote(base, running.rpc, ""), None)
     else:
+        _see_that_it_is_here(base)
         with embedded_node(base) as node:
             yield Onchain(base, connect("embedded:", node=node), node)
+
+
+def _remote(base: Installation, url: str, finality: str) -> ChainClient:
+    """Open a chain's JSON-RPC, with the profile that is set, else the venue's own."""
+    manifest = base.manifest()
+    text = finality or (manifest.finality if manifest else REMOTE_FINALITY)
+    try:
+        profile = Finality.parse(text)
+    except ValueError:
+        raise ConfigError(f"finality is depth:N, safe or finalized, not {text!r}") from None
+    try:
+        return connect(url, finality=profile)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    except ChainUnavailableError as error:
+        raise FolderError(
+            f"the chain at {url} does not answer ({error})",
+            "see that its node runs and that --chain or config.toml names it",
+        ) from None
+
+
+def _see_that_it_is_here(base: Installation) -> None:
+    manifest = base.manifest()
+    if manifest is not None and not base.folder.chain.exists():
+        raise FolderError(
+            f"the venue of {base.folder.root} stands on chain {manifest.chain_id}, elsewhere",
+            f'write chain = "URL" into {base.folder.config}',
+        )
+
+
+def _pinned(base: Installation, client: ChainClient) -> Manifest | None:
+    """Return the folder's venue, checked against the chain."""
+    manifest = base.manifest()
+    if manifest is not None:
+        try:
+            check_venue(manifest, client)
+        except PeerError as error:
+            raise FolderError(
+                f"the venue of {base.folder.root} is not on this chain: {error}",
+                f"name the chain that {base.folder.manifest} pins",
+            ) from None
+    return manifest
 
 
 @contextmanager

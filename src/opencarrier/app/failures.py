@@ -59,6 +59,7 @@ _CODES = {
     "ChainMismatchError": Exit.ENVIRONMENT,
     "NodeLockedError": Exit.ENVIRONMENT,
     "NodeCorruptError": Exit.ENVIRONMENT,
+    "GasError": Exit.ENVIRONMENT,
     "ChainError": Exit.UNKNOWN,
     "ChainWorkError": Exit.UNKNOWN,
 }

@@ -18,6 +18,7 @@ def base_status(base: Installation, unit: Connection) -> dict[str, Any]:
     return {
         "data": str(base.folder.root),
         "domain": base.settings.domain,
+        "settles_as": base.hub.address,
         "operators": len(base.identity.directory.operators(unit)),
         "nodes": len(base.identity.directory.nodes(unit)),
         "hosts": len(base.identity.directory.hosts(unit)),
@@ -36,6 +37,8 @@ def venue_status(place: Onchain, unit: Connection) -> dict[str, Any]:
     return {
         "asset": str(place.manifest.asset),
         "clearing_house": place.manifest.clearing_house,
+        "finality": str(place.client.finality),
+        "gas_wei": place.client.balance(place.manager.sender),
         "cycles": [asdict(line) for line in cycle_lines(place, unit)],
         "waiting": [
             {

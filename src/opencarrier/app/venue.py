@@ -19,6 +19,9 @@ from opencarrier.kernel.signatures import Address
 from opencarrier.receipts.manifest import Manifest, manifest_of
 
 PASSES_MAX = 600
+PASSES_PER_LOOK = 20
+"""How often a transaction that stays out is looked after: can it still be paid?"""
+
 PAUSE_S = 0.2
 
 _MINED = (TransactionState.MINED, TransactionState.FINAL)
@@ -26,6 +29,19 @@ _MINED = (TransactionState.MINED, TransactionState.FINAL)
 
 class ChainWorkError(Exception):
     """A transaction we need did not get into the chain."""
+
+
+class GasError(Exception):
+    """The account that settles cannot pay for its transactions; `hint` says whom to fund."""
+
+    def __init__(self, account: Address, *, chain_id: int, held_wei: int, needed_wei: int) -> None:
+        super().__init__(
+            f"the hub's key {account} has {held_wei} wei, this transaction's gas takes {needed_wei}"
+        )
+        self.hint = (
+            f"send that address coin of chain {chain_id}, with some to spare, and repeat; "
+            "nothing is done twice"
+        )
 
 
 class ChainWork:
@@ -48,13 +64,16 @@ class ChainWork:
     def do(self, intent: Id, call: Call) -> Transaction:
         """Send a call and wait until it is mined; the same intent again returns what became of it.
 
-        Raises `RevertedError` where it would revert and `ChainWorkError` where it did, or where
-        the chain does not take it.
+        Raises `RevertedError` where it would revert, `GasError` where the account cannot pay for
+        it, and `ChainWorkError` where it did revert or the chain does not take it.
         """
         with self._unit_of_work() as unit:
             known = self.manager.find(unit, intent)
         if known is None:
             quote = self.manager.quote(call)
+            fees = quote.fees
+            offered_wei = 2 * fees.base_fee_per_gas_wei + fees.priority_fee_per_gas_wei
+            self._afford(quote.gas_limit * offered_wei)
             with self._unit_of_work() as unit:
                 prepared = self.manager.prepare(unit, intent, quote, now_us=self._clock.now_us())
             if isinstance(prepared, Refusal):
@@ -62,7 +81,7 @@ class ChainWork:
         return self._wait(intent)
 
     def _wait(self, intent: Id) -> Transaction:
-        for _ in range(PASSES_MAX):
+        for number in range(PASSES_MAX):
             self.manager.drive(self._unit_of_work, now_us=self._clock.now_us())
             with self._unit_of_work() as unit:
                 record = self.manager.find(unit, intent)
@@ -71,8 +90,21 @@ class ChainWork:
                 return record
             if record.is_terminal:
                 raise ChainWorkError(f"the transaction ended {record.state.value}")
+            if number % PASSES_PER_LOOK == PASSES_PER_LOOK - 1:
+                self._afford(record.gas_limit * record.newest.max_fee_per_gas_wei)
             self._pause(PAUSE_S)
         raise ChainWorkError("the chain did not take the transaction in time")
+
+    def _afford(self, needed_wei: int) -> None:
+        """Refuse to begin what the chain would leave lying: it takes nothing that is not paid."""
+        held_wei = self.client.balance(self.manager.sender)
+        if held_wei < needed_wei:
+            raise GasError(
+                self.manager.sender,
+                chain_id=self.client.chain_id,
+                held_wei=held_wei,
+                needed_wei=needed_wei,
+            )
 
 
 def deploy(work: ChainWork, *, domain: str, notice_s: int, rulebook_hash: bytes) -> Manifest:

@@ -61,6 +61,7 @@ def up(
     with folder.lock():
         folder.run.unlink(missing_ok=True)
         base = open_installation(folder, load_settings(folder, flags).settings)
+        say(f"settles  as {base.hub.address}, which pays for gas, on {base.settings.chain}")
         try:
             with at_venue(base) as place:
                 asyncio.run(serve(place, _greet))
