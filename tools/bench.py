@@ -1,7 +1,7 @@
-"""Measures start-up, the demo and the hot paths; figures for people, nothing asserts them.
+"""Measures start-up and the hot paths; figures for people, nothing asserts them.
 
-Usage: python tools/bench.py [NAME...]; names are `start`, `demo`, `access` and those that
-`opencarrier bench` lists. Without names, all of them, one JSON object.
+Usage: python tools/bench.py [NAME...]; names are `start` and those that `opencarrier bench` lists.
+Without names, all of them, one JSON object.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-ACCESS = ROOT / "tests" / "access" / "benchmarks" / "bench_access.py"
 START_RUNS = 5
 
 
@@ -24,7 +23,7 @@ def main(arguments: list[str]) -> int:
     """Run the named benches and print their figures."""
     from opencarrier.app.benches import BENCHES
 
-    known = ["start", "demo", "access", *BENCHES]
+    known = ["start", *BENCHES]
     unknown = [name for name in arguments if name not in known]
     if unknown:
         print(f"error: no bench is called {unknown[0]!r}", file=sys.stderr)
@@ -41,10 +40,6 @@ def main(arguments: list[str]) -> int:
 def _figures(name: str) -> Any:
     if name == "start":
         return _start()
-    if name == "demo":
-        return _timed("demo", "--exit", "--seed", "7", "--json")
-    if name == "access":
-        return _run([sys.executable, str(ACCESS)])[0].splitlines()
     return json.loads(_run([sys.executable, "-m", "opencarrier", "bench", name, "--json"])[0])
 
 

@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import Any
 
 BENCHES = {
+    "access": "opencarrier.bench.access",
+    "demo": "opencarrier.bench.demo",
     "ledger": "opencarrier.ledger.bench",
     "rating": "opencarrier.rating.bench",
 }

@@ -1,0 +1,124 @@
+"""The process that is measured: `python -m opencarrier.bench.server rooms|floor FOLDER`.
+
+It prints its ports, then answers each line of input with a line of JSON: `mark` with the processor
+time used so far, `close` with a cycle closed, settled and final. The end of input ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from opencarrier.access.udp import Bind, UdpServer
+from opencarrier.app.bootstrap import Onchain, onchain, open_installation
+from opencarrier.app.closing import close_and_settle
+from opencarrier.app.config import Settings
+from opencarrier.app.folder import Folder
+from opencarrier.kernel.refusals import Refusal
+
+AUTHENTICATOR = slice(4, 20)
+HEAD_OCTETS = 20
+TURN_MAX = 64
+SETTINGS = Settings(cycle_s=0, one_sided_window_s=0)
+
+Answers = dict[str, Callable[[], Any]]
+
+
+def main(what: str, folder: Path) -> None:
+    """Serve until standard input ends."""
+    if what == "floor":
+        asyncio.run(_floor(folder))
+        return
+    base = open_installation(Folder(folder), SETTINGS)
+    try:
+        with onchain(base) as place:
+            asyncio.run(_rooms(place))
+    finally:
+        base.close()
+
+
+async def _rooms(place: Onchain) -> None:
+    server = UdpServer(place.base.access(), Bind(auth_port=0, acct_port=0))
+    await server.start()
+    ports = {"auth": server.auth_address[1], "acct": server.acct_address[1]}
+    await _answer(ports, {"mark": _cpu_ns, "close": lambda: _close(place)})
+    await server.stop()
+
+
+def _close(place: Onchain) -> dict[str, Any]:
+    told = close_and_settle(place)
+    assert not isinstance(told, Refusal), told
+    return {"state": told["state"], "records": told.get("records", 0)}
+
+
+async def _floor(folder: Path) -> None:
+    """Do what any server must that loses nothing: receive, hash, keep durably, answer."""
+    loop = asyncio.get_running_loop()
+    keeper = Floor(folder / "floor.sqlite")
+    transport, _ = await loop.create_datagram_endpoint(lambda: keeper, local_addr=("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    await _answer({"auth": port, "acct": port}, {"mark": _cpu_ns})
+    transport.close()
+    keeper.close()
+
+
+class Floor(asyncio.DatagramProtocol):
+    """One table, one commit for what came meanwhile, one hash per datagram and one per answer."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = sqlite3.connect(database, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.execute("CREATE TABLE kept (digest BLOB PRIMARY KEY, datagram BLOB)")
+        self._waiting: list[tuple[bytes, tuple[str, int]]] = []
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the socket."""
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Take one more; the first of a turn calls for the commit at its end."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._commit)
+        self._waiting.append((data, addr))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def _commit(self) -> None:
+        assert self._transport is not None
+        batch, self._waiting = self._waiting[:TURN_MAX], self._waiting[TURN_MAX:]
+        rows = [(hashlib.sha256(data).digest(), data) for data, _ in batch]
+        self._database.execute("BEGIN")
+        self._database.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?)", rows)
+        self._database.execute("COMMIT")
+        for data, address in batch:
+            head = bytes([5, data[1], 0, HEAD_OCTETS])
+            proof = hashlib.md5(head + data[AUTHENTICATOR], usedforsecurity=False).digest()
+            self._transport.sendto(head + proof, address)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._commit)
+
+
+async def _answer(ports: dict[str, int], answers: Answers) -> None:
+    print(json.dumps(ports), flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        told = await asyncio.to_thread(answers[line.strip()])
+        print(json.dumps(told), flush=True)
+
+
+def _cpu_ns() -> int:
+    return time.process_time_ns()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
