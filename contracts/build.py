@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -25,9 +26,10 @@ from vyper.compiler.input_bundle import FilesystemInputBundle
 
 CONTRACTS = Path(__file__).resolve().parent
 ARTEFACTS = CONTRACTS.parent / "src" / "opencarrier" / "chain" / "artefacts"
-NAMES = ("ClearingHouse", "RewardDistributor", "StableToken")
+NAMES = tuple(sorted(path.stem for path in CONTRACTS.glob("*.vy")))
 COMPILER = "0.4.3"
 EVM_VERSION = "cancun"
+IMPORT = re.compile(r"^from \.(\w*) import (\w+)$", re.MULTILINE)
 FORMATS = ("abi", "bytecode", "bytecode_runtime", "layout", "method_identifiers")
 
 
@@ -89,11 +91,23 @@ def artefact_text(name: str, contracts: Path = CONTRACTS) -> str:
 
 
 def _sources(name: str, contracts: Path) -> Iterator[tuple[str, str]]:
-    shared = sorted((contracts / "modules").glob("*.vy"))
-    interfaces = sorted((contracts / "interfaces").glob("*.vyi"))
-    for path in (contracts / f"{name}.vy", *interfaces, *shared):
-        relative = path.relative_to(contracts).as_posix()
-        yield relative, sha256(path.read_bytes()).hexdigest()
+    """Name and hash what goes into a contract: its source and all it imports of ours."""
+    found = _reached(contracts / f"{name}.vy", contracts)
+    for path in sorted(found):
+        yield path.relative_to(contracts).as_posix(), sha256(path.read_bytes()).hexdigest()
+
+
+def _reached(path: Path, contracts: Path) -> set[Path]:
+    reached, waiting = set(), [path]
+    while waiting:
+        source = waiting.pop()
+        if source in reached:
+            continue
+        reached.add(source)
+        for folder, wanted in IMPORT.findall(source.read_text("utf-8")):
+            near = contracts / folder if folder else source.parent
+            waiting += [p for p in (near / f"{wanted}.vy", near / f"{wanted}.vyi") if p.exists()]
+    return reached
 
 
 def _immutables(layout: Mapping[str, Any], prefix: str = "") -> Iterator[dict[str, Any]]:

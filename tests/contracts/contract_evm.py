@@ -110,7 +110,7 @@ def use_artefacts(folder: str | None) -> None:
     if folder is None:
         return
     found = {p.stem: abi.parse(p.read_text("utf-8")) for p in Path(folder).glob("*.json")}
-    contracts._Contract.artefact = classmethod(lambda cls: found[cls.NAME])
+    contracts.Contract.artefact = classmethod(lambda cls: found[cls.NAME])
 
 
 def sealed(

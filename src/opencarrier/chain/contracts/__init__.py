@@ -1,0 +1,29 @@
+"""Our contracts as Python, one module each; `base` holds what they share."""
+
+from opencarrier.chain.contracts.base import Contract, Query
+from opencarrier.chain.contracts.clearing_house import (
+    NETS_MAX,
+    NO_ROOT,
+    ClearingHouse,
+    Mandate,
+    Withdrawal,
+    canonical_nets,
+)
+from opencarrier.chain.contracts.reward_distributor import PROOF_MAX, RewardDistributor
+from opencarrier.chain.contracts.stable_token import StableToken
+from opencarrier.chain.errors import revert_reason
+
+__all__ = [
+    "NETS_MAX",
+    "NO_ROOT",
+    "PROOF_MAX",
+    "ClearingHouse",
+    "Contract",
+    "Mandate",
+    "Query",
+    "RewardDistributor",
+    "StableToken",
+    "Withdrawal",
+    "canonical_nets",
+    "revert_reason",
+]
