@@ -1,6 +1,6 @@
-"""Gas of every step of the scenario on the embedded node, against the committed snapshot.
+"""Gas of every step of every scenario on the embedded node, against the committed snapshots.
 
-`OPENCARRIER_WRITE_GAS=1` writes the snapshot anew; the difference is then reviewed like code.
+`OPENCARRIER_WRITE_GAS=1` writes the snapshots anew; the difference is then reviewed like code.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from pathlib import Path
 
 import pytest
 from contract_evm import GENESIS_S, key
-from contract_scenario import CHAIN_ID, CROWD_SIZES, FUNDS_WEI, PEOPLE, TX_GAS_MAX, play
+from contract_story import CHAIN_ID, FUNDS_WEI, PEOPLE, TX_GAS_MAX, measured, scenarios
 
 from opencarrier.chain.client import connect
+from opencarrier.chain.contracts import revert_reason
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
 from opencarrier.kernel.clock import SECOND_US, FixedClock
 
-SNAPSHOT = Path(__file__).parent / "gas.json"
+HERE = Path(__file__).parent
 TOLERANCE_PERCENT = 1
+SCENARIOS = scenarios()
 
 
-@pytest.fixture(scope="module")
-def steps(tmp_path_factory):
+@pytest.fixture(scope="module", params=SCENARIOS)
+def played(request, tmp_path_factory):
+    """A scenario's name and its steps."""
     settings = NodeSettings(
         chain_id=CHAIN_ID,
         genesis={key(name).address: FUNDS_WEI for name in PEOPLE},
@@ -31,59 +34,35 @@ def steps(tmp_path_factory):
     path = tmp_path_factory.mktemp("chain") / "chain.sqlite"
     node = EmbeddedNode.open(path, settings, FixedClock(GENESIS_S * SECOND_US))
     try:
-        return play(connect("embedded:", node=node))
+        yield request.param, SCENARIOS[request.param].play(connect("embedded:", node=node))
     finally:
         node.close()
 
 
-def measured(steps) -> dict[str, int]:
-    """The dearest run of each step."""
-    gas: dict[str, int] = {}
-    for step in steps:
-        gas[step.name] = max(step.gas, gas.get(step.name, 0))
-    return gas
-
-
-def test_gas_stays_where_it_was(steps):
+def test_gas_stays_where_it_was(played):
     """No step costs over 1 % more or less than the snapshot says, and none is missing."""
-    now = measured(steps)
+    name, steps = played
+    now, snapshot = measured(steps), HERE / f"gas_{name}.json"
     if os.environ.get("OPENCARRIER_WRITE_GAS"):
-        SNAPSHOT.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
-    then = json.loads(SNAPSHOT.read_text())
+        snapshot.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
+    then = json.loads(snapshot.read_text())
     assert set(now) == set(then)
     moved = {
-        name: (then[name], gas)
-        for name, gas in now.items()
-        if abs(gas - then[name]) * 100 > then[name] * TOLERANCE_PERCENT
+        step: (then[step], gas)
+        for step, gas in now.items()
+        if abs(gas - then[step]) * 100 > then[step] * TOLERANCE_PERCENT
     }
     assert moved == {}
 
 
-def test_the_largest_settlement_fits_a_transaction(steps):
-    """C15: 400 members, half of them paying by signature, below the limit of EIP-7825."""
-    gas = measured(steps)[f"settle {max(CROWD_SIZES)} members, signed"]
-    assert gas < TX_GAS_MAX
+def test_every_step_fits_a_transaction(played):
+    """C15: the largest batches there are, 400 members among them, stay below EIP-7825's limit."""
+    _, steps = played
+    assert max(measured(steps).values()) < TX_GAS_MAX
 
 
-def test_reverts_say_why(steps):
-    """Every failing step carries a reason the ABI's Error(string) spells."""
-    from opencarrier.chain.contracts import revert_reason
-
+def test_reverts_say_why(played):
+    """Every failing step carries a reason the ABI's Error(string) spells, the one it should."""
+    name, steps = played
     reasons = {step.name: revert_reason(step.revert_data) for step in steps if not step.succeeded}
-    assert reasons == {
-        "register by stranger": "owner: not caller",
-        "conflict": "settled: other content",
-        "wrong sequence": "settle: sequence",
-        "over cap": "mandate: over cap",
-        "short": "debit: short of collateral",
-        "by stranger": "settle: not settler",
-        "bad signature": "debit: bad signature",
-        "withdraw too early": "withdrawal: notice",
-        "withdraw twice": "withdrawal: not requested",
-        "claim twice": "claim: nothing due",
-        "claim old root": "claim: bad proof",
-        "permit again": "permit: bad signature",
-        "transfer by signature again": "authorization: used",
-        "transfer to frozen": "token: frozen",
-        "transfer while paused": "token: paused",
-    }
+    assert reasons == SCENARIOS[name].REFUSALS
