@@ -202,7 +202,11 @@ def test_the_sources_say_the_same_types():
     }
     assert hashes == {
         ids.SETTLEMENT_TYPEHASH,
-        *(v for k, v in vars(typed_data).items() if k.endswith("_TYPE_HASH")),
+        *(
+            v
+            for k, v in vars(typed_data).items()
+            if k.endswith("_TYPE_HASH") and not hasattr(typed_data.batch_channels, k)
+        ),
     }
 
 
