@@ -46,3 +46,27 @@ def test_a_venue_that_stands_elsewhere_is_not_begun_anew(tmp_path):
             pass
     finally:
         base.close()
+
+
+def test_a_venue_is_put_up_once_and_again_finds_the_same(tmp_path):
+    """Without its manifest, as after a crash, the same contracts are pinned: nothing is doubled."""
+    base = open_installation(Folder(tmp_path), Settings())
+    try:
+        with onchain(base) as place:
+            pinned, height = place.manifest, place.client.block_number()
+        base.folder.manifest.unlink()
+        with onchain(base) as place:
+            assert place.manifest == pinned
+            assert place.client.block_number() == height
+    finally:
+        base.close()
+
+
+def test_a_manifest_of_an_earlier_program_is_refused(tmp_path):
+    base = open_installation(Folder(tmp_path), Settings())
+    try:
+        base.folder.manifest.write_text('{"format": "opencarrier-manifest/1"}')
+        with pytest.raises(FolderError, match="earlier program"), onchain(base):
+            pass
+    finally:
+        base.close()

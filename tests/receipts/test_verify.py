@@ -195,7 +195,9 @@ def test_another_venue_is_no_anchor(settled, receipts, verifier, co_signed):
     with pytest.raises(PeerError) as failure:
         Verifier(manifest, settled.place.client).verify(co_signed)
     assert failure.value.reason == "settlement"
-    wrong_code = replace(settled.place.manifest, clearing_house_code_hash="0x" + "00" * 32)
+    pinned = settled.place.manifest
+    house = replace(pinned.contracts["ClearingHouse"], code_hash="0x" + "00" * 32)
+    wrong_code = replace(pinned, contracts={**pinned.contracts, "ClearingHouse": house})
     with pytest.raises(PeerError) as failure:
         Verifier(wrong_code, settled.place.client)
     assert failure.value.reason == "code"

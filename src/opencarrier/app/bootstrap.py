@@ -88,10 +88,15 @@ class Installation:
 
     def manifest(self) -> Manifest | None:
         """Return the pinned venue, None before there is one."""
+        path = self.folder.manifest
         try:
-            return read_manifest(self.folder.manifest.read_text())
+            return read_manifest(path.read_text())
         except FileNotFoundError:
             return None
+        except PeerError as error:
+            raise FolderError(
+                f"{path} cannot be used: {error}", "put it back from a backup, or as it was made"
+            ) from None
 
     def access(self, settings: AccessSettings | None = None) -> AccessService:
         """Make the access service."""
@@ -346,4 +351,5 @@ def _venue(manifest: Manifest) -> Venue:
         clearing_house=manifest.clearing_house,
         distributor=manifest.distributor,
         rulebook_hash=bytes.fromhex(manifest.rulebook_hash[2:]),
+        from_block=manifest.from_block,
     )

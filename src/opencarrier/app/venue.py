@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
 from opencarrier.chain.client import ChainClient
-from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
+from opencarrier.chain.contracts import ClearingHouse, Contract, RewardDistributor, StableToken
 from opencarrier.chain.keys import create_address
 from opencarrier.chain.model import Call
 from opencarrier.chain.ports import UnitOfWork
@@ -23,6 +25,11 @@ PASSES_PER_LOOK = 20
 """How often a transaction that stays out is looked after: can it still be paid?"""
 
 PAUSE_S = 0.2
+
+REORG_BLOCKS_MAX = 64
+"""A deployment that a reorg moves may come this many blocks sooner: logs are read from there."""
+
+C = TypeVar("C", bound=Contract)
 
 _MINED = (TransactionState.MINED, TransactionState.FINAL)
 
@@ -107,40 +114,69 @@ class ChainWork:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What is decided about a venue before it stands; `owner` owns, settles and mints."""
+
+    owner: Address
+    notice_s: int
+    rulebook_hash: bytes
+
+
+class Placed:
+    """Where the contracts stand that are there so far."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[type[Contract], Address] = {}
+
+    def __getitem__(self, kind: type[C]) -> C:
+        """Return the contract of a kind."""
+        return kind(self.addresses[kind])
+
+
+CONTRACTS: dict[type[Contract], Callable[[Placed, Terms], Call]] = {
+    StableToken: lambda _, terms: StableToken.deployment(
+        name="Demo Dollar", symbol="DUSD", version="1", owner=terms.owner
+    ),
+    ClearingHouse: lambda at, terms: ClearingHouse.deployment(
+        token=at[StableToken].address,
+        owner=terms.owner,
+        settler=terms.owner,
+        notice_s=terms.notice_s,
+        rulebook_hash=terms.rulebook_hash,
+    ),
+    RewardDistributor: lambda at, _: RewardDistributor.deployment(
+        token=at[StableToken].address, clearing_house=at[ClearingHouse].address
+    ),
+}
+"""The venue's contracts in the order they are put up: how each is deployed beside those before."""
+
+SETUP: dict[str, Callable[[Placed, Terms], Call]] = {
+    "set distributor": lambda at, _: at[ClearingHouse].set_distributor(
+        at[RewardDistributor].address
+    ),
+    "set minter": lambda at, terms: at[StableToken].set_minter(terms.owner, allowed=True),
+}
+"""What the owner tells the contracts once all of them stand, in order."""
+
+
 def deploy(work: ChainWork, *, domain: str, notice_s: int, rulebook_hash: bytes) -> Manifest:
-    """Put token, clearing house and distributor on the chain and pin them.
+    """Put the contracts on the chain, introduce them to each other and pin them.
 
     Repeating it after a crash goes on where it stopped: every step is an intent with its own id.
     """
-    owner = work.manager.sender
-
-    def step(name: str, call: Call) -> Transaction:
-        return work.do(derive("venue", domain, name), call)
-
-    def place(name: str, call: Call) -> Address:
-        return create_address(owner, step(name, call).nonce)
-
-    token = place(
-        "token",
-        StableToken.deployment(name="Demo Dollar", symbol="DUSD", version="1", owner=owner),
-    )
-    house = place(
-        "clearing house",
-        ClearingHouse.deployment(
-            token=token,
-            owner=owner,
-            settler=owner,
-            notice_s=notice_s,
-            rulebook_hash=rulebook_hash,
-            last_sequence=0,
-        ),
-    )
-    pool = place("distributor", RewardDistributor.deployment(token=token, clearing_house=house))
-    step("set distributor", ClearingHouse(house).set_distributor(pool))
-    step("set minter", StableToken(token).set_minter(owner, allowed=True))
-    return manifest_of(
-        work.client, domain=domain, token=token, clearing_house=house, distributor=pool
-    )
+    terms = Terms(owner=work.manager.sender, notice_s=notice_s, rulebook_hash=rulebook_hash)
+    at = Placed()
+    blocks: list[int] = []
+    for kind, deployment in CONTRACTS.items():
+        record = work.do(derive("venue", domain, kind.NAME), deployment(at, terms))
+        assert record.mined is not None, "what was waited for is mined"
+        at.addresses[kind] = create_address(terms.owner, record.nonce)
+        blocks.append(record.mined.block.number)
+    for name, call in SETUP.items():
+        work.do(derive("venue", domain, name), call(at, terms))
+    from_block = max(min(blocks) - REORG_BLOCKS_MAX, 0)
+    return manifest_of(work.client, at.addresses, domain=domain, from_block=from_block)
 
 
 def rulebook_hash(*, domain: str, netting: str, one_sided_window_s: int) -> Id:

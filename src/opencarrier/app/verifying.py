@@ -97,9 +97,9 @@ def _pinned(rpc: str, manifest: Path | None) -> tuple[Manifest, ChainClient]:
     if manifest is not None:
         try:
             pinned = read_manifest(manifest.read_text())
-        except OSError as error:
+        except (OSError, PeerError) as error:
             raise CommandError(
-                Exit.USAGE, f"{manifest}: {error.strerror}", "name the venue's manifest"
+                Exit.USAGE, f"{manifest}: {error}", "name the venue's manifest"
             ) from None
         return pinned, _client(rpc, pinned)
     for candidate in _known():
@@ -134,4 +134,12 @@ def _known() -> list[Manifest]:
         sorted(folder.glob("*.json"), key=lambda p: -p.stat().st_mtime) if folder.exists() else []
     )
     texts += [path.read_text() for path in newest[:PINNED_MAX]]
-    return [read_manifest(text) for text in texts]
+    return [manifest for text in texts if (manifest := _readable(text)) is not None]
+
+
+def _readable(text: str) -> Manifest | None:
+    """Read a pinned manifest; one that an earlier program kept here pins nothing for this one."""
+    try:
+        return read_manifest(text)
+    except PeerError:
+        return None
