@@ -18,6 +18,7 @@ from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, Stable
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Reason, Refusal
+from opencarrier.kernel.signatures import Address
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
@@ -109,18 +110,23 @@ class Errands:
     @in_turn
     def withdraw(self, host: Host) -> Withdrawn | Refusal:
         """Have the distributor pay a host what it is entitled to and has not been paid."""
+        return self.claim(host.payout)
+
+    @in_turn
+    def claim(self, account: Address) -> Withdrawn | Refusal:
+        """Push an account's claim, whoever it is: its entitlement goes to it, the hub pays gas."""
         root = self._pool.root().ask(self.place.client)
-        claimed = self._pool.claimed(host.payout).ask(self.place.client)
+        claimed = self._pool.claimed(account).ask(self.place.client)
         with self._base.store.read() as unit:
             call = self.place.rewards.claim(
-                unit, host.payout, distributor=self._pool, root=root, claimed_minor=claimed
+                unit, account, distributor=self._pool, root=root, claimed_minor=claimed
             )
         if isinstance(call, Refusal):
             return call
-        done = self.place.work.do(derive("errand/claim", host.payout, root), call)
+        done = self.place.work.do(derive("errand/claim", account, root), call)
         assert done.mined is not None
         self.follow()
-        lifetime = self._pool.claimed(host.payout).ask(self.place.client)
+        lifetime = self._pool.claimed(account).ask(self.place.client)
         return Withdrawn(
             amount_minor=lifetime - claimed, lifetime_minor=lifetime, tx_hash=done.mined.tx_hash
         )

@@ -160,6 +160,12 @@ class TransactionManager:
         """Return what is known of an intent."""
         return store.find(connection, intent_id)
 
+    def pending(self, connection: Connection) -> list[Transaction]:
+        """Return what is not terminal yet, lowest nonce first."""
+        return store.open_of(
+            connection, self._chain.chain_id, self.sender, limit=self._policy.open_max
+        )
+
     def drive(self, unit_of_work: UnitOfWork, *, now_us: int) -> DriveReport:
         """Look at every open transaction once and do what is due; safe to repeat and to kill.
 
@@ -167,9 +173,7 @@ class TransactionManager:
         ends the pass with the alarm `unavailable`; nothing is lost by it.
         """
         with unit_of_work() as connection:
-            pending = store.open_of(
-                connection, self._chain.chain_id, self.sender, limit=self._policy.open_max
-            )
+            pending = self.pending(connection)
             next_nonce = store.next_nonce(connection, self._chain.chain_id, self.sender)
         notes = _Pass(now_us=now_us)
         try:

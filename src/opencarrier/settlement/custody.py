@@ -91,6 +91,10 @@ class CustodyFollower:
             return Caught(at=None, logs=0, note=f"the venue does not answer: {error}")
         return Caught(at=polled.at, logs=polled.events)
 
+    def at(self, unit: Connection) -> BlockPoint | None:
+        """Return the block up to which the ledger followed."""
+        return chain_store.cursor(unit, self._followed.name)
+
     def _broken(self, begin: UnitOfWork, detail: str, now_us: int) -> str:
         """Stop, unless the endpoint only lags behind what was read of it before."""
         with begin() as unit:

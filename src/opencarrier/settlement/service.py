@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from opencarrier.chain.contracts import NETS_MAX, NO_ROOT
 from opencarrier.chain.errors import ChainError, ChainUnavailableError
 from opencarrier.chain.ports import UnitOfWork
-from opencarrier.chain.rules import Transaction, TransactionState
+from opencarrier.chain.rules import BlockPoint, Transaction, TransactionState
 from opencarrier.chain.transactions import Quote, TransactionManager
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.ids import Id
@@ -386,6 +386,10 @@ class SettlementService:
     def follow(self, begin: UnitOfWork, *, now_us: int) -> Caught:
         """Book the venue's new final logs: deposits, withdrawals, claims. Drive first."""
         return self._custody.follow(begin, now_us=now_us)
+
+    def followed(self, unit: Connection) -> BlockPoint | None:
+        """Return the block up to which the venue's movements are booked, None before the first."""
+        return self._custody.at(unit)
 
     def reconcile(self, unit: Connection, *, charges: bool = True) -> Reconciliation:
         """Compare ledger, contracts and charges, line by line; raises what the chain raises."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from opencarrier.app.cli import books, evidence, people, run, terms
+from opencarrier.app.cli import books, chain, evidence, people, run, terms
 
 
 def make() -> typer.Typer:
@@ -20,7 +20,15 @@ def make() -> typer.Typer:
     )
     root.command("up")(run.up)
     root.command("status")(run.status)
-    for group in (*people.GROUPS, *terms.GROUPS, evidence.cycle, *books.GROUPS, run.config):
+    groups = (
+        *people.GROUPS,
+        *terms.GROUPS,
+        evidence.cycle,
+        *books.GROUPS,
+        *chain.GROUPS,
+        run.config,
+    )
+    for group in groups:
         root.add_typer(group)
     root.command("ingest")(evidence.ingest)
     root.command("receipt")(evidence.receipt)

@@ -1,0 +1,112 @@
+"""Commands about the chain: where it stands, put the venue up, push a claim."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opencarrier.app.cli.common import (
+    DEFAULT_DATA,
+    AsJson,
+    Data,
+    at_venue,
+    group,
+    installation,
+    taken,
+    venue,
+)
+from opencarrier.app.output import emit, refused
+
+if TYPE_CHECKING:
+    from opencarrier.app.bootstrap import Installation
+    from opencarrier.kernel.signatures import Address
+
+chain = group("chain", "The chain: the venue's contracts and what is under way there.")
+
+
+@chain.command("status")
+def chain_status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Say where the chain stands: head, finality, contracts, gas, open transactions, alarms.
+
+    Example: opencarrier chain status --json
+    """
+    from opencarrier.app import chain_status as report
+
+    with installation(data) as base:
+        told: dict[str, Any] = {
+            "deployed": False,
+            "chain": report.shown_url(base.settings.chain),
+            "hub": base.hub.address,
+        }
+        if base.manifest() is not None:
+            with at_venue(base) as place, base.store.read() as unit:
+                told = report.chain_status(place, unit)
+    emit(told, as_json=as_json)
+
+
+@chain.command("deploy")
+def chain_deploy(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Put the venue's contracts on the chain, once, and write down where they stand.
+
+    Example: opencarrier chain deploy --data ./venue
+    """
+    from opencarrier.app.chain_status import deployed
+
+    with installation(data, begin=True) as base:
+        known = base.manifest()
+        if known is not None:
+            refused(
+                f"the venue stands: clearing house {known.clearing_house} "
+                f"on chain {known.chain_id}, pinned in {base.folder.manifest}",
+                "a venue is put up once, or a cycle could be paid twice; "
+                "for another venue name another folder with --data",
+            )
+        with at_venue(base) as place:
+            told = deployed(place.manifest)
+    emit(told, as_json=as_json)
+
+
+@chain.command("claim")
+def chain_claim(
+    who: Annotated[str, typer.Argument(help="A host's name or party id, or a payout address.")],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Push a reward claim for whom it belongs to: the money goes there, the hub pays the gas.
+
+    Example: opencarrier chain claim "Cafe Lumiere"
+    """
+    from opencarrier.app.errands import Errands
+    from opencarrier.kernel.ids import to_hex
+
+    with venue(data) as place:
+        account = _payout(place.base, who)
+        done = taken(Errands(place).claim(account), "what a cycle earned comes with its settlement")
+    emit(
+        {
+            "account": account,
+            "amount_minor": done.amount_minor,
+            "lifetime_minor": done.lifetime_minor,
+            "tx_hash": to_hex(done.tx_hash),
+        },
+        as_json=as_json,
+    )
+
+
+def _payout(base: Installation, who: str) -> Address:
+    """Return where a host is paid, or the address itself where one is named."""
+    from opencarrier.identity.cli import find
+    from opencarrier.identity.model import PartyKind
+    from opencarrier.identity.rules import read_address
+
+    if who.startswith("0x"):
+        return taken(read_address(who))
+    with base.store.read() as unit:
+        party = taken(find(base.identity, unit, PartyKind.HOST, who))
+        found = base.identity.directory.host(unit, party)
+    assert found is not None, "what was found by name is a host"
+    return found.payout
+
+
+GROUPS = (chain,)

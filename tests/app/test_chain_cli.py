@@ -1,0 +1,107 @@
+"""`opencarrier chain`: status, deploy once, push a claim."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.app.scene import scene
+
+from opencarrier.app.chain_status import chain_status, shown_url
+from opencarrier.app.cli.root import make
+from opencarrier.app.failures import ending
+from opencarrier.chain.model import Call
+from opencarrier.kernel.ids import derive
+
+
+@pytest.fixture
+def run(capfd, tmp_path, monkeypatch):
+    """Run a command as the entry point does; return what it printed."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def command(*words: str, code: int = 0) -> str:
+        capfd.readouterr()
+        ended = 0
+        try:
+            with ending():
+                make()(args=list(words), standalone_mode=False)
+        except SystemExit as error:
+            ended = int(error.code or 0)
+        printed = capfd.readouterr()
+        assert ended == code, printed
+        return printed.out + printed.err
+
+    return command
+
+
+def test_a_venue_is_deployed_once(run, tmp_path):
+    """The second time is refused with what to do; status tells before and after."""
+    data = ("--data", str(tmp_path / "venue"))
+    first = json.loads(run("chain", "deploy", *data, "--json"))
+    before = json.loads(run("chain", "status", *data, "--json"))
+    assert before["deployed"]
+    assert {name: c["address"] for name, c in before["contracts"].items()} == first["contracts"]
+    again = run("chain", "deploy", *data, code=1)
+    assert first["contracts"]["ClearingHouse"] in again
+    assert "hint: a venue is put up once" in again
+    after = json.loads(run("chain", "status", *data, "--json"))
+    assert after["head"] == before["head"]
+
+
+def test_status_does_not_deploy(run, tmp_path):
+    data = ("--data", str(tmp_path / "venue"))
+    run("operator", "add", "Lumen", "--jurisdiction", "FR", *data)
+    told = json.loads(run("chain", "status", *data, "--json"))
+    assert not told["deployed"]
+    assert told["chain"] == "embedded:"
+    assert not (tmp_path / "venue" / "chain.sqlite").exists()
+
+
+def test_anybody_claims_for_a_host(run, tmp_path):
+    """The claim pays the host's address whoever names it; a second finds nothing more."""
+    data = ("--data", str(tmp_path))
+    with scene(tmp_path, one_sided_window_s=0) as made:
+        made.use("one", octets=50_000_000, grant=made.authorise())
+        assert made.settle() == 1
+        with made.place.base.store.read() as unit:
+            (host,) = made.place.base.identity.directory.hosts(unit)
+    told = json.loads(run("chain", "claim", host.payout, *data, "--json"))
+    assert told["account"] == host.payout
+    assert told["amount_minor"] == told["lifetime_minor"] > 0
+    again = run("chain", "claim", "Host", *data, code=1)
+    assert "hint:" in again
+    run("chain", "claim", "0x" + "11" * 20, *data, code=1)
+    run("chain", "claim", "0x11", *data, code=1)
+    run("chain", "claim", "Nobody", *data, code=1)
+
+
+def test_status_tells_what_is_under_way(tmp_path):
+    """A transaction that nobody sent yet is listed, and the custody follower's lag counted."""
+    with scene(tmp_path) as made:
+        place = made.place
+        quote = place.manager.quote(Call(to=place.manager.sender))
+        with place.base.store.write() as unit:
+            place.manager.prepare(unit, derive("test", "open"), quote, now_us=1)
+        with place.base.store.read() as unit:
+            told = chain_status(place, unit)
+        (open_one,) = told["open_transactions"]
+        assert (open_one["state"], open_one["nonce"]) == ("prepared", quote.nonce)
+        assert told["followers"]["custody"] == {"block": told["final_block"], "behind": 0}
+        assert told["final_block"] == told["head"]["number"]
+        assert all(contract["code_as_pinned"] for contract in told["contracts"].values())
+        assert told["alarms"] == []
+        place.work.do(derive("test", "more"), Call(to=place.manager.sender))
+        with place.base.store.read() as unit:
+            assert chain_status(place, unit)["followers"]["custody"]["behind"] == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("embedded:", "embedded:"),
+        ("https://name:secret@rpc.example/v3/secret?key=secret", "https://rpc.example"),
+        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+    ],
+)
+def test_a_url_is_shown_without_its_key(url, shown):
+    assert shown_url(url) == shown
