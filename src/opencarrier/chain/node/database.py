@@ -131,15 +131,25 @@ class NodeDatabase:
         topics: Sequence[Sequence[bytes] | None],
         *,
         limit: int,
-    ) -> list[StoredLog]:
-        """Return up to `limit` logs of an inclusive block range, in the order of the chain."""
+        octets_limit: int,
+    ) -> list[StoredLog] | None:
+        """Return the logs of an inclusive block range, in the order of the chain.
+
+        None where there are more than `limit`, or more octets of data than `octets_limit`.
+        """
         where, values = ["block_number BETWEEN ? AND ?"], list[Any](blocks)
         for column, allowed in [("address", addresses or None), *_topic_columns(topics)]:
             if allowed is not None:
                 where.append(f"{column} IN ({','.join('?' * len(allowed))})")
                 values.extend(allowed)
         query = f"{_LOG} WHERE {' AND '.join(where)} ORDER BY block_number, log_index LIMIT ?"
-        return [_log(row) for row in self._connection.execute(query, (*values, limit))]
+        found: list[StoredLog] = []
+        for row in self._connection.execute(query, (*values, limit + 1)):
+            found.append(_log(row))
+            octets_limit -= len(found[-1].data)
+            if octets_limit < 0 or len(found) > limit:
+                return None
+        return found
 
     def add(self, new: NewBlock, **meta: int) -> None:
         """Commit a block with everything it adds; afterwards it is durable."""

@@ -22,13 +22,13 @@ from eth.db.backends.base import BaseDB
 from eth.db.trie import make_trie_root_and_nodes
 from eth.exceptions import Revert, VMError
 from eth.vm.chain_context import ChainContext
-from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.blocks import PragueBlockHeader
 from eth.vm.forks.prague.transactions import PragueTransactionBuilder
 from eth.vm.spoof import SpoofTransaction
 from eth_bloom.bloom import BloomFilter
 from eth_utils.exceptions import ValidationError
 
+from opencarrier.chain.node.metering import Budget, MeteredVM
 from opencarrier.chain.node.model import (
     GAS_LIMIT,
     INITIAL_BASE_FEE_WEI,
@@ -40,7 +40,7 @@ from opencarrier.chain.node.model import (
 from opencarrier.chain.rlp import encode as encode_rlp
 from opencarrier.chain.rlp import length_prefix
 
-_VM: Any = PragueVM
+_VM: Any = MeteredVM
 _BUILDER: Any = PragueTransactionBuilder
 BLOB_TYPE = 3
 DELEGATION_PREFIX = b"\xef\x01\x00"
@@ -175,7 +175,9 @@ class Engine:
         return transaction
 
     def mine(self, header: Any, transactions: Sequence[Any]) -> NewBlock:
-        """Compute the block of these transactions; `InvalidTransactionError` for a bad one."""
+        """Compute the block of these transactions; `InvalidTransactionError` for a bad one,
+        `StepsExhaustedError` where together they ask for more than this node computes at once.
+        """
         with self._collect() as nodes:
             state = self._state(header)
             stored: list[StoredTransaction] = []
@@ -202,11 +204,14 @@ class Engine:
                 block=block, transactions=tuple(stored), logs=tuple(logs), nodes=dict(nodes)
             )
 
-    def run(self, header: Any, message: Message) -> Outcome:
-        """Run a message in the block of `header` at no cost, and forget what it changed."""
+    def run(self, header: Any, message: Message, budget: Budget | None = None) -> Outcome:
+        """Run a message in the block of `header` at no cost, and forget what it changed.
+
+        `budget` is shared by the runs of one request; `StepsExhaustedError` where it ends.
+        """
         free = header.copy(base_fee_per_gas=0, gas_used=0)
         with self._collect():
-            state = self._state(free)
+            state = self._state(free, budget)
             transaction = self._spoofed(state, message)
             try:
                 computation = state.apply_transaction(transaction)
@@ -239,9 +244,11 @@ class Engine:
         state = self._state(header)
         return int(state.get_storage(address, slot)) if state.account_exists(address) else 0
 
-    def _state(self, header: Any) -> Any:
+    def _state(self, header: Any, budget: Budget | None = None) -> Any:
         ancestors = self._ancestors(header.block_number - 1)
-        return _VM.build_state(self._db, header, self._context, ancestors)
+        state = _VM.build_state(self._db, header, self._context, ancestors)
+        state.budget = budget or Budget()
+        return state
 
     @contextmanager
     def _collect(self) -> Iterator[dict[bytes, bytes]]:

@@ -8,6 +8,7 @@ be one of ours, so that a name rebound to 127.0.0.1 gets nothing.
 from __future__ import annotations
 
 import json
+from asyncio import Semaphore
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,6 +22,15 @@ from opencarrier.chain.provider import Node
 
 BODY_OCTETS_MAX = 1 << 20
 BATCH_MAX = 100
+BATCH_COSTLY_MAX = 20
+"""Requests in one batch that may compute or search for long."""
+
+COSTLY = frozenset(
+    {"eth_call", "eth_estimateGas", "eth_sendRawTransaction", "eth_getLogs", "eth_feeHistory"}
+)
+WAITING_MAX = 16
+"""Requests that may wait for the node at once; one more is told to come again."""
+
 BRACKETS_MAX = 4_096
 """Opening brackets in a body: bounds how deep JSON can nest before it is parsed."""
 
@@ -56,6 +66,8 @@ def rpc_route(
 def _endpoint(
     node: Node, hosts: frozenset[str], origins: frozenset[str]
 ) -> Callable[[Request], Awaitable[Response]]:
+    places = Semaphore(WAITING_MAX)
+
     async def endpoint(request: Request) -> Response:
         refusal = _turned_away(request, hosts, origins)
         if refusal is not None:
@@ -63,7 +75,10 @@ def _endpoint(
         body = await _body(request)
         if body is None:
             return _plain(413, f"a request has {BODY_OCTETS_MAX} octets at most")
-        answer = await run_in_threadpool(answer_body, node, body)
+        if places.locked():
+            return _plain(503, "the node is busy; come again")
+        async with places:
+            answer = await run_in_threadpool(answer_body, node, body)
         return Response(status_code=204) if answer is None else JSONResponse(answer)
 
     return endpoint
@@ -81,6 +96,9 @@ def answer_body(node: Node, body: bytes) -> Any:
         return _answer(node, asked)
     if not asked or len(asked) > BATCH_MAX:
         return _error(None, INVALID_REQUEST, f"a batch holds 1 to {BATCH_MAX} requests")
+    if sum(_is_costly(one) for one in asked) > BATCH_COSTLY_MAX:
+        words = f"a batch holds {BATCH_COSTLY_MAX} of {', '.join(sorted(COSTLY))} at most"
+        return _error(None, INVALID_REQUEST, words)
     answers = [_answer(node, one) for one in asked]
     return [one for one in answers if one is not None] or None
 
@@ -96,6 +114,10 @@ def _answer(node: Node, asked: Any) -> dict[str, Any] | None:
     if "id" not in asked:
         return None
     return {**answer, "id": identity}
+
+
+def _is_costly(asked: Any) -> bool:
+    return isinstance(asked, dict) and str(asked.get("method")) in COSTLY
 
 
 def _turned_away(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from opencarrier import __version__
@@ -15,6 +16,7 @@ from opencarrier.chain.errors import revert_reason
 from opencarrier.chain.node import format as write
 from opencarrier.chain.node import parse
 from opencarrier.chain.node.engine import InvalidTransactionError, Message, Outcome
+from opencarrier.chain.node.metering import Budget, StepsExhaustedError
 from opencarrier.chain.node.model import SUGGESTED_TIP_WEI, StoredBlock
 from opencarrier.chain.node.parse import InvalidParamsError
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 LOG_RANGE_BLOCKS_MAX = 100_000
 LOG_RESULTS_MAX = 10_000
+LOG_DATA_OCTETS_MAX = 16 << 20
 FEE_HISTORY_BLOCKS_MAX = 1_024
 RAW_OCTETS_MAX = 262_144
 CALL_STIPEND_GAS = 2_300
@@ -57,6 +60,8 @@ def answer(node: EmbeddedNode, method: str, params: Any) -> dict[str, Any]:
         return _error(INVALID_PARAMS, str(error))
     except InvalidTransactionError as error:
         return _error(SERVER_ERROR, str(error))
+    except StepsExhaustedError as error:
+        return _error(LIMIT_EXCEEDED, str(error))
     except Exception as error:
         node.failures += 1
         _log.exception("the embedded chain failed on %s", method)
@@ -154,7 +159,8 @@ def _estimate(node: EmbeddedNode, message: Any, at: Any) -> str:
     _existing(node, at)
     header = node.pending_header()
     params = parse.call(message)
-    whole = node.engine.run(header, _message(params))
+    budget = Budget()
+    whole = node.engine.run(header, _message(params), budget)
     _raise_failure(whole)
     low, high = whole.gas_used - 1, params.gas
     needed = whole.gas_used + whole.gas_refunded
@@ -163,23 +169,19 @@ def _estimate(node: EmbeddedNode, message: Any, at: Any) -> str:
         gas = guesses.pop(0) if guesses else (low + high) // 2
         if not low < gas < high:
             continue
-        if _succeeds(node, header, params, gas):
+        if _succeeds(node, header, params, gas, budget):
             high = gas
         else:
             low = gas
     return quantity(high)
 
 
-def _succeeds(node: EmbeddedNode, header: Any, params: parse.CallParams, gas: int) -> bool:
-    message = Message(
-        sender=params.sender,
-        to=params.to,
-        data=params.data,
-        value_wei=params.value_wei,
-        gas=gas,
-    )
+def _succeeds(
+    node: EmbeddedNode, header: Any, params: parse.CallParams, gas: int, budget: Budget
+) -> bool:
+    message = replace(_message(params), gas=gas)
     try:
-        return node.engine.run(header, message).error is None
+        return node.engine.run(header, message, budget).error is None
     except InvalidTransactionError:
         return False
 
@@ -267,10 +269,15 @@ def _logs(node: EmbeddedNode, wanted: Any) -> Any:
     if last - first >= LOG_RANGE_BLOCKS_MAX:
         raise RpcError(LIMIT_EXCEEDED, f"query exceeds a range of {LOG_RANGE_BLOCKS_MAX} blocks")
     found = node.database.logs(
-        (first, last), query.addresses, query.topics, limit=LOG_RESULTS_MAX + 1
+        (first, last),
+        query.addresses,
+        query.topics,
+        limit=LOG_RESULTS_MAX,
+        octets_limit=LOG_DATA_OCTETS_MAX,
     )
-    if len(found) > LOG_RESULTS_MAX:
-        raise RpcError(LIMIT_EXCEEDED, f"query returns more than {LOG_RESULTS_MAX} results")
+    if found is None:
+        words = f"{LOG_RESULTS_MAX} results or {LOG_DATA_OCTETS_MAX} octets of them"
+        raise RpcError(LIMIT_EXCEEDED, f"query returns more than {words}")
     blocks = {number: _by_number(node, number) for number in {log.block_number for log in found}}
     return [write.log(log, blocks[log.block_number]) for log in found]
 
