@@ -134,13 +134,12 @@ def set_settler(settler: address):
 def set_distributor(distributor: address):
     """
     @notice Names the distributor of host entitlements, once; owner only.
-    @param distributor A distributor of the same token that listens to this contract.
+    @param distributor A distributor that listens to this contract.
     """
     ownable._check_owner()
     assert self.distributor == empty(address), "distributor: already set"
-    rewards: IRewardDistributor = IRewardDistributor(distributor)
-    assert staticcall rewards.token() == token, "distributor: other token"
-    assert staticcall rewards.clearing_house() == self, "distributor: other clearing house"
+    publisher: address = staticcall IRewardDistributor(distributor).clearing_house()
+    assert publisher == self, "distributor: other clearing house"
     self.distributor = distributor
     log IClearingHouse.DistributorSet(distributor=distributor)
 
@@ -490,7 +489,9 @@ def _fund_rewards(cycle_id: bytes32, rewards_root: bytes32, rewards_amount: uint
     assert self.distributor != empty(address), "rewards: no distributor"
     self.total_balance -= rewards_amount
     self._pay(self.distributor, rewards_amount)
-    extcall IRewardDistributor(self.distributor).publish(cycle_id, rewards_root, rewards_amount)
+    extcall IRewardDistributor(self.distributor).publish(
+        token, cycle_id, rewards_root, rewards_amount
+    )
 
 
 @internal

@@ -31,6 +31,7 @@ class World:
     def __init__(self, evm: Evm | None = None) -> None:
         self.evm = evm or Evm()
         self.owner, self.settler, self.stranger = key("owner"), key("settler"), key("stranger")
+        self.guardian = key("guardian")
         self.members = sorted(
             (key(f"member {i}") for i in range(4)), key=lambda signer: signer.address
         )
@@ -63,7 +64,10 @@ class World:
             self.evm.deploy(
                 owner,
                 RewardDistributor.deployment(
-                    token=self.token.address, clearing_house=self.house.address
+                    clearing_house=self.house.address,
+                    owner=owner,
+                    guardian=self.guardian.address,
+                    delay_s=0,
                 ),
             )
         )
@@ -132,9 +136,9 @@ class World:
     ) -> SettlementOrder:
         """An order for the members in turn, zeros left out; what is missing to zero is rewards."""
         rewards = -sum(amounts)
-        root = (
-            rewards_root if rewards_root is not None else (b"\x09" * 32 if rewards else bytes(32))
-        )
+        root = keccak(b"rewards %d" % sequence) if rewards else bytes(32)
+        if rewards_root is not None:
+            root = rewards_root
         nets = [
             Net(address=member.address, amount_minor=amount)
             for member, amount in zip(self.members, amounts, strict=False)

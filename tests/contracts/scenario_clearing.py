@@ -56,7 +56,7 @@ REFUSALS = {
     "withdraw too early": "withdrawal: notice",
     "withdraw twice": "withdrawal: not requested",
     "claim twice": "claim: nothing due",
-    "claim old root": "claim: bad proof",
+    "claim old root": "claim: nothing due",
     "permit again": "permit: bad signature",
     "transfer by signature again": "authorization: used",
     "transfer to frozen": "token: frozen",
@@ -109,7 +109,10 @@ class _Clearing:
             story.deploy(
                 "deploy distributor",
                 RewardDistributor.deployment(
-                    token=self.token.address, clearing_house=self.house.address
+                    clearing_house=self.house.address,
+                    owner=owner,
+                    guardian=key("guardian").address,
+                    delay_s=0,
                 ),
             )
         )
@@ -194,18 +197,21 @@ class _Clearing:
         tell("resume", self.owner, self.house.set_settle_paused(paused=False))
 
     def _tree(self, each: int) -> Tree:
-        return Tree([EntitlementLeaf(account=h, lifetime_minor=each) for h in self.hosts])
+        return Tree([self._leaf(host, each) for host in self.hosts])
+
+    def _leaf(self, host: Address, amount: int) -> EntitlementLeaf:
+        return EntitlementLeaf(account=host, token=self.token.address, lifetime_minor=amount)
 
     def claim(self, tree: Tree, host: Address, amount: int) -> Call:
-        leaf = EntitlementLeaf(account=host, lifetime_minor=amount)
-        return self.rewards.claim(host, amount, tree.siblings(leaf))
+        leaf = self._leaf(host, amount)
+        return self.rewards.claim(host, leaf.token, amount, tree.siblings(leaf))
 
     def _claim(self) -> None:
         tell, fail, tree = self.story.tell, self.story.fail, self.trees[1]
         tell("claim", self.stranger, self.claim(tree, self.hosts[0], 150))
         fail("claim twice", self.stranger, self.claim(tree, self.hosts[0], 150))
-        fail("claim old root", self.stranger, self.claim(self.trees[0], self.hosts[1], 100))
         tell("claim another", self.stranger, self.claim(tree, self.hosts[1], 150))
+        fail("claim old root", self.stranger, self.claim(self.trees[0], self.hosts[1], 100))
 
 
 def _debit(house: ClearingHouse, order: SettlementOrder, signer: KeySigner, amount: int):
@@ -296,7 +302,12 @@ class _Crowd:
         self.rewards = RewardDistributor(
             story.deploy(
                 "deploy second distributor",
-                RewardDistributor.deployment(token=token, clearing_house=self.house.address),
+                RewardDistributor.deployment(
+                    clearing_house=self.house.address,
+                    owner=self.helper,
+                    guardian=key("guardian").address,
+                    delay_s=0,
+                ),
             )
         )
 
@@ -338,7 +349,11 @@ class _Crowd:
 
     def _deep_root(self, sequence: int) -> bytes:
         """The root over one host and two million others nobody needs to see."""
-        leaf = EntitlementLeaf(account=key("host 0").address, lifetime_minor=sequence)
+        leaf = EntitlementLeaf(
+            account=key("host 0").address,
+            token=self.story.token.address,
+            lifetime_minor=sequence,
+        )
         node = leaf_hash(leaf)
         for sibling in self._deep_siblings():
             node = node_hash(node, sibling)
@@ -350,9 +365,13 @@ class _Crowd:
     def _claims(self) -> None:
         story = self.story
         last = len(CROWD_SIZES)
-        claim = self.rewards.claim(key("host 0").address, last, list(self._deep_siblings()))
+        claim = self._claim(last)
         story.tell("claim first, depth 21", story.people["stranger"], claim)
         order = self._order(last + 1, 2)
         story.tell("settle 2 members, later", story.people["settler"], self.house.settle(order))
-        claim = self.rewards.claim(key("host 0").address, last + 1, list(self._deep_siblings()))
-        story.tell("claim later, depth 21", story.people["stranger"], claim)
+        story.tell("claim later, depth 21", story.people["stranger"], self._claim(last + 1))
+
+    def _claim(self, lifetime: int) -> Call:
+        token: Address = self.story.token.address
+        siblings = list(self._deep_siblings())
+        return self.rewards.claim(key("host 0").address, token, lifetime, siblings)

@@ -10,11 +10,9 @@ from contract_evm import FAR_S, GENESIS_S, NOTICE_S, RULEBOOK, refused
 from contract_world import World
 
 from opencarrier.chain import typed_data
-from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
+from opencarrier.chain.contracts import ClearingHouse, StableToken
 from opencarrier.chain.model import Call
 from opencarrier.chain.typed_data import Authorization
-from opencarrier.rewards.merkle import leaf_hash
-from opencarrier.rewards.model import EntitlementLeaf
 
 ROLES = ("owner", "pending_owner", "settler", "minter", "member", "host", "house", "stranger")
 
@@ -102,15 +100,6 @@ def _mandate_signed(world: World) -> Call:
     )
 
 
-def _claim(world: World) -> Call:
-    return world.rewards.claim(world.hosts[0].address, 5, ())
-
-
-def _publish(world: World) -> Call:
-    data = RewardDistributor.artefact().call_data("publish", b"\x01" * 32, b"\x02" * 32, 0)
-    return Call(to=world.rewards.address, data=data)
-
-
 def somebody(world: World) -> str:
     return world.stranger.address
 
@@ -191,8 +180,6 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("ClearingHouse", "withdraw"): Right(
         ("member",), lambda w: w.house.withdraw(), "withdrawal: not requested"
     ),
-    ("RewardDistributor", "publish"): Right(("house",), _publish, "publish: not clearing house"),
-    ("RewardDistributor", "claim"): Right(ANYBODY, _claim),
 }
 """A member stands for one with an approval and a request whose notice has passed."""
 
@@ -203,7 +190,7 @@ def test_the_matrix_is_complete():
     """Every function that may change something has its row; a new one needs its own."""
     mutating = {
         (contract.NAME, name)
-        for contract in (StableToken, ClearingHouse, RewardDistributor)
+        for contract in (StableToken, ClearingHouse)
         for name, entry in contract.artefact().functions.items()
         if entry["stateMutability"] not in ("view", "pure")
     }
@@ -211,7 +198,7 @@ def test_the_matrix_is_complete():
 
 
 def test_no_function_takes_ether():
-    for contract in (StableToken, ClearingHouse, RewardDistributor):
+    for contract in (StableToken, ClearingHouse):
         assert all(
             entry["stateMutability"] != "payable"
             for entry in contract.artefact().functions.values()
@@ -224,13 +211,11 @@ def cast(world: World):
     from contract_evm import key
 
     minter, heir = key("minter"), key("heir")
-    host = world.hosts[0]
     world.send(world.owner, world.token.set_minter(minter.address, allowed=True))
     world.send(world.owner, world.token.set_minter(world.owner.address, allowed=False))
     world.send(world.owner, world.token.transfer_ownership(heir.address))
     world.send(world.owner, world.house.transfer_ownership(heir.address))
-    root = leaf_hash(EntitlementLeaf(account=host.address, lifetime_minor=5))
-    world.settle(world.order([-5], rewards_root=root))
+    world.settle(world.order([-5]))
     world.send(world.members[0], world.house.request_withdrawal(1))
     world.evm.pass_time(NOTICE_S)
     assert world.evm.now_s == GENESIS_S + NOTICE_S
@@ -240,7 +225,7 @@ def cast(world: World):
         "settler": world.settler,
         "minter": minter,
         "member": world.members[0],
-        "host": host,
+        "host": world.hosts[0],
         "house": world.house_as_signer,
         "stranger": world.stranger,
     }

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from contract_evm import FAR_S, NOTICE_S, RULEBOOK, Log, key
+from contract_evm import FAR_S, NOTICE_S, RULEBOOK, ZERO, Log, key
 from contract_world import World
 from eth_account.messages import _hash_eip191_message, encode_typed_data
 from hypothesis import given
@@ -233,7 +233,7 @@ def test_orders_beyond_the_contract_are_our_mistake(world: World):
     with pytest.raises(AssertionError):
         world.house.settle(zero)
     with pytest.raises(AssertionError):
-        world.rewards.claim(world.stranger.address, 1, [bytes(32)] * 41)
+        world.rewards.claim(world.stranger.address, ZERO, 1, [bytes(32)] * 41)
 
 
 def test_every_event_has_its_class():
@@ -300,8 +300,8 @@ def test_deployed_code_is_recognised(world: World):
     assert found["eip712.NAME"] == typed_data.CLEARING_HOUSE_NAME
     assert world.token.check_code(world.evm.code(world.token.address))["symbol"] == "USDt"
     assert world.rewards.check_code(world.evm.code(world.rewards.address)) == {
-        "token": world.token.address,
         "clearing_house": world.house.address,
+        "delay_s": 0,
     }
     length = ClearingHouse.artefact().runtime_length
     flipped = code[:99] + bytes((code[99] ^ 1,)) + code[100:]

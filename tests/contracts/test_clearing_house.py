@@ -94,7 +94,12 @@ def test_settles_everything_at_once(world: World):
         applied(c, 300),
         events.Transfer(sender=world.house.address, receiver=world.rewards.address, value=100),
         events.RewardsPublished(
-            cycle_id=order.cycle_id, root=order.rewards_root, amount=100, funded=100
+            token=world.token.address,
+            cycle_id=order.cycle_id,
+            root=order.rewards_root,
+            amount=100,
+            funded=100,
+            ready_at=world.evm.now_s,
         ),
     ]
 
@@ -189,7 +194,7 @@ def test_an_empty_cycle_settles(world: World):
     order = world.order([])
     told = world.told(world.settle(order))
     assert [type(event) for event in told] == [events.Settled]
-    assert world.rewards.root().ask(world.evm) == NO_ROOT
+    assert world.rewards.ready_at(world.token.address, NO_ROOT).ask(world.evm) == 0
 
 
 def test_id_is_the_same_at_every_venue(world: World):
@@ -657,7 +662,9 @@ class OddWorld(World):
         self.rewards = RewardDistributor(
             self.evm.deploy(
                 owner,
-                RewardDistributor.deployment(token=odd, clearing_house=self.house.address),
+                RewardDistributor.deployment(
+                    clearing_house=self.house.address, owner=owner, guardian=owner, delay_s=0
+                ),
             )
         )
         self.send(self.owner, self.house.set_distributor(self.rewards.address))

@@ -7,7 +7,7 @@ from contract_evm import GENESIS_S, MAX, NOTICE_S, RULEBOOK, ZERO, key, refused
 from contract_world import DEPOSIT, World
 
 from opencarrier.chain import events
-from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken, Withdrawal
+from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, Withdrawal
 
 NONE = Withdrawal(amount=0, ready_at=0)
 
@@ -202,21 +202,15 @@ def test_distributor_is_set_once_and_must_fit(world: World):
     with refused("distributor: already set"):
         world.send(world.owner, world.house.set_distributor(world.rewards.address))
     house = _bare(world)
-    other = world.evm.deploy(
-        owner, StableToken.deployment(name="Other", symbol="O", version="1", owner=owner)
-    )
-    wrong_token = world.evm.deploy(
-        owner, RewardDistributor.deployment(token=other, clearing_house=house.address)
-    )
-    with refused("distributor: other token"):
-        world.send(world.owner, house.set_distributor(wrong_token))
     with refused("distributor: other clearing house"):
         world.send(world.owner, house.set_distributor(world.rewards.address))
     with refused(None):
         world.send(world.owner, house.set_distributor(key("nobody").address))
     right = world.evm.deploy(
         owner,
-        RewardDistributor.deployment(token=world.token.address, clearing_house=house.address),
+        RewardDistributor.deployment(
+            clearing_house=house.address, owner=owner, guardian=owner, delay_s=0
+        ),
     )
     outcome = world.send(world.owner, house.set_distributor(right))
     assert [house.event(log) for log in outcome.logs] == [events.DistributorSet(distributor=right)]

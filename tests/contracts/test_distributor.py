@@ -1,227 +1,286 @@
-"""RewardDistributor, invariants R1 to R8 of contracts/RewardDistributor.md."""
+"""RewardDistributor, invariants R1 to R9 of contracts/RewardDistributor.md."""
 
 from __future__ import annotations
 
 import pytest
 from contract_evm import MAX, ZERO, key, refused
+from contract_rewards import DELAY_S, Pool
 from contract_world import DEPOSIT, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opencarrier.chain import events
-from opencarrier.chain.contracts import NO_ROOT, PROOF_MAX, RewardDistributor
+from opencarrier.chain.contracts import PROOF_MAX, RewardDistributor
 from opencarrier.chain.model import Call
+from opencarrier.kernel.keccak import keccak
 from opencarrier.rewards.merkle import Tree, leaf_hash, node_hash
 from opencarrier.rewards.model import EntitlementLeaf
 
 
-def tree_of(amounts: dict[str, int]) -> Tree:
-    return Tree([EntitlementLeaf(account=a, lifetime_minor=n) for a, n in amounts.items()])
+@pytest.fixture(scope="module")
+def _pool() -> Pool:
+    return Pool()
 
 
-def publish(world: World, amounts: dict[str, int], *, sequence: int = 1, money: int) -> Tree:
-    """Settle a cycle that brings `money` and a root over lifetime amounts."""
-    tree = tree_of(amounts)
-    world.settle(world.order([-money], sequence=sequence, rewards_root=tree.root))
+@pytest.fixture
+def pool(_pool: Pool):
+    with _pool.evm.anchor():
+        yield _pool
+
+
+def publish(pool: Pool, amounts: dict[str, int], *, money: int) -> Tree:
+    """Publish a root over lifetime amounts that brings `money`, and wait until it pays."""
+    tree = pool.tree(amounts)
+    pool.publish(tree.root, money)
+    pool.pass_delay()
     return tree
 
 
-def claim(world: World, tree: Tree, account: str, lifetime: int) -> Call:
-    leaf = EntitlementLeaf(account=account, lifetime_minor=lifetime)
-    return world.rewards.claim(account, lifetime, tree.siblings(leaf))
-
-
-def test_pays_lifetime_less_paid(world: World):
+def test_pays_lifetime_less_paid(pool: Pool):
     """R1, R8: the first claim pays all, a later one the difference, a repeat nothing."""
-    one, other = (host.address for host in world.hosts)
-    tree = publish(world, {one: 60, other: 40}, money=100)
-    assert world.rewards.root().ask(world.evm) == tree.root
-    assert world.rewards.root_cycle_id().ask(world.evm) == world.order([], sequence=1).cycle_id
-    outcome = world.send(world.stranger, claim(world, tree, one, 60))
+    one, other = (host.address for host in pool.hosts)
+    token = pool.token.address
+    tree = publish(pool, {one: 60, other: 40}, money=100)
+    outcome = pool.send(pool.stranger, pool.claim(tree, one, 60))
     assert int.from_bytes(outcome.output, "big") == 60
-    assert world.told(outcome) == [
-        events.Claimed(account=one, amount=60, lifetime_amount=60),
-        events.Transfer(sender=world.rewards.address, receiver=one, value=60),
+    assert pool.told(outcome) == [
+        events.Claimed(account=one, token=token, amount=60, lifetime_amount=60)
     ]
     with refused("claim: nothing due"):
-        world.send(world.stranger, claim(world, tree, one, 60))
-    later = publish(world, {one: 75, other: 45}, sequence=2, money=20)
-    outcome = world.send(world.stranger, claim(world, later, one, 75))
+        pool.send(pool.stranger, pool.claim(tree, one, 60))
+    later = publish(pool, {one: 75, other: 45}, money=20)
+    outcome = pool.send(pool.stranger, pool.claim(later, one, 75))
     assert int.from_bytes(outcome.output, "big") == 15
-    assert world.told(outcome)[0] == events.Claimed(account=one, amount=15, lifetime_amount=75)
-    world.send(world.stranger, claim(world, later, other, 45))
-    assert [world.tokens(account) for account in (one, other)] == [75, 45]
-    assert world.rewards.funded().ask(world.evm) == 120
-    assert world.rewards.total_claimed().ask(world.evm) == 120
-    assert world.rewards.claimed(one).ask(world.evm) == 75
-    assert world.tokens(world.rewards.address) == 0
+    assert pool.told(outcome) == [
+        events.Claimed(account=one, token=token, amount=15, lifetime_amount=75)
+    ]
+    pool.send(pool.stranger, pool.claim(later, other, 45))
+    assert [pool.tokens(account) for account in (one, other)] == [75, 45]
+    assert pool.rewards.funded(token).ask(pool.evm) == 120
+    assert pool.rewards.total_claimed(token).ask(pool.evm) == 120
+    assert pool.rewards.claimed(one, token).ask(pool.evm) == 75
+    assert pool.tokens(pool.rewards.address) == 0
 
 
-def test_an_older_root_pays_no_more(world: World):
-    """R5: only the root in force counts."""
-    one, other = (host.address for host in world.hosts)
-    old = publish(world, {one: 60, other: 40}, money=100)
-    publish(world, {one: 61, other: 40}, sequence=2, money=1)
-    with refused("claim: bad proof"):
-        world.send(world.stranger, claim(world, old, one, 60))
-
-
-def test_a_shrunk_leaf_pays_nothing(world: World):
-    """R4: a root that takes back what was paid cannot be claimed against."""
-    one, other = (host.address for host in world.hosts)
-    first = publish(world, {one: 60, other: 40}, money=100)
-    world.send(world.stranger, claim(world, first, one, 60))
-    shrunk = publish(world, {one: 59, other: 42}, sequence=2, money=1)
+def test_an_older_root_pays_less(pool: Pool):
+    """R5, R9: every published root pays what it says, less what was paid."""
+    one, other = (host.address for host in pool.hosts)
+    old = publish(pool, {one: 60, other: 40}, money=100)
+    new = publish(pool, {one: 65, other: 50}, money=15)
+    pool.send(pool.stranger, pool.claim(old, one, 60))
+    pool.send(pool.stranger, pool.claim(new, one, 65))
+    pool.send(pool.stranger, pool.claim(new, other, 50))
     with refused("claim: nothing due"):
-        world.send(world.stranger, claim(world, shrunk, one, 59))
-    assert world.rewards.claimed(one).ask(world.evm) == 60
+        pool.send(pool.stranger, pool.claim(old, other, 40))
+    assert [pool.tokens(account) for account in (one, other)] == [65, 50]
 
 
-def test_never_more_than_was_funded(world: World):
+def test_a_shrunk_leaf_pays_nothing(pool: Pool):
+    """R4: a root that takes back what was paid cannot be claimed against."""
+    one, other = (host.address for host in pool.hosts)
+    first = publish(pool, {one: 60, other: 40}, money=100)
+    pool.send(pool.stranger, pool.claim(first, one, 60))
+    shrunk = publish(pool, {one: 59, other: 42}, money=1)
+    with refused("claim: nothing due"):
+        pool.send(pool.stranger, pool.claim(shrunk, one, 59))
+    assert pool.rewards.claimed(one, pool.token.address).ask(pool.evm) == 60
+
+
+def test_never_more_than_was_funded(pool: Pool):
     """R2: a false root pays out at most what arrived, in whatever order."""
-    one, other = (host.address for host in world.hosts)
-    tree = publish(world, {one: 100, other: 1}, money=100)
-    world.send(world.stranger, claim(world, tree, one, 100))
+    one, other = (host.address for host in pool.hosts)
+    tree = publish(pool, {one: 100, other: 1}, money=100)
+    pool.send(pool.stranger, pool.claim(tree, one, 100))
     with refused("claim: over funded"):
-        world.send(world.stranger, claim(world, tree, other, 1))
-    world.send(world.members[0], world.token.transfer(world.rewards.address, 50))
+        pool.send(pool.stranger, pool.claim(tree, other, 1))
+    pool.send(pool.owner, pool.token.mint(pool.rewards.address, 50))
     with refused("claim: over funded"):
-        world.send(world.stranger, claim(world, tree, other, 1))
+        pool.send(pool.stranger, pool.claim(tree, other, 1))
 
 
 @pytest.mark.parametrize("amount", [101, MAX])
-def test_beyond_funding_and_range(world: World, amount: int):
-    one = world.hosts[0].address
-    tree = publish(world, {one: amount}, money=100)
+def test_beyond_funding_and_range(pool: Pool, amount: int):
+    one = pool.hosts[0].address
+    tree = publish(pool, {one: amount}, money=100)
     with refused("claim: over funded"):
-        world.send(world.stranger, claim(world, tree, one, amount))
+        pool.send(pool.stranger, pool.claim(tree, one, amount))
 
 
-def test_only_a_leaf_of_the_root(world: World):
-    """R5: another amount, another account, a cut, longer or reordered proof, an inner node."""
-    one, other = (host.address for host in world.hosts)
-    third = world.members[0].address
-    tree = publish(world, {one: 50, other: 40, third: 10}, money=100)
-    proofs = {
-        a: tree.siblings(EntitlementLeaf(account=a, lifetime_minor=n))
-        for a, n in ((one, 50), (other, 40), (third, 10))
-    }
-    longest = max(proofs.values(), key=len)
-    account = next(a for a, p in proofs.items() if p == longest)
-    amount = {one: 50, other: 40, third: 10}[account]
+def test_tokens_are_apart(pool: Pool):
+    """R2, R5: a root published for one token pays no leaf of another, whoever is in it."""
+    one, other = pool.hosts[0].address, pool.new_token("Other")
+    publish(pool, {one: 60}, money=60)
+    false = pool.tree({one: 50})
+    pool.publish(false.root, 5, other)
+    pool.pass_delay()
+    with refused("claim: bad proof"):
+        pool.send(pool.stranger, pool.claim(false, one, 50))
+
+
+def test_only_a_leaf_of_the_root(pool: Pool):
+    """R5: another amount, account or token, a cut, longer or reordered proof."""
+    one, other = (host.address for host in pool.hosts)
+    amounts = {one: 50, other: 40, pool.owner.address: 10}
+    tree, token = publish(pool, amounts, money=100), pool.token.address
+    proofs = {a: tree.siblings(pool.leaf(a, n)) for a, n in amounts.items()}
+    account, longest = max(proofs.items(), key=lambda item: len(item[1]))
+    amount = amounts[account]
     bad = [
-        (account, amount + 1, longest),
-        (world.stranger.address, amount, longest),
-        (account, amount, longest[:-1]),
-        (account, amount, (*longest, longest[0])),
-        (account, amount, tuple(reversed(longest))),
-        (account, amount, ()),
-        (account, 0, longest),
-        (ZERO, 0, ()),
+        (account, token, amount + 1, longest),
+        (pool.stranger.address, token, amount, longest),
+        (account, pool.new_token("Other").address, amount, longest),
+        (account, token, amount, longest[:-1]),
+        (account, token, amount, (*longest, longest[0])),
+        (account, token, amount, tuple(reversed(longest))),
+        (account, token, amount, ()),
+        (account, token, 0, longest),
+        (ZERO, ZERO, 0, ()),
     ]
-    for who, lifetime, proof in bad:
+    for terms in bad:
         with refused("claim: bad proof"):
-            world.send(world.stranger, world.rewards.claim(who, lifetime, proof))
-    world.send(world.stranger, world.rewards.claim(account, amount, longest))
+            pool.send(pool.stranger, pool.rewards.claim(*terms))
+    pool.send(pool.stranger, pool.rewards.claim(account, token, amount, longest))
 
 
-def test_an_inner_node_is_no_leaf(world: World):
-    """R5: two words that hash to an inner node are not an account and an amount."""
-    one, other = (host.address for host in world.hosts)
-    tree = publish(world, {one: 50, other: 50}, money=100)
-    hashes = [leaf_hash(EntitlementLeaf(account=a, lifetime_minor=50)) for a in (one, other)]
-    assert node_hash(*hashes) == tree.root
-    low, high = sorted(hashes)
-    account = "0x" + low[12:].hex()
+def test_no_claim_before_a_root(pool: Pool):
     with refused("claim: bad proof"):
-        world.send(world.stranger, world.rewards.claim(account, int.from_bytes(high, "big"), ()))
+        pool.send(pool.stranger, pool.claim(pool.tree({ZERO: 1}), ZERO, 1))
 
 
-def test_no_claim_before_a_root(world: World):
-    assert world.rewards.root().ask(world.evm) == NO_ROOT
-    with refused("claim: bad proof"):
-        world.send(world.stranger, world.rewards.claim(world.hosts[0].address, 1, ()))
-
-
-def test_the_longest_proof(world: World):
+def test_the_longest_proof(pool: Pool):
     """R5: forty siblings are taken; one more does not decode."""
-    one = world.hosts[0].address
+    leaf = pool.leaf(pool.hosts[0].address, 5)
     siblings = [bytes((i,)) * 32 for i in range(PROOF_MAX)]
-    root = leaf_hash(EntitlementLeaf(account=one, lifetime_minor=5))
+    root = leaf_hash(leaf)
     for sibling in siblings:
         root = node_hash(root, sibling)
-    world.settle(world.order([-5], rewards_root=root))
-    data = RewardDistributor.artefact().call_data("claim", one, 5, [*siblings, bytes(32)])
+    pool.publish(root, 5)
+    pool.pass_delay()
+    data = RewardDistributor.artefact().call_data(
+        "claim", leaf.account, leaf.token, 5, [*siblings, bytes(32)]
+    )
     with refused(None):
-        world.send(world.stranger, Call(to=world.rewards.address, data=data))
-    world.send(world.stranger, world.rewards.claim(one, 5, siblings))
+        pool.send(pool.stranger, Call(to=pool.rewards.address, data=data))
+    pool.send(pool.stranger, pool.rewards.claim(leaf.account, leaf.token, 5, siblings))
 
 
-def published(world: World, amount: int) -> Call:
-    data = RewardDistributor.artefact().call_data("publish", b"\x01" * 32, b"\x02" * 32, amount)
-    return Call(to=world.rewards.address, data=data)
+def test_a_root_waits(pool: Pool):
+    """R9: not a second before its delay has passed; a second root waits by itself."""
+    one, token = pool.hosts[0].address, pool.token.address
+    tree = pool.tree({one: 5})
+    told = pool.told(pool.publish(tree.root, 5))
+    ready_at = pool.evm.now_s + DELAY_S
+    assert [event.ready_at for event in told] == [ready_at]
+    assert pool.rewards.ready_at(token, tree.root).ask(pool.evm) == ready_at
+    pool.evm.pass_time(DELAY_S - 1)
+    pool.publish(pool.tree({one: 6}).root, 1)
+    with refused("claim: not ready"):
+        pool.send(pool.stranger, pool.claim(tree, one, 5))
+    pool.evm.pass_time(1)
+    pool.send(pool.stranger, pool.claim(tree, one, 5))
+    with refused("claim: not ready"):
+        pool.send(pool.stranger, pool.claim(pool.tree({one: 6}), one, 6))
 
 
-def test_only_the_clearing_house_publishes(world: World):
+def test_a_vetoed_root_never_pays(pool: Pool):
+    """R9: only while it waits, and once for all; the next good root pays what it would have."""
+    one, token = pool.hosts[0].address, pool.token.address
+    tree = pool.tree({one: 5})
+    with refused("veto: too late"):
+        pool.send(pool.guardian, pool.rewards.veto(token, tree.root))
+    pool.publish(tree.root, 5)
+    pool.evm.pass_time(DELAY_S - 1)
+    told = pool.told(pool.send(pool.guardian, pool.rewards.veto(token, tree.root)))
+    assert told == [events.RootVetoed(token=token, root=tree.root)]
+    assert pool.rewards.is_vetoed(token, tree.root).ask(pool.evm)
+    pool.evm.pass_time(10 * DELAY_S)
+    with refused("claim: vetoed"):
+        pool.send(pool.stranger, pool.claim(tree, one, 5))
+    with refused("publish: known root"):
+        pool.publish(tree.root, 5)
+    good = publish(pool, {one: 9}, money=4)
+    with refused("veto: too late"):
+        pool.send(pool.guardian, pool.rewards.veto(token, good.root))
+    pool.send(pool.stranger, pool.claim(good, one, 9))
+    assert pool.tokens(one) == 9
+
+
+def test_only_the_clearing_house_publishes(pool: Pool):
     """R6."""
-    for sender in (world.owner, world.settler, world.stranger, world.members[0]):
+    for sender in (pool.owner, pool.guardian, pool.stranger, pool.hosts[0]):
         with refused("publish: not clearing house"):
-            world.send(sender, published(world, 0))
+            pool.send(sender, pool.publishing(b"\x02" * 32, 0))
 
 
-def test_a_root_needs_its_money(world: World):
+def test_a_root_needs_its_money(pool: Pool):
     """R3: the balance covers what is funded and unclaimed, to the unit, also after claims."""
-    one = world.hosts[0].address
-    tree = publish(world, {one: 60}, money=100)
-    world.send(world.stranger, claim(world, tree, one, 60))
-    with refused("publish: not funded"):
-        world.send(world.house_as_signer, published(world, 1))
-    world.send(world.members[0], world.token.transfer(world.rewards.address, 7))
-    with refused("publish: not funded"):
-        world.send(world.house_as_signer, published(world, 8))
-    with refused(None):
-        world.send(world.house_as_signer, published(world, MAX))
-    told = world.told(world.send(world.house_as_signer, published(world, 7)))
-    assert told == [
-        events.RewardsPublished(cycle_id=b"\x01" * 32, root=b"\x02" * 32, amount=7, funded=107)
+    one, token = pool.hosts[0].address, pool.token.address
+    tree = publish(pool, {one: 60}, money=100)
+    pool.send(pool.stranger, pool.claim(tree, one, 60))
+    pool.send(pool.owner, pool.token.mint(pool.rewards.address, 7))
+    for amount, reason in ((8, "publish: not funded"), (MAX, None)):
+        with refused(reason):
+            pool.send(pool.house, pool.publishing(b"\x02" * 32, amount))
+    outcome = pool.send(pool.house, pool.publishing(b"\x02" * 32, 7))
+    assert pool.told(outcome) == [
+        events.RewardsPublished(
+            token=token,
+            cycle_id=keccak(b"cycle %d" % pool.cycles),
+            root=b"\x02" * 32,
+            amount=7,
+            funded=107,
+            ready_at=pool.evm.now_s + DELAY_S,
+        )
     ]
 
 
-def test_a_frozen_host_stops_itself_only(world: World):
+def test_a_frozen_host_stops_itself_only(pool: Pool):
     """R7."""
-    one, other = (host.address for host in world.hosts)
-    tree = publish(world, {one: 60, other: 40}, money=100)
-    world.send(world.owner, world.token.freeze(one))
+    one, other = (host.address for host in pool.hosts)
+    tree = publish(pool, {one: 60, other: 40}, money=100)
+    pool.send(pool.owner, pool.token.freeze(one))
     with refused("token: frozen"):
-        world.send(world.stranger, claim(world, tree, one, 60))
-    world.send(world.stranger, claim(world, tree, other, 40))
-    world.send(world.owner, world.token.unfreeze(one))
-    world.send(world.stranger, claim(world, tree, one, 60))
-    assert world.tokens(one) == 60
+        pool.send(pool.stranger, pool.claim(tree, one, 60))
+    pool.send(pool.stranger, pool.claim(tree, other, 40))
+    pool.send(pool.owner, pool.token.unfreeze(one))
+    pool.send(pool.stranger, pool.claim(tree, one, 60))
+    assert pool.tokens(one) == 60
 
 
-def test_needs_both_addresses(world: World):
-    for terms in (
-        {"token": ZERO, "clearing_house": world.house.address},
-        {"token": world.token.address, "clearing_house": ZERO},
+def test_a_new_distributor_knows_its_terms(pool: Pool):
+    for name, asked in (
+        (pool.house.address, pool.rewards.clearing_house()),
+        (pool.owner.address, pool.rewards.owner()),
+        (pool.guardian.address, pool.rewards.guardian()),
+        (DELAY_S, pool.rewards.delay_s()),
     ):
-        with refused("address: zero"):
-            world.evm.deploy(world.owner.address, RewardDistributor.deployment(**terms))
-    assert world.rewards.token().ask(world.evm) == world.token.address
-    assert world.rewards.clearing_house().ask(world.evm) == world.house.address
+        assert asked.ask(pool.evm) == name
+    terms = {"owner": pool.owner.address, "guardian": pool.guardian.address, "delay_s": 1}
+    with refused("address: zero"):
+        call = RewardDistributor.deployment(clearing_house=ZERO, **terms)
+        pool.evm.deploy(pool.owner.address, call)
+
+
+def test_the_house_funds_and_publishes(world: World):
+    """C13, R3: what hosts earned leaves the clearing house with its root, in one call."""
+    host, token = world.hosts[0].address, world.token.address
+    leaf = EntitlementLeaf(account=host, token=token, lifetime_minor=5)
+    world.settle(world.order([-5], rewards_root=leaf_hash(leaf)))
+    world.send(world.stranger, world.rewards.claim(host, token, 5, ()))
+    assert world.tokens(host) == 5
+    assert world.balance(world.members[0]) == DEPOSIT - 5
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=40), st.randoms(use_true_random=False))
 def test_every_leaf_of_any_tree_is_paid(amounts: list[int], order):
     """R1, R5: the Python tree and the contract agree for every size and every leaf."""
-    world = World()
+    pool = Pool()
     leaves = {key(f"host {i}").address: amount for i, amount in enumerate(amounts)}
-    tree = publish(world, leaves, money=sum(amounts))
+    tree = publish(pool, leaves, money=sum(amounts))
     accounts = list(leaves.items())
     order.shuffle(accounts)
     for account, amount in accounts:
-        world.send(world.stranger, claim(world, tree, account, amount))
-        assert world.tokens(account) == amount
-    assert world.tokens(world.rewards.address) == 0
-    assert world.balance(world.members[0]) == DEPOSIT - sum(amounts)
+        pool.send(pool.stranger, pool.claim(tree, account, amount))
+        assert pool.tokens(account) == amount
+    assert pool.tokens(pool.rewards.address) == 0

@@ -59,7 +59,9 @@ class CallingBack(World):
         terms = {"owner": owner, "settler": self.odd, "notice_s": 0, "rulebook_hash": RULEBOOK}
         house = ClearingHouse.deployment(token=self.odd, **terms)
         self.house = ClearingHouse(self.evm.deploy(owner, house))
-        rewards = RewardDistributor.deployment(token=self.odd, clearing_house=self.house.address)
+        rewards = RewardDistributor.deployment(
+            clearing_house=self.house.address, owner=owner, guardian=owner, delay_s=0
+        )
         self.rewards = RewardDistributor(self.evm.deploy(owner, rewards))
         self.send(self.owner, self.house.set_distributor(self.rewards.address))
         self.send(self.owner, self.house.set_member(self.odd, registered=True))
@@ -122,11 +124,10 @@ def test_a_claim_is_paid_once_whatever_the_token_does(odd: CallingBack):
     """R1: a claim from inside a claim fails; the outer one is paid."""
     host = odd.hosts[0].address
     odd.send(odd.owner, odd.house.set_settler(odd.settler.address))
-    odd.settle(
-        odd.order([-10], rewards_root=leaf_hash(EntitlementLeaf(account=host, lifetime_minor=5)))
-    )
-    claim = odd.rewards.claim(host, 5, ())
-    odd.arm(odd.rewards.claimed(host).call)
+    leaf = EntitlementLeaf(account=host, token=odd.odd, lifetime_minor=5)
+    odd.settle(odd.order([-10], rewards_root=leaf_hash(leaf)))
+    claim = odd.rewards.claim(host, odd.odd, 5, ())
+    odd.arm(odd.rewards.claimed(host, odd.odd).call)
     odd.send(odd.stranger, claim)
     assert not odd.called_back()
     with refused("claim: nothing due"):

@@ -125,11 +125,15 @@ class Clearing(RuleBasedStateMachine):
     def _tree_of(self, lifetimes) -> Tree:
         return Tree(
             [
-                EntitlementLeaf(account=host.address, lifetime_minor=amount)
+                self._leaf(host.address, amount)
                 for host, amount in zip(self.world.hosts, lifetimes, strict=True)
                 if amount
             ]
         )
+
+    def _leaf(self, account: str, lifetime: int) -> EntitlementLeaf:
+        token = self.world.token.address
+        return EntitlementLeaf(account=account, token=token, lifetime_minor=lifetime)
 
     @precondition(lambda self: self.settled)
     @rule(data=st.data(), change=st.booleans())
@@ -179,8 +183,9 @@ class Clearing(RuleBasedStateMachine):
         lifetime = self.lifetimes[host]
         if not lifetime:
             return
-        leaf = EntitlementLeaf(account=self.world.hosts[host].address, lifetime_minor=lifetime)
-        call = self.world.rewards.claim(leaf.account, lifetime, self.tree.siblings(leaf))
+        leaf = self._leaf(self.world.hosts[host].address, lifetime)
+        siblings = self.tree.siblings(leaf)
+        call = self.world.rewards.claim(leaf.account, leaf.token, lifetime, siblings)
         reason = "" if lifetime > self.claimed[host] else "claim: nothing due"
         if self.try_(reason, self.world.stranger, call):
             self.claimed[host] = lifetime
@@ -216,8 +221,8 @@ class Clearing(RuleBasedStateMachine):
         assert world.balances() == self.balances
         assert world.house.total_balance().ask(world.evm) == sum(self.balances)
         assert world.tokens(world.house.address) == sum(self.balances)
-        funded = world.rewards.funded().ask(world.evm)
-        claimed = world.rewards.total_claimed().ask(world.evm)
+        funded = world.rewards.funded(world.token.address).ask(world.evm)
+        claimed = world.rewards.total_claimed(world.token.address).ask(world.evm)
         assert funded == sum(self.lifetimes)
         assert claimed == sum(self.claimed) <= funded
         assert world.tokens(world.rewards.address) == funded - claimed

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
+from opencarrier.chain import abi
 from opencarrier.chain.contracts import PROOF_MAX as CONTRACT_PROOF_MAX
 from opencarrier.chain.contracts import RewardDistributor
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.keccak import keccak
 from opencarrier.kernel.money import INT64_MAX, AssetId, MoneyError
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.signatures import Address
 from opencarrier.rewards import rules, store
 from opencarrier.rewards.merkle import PROOF_MAX, Tree, leaf_hash, node_hash, verify
 from opencarrier.rewards.model import NO_ROOT, EntitlementLeaf, RewardReason
@@ -22,6 +25,7 @@ from opencarrier.rewards.service import RewardService
 from opencarrier.spine.money import Entitlement
 
 ASSET = AssetId("test/USD")
+TOKEN = Address("0x" + "70" * 20)
 A, B, C = ("0x" + digit * 40 for digit in "abc")
 CYCLES = [derive("cycle", n) for n in range(8)]
 
@@ -36,7 +40,7 @@ def unit():
 
 @pytest.fixture
 def book() -> RewardService:
-    return RewardService(ASSET)
+    return RewardService(ASSET, TOKEN)
 
 
 def earned(**amounts: int) -> list[Entitlement]:
@@ -46,21 +50,33 @@ def earned(**amounts: int) -> list[Entitlement]:
     ]
 
 
+def leaf_of(account: str, amount: int) -> EntitlementLeaf:
+    return EntitlementLeaf(account=account, token=TOKEN, lifetime_minor=amount)
+
+
 def leaves(*amounts: int) -> list[EntitlementLeaf]:
     return [
-        EntitlementLeaf(account="0x" + keccak(b"%d" % i)[:20].hex(), lifetime_minor=amount)
-        for i, amount in enumerate(amounts)
+        leaf_of("0x" + keccak(b"%d" % i)[:20].hex(), amount) for i, amount in enumerate(amounts)
     ]
 
 
 def test_openzeppelin_vector():
-    """The example of OpenZeppelin's merkle-tree package: same leaves, same root."""
-    example = [
-        EntitlementLeaf(account="0x" + "1" * 40, lifetime_minor=5 * 10**18),
-        EntitlementLeaf(account="0x" + "2" * 40, lifetime_minor=25 * 10**17),
+    """The example of OpenZeppelin's merkle-tree package: its two leaves under our root."""
+    example = [("1" * 40, 5 * 10**18), ("2" * 40, 25 * 10**17)]
+    hashes = [
+        keccak(keccak(bytes.fromhex("00" * 12 + account) + amount.to_bytes(32, "big")))
+        for account, amount in example
     ]
     expected = "d4dee0beab2d53f2cc83e567171bd2820e49898130a22622b10ead383e90bd77"
-    assert Tree(example).root.hex() == expected
+    assert node_hash(*hashes).hex() == expected
+
+
+def test_a_leaf_is_the_abis():
+    """The leaf by hand equals the contract's formula through a general ABI encoder."""
+    leaf = leaf_of(A, 5 * 10**18)
+    encoded = abi.encode(["address", "address", "uint256"], [A, TOKEN, 5 * 10**18])
+    assert leaf_hash(leaf) == keccak(keccak(encoded))
+    assert leaf_hash(replace(leaf, token=B)) != leaf_hash(leaf)
 
 
 def test_small_trees():
@@ -86,7 +102,7 @@ def test_every_leaf_proves(amounts: list[int], order):
     for leaf in some:
         siblings = tree.siblings(leaf)
         assert verify(tree.root, leaf, siblings)
-        wrong = EntitlementLeaf(account=leaf.account, lifetime_minor=leaf.lifetime_minor + 1)
+        wrong = leaf_of(leaf.account, leaf.lifetime_minor + 1)
         assert not verify(tree.root, wrong, siblings)
         assert not verify(tree.root, leaf, (*siblings, bytes(32)))
         if siblings:
@@ -111,15 +127,15 @@ def test_only_its_own_leaves_are_proven():
     with pytest.raises(KeyError):
         tree.siblings(two)
     with pytest.raises(AssertionError):
-        tree.siblings(EntitlementLeaf(account=one.account, lifetime_minor=9))
+        tree.siblings(leaf_of(one.account, 9))
 
 
 def test_an_account_has_one_leaf():
     with pytest.raises(AssertionError):
-        Tree([EntitlementLeaf(account=A, lifetime_minor=n) for n in (1, 2)])
+        Tree([leaf_of(A, n) for n in (1, 2)])
     for amount in (0, -1, 1 << 256):
         with pytest.raises(AssertionError):
-            EntitlementLeaf(account=A, lifetime_minor=amount)
+            leaf_of(A, amount)
 
 
 def test_hosts_of_one_account_are_summed():
@@ -142,8 +158,8 @@ def test_lifetimes_grow(unit: Connection, book: RewardService):
     """Invariants 1 and 2: two cycles, one root each over everybody's sum."""
     first = book.entitle(unit, cycle_id=CYCLES[0], entitlements=earned(a=60, b=40))
     second = book.entitle(unit, cycle_id=CYCLES[1], entitlements=earned(a=15, c=5))
-    assert first == Tree(rules.leaves({A: 60, B: 40})).root
-    assert second == Tree(rules.leaves({A: 75, B: 40, C: 5})).root
+    assert first == Tree(rules.leaves({A: 60, B: 40}, TOKEN)).root
+    assert second == Tree(rules.leaves({A: 75, B: 40, C: 5}, TOKEN)).root
     cycle = book.cycle(unit, cycle_id=CYCLES[1])
     assert (cycle.number, cycle.total_minor, cycle.funded_minor) == (2, 20, 120)
     assert [book.lifetime(unit, x) for x in (A, B, C)] == [75, 40, 5]
@@ -173,7 +189,7 @@ def test_a_cycle_without_shares(unit: Connection, book: RewardService):
     assert book.entitle(unit, cycle_id=CYCLES[2], entitlements=[]) == NO_ROOT
     assert book.proof(unit, A).root == root
     later = book.entitle(unit, cycle_id=CYCLES[3], entitlements=earned(b=1))
-    assert later == Tree(rules.leaves({A: 60, B: 1})).root
+    assert later == Tree(rules.leaves({A: 60, B: 1}, TOKEN)).root
 
 
 def test_take_back(unit: Connection, book: RewardService):
@@ -188,7 +204,7 @@ def test_take_back(unit: Connection, book: RewardService):
     assert book.proof(unit, B).reason is RewardReason.UNKNOWN_ACCOUNT
     assert book.proof(unit, A, root=dead).reason is RewardReason.UNKNOWN_ROOT
     again = book.entitle(unit, cycle_id=CYCLES[1], entitlements=earned(a=5))
-    assert again == Tree(rules.leaves({A: 65})).root
+    assert again == Tree(rules.leaves({A: 65}, TOKEN)).root
     assert book.cycle(unit, cycle_id=CYCLES[1]).number == 2
 
 
@@ -198,7 +214,7 @@ def test_proofs_are_for_the_root_in_force(unit: Connection, book: RewardService)
     book.entitle(unit, cycle_id=CYCLES[1], entitlements=earned(a=15, c=5))
     proof = book.proof(unit, A, root=first)
     assert (proof.root, proof.cycle_id) == (first, CYCLES[0])
-    assert proof.leaf == EntitlementLeaf(account=A, lifetime_minor=60)
+    assert proof.leaf == leaf_of(A, 60)
     assert verify(first, proof.leaf, proof.siblings)
     assert book.proof(unit, A).leaf.lifetime_minor == 75
     assert book.proof(unit, C, root=first).reason is RewardReason.UNKNOWN_ACCOUNT
@@ -210,11 +226,11 @@ def test_another_service_proves_the_same(unit: Connection, book: RewardService):
     """Everything is in the store: a restart loses nothing."""
     for number, amounts in enumerate(({"a": 1}, {"b": 2}, {"a": 3, "c": 4})):
         book.entitle(unit, cycle_id=CYCLES[number], entitlements=earned(**amounts))
-    assert RewardService(ASSET).proof(unit, A) == book.proof(unit, A)
+    assert RewardService(ASSET, TOKEN).proof(unit, A) == book.proof(unit, A)
 
 
 def test_assets_are_apart(unit: Connection, book: RewardService):
-    other = RewardService(AssetId("other/USD"))
+    other = RewardService(AssetId("other/USD"), B)
     book.entitle(unit, cycle_id=CYCLES[0], entitlements=earned(a=60))
     other.entitle(unit, cycle_id=CYCLES[0], entitlements=earned(a=1))
     assert [x.lifetime(unit, A) for x in (book, other)] == [60, 1]
@@ -230,7 +246,7 @@ def test_claim_call(unit: Connection, book: RewardService):
         )
 
     proof = book.proof(unit, A, root=root)
-    assert claim(A, 0) == distributor.claim(A, 60, proof.siblings)
+    assert claim(A, 0) == distributor.claim(A, TOKEN, 60, proof.siblings)
     assert claim(A, 59) == claim(A, 0)
     assert claim(A, 60).reason is RewardReason.NOTHING_DUE
     assert claim(C, 0).reason is RewardReason.UNKNOWN_ACCOUNT
@@ -251,7 +267,7 @@ def test_any_history(history: list[dict[str, int]]):
     engine = create_engine("sqlite://")
     with engine.begin() as unit:
         store.metadata.create_all(unit)
-        book = RewardService(ASSET)
+        book = RewardService(ASSET, TOKEN)
         sums: dict[str, int] = defaultdict(int)
         published = []
         for number, amounts in enumerate(history):
@@ -263,7 +279,7 @@ def test_any_history(history: list[dict[str, int]]):
             assert (root == NO_ROOT) == (sum(amounts.values()) == 0)
             if root != NO_ROOT:
                 published.append((root, {a: n for a, n in sums.items() if n}))
-        fresh = RewardService(ASSET)
+        fresh = RewardService(ASSET, TOKEN)
         for root, expected in published:
             for account, amount in expected.items():
                 proof = fresh.proof(unit, account, root=root)

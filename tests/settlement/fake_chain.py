@@ -333,7 +333,7 @@ def claim(account: Address, amount: int) -> Callable[[State], list[events.Event]
     def apply(state: State) -> list[events.Event]:
         assert state.pool >= amount
         state.pool -= amount
-        return [events.Claimed(account=account, amount=amount, lifetime_amount=amount)]
+        return [events.Claimed(account=account, token=TOKEN, amount=amount, lifetime_amount=amount)]
 
     return apply
 

@@ -138,7 +138,7 @@ class Installation:
         self.engine = engine()
         self.meter, self.rates = Meter(), Booking()
         self.rates.asset = venue.asset
-        self.rewards = RewardService(venue.asset)
+        self.rewards = RewardService(venue.asset, venue.token)
         self.now_us = 0
         self.options = {"seed": seed, "window_us": window_us, "cap_minor": cap_minor}
         self.restart()

@@ -153,7 +153,7 @@ class Onchain:
         self.manifest = found or self._deploy()
         self.house = ClearingHouse(self.manifest.clearing_house)
         settings, identity = base.settings, base.identity
-        self.rewards = RewardService(self.manifest.asset)
+        self.rewards = RewardService(self.manifest.asset, self.manifest.token)
         self.clearing = ClearingService(
             ClearingPorts(
                 rater=base.rating,

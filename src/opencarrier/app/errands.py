@@ -14,7 +14,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
-from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
+from opencarrier.chain.contracts import NO_ROOT, ClearingHouse, RewardDistributor, StableToken
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Reason, Refusal
@@ -27,6 +27,8 @@ from opencarrier.settlement.model import CycleClosed, Driven
 from opencarrier.spine.parties import Host, Operator, PartyId
 
 AMOUNT_MAX = 10**15
+ROOTS_MAX = 100
+"""How far back a claim looks for a root that the distributor knows."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -115,9 +117,9 @@ class Errands:
     @in_turn
     def claim(self, account: Address) -> Withdrawn | Refusal:
         """Push an account's claim, whoever it is: its entitlement goes to it, the hub pays gas."""
-        root = self._pool.root().ask(self.place.client)
-        claimed = self._pool.claimed(account).ask(self.place.client)
+        claimed = self._claimed(account)
         with self._base.store.read() as unit:
+            root = self._published_root(unit)
             call = self.place.rewards.claim(
                 unit, account, distributor=self._pool, root=root, claimed_minor=claimed
             )
@@ -126,10 +128,21 @@ class Errands:
         done = self.place.work.do(derive("errand/claim", account, root), call)
         assert done.mined is not None
         self.follow()
-        lifetime = self._pool.claimed(account).ask(self.place.client)
+        lifetime = self._claimed(account)
         return Withdrawn(
             amount_minor=lifetime - claimed, lifetime_minor=lifetime, tx_hash=done.mined.tx_hash
         )
+
+    def _claimed(self, account: Address) -> int:
+        token = self.place.manifest.token
+        return self._pool.claimed(account, token).ask(self.place.client)
+
+    def _published_root(self, unit: Connection) -> bytes:
+        """The newest root here that the distributor knows; `NO_ROOT` if it knows none."""
+        token, client = self.place.manifest.token, self.place.client
+        roots = self.place.rewards.roots(unit, limit=ROOTS_MAX)
+        known = (root for root in roots if self._pool.ready_at(token, root).ask(client))
+        return next(known, NO_ROOT)
 
     @in_turn
     def follow(self) -> Caught:

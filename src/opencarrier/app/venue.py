@@ -145,8 +145,8 @@ CONTRACTS: dict[type[Contract], Callable[[Placed, Terms], Call]] = {
         notice_s=terms.notice_s,
         rulebook_hash=terms.rulebook_hash,
     ),
-    RewardDistributor: lambda at, _: RewardDistributor.deployment(
-        token=at[StableToken].address, clearing_house=at[ClearingHouse].address
+    RewardDistributor: lambda at, terms: RewardDistributor.deployment(
+        clearing_house=at[ClearingHouse].address, owner=terms.owner, guardian=terms.owner, delay_s=0
     ),
 }
 """The venue's contracts in the order they are put up: how each is deployed beside those before."""

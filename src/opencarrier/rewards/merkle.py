@@ -1,8 +1,8 @@
 """The rewards tree: Keccak-256 over sorted pairs in OpenZeppelin's StandardMerkleTree layout.
 
-A leaf is keccak256(keccak256(abi.encode(account, lifetime_amount))). Leaves are ordered by hash
-and stand at the end of one array in which node i has the children 2i+1 and 2i+2. Hashing a leaf
-twice keeps the 64 octets of an inner node from being passed off as a leaf.
+A leaf is keccak256(keccak256(abi.encode(account, token, lifetime_amount))). Leaves are ordered by
+hash and stand at the end of one array in which node i has the children 2i+1 and 2i+2. Hashing a
+leaf twice keeps the 64 octets of an inner node from being passed off as a leaf.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from opencarrier.kernel.keccak import keccak
+from opencarrier.kernel.signatures import Address
 from opencarrier.rewards.model import NO_ROOT, EntitlementLeaf
 
 PROOF_MAX = 40
@@ -18,14 +19,19 @@ PROOF_MAX = 40
 
 def leaf_hash(leaf: EntitlementLeaf) -> bytes:
     """Hash a leaf as the contract does."""
-    account = bytes.fromhex(leaf.account[2:])
-    assert len(account) == 20, "an address has 20 octets"
-    return keccak(keccak(bytes(12) + account + leaf.lifetime_minor.to_bytes(32, "big")))
+    words = _word(leaf.account) + _word(leaf.token) + leaf.lifetime_minor.to_bytes(32, "big")
+    return keccak(keccak(words))
 
 
 def node_hash(one: bytes, other: bytes) -> bytes:
     """Hash two nodes, the lower first, so that a proof needs no directions."""
     return keccak(one + other if one < other else other + one)
+
+
+def _word(address: Address) -> bytes:
+    octets = bytes.fromhex(address[2:])
+    assert len(octets) == 20, "an address has 20 octets"
+    return bytes(12) + octets
 
 
 class Tree:

@@ -23,9 +23,10 @@ class RewardReason(Reason):
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class EntitlementLeaf:
-    """What a payout account has earned since the beginning."""
+    """What a payout account has earned in a token since the beginning."""
 
     account: Address
+    token: Address
     lifetime_minor: int
 
     def __post_init__(self) -> None:

@@ -39,9 +39,9 @@ def fold(lifetimes: Mapping[Address, int], amounts: Mapping[Address, int]) -> li
     return shares
 
 
-def leaves(lifetimes: Mapping[Address, int]) -> list[EntitlementLeaf]:
+def leaves(lifetimes: Mapping[Address, int], token: Address) -> list[EntitlementLeaf]:
     """Return the leaves over all accounts that ever earned anything, ascending by account."""
     return [
-        EntitlementLeaf(account=account, lifetime_minor=lifetime)
+        EntitlementLeaf(account=account, token=token, lifetime_minor=lifetime)
         for account, lifetime in sorted(lifetimes.items())
     ]

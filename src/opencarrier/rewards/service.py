@@ -26,16 +26,17 @@ from opencarrier.spine.money import Entitlement
 
 
 class RewardService:
-    """The rewards of one asset; answers the port `spine.ports.RewardBook`.
+    """The rewards of one asset, paid in `token`; answers the port `spine.ports.RewardBook`.
 
     `unit` is the caller's open transaction. The service remembers the last tree it made, nothing
     else.
     """
 
-    __slots__ = ("_last", "asset")
+    __slots__ = ("_last", "asset", "token")
 
-    def __init__(self, asset: AssetId) -> None:
+    def __init__(self, asset: AssetId, token: Address) -> None:
         self.asset = asset
+        self.token = token
         self._last: Tree | None = None
 
     def entitle(
@@ -71,6 +72,10 @@ class RewardService:
         """Return a cycle's rewards: root, total and all money for hosts so far."""
         return store.by_cycle(unit, self.asset, cycle_id)
 
+    def roots(self, unit: Connection, *, limit: int) -> Sequence[bytes]:
+        """Return the roots made here, the newest first; the last may not be published yet."""
+        return store.roots(unit, self.asset, limit=limit)
+
     def shares(self, unit: Connection, *, cycle_id: Id) -> Sequence[Share]:
         """Return what each account earned in a cycle, ascending by account."""
         cycle = store.by_cycle(unit, self.asset, cycle_id)
@@ -97,7 +102,7 @@ class RewardService:
         amount = store.lifetime(unit, self.asset, account, through=cycle.number)
         if amount == 0:
             return Refusal(RewardReason.UNKNOWN_ACCOUNT, f"{account} has earned nothing")
-        leaf = EntitlementLeaf(account=account, lifetime_minor=amount)
+        leaf = EntitlementLeaf(account=account, token=self.token, lifetime_minor=amount)
         siblings = self._tree(unit, cycle).siblings(leaf)
         assert verify(cycle.root, leaf, siblings), "a proof made here holds"
         return EntitlementProof(
@@ -115,7 +120,7 @@ class RewardService:
     ) -> Call | Refusal:
         """Return the call that pays an account what is due under the distributor's root.
 
-        `root` and `claimed_minor` are what the distributor answers (`root()`, `claimed(account)`).
+        `root` is one that the distributor pays for, `claimed_minor` what it has paid.
         """
         proof = self.proof(unit, account, root=root)
         if isinstance(proof, Refusal):
@@ -123,7 +128,7 @@ class RewardService:
         lifetime = proof.leaf.lifetime_minor
         if lifetime <= claimed_minor:
             return Refusal(RewardReason.NOTHING_DUE, f"{claimed_minor} were paid already")
-        return distributor.claim(account, lifetime, proof.siblings)
+        return distributor.claim(account, self.token, lifetime, proof.siblings)
 
     def _next(
         self, unit: Connection, cycle_id: Id, amounts: dict[Address, int]
@@ -138,7 +143,7 @@ class RewardService:
             assert sum(lifetimes.values()) == funded, "the leaves sum to what was funded"
             shares = rules.fold(lifetimes, amounts)
             lifetimes |= {share.account: share.lifetime_minor for share in shares}
-            self._last = Tree(rules.leaves(lifetimes))
+            self._last = Tree(rules.leaves(lifetimes, self.token))
             root = self._last.root
         cycle = CycleRewards(
             cycle_id=cycle_id,
@@ -160,6 +165,6 @@ class RewardService:
     def _tree(self, unit: Connection, cycle: CycleRewards) -> Tree:
         if self._last is None or self._last.root != cycle.root:
             lifetimes = store.lifetimes(unit, self.asset, through=cycle.number)
-            self._last = Tree(rules.leaves(lifetimes))
+            self._last = Tree(rules.leaves(lifetimes, self.token))
         assert self._last.root == cycle.root, "the stored shares make the stored root"
         return self._last

@@ -120,6 +120,17 @@ def newest(unit: Connection, asset: AssetId, *, with_root: bool = False) -> Cycl
     return _cycle(unit.execute(query).one_or_none())
 
 
+def roots(unit: Connection, asset: AssetId, *, limit: int) -> list[bytes]:
+    """Return the roots of the cycles in which anybody earned anything, the newest first."""
+    query = (
+        select(cycles.c.root)
+        .where(cycles.c.asset == asset, cycles.c.total_minor > 0)
+        .order_by(cycles.c.number.desc())
+        .limit(limit)
+    )
+    return [bytes(root) for root in unit.execute(query).scalars()]
+
+
 def lifetimes(unit: Connection, asset: AssetId, *, through: int) -> dict[Address, int]:
     """Return every account's lifetime amount as of a cycle; it never shrinks, so the highest."""
     query = (

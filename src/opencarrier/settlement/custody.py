@@ -126,7 +126,7 @@ class CustodyFollower:
         if isinstance(event, events.Withdrawn) and event.amount:
             account = chart.collateral(_party(parties, event.member))
             return [self._transfer(place, account, chart.CUSTODY, event.amount, "withdrawal")]
-        if isinstance(event, events.Claimed):
+        if isinstance(event, events.Claimed) and event.token == self._venue.token:
             return self._claims(unit, place, event)
         return []
 

@@ -18,6 +18,7 @@ from opencarrier.chain.events.clearing_house import (
 from opencarrier.chain.events.reward_distributor import (
     Claimed,
     RewardsPublished,
+    RootVetoed,
 )
 from opencarrier.chain.events.stable_token import (
     Approval,
@@ -46,6 +47,7 @@ __all__ = [
     "OwnershipTransferred",
     "PausedSet",
     "RewardsPublished",
+    "RootVetoed",
     "RulebookSet",
     "SettlePausedSet",
     "Settled",
