@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from contract_stake import StakeWorld
 from contract_world import World
 
 
@@ -20,3 +21,15 @@ def world(_deployed: World):
     """Everything deployed, four members with 1,000 tokens of collateral; undone after the test."""
     with _deployed.evm.anchor():
         yield _deployed
+
+
+@pytest.fixture(scope="session")
+def _staking() -> StakeWorld:
+    return StakeWorld()
+
+
+@pytest.fixture
+def stakers(_staking: StakeWorld):
+    """A stake contract and three accounts with 10,000 tokens each; undone after the test."""
+    with _staking.evm.anchor():
+        yield _staking

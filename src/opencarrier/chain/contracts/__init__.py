@@ -11,18 +11,30 @@ from opencarrier.chain.contracts.clearing_house import (
 )
 from opencarrier.chain.contracts.reward_distributor import PROOF_MAX, RewardDistributor
 from opencarrier.chain.contracts.stable_token import StableToken
+from opencarrier.chain.contracts.stake_discount import (
+    LOCK_MAX_S,
+    TIERS_MAX,
+    Stake,
+    StakeDiscount,
+    Tier,
+)
 from opencarrier.chain.errors import revert_reason
 
 __all__ = [
+    "LOCK_MAX_S",
     "NETS_MAX",
     "NO_ROOT",
     "PROOF_MAX",
+    "TIERS_MAX",
     "ClearingHouse",
     "Contract",
     "Mandate",
     "Query",
     "RewardDistributor",
     "StableToken",
+    "Stake",
+    "StakeDiscount",
+    "Tier",
     "Withdrawal",
     "canonical_nets",
     "revert_reason",

@@ -29,6 +29,12 @@ from opencarrier.chain.events.stable_token import (
     PausedSet,
     Transfer,
 )
+from opencarrier.chain.events.stake_discount import (
+    SpendCapSet,
+    StakeCommitted,
+    StakeWithdrawn,
+    TierSet,
+)
 
 __all__ = [
     "Approval",
@@ -52,6 +58,10 @@ __all__ = [
     "SettlePausedSet",
     "Settled",
     "SettlerSet",
+    "SpendCapSet",
+    "StakeCommitted",
+    "StakeWithdrawn",
+    "TierSet",
     "Transfer",
     "WithdrawalCancelled",
     "WithdrawalRequested",

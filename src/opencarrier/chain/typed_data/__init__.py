@@ -41,6 +41,14 @@ from opencarrier.chain.typed_data.stable_token import (
     receive_digest,
     transfer_digest,
 )
+from opencarrier.chain.typed_data.stake_discount import (
+    STAKE_DISCOUNT_NAME,
+    STAKE_DISCOUNT_VERSION,
+    STAKE_TYPE_HASH,
+    stake_authorization_nonce,
+    stake_digest,
+    stake_discount_domain,
+)
 
 __all__ = [
     "BATCH_CHANNELS_NAME",
@@ -56,6 +64,9 @@ __all__ = [
     "MANDATE_TYPE_HASH",
     "PERMIT_TYPE_HASH",
     "RECEIVE_TYPE_HASH",
+    "STAKE_DISCOUNT_NAME",
+    "STAKE_DISCOUNT_VERSION",
+    "STAKE_TYPE_HASH",
     "REFUND_TYPE_HASH",
     "TRANSFER_TYPE_HASH",
     "VOUCHER_TYPE_HASH",
@@ -73,6 +84,9 @@ __all__ = [
     "mandate_digest",
     "permit_digest",
     "receive_digest",
+    "stake_authorization_nonce",
+    "stake_digest",
+    "stake_discount_domain",
     "refund_digest",
     "transfer_digest",
     "voucher_digest",
