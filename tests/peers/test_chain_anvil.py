@@ -26,9 +26,15 @@ from opencarrier.chain.keys import DynamicFeeTransaction, LocalSigner, create_ad
 from opencarrier.chain.logs import Followed, LogFollower, handler
 from opencarrier.chain.model import Call, Finality, Log, LogFilter, Receipt
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
-from opencarrier.chain.rules import Policy, Transaction, TransactionState
+from opencarrier.chain.rules import (
+    Policy,
+    Transaction,
+    TransactionRefusal,
+    TransactionState,
+)
 from opencarrier.chain.transactions import TransactionManager
 from opencarrier.kernel.clock import FixedClock
+from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
 
 pytestmark = pytest.mark.peer
@@ -328,13 +334,13 @@ def test_the_same_reverts(anvil: ChainClient, embedded: ChainClient) -> None:
 class Daemon:
     """A manager with a database of its own."""
 
-    def __init__(self, client: ChainClient) -> None:
+    def __init__(self, client: ChainClient, policy: Policy = POLICY) -> None:
         self.client = client
         self.engine = create_engine(
             "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
         )
         store.metadata.create_all(self.engine)
-        self.manager = TransactionManager(client, SIGNER, POLICY)
+        self.manager = TransactionManager(client, SIGNER, policy)
 
     def prepare(self, name: str, call: Call, now_us: int = 0) -> Transaction:
         quote = self.manager.quote(call)
@@ -393,8 +399,10 @@ def test_the_manager_waits_for_depth(anvil: ChainClient, counter: Address) -> No
     assert counted(anvil, counter) == 1
 
 
-@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("depth", range(1, 9))
 def test_a_reorg_is_survived(anvil: ChainClient, counter: Address, depth: int) -> None:
+    """The newest `depth` blocks are replaced by empty ones; the effect comes once all the same."""
+    anvil.finality = Finality.parse(f"depth:{depth + 1}")
     daemon = Daemon(anvil)
     before = daemon.prepare("a", Call(to=counter))
     daemon.drive()
@@ -407,7 +415,7 @@ def test_a_reorg_is_survived(anvil: ChainClient, counter: Address, depth: int) -
     assert counted(anvil, counter) == 0
     daemon.drive()
     assert daemon.state("a") is TransactionState.SENT
-    mine(anvil, 3)
+    mine(anvil, depth + 1)
     daemon.drive()
     after = daemon.find("a")
     assert after.state is TransactionState.FINAL
@@ -456,6 +464,73 @@ def test_a_bump_replaces_and_the_dearer_is_mined(anvil: ChainClient, counter: Ad
     assert found.state is TransactionState.FINAL
     assert found.tx_hash == found.variants[1].tx_hash
     assert counted(anvil, counter) == 1
+
+
+def spike(client: ChainClient, base_fee_wei: int) -> None:
+    """Make the head's base fee what it is told; the next one follows from it."""
+    client.request("anvil_setNextBlockBaseFeePerGas", [hex(base_fee_wei)])
+    mine(client)
+
+
+def test_a_gas_spike_is_waited_out(anvil: ChainClient, counter: Address) -> None:
+    """Refused while gas costs more than the owner pays; the same intent goes when it is over."""
+    daemon = Daemon(anvil, Policy(fee_cap_per_gas_wei=10 * 10**9))
+    nonce = anvil.nonce(SIGNER.address)
+    spike(anvil, 50 * 10**9)
+    quote = daemon.manager.quote(Call(to=counter))
+    with daemon.engine.begin() as connection:
+        refused = daemon.manager.prepare(connection, intent("a"), quote, now_us=0)
+    assert isinstance(refused, Refusal)
+    assert refused.reason is TransactionRefusal.FEE_ABOVE_CAP
+    spike(anvil, 10**9)
+    assert daemon.prepare("a", Call(to=counter)).nonce == nonce
+    daemon.drive()
+    mine(anvil, 3)
+    daemon.drive()
+    assert daemon.state("a") is TransactionState.FINAL
+    assert counted(anvil, counter) == 1
+
+
+def test_a_spike_over_an_open_transaction(anvil: ChainClient, counter: Address) -> None:
+    """It lies while blocks cost more than its cap allows, and is mined once they do not."""
+    cap_wei = 8 * 10**9
+    policy = Policy(resend_after_s=10, bump_after_s=30, fee_cap_per_gas_wei=cap_wei)
+    daemon = Daemon(anvil, policy)
+    spike(anvil, 10**9)
+    daemon.prepare("a", Call(to=counter))
+    daemon.drive()
+    for minute in range(1, 8):
+        anvil.request("anvil_setNextBlockBaseFeePerGas", [hex(30 * 10**9)])
+        mine(anvil)
+        daemon.drive(seconds=60 * minute)
+    record = daemon.find("a")
+    assert record.state is TransactionState.SENT
+    assert record.newest.sent_count > 1
+    assert record.newest.max_fee_per_gas_wei <= cap_wei
+    spike(anvil, 10**9)
+    daemon.drive(seconds=600)
+    mine(anvil, 3)
+    daemon.drive(seconds=601)
+    assert daemon.state("a") is TransactionState.FINAL
+    assert counted(anvil, counter) == 1
+
+
+def test_a_stuck_nonce_is_freed_in_order(anvil: ChainClient, counter: Address) -> None:
+    """The first of three is dropped for good by the pool: the others wait for it, none is lost."""
+    daemon = Daemon(anvil)
+    for name in "abc":
+        daemon.prepare(name, Call(to=counter, data=name.encode()))
+    daemon.drive()
+    first = daemon.find("a")
+    anvil.request("anvil_dropTransaction", ["0x" + first.tx_hash.hex()])
+    mine(anvil, 2)
+    daemon.drive(seconds=1)
+    assert counted(anvil, counter) == 0
+    daemon.drive(seconds=30)
+    mine(anvil, 4)
+    daemon.drive(seconds=31)
+    assert {daemon.state(name) for name in "abc"} == {TransactionState.FINAL}
+    assert counted(anvil, counter) == 3
 
 
 def test_two_daemons_with_one_key(anvil: ChainClient, counter: Address) -> None:

@@ -28,6 +28,7 @@ from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.keys import LocalSigner
 from opencarrier.chain.model import Finality
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
+from opencarrier.chain.rules import Policy as SpendingPolicy
 from opencarrier.chain.transactions import TransactionManager
 from opencarrier.clearing.model import Policy as ClearingPolicy
 from opencarrier.clearing.netting import NettingMode
@@ -146,7 +147,7 @@ class Onchain:
         self.client = client
         self.node = node
         self.turn = threading.RLock()
-        self.manager = TransactionManager(client, base.hub_signer())
+        self.manager = TransactionManager(client, base.hub_signer(), _spending(base.settings))
         self.work = ChainWork(client, self.manager, base.store.write, base.clock)
         found = _pinned(base, client)
         self.is_new = found is None
@@ -340,6 +341,13 @@ def _sealing_key(folder: Folder, entropy: Entropy) -> FileSealingKey:
             "put it back from its backup: without it no secret of this folder opens",
         )
     return FileSealingKey.make(folder.seal_key, entropy)
+
+
+def _spending(settings: Settings) -> SpendingPolicy:
+    return SpendingPolicy(
+        transaction_max_wei=settings.gas_transaction_max_wei,
+        day_max_wei=settings.gas_day_max_wei,
+    )
 
 
 def _venue(manifest: Manifest) -> Venue:

@@ -35,6 +35,12 @@ class Settings:
         default="",
         metadata={"help": "`depth:N`, `safe`, `finalized`; empty: as the chain's kind has it"},
     )
+    gas_transaction_max_wei: int = field(
+        default=10**18, metadata={"help": "most the hub pays for one transaction, in wei"}
+    )
+    gas_day_max_wei: int = field(
+        default=10**19, metadata={"help": "most the hub pays for transactions in a day, in wei"}
+    )
     one_sided_window_s: int = field(
         default=86_400, metadata={"help": "how long one-sided records may be disputed"}
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, MetaData, inspect, text
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0002"
 """The version this program reads and writes."""
 
 
@@ -29,11 +29,14 @@ def upgrade(unit: Connection) -> None:
     found = version(unit)
     if found == HEAD:
         return
-    if found is not None and found > HEAD:
-        raise SchemaError(f"the data has schema {found}, this program knows up to {HEAD}")
     from alembic import command
+    from alembic.script import ScriptDirectory
 
-    command.upgrade(alembic_config(unit), HEAD)
+    config = alembic_config(unit)
+    known = {item.revision for item in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        raise SchemaError(f"the data has schema {found}, this program knows up to {HEAD}")
+    command.upgrade(config, HEAD)
 
 
 def differences(unit: Connection) -> list[Any]:

@@ -82,7 +82,9 @@ class ChainWork:
             offered_wei = 2 * fees.base_fee_per_gas_wei + fees.priority_fee_per_gas_wei
             self._afford(quote.gas_limit * offered_wei)
             with self._unit_of_work() as unit:
-                prepared = self.manager.prepare(unit, intent, quote, now_us=self._clock.now_us())
+                prepared = self.manager.prepare(
+                    unit, intent, quote, now_us=self._clock.now_us(), purpose="errand"
+                )
             if isinstance(prepared, Refusal):
                 raise ChainWorkError(str(prepared))
         return self._wait(intent)

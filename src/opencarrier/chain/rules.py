@@ -8,7 +8,7 @@ profile says so; a reorg above that only moves a transaction back to `sent`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from opencarrier.chain.model import Call, Receipt
@@ -19,6 +19,9 @@ SECOND_US = 1_000_000
 REPLACEMENT_NUMERATOR = 1125
 """A replacement offers 12.5 % more at least: above the 10 % every known mempool asks for."""
 REPLACEMENT_DENOMINATOR = 1000
+
+
+PURPOSE_LENGTH_MAX = 16
 
 
 class TransactionState(Enum):
@@ -42,6 +45,9 @@ class TransactionRefusal(Reason):
     EXISTS_WITH_DIFFERENT_SENDER = 2
     TOO_MANY_OPEN = 3
     FEE_ABOVE_CAP = 4
+    ABOVE_TRANSACTION_CAP = 5
+    ABOVE_PURPOSE_CAP = 6
+    ABOVE_DAY_CAP = 7
 
 
 class SendOutcome(Enum):
@@ -57,7 +63,10 @@ class SendOutcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the owner of the key allows; times in seconds, fees in wei per gas."""
+    """What the owner of the key allows; times in seconds, fees in wei per gas, caps in wei.
+
+    A cap counts gas and value together; a purpose without one has the day's only.
+    """
 
     resend_after_s: int = 15
     bump_after_s: int = 60
@@ -65,6 +74,9 @@ class Policy:
     fee_cap_per_gas_wei: int = 500 * 10**9
     open_max: int = 256
     gas_limit_max: int = 16_777_216
+    transaction_max_wei: int = 10**18
+    day_max_wei: int = 10**19
+    purposes_day_max_wei: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert 0 < self.resend_after_s <= self.bump_after_s, "send again before paying more"
@@ -105,7 +117,7 @@ class Mined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
-    """A transaction's whole record; `intent_id` is its owner's, everything else is ours."""
+    """A transaction's whole record; `intent_id` and `purpose` are its owner's, the rest is ours."""
 
     intent_id: bytes
     chain_id: int
@@ -119,10 +131,12 @@ class Transaction:
     foreign_since: BlockPoint | None = None
     last_error: str = ""
     prepared_at_us: int
+    purpose: str = ""
 
     def __post_init__(self) -> None:
         assert len(self.intent_id) == 32, "an intent id has 32 octets"
         assert self.variants, "a transaction is signed before it exists"
+        assert len(self.purpose) <= PURPOSE_LENGTH_MAX, "a purpose is a short name"
 
     @property
     def newest(self) -> Variant:
@@ -203,11 +217,13 @@ def after_send(
 def bumped_fees(
     record: Transaction, base_fee_wei: int, tip_wei: int, policy: Policy
 ) -> tuple[int, int] | None:
-    """Return the next variant's (max fee, tip) per gas, None where the owner's cap forbids it."""
-    newest = record.newest
+    """Return the next variant's (max fee, tip) per gas: room for the base fee to double, within
+    the owner's cap; None where that forbids it, or allows only what no block would take now.
+    """
+    newest, cap = record.newest, policy.fee_cap_per_gas_wei
     tip = max(_raise(newest.max_priority_fee_per_gas_wei), tip_wei)
-    fee = max(_raise(newest.max_fee_per_gas_wei), 2 * base_fee_wei + tip)
-    return None if fee > policy.fee_cap_per_gas_wei else (fee, tip)
+    fee = max(_raise(newest.max_fee_per_gas_wei), min(2 * base_fee_wei + tip, cap))
+    return (fee, tip) if base_fee_wei + tip <= fee <= cap else None
 
 
 def first_fees(base_fee_wei: int, tip_wei: int, policy: Policy) -> tuple[int, int] | None:

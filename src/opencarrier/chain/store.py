@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from opencarrier.chain.model import Call
 from opencarrier.chain.rules import (
+    PURPOSE_LENGTH_MAX,
     TERMINAL,
     BlockPoint,
     Mined,
@@ -73,8 +74,10 @@ transactions = Table(
     Column("foreign_block_hash", LargeBinary(32)),
     Column("last_error", String(200), nullable=False),
     Column("prepared_at_us", BigInteger, nullable=False),
+    Column("purpose", String(PURPOSE_LENGTH_MAX), nullable=False, server_default=""),
     UniqueConstraint("chain_id", "sender", "nonce"),
     Index("chain_transaction_open", "chain_id", "sender", "state"),
+    Index("chain_transaction_prepared", "chain_id", "sender", "prepared_at_us"),
 )
 
 variants = Table(
@@ -286,6 +289,7 @@ def _transaction(row: Mapping[Any, Any], signed: tuple[Variant, ...]) -> Transac
         foreign_since=_point(row, "foreign_block"),
         last_error=row["last_error"],
         prepared_at_us=row["prepared_at_us"],
+        purpose=row["purpose"],
     )
 
 
@@ -319,6 +323,7 @@ def _row(record: Transaction) -> dict[str, Any]:
         "call_value_wei": record.call.value_wei.to_bytes(32, "big"),
         "gas_limit": record.gas_limit,
         "prepared_at_us": record.prepared_at_us,
+        "purpose": record.purpose,
         **_state_row(record),
     }
 

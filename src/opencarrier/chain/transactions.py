@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from opencarrier.chain import rules, store
+from opencarrier.chain import rules, spending, store
 from opencarrier.chain.errors import ChainError, ChainMismatchError, ChainUnavailableError
 from opencarrier.chain.keys import DynamicFeeTransaction
 from opencarrier.chain.model import LATEST, Call, Fees, Receipt
@@ -134,12 +134,20 @@ class TransactionManager:
         )
 
     def prepare(
-        self, connection: Connection, intent_id: bytes, quote: Quote, *, now_us: int
+        self,
+        connection: Connection,
+        intent_id: bytes,
+        quote: Quote,
+        *,
+        now_us: int,
+        purpose: str = "",
     ) -> Transaction | Refusal:
         """Allocate a nonce, sign and keep a transaction, all in the caller's transaction.
 
         The same intent with the same call is the same transaction, whatever the quote. No
-        network. Raises `ChainMismatchError` where the account belongs to another chain's history.
+        network. A refusal leaves nothing behind: of a fee or a cap, the same intent may be
+        prepared later. `purpose` names the cap it counts against besides the day's. Raises
+        `ChainMismatchError` where the account belongs to another chain's history.
         """
         known = store.find(connection, intent_id)
         if known is not None:
@@ -152,7 +160,11 @@ class TransactionManager:
         )
         if fees is None:
             return Refusal(TransactionRefusal.FEE_ABOVE_CAP, "the network asks more than the cap")
-        record = self._first(connection, intent_id, quote, fees, now_us)
+        cost_wei = spending.most_wei(quote.gas_limit, fees[0], quote.call.value_wei)
+        too_much = self._too_much(connection, cost_wei, purpose, now_us)
+        if too_much is not None:
+            return too_much
+        record = replace(self._first(connection, intent_id, quote, fees, now_us), purpose=purpose)
         store.add(connection, record)
         return record
 
@@ -223,6 +235,26 @@ class TransactionManager:
             raise ChainMismatchError(
                 f"chain {self._chain.chain_id} has another genesis block than before"
             )
+
+    def _too_much(
+        self,
+        connection: Connection,
+        cost_wei: int,
+        purpose: str,
+        now_us: int,
+        *,
+        but: bytes = b"",
+    ) -> Refusal | None:
+        """Say which of the owner's caps a cost would pass, beside what the day cost so far."""
+        so_far = spending.spent(
+            connection,
+            self._chain.chain_id,
+            self.sender,
+            purpose=purpose,
+            now_us=now_us,
+            but=but,
+        )
+        return spending.refusal(cost_wei, so_far, purpose, self._policy)
 
     def _count_open(self, connection: Connection) -> int:
         return store.count_open(connection, self._chain.chain_id, self.sender)
@@ -393,12 +425,22 @@ class TransactionManager:
     def _bump(
         self, unit_of_work: UnitOfWork, record: Transaction, now_us: int
     ) -> Transaction | None:
-        """Sign a dearer variant of the same nonce and keep it before anybody sees it."""
+        """Sign a dearer variant of the same nonce and keep it before anybody sees it.
+
+        None where the owner's caps forbid it: the offer stands, and the spike is waited out.
+        """
         fees = self._chain.fees()
         offer = rules.bumped_fees(
             record, fees.base_fee_per_gas_wei, fees.priority_fee_per_gas_wei, self._policy
         )
         if offer is None:
+            return None
+        cost_wei = spending.most_wei(record.gas_limit, offer[0], record.call.value_wei)
+        with unit_of_work() as connection:
+            too_much = self._too_much(
+                connection, cost_wei, record.purpose, now_us, but=record.intent_id
+            )
+        if too_much is not None:
             return None
         unsigned = self._unsigned(record.call, record.nonce, record.gas_limit, offer)
         bumped = replace(record, variants=(*record.variants, self._sign(unsigned, now_us)))

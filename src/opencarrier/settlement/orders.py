@@ -163,7 +163,9 @@ class OrderDesk:
             call=call,
             gas_limit=min(quote.gas_limit, rules.gas_limit(len(attempt.order.nets))),
         )
-        prepared = self._manager.prepare(unit, attempt.intent_id, wanted, now_us=attempt.ordered_us)
+        prepared = self._manager.prepare(
+            unit, attempt.intent_id, wanted, now_us=attempt.ordered_us, purpose="settlement"
+        )
         if isinstance(prepared, Refusal):
             raise RolledBackError(Refusal(CloseRefusal.NOT_PREPARED, str(prepared)))
 
