@@ -247,7 +247,9 @@ def reduced(
 
 
 def settled(sessions: list[Session]) -> list[Session]:
-    return [settle(session) if usage_of(session) else session for session in sessions]
+    return [
+        settle(item, item.counters) if usage_of(item, item.counters) else item for item in sessions
+    ]
 
 
 def timed(observation: Observation) -> bool:
@@ -264,11 +266,11 @@ def test_settling_twice_settles_nothing_more(found: list[Observation], times: li
     boundaries = sorted({at(time) for time in times})
     first = reduced([], found, boundaries)
     again = reduced(settled(first), [], boundaries)
-    assert all(usage_of(session) is None for session in again)
+    assert all(usage_of(session, session.counters) is None for session in again)
     assert [s.session_id for s in again] == [s.session_id for s in first]
     assert [(s.counters, s.closed_by) for s in again] == [(s.counters, s.closed_by) for s in first]
     once_more = reduced(settled(first), found, boundaries)
-    assert all(usage_of(session) is None for session in once_more)
+    assert all(usage_of(session, session.counters) is None for session in once_more)
 
 
 @settings(max_examples=150)

@@ -70,6 +70,14 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sale:
+    """Who sells to a subscriber that pays as it uses, and by which of the seller's plans."""
+
+    seller: PartyId
+    plan_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suspense:
     """Use that cannot be rated yet, and why; it stays until it can."""
 

@@ -21,10 +21,11 @@ from opencarrier.spine.money import (
     Nets,
     Position,
     RatedUsage,
+    Sale,
     Suspense,
 )
 from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
-from opencarrier.spine.usage import Observation, Usage
+from opencarrier.spine.usage import Counters, Observation, Usage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -93,6 +94,64 @@ class AccessPolicy(Protocol):
 
     def grant(self, unit: Connection, authorisation_id: bytes) -> Grant | None:
         """Return a grant made before."""
+        ...
+
+
+class Sales(Protocol):
+    """Who pays as it uses (answered by `channels`); such a grant holds nothing in advance."""
+
+    def sale(self, unit: Connection, subscriber: Subscriber, visited: PartyId) -> Sale | None:
+        """Return who sells to a subscriber here, None where it is prepaid."""
+        ...
+
+    def sold(self, unit: Connection, grant: Grant) -> None:
+        """Note a grant made for a sale: what it is used for is owed as far as the device says."""
+        ...
+
+
+class SessionKeys(Protocol):
+    """Where an attach leaves what its device proves itself with (answered by `channels`)."""
+
+    def keep(self, unit: Connection, authorisation_id: bytes, key_digest: bytes) -> None:
+        """Keep the SHA-256 of the key that server and device derived from one EAP method."""
+        ...
+
+
+class RetailPrices(Protocol):
+    """What a session costs its subscriber (answered by `rating`), to the unit as it is charged."""
+
+    def retail_minor(
+        self, unit: Connection, authorisation_id: bytes, counters: Counters
+    ) -> int | None:
+        """Return the price of a session so far, tax included; None beyond the formula's range."""
+        ...
+
+    def cover(
+        self,
+        unit: Connection,
+        authorisation_id: bytes,
+        amount_minor: int,
+        *,
+        payer: str,
+        reference: Id,
+        at_us: int,
+    ) -> None:
+        """Move money from the account `payer` to the subscriber, and hold it for the session.
+
+        The same reference again moves nothing.
+        """
+        ...
+
+
+class Acknowledgements(Protocol):
+    """What devices signed for (answered by `channels`)."""
+
+    def acknowledged(self, unit: Connection, sessions: Mapping[Id, bytes]) -> Mapping[Id, Counters]:
+        """Return how far each session that pays as it uses was acknowledged, from its start.
+
+        `sessions` gives each session's authorisation. One that is prepaid is left out; one that
+        nothing was signed for has zero counters.
+        """
         ...
 
 

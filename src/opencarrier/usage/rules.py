@@ -90,12 +90,32 @@ def reduce_stream(
     return sorted(found, key=lambda session: session.session_id)
 
 
-def usage_of(session: Session) -> Usage | None:
-    """Return what a session used since it was last settled, None where nothing was."""
-    if session.counters == session.settled:
+def due(session: Session, acknowledged: Counters | None) -> Counters:
+    """Return how far a session's use is owed: what its meter shows, where it is prepaid.
+
+    Where it pays as it uses, only what its device signed for too (`acknowledged`, counted from
+    the session's start); what the meter shows beyond that stays evidence. Never less than what
+    was settled.
+    """
+    if acknowledged is None:
+        return session.counters
+    base, counters = session.base, session.counters
+    both = Counters(
+        session_time_s=min(
+            counters.session_time_s, base.session_time_s + acknowledged.session_time_s
+        ),
+        octets_in=min(counters.octets_in, base.octets_in + acknowledged.octets_in),
+        octets_out=min(counters.octets_out, base.octets_out + acknowledged.octets_out),
+    )
+    return join(session.settled, both)
+
+
+def usage_of(session: Session, to: Counters) -> Usage | None:
+    """Return what a session used since it was last settled, up to `to`; None where nothing was."""
+    if to == session.settled:
         return None
     return Usage(
-        usage_id=ids.usage_id(session.session_id, session.settled, session.counters),
+        usage_id=ids.usage_id(session.session_id, session.settled, to),
         session_id=session.session_id,
         authorisation_id=session.authorisation_id,
         home=session.home,
@@ -103,7 +123,7 @@ def usage_of(session: Session) -> Usage | None:
         node_id=session.node_id,
         subject=session.subject,
         counters_from=session.settled,
-        counters_to=session.counters,
+        counters_to=to,
         start_us=session.settled_us,
         end_us=session.end_us,
         weak=session.weak,
@@ -112,11 +132,11 @@ def usage_of(session: Session) -> Usage | None:
     )
 
 
-def settle(session: Session) -> Session:
-    """Return the session with all it used so far settled."""
+def settle(session: Session, to: Counters) -> Session:
+    """Return the session with what it used settled, up to `to`."""
     return replace(
         session,
-        settled=session.counters,
+        settled=to,
         settled_us=session.end_us,
         usages=session.usages + 1,
     )
@@ -201,6 +221,7 @@ def _draft(stream: Stream, part: _Part, *, turn: int, epoch_us: int, birth_us: i
         return stood
     home = _first(part, "home")
     authorisation_id = part.authorisation or None
+    withheld = stood if stood is not None and stood.counters != stood.settled else None
     return Session(
         session_id=_session_id(stream, authorisation_id, home, epoch_us),
         stream=stream,
@@ -212,10 +233,10 @@ def _draft(stream: Stream, part: _Part, *, turn: int, epoch_us: int, birth_us: i
         birth_us=birth_us,
         turn=turn,
         start_us=birth_us,
-        end_us=birth_us,
+        end_us=max(birth_us, withheld.end_us) if withheld else birth_us,
         last_us=stood.last_us if stood else birth_us,
         base=part.base,
-        counters=part.base,
+        counters=withheld.counters if withheld else part.base,
         settled=part.base,
         settled_us=birth_us,
         stopped=stood is not None and stood.stopped,
@@ -244,9 +265,9 @@ def _first(part: _Part, name: str) -> PartyId | None:
 
 def _advanced(session: Session, part: _Part, marks: Anomaly) -> Session:
     """Return the session with its readings folded in."""
+    end_us = max(session.settled_us, session.end_us)
     if not part.readings:
-        return session
-    end_us = session.settled_us
+        return replace(session, end_us=end_us)
     if part.counters != session.counters:
         top = max(reading.top for reading in part.readings)
         end_us = max(end_us, min(r.event_us for r in part.readings if r.top == top))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_
 
 from opencarrier.kernel.ids import Id
-from opencarrier.spine.usage import Observation, Usage
+from opencarrier.spine.ports import Acknowledgements
+from opencarrier.spine.usage import Counters, Observation, Usage
 from opencarrier.usage import store, tables
 from opencarrier.usage.model import SILENCE_US, Reading, Session, Stream, Totals
-from opencarrier.usage.rules import reduce_stream, settle, usage_of
+from opencarrier.usage.rules import due, reduce_stream, settle, usage_of
 
 STREAMS_MAX = 256
 """Streams reduced and written together; memory holds these and no more."""
@@ -23,10 +24,13 @@ FAR_US = (1 << 63) - 1
 class UsageService:
     """Answers the ports UsageSink and UsageSource, and the questions of status and look-ups.
 
-    `silence_us` closes a session nobody reported on for longer.
+    `silence_us` closes a session nobody reported on for longer. `acknowledgements` says how far
+    devices signed for sessions that are paid for as they go: what a meter shows beyond that is
+    withheld, and owed by a later cut as far as it is signed for then.
     """
 
     silence_us: int = SILENCE_US
+    acknowledgements: Acknowledgements | None = None
 
     def record(self, unit: Connection, observations: Sequence[Observation]) -> int:
         """Keep observations durably with the unit; return how many were new."""
@@ -95,15 +99,19 @@ class UsageService:
         }
 
     def _cut(self, unit: Connection, cycle_id: Id, cut_us: int) -> None:
-        due = and_(store.pending(unit), tables.OBSERVATIONS.c.event_us <= cut_us)
+        new = and_(store.pending(unit), tables.OBSERVATIONS.c.event_us <= cut_us)
         count = 0
         batch: dict[Stream, list[Reading]] = {}
-        for stream, readings in store.readings(unit, due):
+        withheld = store.withheld(unit)
+        for stream, readings in store.readings(unit, new):
+            withheld.discard(stream)
             batch[stream] = readings
             if len(batch) == STREAMS_MAX:
                 count += self._settle(unit, cycle_id, cut_us, batch)
                 batch = {}
         count += self._settle(unit, cycle_id, cut_us, batch)
+        for streams in _batched(sorted(withheld), STREAMS_MAX):
+            count += self._settle(unit, cycle_id, cut_us, {stream: [] for stream in streams})
         store.close_by_rule(unit, cut_us=cut_us, silence_us=self.silence_us)
         store.finish_cut(unit, cycle_id, cut_us=cut_us, usages=count)
 
@@ -114,9 +122,9 @@ class UsageService:
         streams = list(heard)
         stood = store.standing(unit, streams)
         restarts = _Restarts(unit, until_us=cut_us)
-        usages: list[Usage] = []
-        sessions: list[Session] = []
-        for stream, readings in heard.items():
+        found = [
+            session
+            for stream, readings in heard.items()
             for session in reduce_stream(
                 stream,
                 stood.get(stream, []),
@@ -124,14 +132,40 @@ class UsageService:
                 restarts=restarts.of(stream),
                 cut_us=cut_us,
                 silence_us=self.silence_us,
-            ):
-                usage = usage_of(session)
-                if usage is not None:
-                    usages.append(usage)
-                sessions.append(session if usage is None else settle(session))
-        store.replace_sessions(unit, [s for found in stood.values() for s in found], sessions)
+            )
+        ]
+        return self._owe(unit, cycle_id, [s for known in stood.values() for s in known], found)
+
+    def _owe(
+        self, unit: Connection, cycle_id: Id, stood: list[Session], found: list[Session]
+    ) -> int:
+        """Settle what is owed of some sessions, withhold the rest of it; return the usages."""
+        acknowledged = self._acknowledged(unit, found)
+        usages: list[Usage] = []
+        sessions: list[Session] = []
+        for session in found:
+            to = due(session, acknowledged.get(session.session_id))
+            usage = usage_of(session, to)
+            if usage is not None:
+                usages.append(usage)
+            sessions.append(session if usage is None else settle(session, to))
+        store.withhold(unit, sessions, before=stood)
+        store.replace_sessions(unit, stood, sessions)
         store.add_usages(unit, cycle_id, usages)
         return len(usages)
+
+    def _acknowledged(self, unit: Connection, sessions: Sequence[Session]) -> Mapping[Id, Counters]:
+        known = {s.session_id: s.authorisation_id for s in sessions if s.authorisation_id}
+        if self.acknowledgements is None or not known:
+            return {}
+        return self.acknowledgements.acknowledged(unit, known)
+
+
+def _batched(streams: Iterable[Stream], size: int) -> Iterator[list[Stream]]:
+    """Cut streams into batches."""
+    rest = list(streams)
+    for start in range(0, len(rest), size):
+        yield rest[start : start + size]
 
 
 class _Restarts:

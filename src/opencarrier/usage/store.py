@@ -44,6 +44,7 @@ from opencarrier.usage.tables import (
     RESTARTS,
     SESSIONS,
     USAGES,
+    WITHHELD,
     metadata,
 )
 
@@ -196,6 +197,31 @@ def standing(unit: Connection, streams: Iterable[Stream]) -> dict[Stream, list[S
         session = tables.session_of(row)
         found.setdefault(session.stream, []).append(session)
     return found
+
+
+def withheld(unit: Connection) -> set[Stream]:
+    """Return the streams of the sessions whose use is not yet owed in full."""
+    names = [SESSIONS.c[name] for name in Stream._fields]
+    query = select(*names).where(SESSIONS.c.session_id.in_(select(WITHHELD.c.session_id)))
+    return {Stream(*row) for row in unit.execute(query)}
+
+
+def withhold(unit: Connection, sessions: Sequence[Session], *, before: Sequence[Session]) -> None:
+    """Note the sessions of which more is measured than owed.
+
+    One that has ended and did not move since the last cut is given up: its device had its time
+    to sign.
+    """
+    waiting = [
+        {"session_id": session.session_id}
+        for session in sessions
+        if session.counters != session.settled and not (session.closed_by and session in before)
+    ]
+    gone = [{"gone": s.session_id} for s in before if s.counters != s.settled]
+    if gone:
+        unit.execute(delete(WITHHELD).where(WITHHELD.c.session_id == bindparam("gone")), gone)
+    if waiting:
+        unit.execute(insert_new(WITHHELD), waiting)
 
 
 def restarts(unit: Connection, visited: str, nas_key: str, *, until_us: int) -> list[int]:

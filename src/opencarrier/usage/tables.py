@@ -105,6 +105,13 @@ SESSIONS = Table(
     Index("usage_session_authorisation", "authorisation_id"),
 )
 
+WITHHELD = Table(
+    "usage_withheld",
+    metadata,
+    _id_column("session_id", key=True),
+)
+"""Sessions whose meter shows more than their devices have signed for."""
+
 USAGES = Table(
     "usage",
     metadata,
