@@ -11,6 +11,7 @@ CUSTODY = "custody"
 
 _LIMITED = frozenset(("collateral", "accrued", "entitled", "prepaid", "discounts"))
 _OPEN = frozenset(("custody", "clearing", "revenue", "retail-tax", "overrun", "funding"))
+_OWED = frozenset(("vouchers", "claimed"))
 
 
 def collateral(party: PartyId) -> str:
@@ -63,10 +64,23 @@ def funding(operator: PartyId) -> str:
     return f"funding/{operator}"
 
 
+def vouchers(operator: PartyId) -> str:
+    """What subscribers acknowledged and signed vouchers for, unclaimed; stands in debit."""
+    return f"vouchers/{operator}"
+
+
+def claimed(operator: PartyId) -> str:
+    """What was claimed from channels and not yet paid out to the operator; stands in debit."""
+    return f"claimed/{operator}"
+
+
 def opening(asset: AssetId, name: str) -> Opening:
     """Return the opening of an account with the limit the chart gives it."""
     kind = name.partition("/")[0]
-    assert kind in _LIMITED or kind in _OPEN, f"{kind} is not in the chart of accounts"
-    limited = kind in _LIMITED
-    flags = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS if limited else AccountFlags.NONE
+    assert kind in _LIMITED | _OPEN | _OWED, f"{kind} is not in the chart of accounts"
+    flags = AccountFlags.NONE
+    if kind in _LIMITED:
+        flags = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS
+    elif kind in _OWED:
+        flags = AccountFlags.CREDITS_MUST_NOT_EXCEED_DEBITS
     return Opening(asset=asset, name=name, flags=flags)

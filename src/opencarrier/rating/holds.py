@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.ledger import chart
@@ -19,6 +20,8 @@ from opencarrier.spine.money import Charge, Role
 from opencarrier.spine.parties import PartyId
 
 _LINKED: Final = TransferFlags.LINKED
+COVER_US: Final = 7_200 * SECOND_US
+"""What a session was paid for stays held for at least two hours, for the cycle that rates it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,47 @@ def hold_transfer(item: Authorisation) -> Transfer:
         flags=TransferFlags.PENDING,
         expires_us=item.hold_expires_us,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covered:
+    """A payment on the way to a session: the chain that books it, and what is held after it."""
+
+    transfers: list[Transfer]
+    hold: Transfer
+    authorisation: Authorisation
+
+
+def cover_transfers(
+    item: Authorisation, amount_minor: int, *, payer: str, reference: Id, at_us: int
+) -> Covered:
+    """Give the subscriber money that was paid for a session, and hold it with what is held.
+
+    One linked chain: in, the old hold released, one for all of it opened.
+    """
+    assert amount_minor > 0
+    paid = Transfer(
+        transfer_id=derive("transfer", reference, "cover"),
+        asset=item.asset,
+        debit=payer,
+        credit=chart.prepaid(item.subscriber),
+        amount_minor=amount_minor,
+        code="cover",
+        reference=reference,
+    )
+    transfers, covered_minor = [paid], item.covered_minor(at_us)
+    if covered_minor:
+        key = derive("transfer", reference, "release")
+        old = void_hold(hold_transfer(item), transfer_id=key, code="release", reference=reference)
+        transfers.append(old)
+    after = replace(
+        item,
+        hold_number=item.hold_number + 1,
+        held_minor=covered_minor + amount_minor,
+        hold_expires_us=max(item.hold_expires_us, at_us + COVER_US),
+    )
+    hold = hold_transfer(after)
+    return Covered(transfers=chain([*transfers, hold]), hold=hold, authorisation=after)
 
 
 def wholesale_transfers(charge: Charge) -> list[Transfer]:

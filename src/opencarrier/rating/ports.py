@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from opencarrier.spine.parties import PartyId
+from opencarrier.spine.access import Grant
+from opencarrier.spine.money import Sale
+from opencarrier.spine.parties import PartyId, Subscriber
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -24,3 +26,15 @@ class NoDiscounts:
     def ppm(self, unit: Connection, subscriber: PartyId, at_us: int) -> int:
         """Return no discount."""
         return 0
+
+
+class NoSales:
+    """Everybody is prepaid."""
+
+    def sale(self, unit: Connection, subscriber: Subscriber, visited: PartyId) -> Sale | None:
+        """Return no sale."""
+        return None
+
+    def sold(self, unit: Connection, grant: Grant) -> None:
+        """Refuse: nothing was sold."""
+        raise AssertionError("nothing is sold here")

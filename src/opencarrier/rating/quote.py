@@ -25,7 +25,8 @@ class Offer:
     plan: RetailPlan
     discount_ppm: int
     grace_s: int
-    balance_minor: int
+    balance_minor: int | None
+    """What the subscriber's balance still covers; None where it pays as it uses."""
     collateral_minor: int | None
     """What the home's collateral still covers; None where that is not asked."""
 
@@ -43,6 +44,8 @@ class Quote:
 def quote(offer: Offer) -> Quote | Refusal:
     """Grant the longest time both the balance and the collateral cover, up to the plan's.
 
+    Whoever pays as it uses has nothing held in advance: each slice is paid for before it.
+
     Less than one interim interval (the access point's floor of 60 s) is not worth granting:
     the refusal says which money was short.
     """
@@ -59,7 +62,7 @@ def quote(offer: Offer) -> Quote | Refusal:
     return Quote(
         session_timeout_s=least_s,
         interim_interval_s=min(offer.plan.interim_s, least_s),
-        hold_minor=retail_minor(offer, least_s),
+        hold_minor=0 if offer.balance_minor is None else retail_minor(offer, least_s),
         exposure_minor=wholesale_minor(offer, least_s),
     )
 
@@ -90,7 +93,7 @@ def _short_of(offer: Offer, timeout_s: int) -> Refusal | None:
     if not v1.fits(price, retail, offer.discount_ppm) or not v1.fits(tariff, wholesale):
         return Refusal(AccessReason.BEYOND_RANGE, f"{timeout_s} s at the plan's rate cap")
     hold_minor = retail_minor(offer, timeout_s)
-    if hold_minor > offer.balance_minor:
+    if offer.balance_minor is not None and hold_minor > offer.balance_minor:
         return Refusal(
             AccessReason.INSUFFICIENT_BALANCE,
             f"{timeout_s} s can cost {hold_minor}, {offer.balance_minor} is free",

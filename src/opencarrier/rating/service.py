@@ -7,7 +7,7 @@ knows stands in the unit's database, so a restart needs no hand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -21,17 +21,18 @@ from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.rating import charges, store
 from opencarrier.rating.documents import read_agreement
-from opencarrier.rating.holds import Authorisation, hold_transfer
+from opencarrier.rating.holds import Authorisation, cover_transfers, hold_transfer
 from opencarrier.rating.model import Agreement, RetailPlan, overlap
-from opencarrier.rating.ports import Discounts, NoDiscounts
+from opencarrier.rating.ports import Discounts, NoDiscounts, NoSales
 from opencarrier.rating.quote import Offer, Quote, quote
 from opencarrier.rating.rater import Run
 from opencarrier.rating.reasons import AccessReason, DocumentReason
+from opencarrier.rating.rules import v1
 from opencarrier.spine.access import AUTHORISATION_OCTETS, AuthorisationRequest, Grant
 from opencarrier.spine.money import Charge, Kind, RatedUsage, Suspense
 from opencarrier.spine.parties import Operator, PartyId
-from opencarrier.spine.ports import Directory, Notary, UsageSource
-from opencarrier.spine.usage import Usage
+from opencarrier.spine.ports import Directory, Notary, Sales, UsageSource
+from opencarrier.spine.usage import Counters, Usage
 
 RATED_MAX = 500
 """Usages rated and booked in one step of `rate`: what is kept in memory at once."""
@@ -65,12 +66,14 @@ class RatingService:
         usages: UsageSource,
         entropy: Entropy,
         discounts: Discounts | None = None,
+        sales: Sales | None = None,
         settings: RatingSettings | None = None,
     ) -> None:
         self._directory = directory
         self._usages = usages
         self._entropy = entropy
         self._discounts = discounts or NoDiscounts()
+        self._sales = sales or NoSales()
         self._settings = settings or RatingSettings()
 
     def add_agreement(
@@ -141,8 +144,16 @@ class RatingService:
         return store.all_plans(unit)
 
     def authorise(self, unit: Connection, request: AuthorisationRequest) -> Grant | Refusal:
-        """Quote both contracts, open the hold and keep the authorisation; or say why not."""
-        offer = self._offer(unit, request)
+        """Quote both contracts, open the hold and keep the authorisation; or say why not.
+
+        Where the subscriber pays as it uses, whoever sells to it here is its home for this
+        authorisation, and nothing is held in advance.
+        """
+        sale = self._sales.sale(unit, request.subscriber, request.visited)
+        if sale is not None:
+            seller = replace(request.subscriber, home=sale.seller, plan_id=sale.plan_id)
+            request = replace(request, subscriber=seller)
+        offer = self._offer(unit, request, prepaid=sale is None)
         quoted = offer if isinstance(offer, Refusal) else quote(offer)
         if isinstance(offer, Refusal) or isinstance(quoted, Refusal):
             assert isinstance(quoted, Refusal)
@@ -150,7 +161,50 @@ class RatingService:
         authorisation = self._authorisation(request, offer, quoted)
         self._open_hold(unit, authorisation, request.at_us)
         store.insert_authorisation(unit, authorisation)
-        return _grant(authorisation)
+        grant = _grant(authorisation)
+        if sale is not None:
+            self._sales.sold(unit, grant)
+        return grant
+
+    def retail_minor(
+        self, unit: Connection, authorisation_id: bytes, counters: Counters
+    ) -> int | None:
+        """Return the price of a session so far, tax included; None beyond the formula's range."""
+        item = self._known(unit, authorisation_id)
+        plan = store.plan(unit, item.plan_hash)
+        assert plan is not None, "an authorisation's plan is gone"
+        if not v1.fits(plan.price, v1.quantity(plan.price.unit, counters), item.discount_ppm):
+            return None
+        legs = v1.retail_legs(plan.price, item.discount_ppm, counters)
+        return legs.seller_minor + legs.tax_minor
+
+    def cover(
+        self,
+        unit: Connection,
+        authorisation_id: bytes,
+        amount_minor: int,
+        *,
+        payer: str,
+        reference: Id,
+        at_us: int,
+    ) -> None:
+        """Move money from the account `payer` to the subscriber, and hold it for the session.
+
+        The same reference again moves nothing. A hold whose time is over is left to expire.
+        """
+        item = self._known(unit, authorisation_id)
+        paid = cover_transfers(item, amount_minor, payer=payer, reference=reference, at_us=at_us)
+        if ledger.booked(unit, [paid.transfers[0].transfer_id]):
+            return
+        ledger.ensure(unit, item.asset, [payer, paid.transfers[0].credit, paid.hold.credit])
+        outcomes = ledger.apply(unit, paid.transfers, at_us)
+        assert set(outcomes) == {None}, f"a session's cover is refused: {outcomes}"
+        store.write_authorisations(unit, [paid.authorisation])
+
+    def _known(self, unit: Connection, authorisation_id: bytes) -> Authorisation:
+        found = store.authorisations_by_id(unit, [authorisation_id])
+        assert authorisation_id in found, "an authorisation that was granted is gone"
+        return found[authorisation_id]
 
     def grant(self, unit: Connection, authorisation_id: bytes) -> Grant | None:
         """Return a grant made before."""
@@ -228,7 +282,9 @@ class RatingService:
             return Refusal(DocumentReason.SIGNATURE_MISSING, missing[min(unsigned)])
         return None
 
-    def _offer(self, unit: Connection, request: AuthorisationRequest) -> Offer | Refusal:
+    def _offer(
+        self, unit: Connection, request: AuthorisationRequest, *, prepaid: bool
+    ) -> Offer | Refusal:
         home, visited, at_us = request.subscriber.home, request.visited, request.at_us
         agreement = store.agreement_at(unit, home, visited, at_us)
         if agreement is None:
@@ -243,13 +299,14 @@ class RatingService:
         tariff = agreement.tariff_at(at_us)
         assert tariff is not None, "the agreement was found by this tariff"
         subscriber = request.subscriber.party_id
+        balance = ledger.balance(unit, plan.asset, chart.prepaid(subscriber))
         return Offer(
             agreement=agreement,
             tariff=tariff,
             plan=plan,
             discount_ppm=self._discounts.ppm(unit, subscriber, at_us),
             grace_s=self._settings.grace_s,
-            balance_minor=ledger.balance(unit, plan.asset, chart.prepaid(subscriber)).free_minor,
+            balance_minor=balance.free_minor if prepaid else None,
             collateral_minor=self._collateral_minor(unit, home, agreement.asset, at_us),
         )
 

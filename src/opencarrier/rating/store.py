@@ -172,13 +172,14 @@ def authorisations_by_id(unit: Connection, ids: Iterable[bytes]) -> dict[bytes, 
 
 
 def write_authorisations(unit: Connection, items: Iterable[Authorisation]) -> None:
-    """Write what is left of holds and exposures."""
+    """Write what is left of holds and exposures, and until when."""
     rows = [
         {
             "key": item.authorisation_id,
             "new_exposure": item.exposure_minor,
             "new_number": item.hold_number,
             "new_held": item.held_minor,
+            "new_expires": item.hold_expires_us,
         }
         for item in items
     ]
@@ -237,5 +238,6 @@ _LEFT: Final = (
         exposure_minor=bindparam("new_exposure"),
         hold_number=bindparam("new_number"),
         held_minor=bindparam("new_held"),
+        hold_expires_us=bindparam("new_expires"),
     )
 )
