@@ -16,11 +16,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.access.directory import DirectoryCache
 from opencarrier.access.model import AccessKeys, AccessSettings, Listener, Metrics
 from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
+from opencarrier.access.session_key import session_key
 from opencarrier.access.wire import eap
 from opencarrier.access.wire.duplicates import Address
 from opencarrier.kernel.clock import Clock
@@ -29,7 +31,13 @@ from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.access import AuthorisationRequest
 from opencarrier.spine.parties import Node, Subscriber
-from opencarrier.spine.ports import AccessPolicy, Directory, UsageSink, VectorSource
+from opencarrier.spine.ports import (
+    AccessPolicy,
+    Directory,
+    SessionKeys,
+    UsageSink,
+    VectorSource,
+)
 from opencarrier.spine.usage import Observation
 
 if TYPE_CHECKING:
@@ -61,6 +69,7 @@ class AccessPorts:
     sink: UsageSink
     clock: Clock
     entropy: Entropy
+    session_keys: SessionKeys | None = None
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -262,8 +271,8 @@ class AccessService:
                 vectors = self._ports.vectors
                 refusal = vectors.resynchronise(unit, imsi, rand=rand, auts=auts)
                 return _answer_of(refusal or vectors.vector(unit, imsi, network_name))
-            case eap.Authorise(imsi, realm):
-                return self._authorise(unit, need.node, imsi, realm)
+            case eap.Authorise():
+                return self._authorise(unit, need.node, need.need)
 
     def _subscriber(self, unit: Connection, imsi: str, realm: str) -> Subscriber | eap.Refused:
         home = self._ports.directory.home_of(unit, realm)
@@ -274,8 +283,8 @@ class AccessService:
             return eap.Refused("subscriber_unknown", permanent=True)
         return subscriber
 
-    def _authorise(self, unit: Connection, node: Node, imsi: str, realm: str) -> eap.Answer:
-        subscriber = self._subscriber(unit, imsi, realm)
+    def _authorise(self, unit: Connection, node: Node, proven: eap.Authorise) -> eap.Answer:
+        subscriber = self._subscriber(unit, proven.imsi, proven.realm)
         if isinstance(subscriber, eap.Refused):
             return subscriber
         request = AuthorisationRequest(
@@ -287,6 +296,9 @@ class AccessService:
         granted = self._ports.policy.authorise(unit, request)
         if isinstance(granted, Refusal):
             return eap.Refused(granted.code, public=True)
+        if self._ports.session_keys is not None:
+            digest = sha256(session_key(proven.emsk)).digest()
+            self._ports.session_keys.keep(unit, granted.authorisation_id, digest)
         return granted
 
 

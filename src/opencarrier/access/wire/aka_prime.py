@@ -269,7 +269,8 @@ def _on_challenge(
     if (checkcode or b"\x00\x00")[2:] != machine._checkcode():
         raise PeerError("aka_checkcode")
     machine = replace(machine, phase=Phase.AUTHORISATION)
-    return machine, Authorise(machine.imsi, machine.realm)
+    assert machine.keys is not None
+    return machine, Authorise(machine.imsi, machine.realm, machine.keys.emsk)
 
 
 def _negotiate(

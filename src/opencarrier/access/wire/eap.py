@@ -111,10 +111,14 @@ class NeedResync:
 
 @dataclass(frozen=True, slots=True)
 class Authorise:
-    """The peer is proven: ask for a quote and a hold."""
+    """The peer is proven: ask for a quote and a hold.
+
+    `emsk` is the key that only the peer and the home know (RFC 5247): not the access point.
+    """
 
     imsi: str
     realm: str
+    emsk: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
