@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "opencarrier"
 
 EXACT_ROOMS = (
-    "kernel", "spine", "usage", "rating", "ledger", "clearing", "settlement", "rewards",
+    "kernel", "spine", "usage", "rating", "ledger", "clearing", "settlement", "rewards", "channels",
 )  # fmt: skip
 FLOAT_MODULES = {"cmath", "decimal", "math", "numpy", "statistics"}
 INTEGER_FUNCTIONS = {"ceil", "comb", "factorial", "gcd", "isqrt", "lcm"}

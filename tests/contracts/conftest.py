@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from contract_nodes import NodeWorld
+from contract_stake import StakeWorld
 from contract_world import World
 
 
@@ -24,12 +24,12 @@ def world(_deployed: World):
 
 
 @pytest.fixture(scope="session")
-def _opened() -> NodeWorld:
-    return NodeWorld().open()
+def _staking() -> StakeWorld:
+    return StakeWorld()
 
 
 @pytest.fixture
-def nodes(_opened: NodeWorld):
-    """A registry with two minted and bonded nodes; undone after the test."""
-    with _opened.evm.anchor():
-        yield _opened
+def stakers(_staking: StakeWorld):
+    """A stake contract and three accounts with 10,000 tokens each; undone after the test."""
+    with _staking.evm.anchor():
+        yield _staking

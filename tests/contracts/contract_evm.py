@@ -62,11 +62,7 @@ class Evm:
         ran = self.env.execute_code(to_address=call.to, sender=sender, data=call.data)
         if ran.is_error:
             raise RevertedError(ran.output)
-        logs = tuple(
-            Log(Address("0x" + a.hex()), tuple(t.to_bytes(32, "big") for t in topics), data)
-            for a, topics, data in ran.get_log_entries()
-        )
-        return Outcome(ran.output, logs)
+        return Outcome(ran.output, logs_of(ran))
 
     def call(self, call: Call, at: BlockAt = LATEST) -> bytes:
         ran = self.env.execute_code(
@@ -98,6 +94,14 @@ class Evm:
 
     def anchor(self):
         return self.env.anchor()
+
+
+def logs_of(computation) -> tuple[Log, ...]:
+    """The events of a message that ran, in order."""
+    return tuple(
+        Log(Address("0x" + a.hex()), tuple(t.to_bytes(32, "big") for t in topics), data)
+        for a, topics, data in computation.get_log_entries()
+    )
 
 
 def key(name: str) -> KeySigner:

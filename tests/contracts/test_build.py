@@ -81,10 +81,10 @@ def test_every_function_is_described(path: Path):
         assert wanted in described, name
 
 
-def test_code_fits_a_contract(build):
+def test_code_fits_a_contract():
     from opencarrier.chain.abi import load
 
-    for name in build.NAMES:
+    for name in ("StableToken", "ClearingHouse", "RewardDistributor"):
         artefact = load(name)
         deployed = artefact.runtime_length + sum(v.length for v in artefact.immutables)
         assert deployed < CODE_OCTETS_MAX

@@ -30,6 +30,7 @@ from opencarrier.chain.model import Finality
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
 from opencarrier.chain.rules import Policy as SpendingPolicy
 from opencarrier.chain.transactions import TransactionManager
+from opencarrier.channels.book import ChannelBook
 from opencarrier.clearing.model import Policy as ClearingPolicy
 from opencarrier.clearing.netting import NettingMode
 from opencarrier.clearing.service import ClearingService
@@ -71,11 +72,15 @@ class Installation:
         sealing_key = _sealing_key(folder, entropy)
         self.store = Store(folder.database)
         self.identity = Identity(sealing_key, clock=clock, entropy=entropy)
-        self.usage = UsageService(silence_us=settings.silence_s * SECOND_US)
+        self.channel_book = ChannelBook()
+        self.usage = UsageService(
+            silence_us=settings.silence_s * SECOND_US, acknowledgements=self.channel_book
+        )
         self.rating = RatingService(
             directory=self.identity.directory,
             usages=self.usage,
             entropy=entropy,
+            sales=self.channel_book,
             settings=RatingSettings(settlement_lag_s=settings.settlement_lag_s),
         )
         with self.store.write() as unit:
@@ -109,6 +114,7 @@ class Installation:
             sink=self.usage,
             clock=self.clock,
             entropy=self.entropy,
+            session_keys=self.channel_book,
         )
         return AccessService(ports, self.access_keys(), settings or AccessSettings())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from opencarrier.chain import store as chain
+from opencarrier.channels import store as channels
 from opencarrier.clearing import store as clearing
 from opencarrier.identity import store as identity
 from opencarrier.ledger import store as ledger
@@ -13,5 +14,5 @@ from opencarrier.usage import tables as usage
 
 METADATA = [
     room.metadata
-    for room in (chain, clearing, identity, ledger, rating, rewards, settlement, usage)
+    for room in (chain, channels, clearing, identity, ledger, rating, rewards, settlement, usage)
 ]

@@ -9,34 +9,32 @@ from opencarrier.chain.contracts.clearing_house import (
     Withdrawal,
     canonical_nets,
 )
-from opencarrier.chain.contracts.node_registry import (
-    GUARDIANS_MAX,
-    KEYS_MAX,
-    Ban,
-    NodeKey,
-    NodeRegistry,
-    Stage,
-)
 from opencarrier.chain.contracts.reward_distributor import PROOF_MAX, RewardDistributor
 from opencarrier.chain.contracts.stable_token import StableToken
+from opencarrier.chain.contracts.stake_discount import (
+    LOCK_MAX_S,
+    TIERS_MAX,
+    Stake,
+    StakeDiscount,
+    Tier,
+)
 from opencarrier.chain.errors import revert_reason
 
 __all__ = [
-    "GUARDIANS_MAX",
-    "KEYS_MAX",
+    "LOCK_MAX_S",
     "NETS_MAX",
     "NO_ROOT",
     "PROOF_MAX",
-    "Ban",
+    "TIERS_MAX",
     "ClearingHouse",
     "Contract",
     "Mandate",
-    "NodeKey",
-    "NodeRegistry",
     "Query",
     "RewardDistributor",
     "StableToken",
-    "Stage",
+    "Stake",
+    "StakeDiscount",
+    "Tier",
     "Withdrawal",
     "canonical_nets",
     "revert_reason",

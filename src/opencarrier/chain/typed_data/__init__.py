@@ -30,14 +30,6 @@ from opencarrier.chain.typed_data.clearing_house import (
     debit_digest,
     mandate_digest,
 )
-from opencarrier.chain.typed_data.node_registry import (
-    BAN_TYPE_HASH,
-    NODE_REGISTRY_NAME,
-    NODE_REGISTRY_VERSION,
-    BanStatement,
-    ban_digest,
-    node_registry_domain,
-)
 from opencarrier.chain.typed_data.stable_token import (
     CANCEL_TYPE_HASH,
     PERMIT_TYPE_HASH,
@@ -49,9 +41,16 @@ from opencarrier.chain.typed_data.stable_token import (
     receive_digest,
     transfer_digest,
 )
+from opencarrier.chain.typed_data.stake_discount import (
+    STAKE_DISCOUNT_NAME,
+    STAKE_DISCOUNT_VERSION,
+    STAKE_TYPE_HASH,
+    stake_authorization_nonce,
+    stake_digest,
+    stake_discount_domain,
+)
 
 __all__ = [
-    "BAN_TYPE_HASH",
     "BATCH_CHANNELS_NAME",
     "BATCH_CHANNELS_VERSION",
     "CANCEL_TYPE_HASH",
@@ -63,19 +62,18 @@ __all__ = [
     "DEBIT_TYPE_HASH",
     "DOMAIN_TYPE_HASH",
     "MANDATE_TYPE_HASH",
-    "NODE_REGISTRY_NAME",
-    "NODE_REGISTRY_VERSION",
     "PERMIT_TYPE_HASH",
     "RECEIVE_TYPE_HASH",
+    "STAKE_DISCOUNT_NAME",
+    "STAKE_DISCOUNT_VERSION",
+    "STAKE_TYPE_HASH",
     "REFUND_TYPE_HASH",
     "TRANSFER_TYPE_HASH",
     "VOUCHER_TYPE_HASH",
     "Authorization",
-    "BanStatement",
     "ChannelConfig",
     "ClaimEntry",
     "SigningDomain",
-    "ban_digest",
     "batch_channels_domain",
     "cancel_digest",
     "channel_id",
@@ -84,9 +82,11 @@ __all__ = [
     "debit_digest",
     "deposit_nonce",
     "mandate_digest",
-    "node_registry_domain",
     "permit_digest",
     "receive_digest",
+    "stake_authorization_nonce",
+    "stake_digest",
+    "stake_discount_domain",
     "refund_digest",
     "transfer_digest",
     "voucher_digest",

@@ -1,0 +1,1 @@
+"""Pay as you use: vouchers, acknowledgements and leases, off chain."""

@@ -1,0 +1,47 @@
+"""What other rooms ask of this one; it needs no other to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from opencarrier.channels import store
+from opencarrier.channels.model import Mode
+from opencarrier.kernel.ids import Id
+from opencarrier.spine.access import Grant
+from opencarrier.spine.money import Sale
+from opencarrier.spine.parties import PartyId, Subscriber
+from opencarrier.spine.usage import ZERO, Counters
+
+
+class ChannelBook:
+    """Answers the ports `Sales`, `SessionKeys` and `Acknowledgements`."""
+
+    def sale(self, unit: Connection, subscriber: Subscriber, visited: PartyId) -> Sale | None:
+        """Return who sells to a subscriber here: home or, directly, the visited operator.
+
+        The plan is the seller's of the same name.
+        """
+        mode = store.mode_of(unit, subscriber.party_id)
+        if mode is None:
+            return None
+        seller = visited if mode is Mode.DIRECT else subscriber.home
+        return Sale(seller=seller, plan_id=subscriber.plan_id)
+
+    def sold(self, unit: Connection, grant: Grant) -> None:
+        """Note a grant made for a sale."""
+        assert grant.hold.minor == 0, "whoever pays as it uses has nothing held in advance"
+        store.add_grant(unit, grant.authorisation_id)
+
+    def keep(self, unit: Connection, authorisation_id: bytes, key_digest: bytes) -> None:
+        """Keep the digest of the key that an attach left with its device."""
+        assert len(key_digest) == sha256().digest_size
+        store.put_key(unit, key_digest, authorisation_id)
+
+    def acknowledged(self, unit: Connection, sessions: Mapping[Id, bytes]) -> Mapping[Id, Counters]:
+        """Return how far each session that pays as it uses was acknowledged."""
+        sold = store.sold(unit, set(sessions.values()))
+        paid = [key for key, authorisation_id in sessions.items() if authorisation_id in sold]
+        return {**dict.fromkeys(paid, ZERO), **store.acknowledged(unit, paid)}
