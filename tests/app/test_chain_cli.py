@@ -7,11 +7,16 @@ import json
 import pytest
 from tests.app.scene import scene
 
+from opencarrier.app.bootstrap import onchain, open_installation
 from opencarrier.app.chain_status import chain_status, shown_url
 from opencarrier.app.cli.root import make
+from opencarrier.app.config import Settings
 from opencarrier.app.failures import ending
+from opencarrier.app.folder import Folder
 from opencarrier.chain.model import Call
 from opencarrier.kernel.ids import derive
+from opencarrier.settlement import store
+from opencarrier.settlement.model import Alarm, Halt
 
 
 @pytest.fixture
@@ -73,6 +78,29 @@ def test_anybody_claims_for_a_host(run, tmp_path):
     run("chain", "claim", "0x" + "11" * 20, *data, code=1)
     run("chain", "claim", "0x11", *data, code=1)
     run("chain", "claim", "Nobody", *data, code=1)
+
+
+def test_settling_goes_on_when_its_alarm_is_named(run, tmp_path):
+    """Nobody resumes what they have not looked at, nor a cycle that is lost."""
+    data = ("--data", str(tmp_path))
+    with scene(tmp_path) as made:
+        pass
+
+    def halt(alarm: Alarm) -> None:
+        base = open_installation(Folder(tmp_path), Settings(), clock=made.clock)
+        with onchain(base) as place, base.store.write() as unit:
+            store.put_halt(unit, place.settlement.venue, Halt(alarm=alarm, detail="x", at_us=1))
+        base.close()
+
+    assert "not halted" in run("chain", "resume", "endpoints_differ", *data, code=1)
+    halt(Alarm.ENDPOINTS_DIFFER)
+    (alarm,) = json.loads(run("chain", "status", *data, "--json"))["alarms"]
+    assert alarm == {"alarm": "endpoints_differ", "detail": "x"}
+    assert "endpoints_differ" in run("chain", "resume", "deep_reorg", *data, code=1)
+    run("chain", "resume", "endpoints_differ", *data)
+    assert json.loads(run("chain", "status", *data, "--json"))["alarms"] == []
+    halt(Alarm.SETTLED_OTHERWISE)
+    assert "is lost" in run("chain", "resume", "settled_otherwise", *data, code=1)
 
 
 def test_status_tells_what_is_under_way(tmp_path):

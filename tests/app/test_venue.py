@@ -15,6 +15,7 @@ from opencarrier.app.folder import Folder, FolderError
         ({"chain": "ftp://127.0.0.1"}, ConfigError, "ftp://127.0.0.1"),
         ({"chain": "http://127.0.0.1:1", "finality": "soon"}, ConfigError, "soon"),
         ({"chain": "http://127.0.0.1:1"}, FolderError, "http://127.0.0.1:1 does not answer"),
+        ({"chain_second": "http://127.0.0.1:1"}, ConfigError, "no second endpoint"),
     ],
 )
 def test_a_chain_that_cannot_be_is_named(tmp_path, settings, error, word):

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
+from tests.chain.lying_node import LyingNode, changed, lagging, saying
 
 from opencarrier.chain import store
 from opencarrier.chain.client import ChainClient, connect
@@ -26,6 +27,7 @@ from opencarrier.chain.keys import DynamicFeeTransaction, LocalSigner, create_ad
 from opencarrier.chain.logs import Followed, LogFollower, handler
 from opencarrier.chain.model import Call, Finality, Log, LogFilter, Receipt
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
+from opencarrier.chain.quorum import QuorumClient
 from opencarrier.chain.rules import (
     Policy,
     Transaction,
@@ -586,3 +588,55 @@ def test_the_follower_over_a_reorg(anvil: ChainClient) -> None:
     assert follower.poll(daemon.engine.begin).rewound
     wanted = LogFilter(from_block=0, to_block=anvil.block_number(), addresses=(logger,))
     assert seen == anvil.logs(wanted)
+
+
+@pytest.mark.parametrize("liar", ["first", "second"])
+@pytest.mark.parametrize(
+    ("method", "lie"),
+    [
+        ("eth_getTransactionReceipt", changed(status="0x0")),
+        ("eth_getTransactionReceipt", saying(None)),
+        ("eth_getBlockByNumber", changed(hash="0x" + "ab" * 32)),
+    ],
+)
+def test_a_lying_endpoint_of_two_stops_the_manager(
+    anvil: ChainClient, counter: Address, liar: str, method: str, lie: Any
+) -> None:
+    """Nothing becomes final by one endpoint's word; it does once both tell the truth."""
+    provider: Any = anvil.web3.provider
+    ends = {name: LyingNode(provider.make_request) for name in ("first", "second")}
+
+    def both() -> QuorumClient:
+        return QuorumClient(
+            *(connect("embedded:", node=end, finality=anvil.finality) for end in ends.values())
+        )
+
+    daemon = Daemon(both())
+    daemon.prepare("a", Call(to=counter))
+    daemon.drive()
+    mine(anvil, 3)
+    ends[liar].lies[method] = lie
+    (alarm,) = daemon.manager.drive(daemon.engine.begin, now_us=0).alarms
+    assert alarm.startswith("quorum: ")
+    assert daemon.state("a") is TransactionState.SENT
+    ends[liar].lies.clear()
+    daemon.manager = TransactionManager(both(), SIGNER, POLICY)
+    daemon.drive()
+    assert daemon.state("a") is TransactionState.FINAL
+    assert counted(anvil, counter) == 1
+
+
+def test_a_lagging_endpoint_of_two_only_delays(anvil: ChainClient, counter: Address) -> None:
+    provider: Any = anvil.web3.provider
+    late = LyingNode(provider.make_request)
+    late.lies["eth_blockNumber"] = lagging(2)
+    second = connect("embedded:", node=late, finality=anvil.finality)
+    daemon = Daemon(QuorumClient(anvil, second))
+    daemon.prepare("a", Call(to=counter))
+    daemon.drive()
+    mine(anvil, 4)
+    daemon.drive()
+    assert daemon.state("a") is TransactionState.MINED
+    mine(anvil)
+    daemon.drive()
+    assert daemon.state("a") is TransactionState.FINAL

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from tests.chain.lying_node import LyingNode, saying, without_last
 from tests.clearing.facts import host, key, operator, payout, rated
 
 from opencarrier.chain.client import ChainClient, connect
@@ -14,6 +15,7 @@ from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, Stable
 from opencarrier.chain.keys import DynamicFeeTransaction, LocalSigner
 from opencarrier.chain.model import Call, Receipt
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
+from opencarrier.chain.quorum import QuorumClient
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.signatures import Address, KeySigner
@@ -45,6 +47,10 @@ class Chain:
 
     def mine(self) -> None:
         self.client.request("evm_mine", [])
+
+    def through(self, second: LyingNode) -> QuorumClient:
+        """The same chain, believed only where a second endpoint says the same."""
+        return QuorumClient(self.client, connect("embedded:", node=second))
 
     def send(self, signer: LocalSigner, call: Call) -> Receipt:
         signed = signer.sign_transaction(
@@ -126,8 +132,8 @@ class Chain:
 class _Mining:
     """The client, with the `mine` that the installations' tests call."""
 
-    def __init__(self, chain: Chain) -> None:
-        self._client = chain.client
+    def __init__(self, chain: Chain, client: ChainClient | None = None) -> None:
+        self._client = client or chain.client
         self.mine = chain.mine
 
     def __getattr__(self, name: str) -> object:
@@ -225,6 +231,58 @@ def test_two_databases_race_on_one_chain(chain: Chain, same: bool) -> None:
         assert outcomes[0].halt.alarm is Alarm.SETTLED_OTHERWISE
         assert b.balance(f"collateral/{operator(0)}") == FUNDS
         assert b.held(f"collateral/{operator(0)}") == 0
+
+
+def test_a_lying_endpoint_posts_nothing(chain: Chain) -> None:
+    """By one of two endpoints a cycle is settled, by the other not: nothing is posted on either's
+    word.
+
+    Once a person has looked, the same cycle goes on where it stood and is settled once.
+    """
+    liar = LyingNode(chain.node.request)
+    place = chain.install()
+    chain.enrol(place)
+    place.follow()
+    closed = place.close(of(place))
+    assert closed.attempt is not None
+    liar.lies["eth_call"] = saying("0x" + "00" * 32)
+    held = place.held(f"collateral/{operator(0)}")
+    place.chain = _Mining(chain, chain.through(liar))
+    place.restart()
+    for _ in range(3):
+        driven = place.drive()
+    assert driven.halt is not None
+    assert driven.halt.alarm is Alarm.ENDPOINTS_DIFFER
+    assert place.held(f"collateral/{operator(0)}") == held > 0
+    liar.lies.clear()
+    place.chain = _Mining(chain, chain.through(liar))
+    place.restart()
+    assert place.drive().halt is not None, "only a person lets it go on"
+    with place.engine.begin() as unit:
+        place.service.resume(unit)
+    driven = place.settle()
+    assert driven.cycle is not None
+    assert driven.cycle.state is CycleState.FINAL
+    assert place.held(f"collateral/{operator(0)}") == 0
+    assert chain.house.last_sequence().ask(chain.client) == 1
+    place.assert_agrees()
+
+
+def test_a_log_kept_back_books_nothing(chain: Chain) -> None:
+    """A deposit that one endpoint hides is not passed over: the follower stops before it."""
+    liar = LyingNode(chain.node.request)
+    place = chain.install()
+    place.chain = _Mining(chain, chain.through(liar))
+    place.restart()
+    chain.enrol(place)
+    liar.lies["eth_getLogs"] = without_last
+    assert place.follow().startswith("halted")
+    assert place.balance(f"collateral/{operator(3)}") == 0
+    liar.lies.clear()
+    place.chain = _Mining(chain, chain.through(liar))
+    place.restart()
+    assert place.follow() == ""
+    assert place.balance(f"collateral/{operator(3)}") == FUNDS
 
 
 def _secret(party: str) -> bytes:

@@ -28,6 +28,7 @@ from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.keys import LocalSigner
 from opencarrier.chain.model import Finality
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
+from opencarrier.chain.quorum import QuorumClient
 from opencarrier.chain.rules import Policy as SpendingPolicy
 from opencarrier.chain.transactions import TransactionManager
 from opencarrier.channels.book import ChannelBook
@@ -273,13 +274,24 @@ def onchain(base: Installation) -> Iterator[Onchain]:
     """
     running = base.folder.running()
     if base.settings.chain != "embedded:":
-        yield Onchain(base, _remote(base, base.settings.chain, base.settings.finality), None)
+        yield Onchain(base, _public(base), None)
+    elif base.settings.chain_second:
+        raise ConfigError("an embedded chain has no second endpoint: unset chain_second")
     elif running is not None:
         yield Onchain(base, _remote(base, running.rpc, ""), None)
     else:
         _see_that_it_is_here(base)
         with embedded_node(base) as node:
             yield Onchain(base, connect("embedded:", node=node), node)
+
+
+def _public(base: Installation) -> ChainClient:
+    """Open a public chain: through one endpoint, or through two that must agree."""
+    settings = base.settings
+    first = _remote(base, settings.chain, settings.finality)
+    if not settings.chain_second:
+        return first
+    return QuorumClient(first, _remote(base, settings.chain_second, settings.finality))
 
 
 def _remote(base: Installation, url: str, finality: str) -> ChainClient:

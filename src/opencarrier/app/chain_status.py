@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.model import LATEST, Block
+from opencarrier.chain.quorum import QuorumClient
 from opencarrier.chain.rules import Transaction
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.signatures import Address
@@ -21,12 +22,14 @@ SHOWN_MAX = 100
 def chain_status(place: Onchain, unit: Connection) -> dict[str, Any]:
     """Return what a person who runs a hub wants to know of its chain, as one object."""
     client, manager = place.client, place.manager
+    quorum = isinstance(client, QuorumClient)
     head, final = _head(place), client.final_block_number()
     return {
         "deployed": True,
         "chain": shown_url(client.url),
         "chain_id": client.chain_id,
         "genesis_hash": place.manifest.genesis_hash,
+        "second": shown_url(place.base.settings.chain_second) if quorum else None,
         "finality": str(client.finality),
         "head": {"number": head.number, "hash": to_hex(head.hash), "time_s": head.timestamp_s},
         "final_block": final,

@@ -27,6 +27,9 @@ class Settings:
     acct_port: int = field(default=1813, metadata={"help": "RADIUS accounting, UDP"})
     http_port: int = field(default=8400, metadata={"help": "page, API and JSON-RPC, TCP"})
     chain: str = field(default="embedded:", metadata={"help": "`embedded:` or a JSON-RPC URL"})
+    chain_second: str = field(
+        default="", metadata={"help": "a second endpoint of that chain, run by somebody else"}
+    )
     chain_id: int = field(default=31337, metadata={"help": "chain id of the embedded chain"})
     domain: str = field(default="opencarrier", metadata={"help": "name of the clearing domain"})
     cycle_s: int = field(default=3600, metadata={"help": "length of a cycle; 0: by hand only"})

@@ -58,6 +58,7 @@ _CODES = {
     "RevertedError": Exit.REFUSED,
     "ChainMismatchError": Exit.ENVIRONMENT,
     "NodeLockedError": Exit.ENVIRONMENT,
+    "QuorumBrokenError": Exit.ENVIRONMENT,
     "NodeCorruptError": Exit.ENVIRONMENT,
     "GasError": Exit.ENVIRONMENT,
     "ChainError": Exit.UNKNOWN,
@@ -67,6 +68,7 @@ _CODES = {
 _HINTS = {
     "SchemaError": "use the program that wrote the data, or a newer one",
     "NodeLockedError": "another process has this chain open; stop it, or use another --data",
+    "QuorumBrokenError": "compare `chain` and `chain_second` with a third; then start anew",
     "ChainError": "ask again: what was already done is not done twice",
     "ChainWorkError": "ask again: what was already done is not done twice",
     "RevertedError": "the contract refused; see the message for its reason",

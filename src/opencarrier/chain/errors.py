@@ -45,6 +45,10 @@ class ChainMismatchError(ChainError):
     """The endpoint is another chain than the configured or remembered one."""
 
 
+class QuorumBrokenError(ChainError):
+    """Two endpoints of one chain differ on what is final: one of them lies, a person must look."""
+
+
 class NodeLockedError(ChainError):
     """Another process has the embedded chain's file open; one writer only."""
 

@@ -16,7 +16,12 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection
 
 from opencarrier.chain import rules, spending, store
-from opencarrier.chain.errors import ChainError, ChainMismatchError, ChainUnavailableError
+from opencarrier.chain.errors import (
+    ChainError,
+    ChainMismatchError,
+    ChainUnavailableError,
+    QuorumBrokenError,
+)
 from opencarrier.chain.keys import DynamicFeeTransaction
 from opencarrier.chain.model import LATEST, Call, Fees, Receipt
 from opencarrier.chain.ports import Chain, TransactionSigner, UnitOfWork
@@ -61,7 +66,8 @@ class DriveReport:
     """What one pass found: every transaction it moved or looked at, and what a person must see.
 
     `alarms`: `chain_behind` (the chain lost transactions that were final; no retry mends it),
-    `unavailable` (no answer; the next pass tries again).
+    `quorum` (two endpoints differ on what is final; no retry mends it), `unavailable` (no answer;
+    the next pass tries again).
     """
 
     transactions: tuple[Transaction, ...] = ()
@@ -195,6 +201,8 @@ class TransactionManager:
                 pending = self._mend_gap(unit_of_work, pending, snapshot, notes)
             for record in pending:
                 self._step(unit_of_work, record, snapshot, notes)
+        except QuorumBrokenError as error:
+            notes.alarms.append(f"quorum: {error}")
         except ChainError as error:
             notes.alarms.append(f"unavailable: {error}")
         return notes.report()

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from opencarrier.chain import events
 from opencarrier.chain import store as chain_store
 from opencarrier.chain.contracts import ClearingHouse, RewardDistributor
-from opencarrier.chain.errors import ChainError
+from opencarrier.chain.errors import ChainError, QuorumBrokenError
 from opencarrier.chain.logs import FinalityBrokenError, Followed, LogFollower
 from opencarrier.chain.model import Log
 from opencarrier.chain.ports import LogReader, UnitOfWork
@@ -87,6 +87,9 @@ class CustodyFollower:
             return Caught(at=None, logs=0, note=str(error))
         except FinalityBrokenError as error:
             return Caught(at=None, logs=0, note=self._broken(begin, str(error), now_us))
+        except QuorumBrokenError as error:
+            note = self._halt(begin, Alarm.ENDPOINTS_DIFFER, str(error), now_us)
+            return Caught(at=None, logs=0, note=note)
         except ChainError as error:
             return Caught(at=None, logs=0, note=f"the venue does not answer: {error}")
         return Caught(at=polled.at, logs=polled.events)
@@ -102,8 +105,11 @@ class CustodyFollower:
         final = self._chain.final_block_number()
         if at is None or final is None or final < at.number:
             return "the venue is behind what was final"
+        return self._halt(begin, Alarm.DEEP_REORG, detail, now_us)
+
+    def _halt(self, begin: UnitOfWork, alarm: Alarm, detail: str, now_us: int) -> str:
         with begin() as unit:
-            halt = Halt(alarm=Alarm.DEEP_REORG, detail=detail, at_us=now_us)
+            halt = Halt(alarm=alarm, detail=detail, at_us=now_us)
             store.put_halt(unit, self._venue, halt)
         return f"halted: {detail}"
 

@@ -59,6 +59,7 @@ class Alarm(Enum):
 
     SETTLED_OTHERWISE = "settled_otherwise"
     DEEP_REORG = "deep_reorg"
+    ENDPOINTS_DIFFER = "endpoints_differ"
     SEQUENCE = "sequence"
     UNEXPLAINED = "unexplained"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from opencarrier.chain.contracts import NETS_MAX, NO_ROOT
-from opencarrier.chain.errors import ChainError, ChainUnavailableError
+from opencarrier.chain.errors import ChainError, ChainUnavailableError, QuorumBrokenError
 from opencarrier.chain.ports import UnitOfWork
 from opencarrier.chain.rules import BlockPoint, Transaction, TransactionState
 from opencarrier.chain.transactions import Quote, TransactionManager
@@ -165,6 +165,9 @@ class SettlementService:
             return Driven(cycle=cycle, note="halted", halt=halt)
         try:
             return self._drive(begin, cycle, now_us)
+        except QuorumBrokenError as error:
+            self._halt(begin, Alarm.ENDPOINTS_DIFFER, str(error), now_us)
+            return self._driven(begin, "halted", ())
         except ChainError as error:
             return self._driven(begin, f"the venue does not answer: {error}", ())
 

@@ -94,6 +94,33 @@ def chain_claim(
     )
 
 
+@chain.command("resume")
+def chain_resume(
+    alarm: Annotated[str, typer.Argument(help="The alarm in force, as `chain status` names it.")],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Let settling go on after somebody has looked why it was halted.
+
+    Example: opencarrier chain resume endpoints_differ
+    """
+    from opencarrier.settlement.model import Alarm
+
+    with venue(data) as place, place.base.store.write() as unit:
+        halt = place.settlement.halt(unit)
+        if halt is None:
+            refused("settling is not halted", "see: opencarrier chain status")
+        if halt.alarm.value != alarm:
+            refused(f"settling is halted by {halt.alarm.value}: {halt.detail}", "name that alarm")
+        if halt.alarm is Alarm.SETTLED_OTHERWISE:
+            refused(
+                f"the cycle is lost: {halt.detail}",
+                "the venue settled it with other content; agree with who did, then begin anew",
+            )
+        place.settlement.resume(unit)
+    emit({"resumed": alarm, "detail": halt.detail}, as_json=as_json)
+
+
 def _payout(base: Installation, who: str) -> Address:
     """Return where a host is paid, or the address itself where one is named."""
     from opencarrier.identity.cli import find
