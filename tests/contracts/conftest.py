@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from contract_rewards import Pool
 from contract_stake import StakeWorld
 from contract_world import World
 
@@ -33,3 +34,17 @@ def stakers(_staking: StakeWorld):
     """A stake contract and three accounts with 10,000 tokens each; undone after the test."""
     with _staking.evm.anchor():
         yield _staking
+
+
+@pytest.fixture(scope="session")
+def _lone_pool() -> Pool:
+    return Pool()
+
+
+@pytest.fixture
+def pool(_lone_pool: Pool):
+    """A distributor by itself, with a delay; undone after the test."""
+    with _lone_pool.evm.anchor():
+        cycles = _lone_pool.cycles
+        yield _lone_pool
+        _lone_pool.cycles = cycles

@@ -71,6 +71,13 @@ class Pool:
         self.send(self.owner, token.mint(self.rewards.address, amount))
         return self.send(self.house, self.publishing(root, amount, token.address))
 
+    def ready(self, amounts: dict[str, int], *, money: int) -> Tree:
+        """Publish a root over lifetime amounts that brings `money`, and wait until it pays."""
+        tree = self.tree(amounts)
+        self.publish(tree.root, money)
+        self.pass_delay()
+        return tree
+
     def pass_delay(self) -> None:
         self.evm.pass_time(self.rewards.delay_s().ask(self.evm))
 

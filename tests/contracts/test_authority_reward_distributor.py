@@ -1,4 +1,4 @@
-"""Who may do what at the distributor, from its ABI: every function with every role (R6, R9)."""
+"""Who may do what at the distributor, from its ABI: every function, every role (R6, R9, R11-13)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,23 @@ RIGHTS = {
     "veto": Right(
         ("guardian",), lambda p: p.rewards.veto(p.token.address, ROOT), "veto: not guardian"
     ),
+    "set_cap": Right(("owner",), lambda p: p.rewards.set_cap(p.token.address, 9), OWNER),
+    "apply_cap": Right(ROLES, lambda p: p.rewards.apply_cap(p.token.address)),
+    "request_guardian": Right(
+        ("owner",), lambda p: p.rewards.request_guardian(p.stranger.address), OWNER
+    ),
+    "apply_guardian": Right(ROLES, lambda p: p.rewards.apply_guardian()),
+    "request_payout": Right(
+        ROLES, lambda p: p.rewards.request_payout(p.token.address, p.stranger.address)
+    ),
+    "cancel_payout": Right(
+        ("host",), lambda p: p.rewards.cancel_payout(p.token.address), "change: not requested"
+    ),
+    "apply_payout": Right(
+        ROLES, lambda p: p.rewards.apply_payout(p.hosts[0].address, p.token.address)
+    ),
     "claim": Right(ROLES, _claim),
+    "claim_many": Right(ROLES, lambda p: p.rewards.claim_many([])),
     "transfer_ownership": Right(
         ("owner",), lambda p: p.rewards.transfer_ownership(p.stranger.address), OWNER
     ),
@@ -52,9 +68,14 @@ def test_the_matrix_is_complete():
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
-    """A root that pays and one that waits; an heir who is offered the ownership."""
+    """A root that pays and one that waits, changes that are due, an heir of the ownership."""
     pool = Pool()
-    pool.send(pool.owner, pool.rewards.transfer_ownership(key("heir").address))
+    rewards, token = pool.rewards, pool.token.address
+    pool.send(pool.owner, rewards.transfer_ownership(key("heir").address))
+    for cap in (8, 9):
+        pool.send(pool.owner, rewards.set_cap(token, cap))
+    pool.send(pool.owner, rewards.request_guardian(pool.guardian.address))
+    pool.send(pool.hosts[0], rewards.request_payout(token, pool.hosts[1].address))
     pool.publish(leaf_hash(_leaf(pool)), 5)
     pool.pass_delay()
     pool.publish(ROOT, 5)

@@ -1,4 +1,4 @@
-"""RewardDistributor, invariants R1 to R9 of contracts/RewardDistributor.md."""
+"""RewardDistributor, invariants R1 to R10 of contracts/RewardDistributor.md: roots and claims."""
 
 from __future__ import annotations
 
@@ -11,36 +11,20 @@ from hypothesis import strategies as st
 
 from opencarrier.chain import events
 from opencarrier.chain.contracts import PROOF_MAX, RewardDistributor
+from opencarrier.chain.contracts.reward_distributor import AMOUNT_BITS, DELAY_MAX_S
 from opencarrier.chain.model import Call
 from opencarrier.kernel.keccak import keccak
-from opencarrier.rewards.merkle import Tree, leaf_hash, node_hash
+from opencarrier.rewards.merkle import leaf_hash, node_hash
 from opencarrier.rewards.model import EntitlementLeaf
 
-
-@pytest.fixture(scope="module")
-def _pool() -> Pool:
-    return Pool()
-
-
-@pytest.fixture
-def pool(_pool: Pool):
-    with _pool.evm.anchor():
-        yield _pool
-
-
-def publish(pool: Pool, amounts: dict[str, int], *, money: int) -> Tree:
-    """Publish a root over lifetime amounts that brings `money`, and wait until it pays."""
-    tree = pool.tree(amounts)
-    pool.publish(tree.root, money)
-    pool.pass_delay()
-    return tree
+AMOUNT_MAX = (1 << AMOUNT_BITS) - 1
 
 
 def test_pays_lifetime_less_paid(pool: Pool):
     """R1, R8: the first claim pays all, a later one the difference, a repeat nothing."""
     one, other = (host.address for host in pool.hosts)
     token = pool.token.address
-    tree = publish(pool, {one: 60, other: 40}, money=100)
+    tree = pool.ready({one: 60, other: 40}, money=100)
     outcome = pool.send(pool.stranger, pool.claim(tree, one, 60))
     assert int.from_bytes(outcome.output, "big") == 60
     assert pool.told(outcome) == [
@@ -48,7 +32,7 @@ def test_pays_lifetime_less_paid(pool: Pool):
     ]
     with refused("claim: nothing due"):
         pool.send(pool.stranger, pool.claim(tree, one, 60))
-    later = publish(pool, {one: 75, other: 45}, money=20)
+    later = pool.ready({one: 75, other: 45}, money=20)
     outcome = pool.send(pool.stranger, pool.claim(later, one, 75))
     assert int.from_bytes(outcome.output, "big") == 15
     assert pool.told(outcome) == [
@@ -65,8 +49,8 @@ def test_pays_lifetime_less_paid(pool: Pool):
 def test_an_older_root_pays_less(pool: Pool):
     """R5, R9: every published root pays what it says, less what was paid."""
     one, other = (host.address for host in pool.hosts)
-    old = publish(pool, {one: 60, other: 40}, money=100)
-    new = publish(pool, {one: 65, other: 50}, money=15)
+    old = pool.ready({one: 60, other: 40}, money=100)
+    new = pool.ready({one: 65, other: 50}, money=15)
     pool.send(pool.stranger, pool.claim(old, one, 60))
     pool.send(pool.stranger, pool.claim(new, one, 65))
     pool.send(pool.stranger, pool.claim(new, other, 50))
@@ -78,41 +62,74 @@ def test_an_older_root_pays_less(pool: Pool):
 def test_a_shrunk_leaf_pays_nothing(pool: Pool):
     """R4: a root that takes back what was paid cannot be claimed against."""
     one, other = (host.address for host in pool.hosts)
-    first = publish(pool, {one: 60, other: 40}, money=100)
+    first = pool.ready({one: 60, other: 40}, money=100)
     pool.send(pool.stranger, pool.claim(first, one, 60))
-    shrunk = publish(pool, {one: 59, other: 42}, money=1)
+    shrunk = pool.ready({one: 59, other: 42}, money=1)
     with refused("claim: nothing due"):
         pool.send(pool.stranger, pool.claim(shrunk, one, 59))
     assert pool.rewards.claimed(one, pool.token.address).ask(pool.evm) == 60
 
 
 def test_never_more_than_was_funded(pool: Pool):
-    """R2: a false root pays out at most what arrived, in whatever order."""
+    """R2, R10: false roots pay out at most what arrived, in whatever order, donations apart."""
     one, other = (host.address for host in pool.hosts)
-    tree = publish(pool, {one: 100, other: 1}, money=100)
-    pool.send(pool.stranger, pool.claim(tree, one, 100))
-    with refused("claim: over funded"):
-        pool.send(pool.stranger, pool.claim(tree, other, 1))
+    first = pool.ready({one: 100, other: 1}, money=100)
+    second = pool.ready({one: 100, other: 2}, money=0)
+    pool.send(pool.stranger, pool.claim(first, one, 100))
     pool.send(pool.owner, pool.token.mint(pool.rewards.address, 50))
+    with refused("claim: over root"):
+        pool.send(pool.stranger, pool.claim(first, other, 1))
     with refused("claim: over funded"):
-        pool.send(pool.stranger, pool.claim(tree, other, 1))
+        pool.send(pool.stranger, pool.claim(second, other, 2))
 
 
-@pytest.mark.parametrize("amount", [101, MAX])
+@pytest.mark.parametrize("amount", [101, AMOUNT_MAX, AMOUNT_MAX + 1, MAX])
 def test_beyond_funding_and_range(pool: Pool, amount: int):
     one = pool.hosts[0].address
-    tree = publish(pool, {one: amount}, money=100)
-    with refused("claim: over funded"):
+    tree = pool.ready({one: amount}, money=100)
+    with refused("claim: over root"):
         pool.send(pool.stranger, pool.claim(tree, one, amount))
+
+
+def test_a_root_pays_what_lay_here_when_it_came(pool: Pool):
+    """R10: a false root that nobody vetoed never reaches money that arrives after it."""
+    one, other = (host.address for host in pool.hosts)
+    token, thief = pool.token.address, pool.stranger.address
+    good = pool.ready({one: 60}, money=60)
+    pool.send(pool.stranger, pool.claim(good, one, 60))
+    false = pool.ready({thief: 7, other: 9, one: 60}, money=10)
+    assert pool.rewards.left_of(token, good.root).ask(pool.evm) == 0
+    assert pool.rewards.left_of(token, false.root).ask(pool.evm) == 10
+    later = pool.ready({one: 90}, money=30)
+    pool.send(pool.stranger, pool.claim(false, thief, 7))
+    assert pool.rewards.left_of(token, false.root).ask(pool.evm) == 3
+    with refused("claim: over root"):
+        pool.send(pool.stranger, pool.claim(false, other, 9))
+    pool.send(pool.stranger, pool.claim(later, one, 90))
+    assert pool.tokens(pool.rewards.address) == 3
+
+
+def test_the_largest_amounts(pool: Pool):
+    """R2: 96 bits of a token in all; a unit more is refused when it is published."""
+    one = pool.hosts[0].address
+    tree = pool.ready({one: AMOUNT_MAX}, money=AMOUNT_MAX)
+    with refused("publish: out of range"):
+        pool.publish(b"\x02" * 32, 1)
+    pool.send(pool.stranger, pool.claim(tree, one, AMOUNT_MAX))
+    assert pool.tokens(one) == AMOUNT_MAX
+    assert pool.rewards.funded(pool.token.address).ask(pool.evm) == AMOUNT_MAX
+    assert pool.rewards.claimed(one, pool.token.address).ask(pool.evm) == AMOUNT_MAX
+    assert pool.rewards.payout_of(one, pool.token.address).ask(pool.evm) == one
 
 
 def test_tokens_are_apart(pool: Pool):
     """R2, R5: a root published for one token pays no leaf of another, whoever is in it."""
     one, other = pool.hosts[0].address, pool.new_token("Other")
-    publish(pool, {one: 60}, money=60)
+    pool.ready({one: 60}, money=60)
     false = pool.tree({one: 50})
     pool.publish(false.root, 5, other)
     pool.pass_delay()
+    assert pool.rewards.funded(other.address).ask(pool.evm) == 5
     with refused("claim: bad proof"):
         pool.send(pool.stranger, pool.claim(false, one, 50))
 
@@ -121,7 +138,7 @@ def test_only_a_leaf_of_the_root(pool: Pool):
     """R5: another amount, account or token, a cut, longer or reordered proof."""
     one, other = (host.address for host in pool.hosts)
     amounts = {one: 50, other: 40, pool.owner.address: 10}
-    tree, token = publish(pool, amounts, money=100), pool.token.address
+    tree, token = pool.ready(amounts, money=100), pool.token.address
     proofs = {a: tree.siblings(pool.leaf(a, n)) for a, n in amounts.items()}
     account, longest = max(proofs.items(), key=lambda item: len(item[1]))
     amount = amounts[account]
@@ -193,12 +210,16 @@ def test_a_vetoed_root_never_pays(pool: Pool):
     told = pool.told(pool.send(pool.guardian, pool.rewards.veto(token, tree.root)))
     assert told == [events.RootVetoed(token=token, root=tree.root)]
     assert pool.rewards.is_vetoed(token, tree.root).ask(pool.evm)
+    assert pool.rewards.ready_at(token, tree.root).ask(pool.evm) == pool.evm.now_s + 1
+    with refused("veto: already vetoed"):
+        pool.send(pool.guardian, pool.rewards.veto(token, tree.root))
     pool.evm.pass_time(10 * DELAY_S)
     with refused("claim: vetoed"):
         pool.send(pool.stranger, pool.claim(tree, one, 5))
     with refused("publish: known root"):
         pool.publish(tree.root, 5)
-    good = publish(pool, {one: 9}, money=4)
+    assert pool.rewards.left_of(token, tree.root).ask(pool.evm) == 5
+    good = pool.ready({one: 9}, money=4)
     with refused("veto: too late"):
         pool.send(pool.guardian, pool.rewards.veto(token, good.root))
     pool.send(pool.stranger, pool.claim(good, one, 9))
@@ -215,7 +236,7 @@ def test_only_the_clearing_house_publishes(pool: Pool):
 def test_a_root_needs_its_money(pool: Pool):
     """R3: the balance covers what is funded and unclaimed, to the unit, also after claims."""
     one, token = pool.hosts[0].address, pool.token.address
-    tree = publish(pool, {one: 60}, money=100)
+    tree = pool.ready({one: 60}, money=100)
     pool.send(pool.stranger, pool.claim(tree, one, 60))
     pool.send(pool.owner, pool.token.mint(pool.rewards.address, 7))
     for amount, reason in ((8, "publish: not funded"), (MAX, None)):
@@ -237,7 +258,7 @@ def test_a_root_needs_its_money(pool: Pool):
 def test_a_frozen_host_stops_itself_only(pool: Pool):
     """R7."""
     one, other = (host.address for host in pool.hosts)
-    tree = publish(pool, {one: 60, other: 40}, money=100)
+    tree = pool.ready({one: 60, other: 40}, money=100)
     pool.send(pool.owner, pool.token.freeze(one))
     with refused("token: frozen"):
         pool.send(pool.stranger, pool.claim(tree, one, 60))
@@ -255,10 +276,23 @@ def test_a_new_distributor_knows_its_terms(pool: Pool):
         (DELAY_S, pool.rewards.delay_s()),
     ):
         assert asked.ask(pool.evm) == name
-    terms = {"owner": pool.owner.address, "guardian": pool.guardian.address, "delay_s": 1}
-    with refused("address: zero"):
-        call = RewardDistributor.deployment(clearing_house=ZERO, **terms)
-        pool.evm.deploy(pool.owner.address, call)
+    terms = {
+        "clearing_house": pool.house.address,
+        "owner": pool.owner.address,
+        "guardian": pool.guardian.address,
+        "delay_s": DELAY_MAX_S,
+    }
+    for change, reason in (
+        ({"clearing_house": ZERO}, "address: zero"),
+        ({"guardian": ZERO}, "address: zero"),
+        ({"owner": ZERO}, "owner: zero"),
+        ({"delay_s": DELAY_MAX_S + 1}, "delay: too long"),
+    ):
+        with refused(reason):
+            call = RewardDistributor.deployment(**(terms | change))
+            pool.evm.deploy(pool.owner.address, call)
+    outcome = pool.evm.deploy(pool.owner.address, RewardDistributor.deployment(**terms))
+    assert RewardDistributor(outcome).delay_s().ask(pool.evm) == DELAY_MAX_S
 
 
 def test_the_house_funds_and_publishes(world: World):
@@ -277,7 +311,7 @@ def test_every_leaf_of_any_tree_is_paid(amounts: list[int], order):
     """R1, R5: the Python tree and the contract agree for every size and every leaf."""
     pool = Pool()
     leaves = {key(f"host {i}").address: amount for i, amount in enumerate(amounts)}
-    tree = publish(pool, leaves, money=sum(amounts))
+    tree = pool.ready(leaves, money=sum(amounts))
     accounts = list(leaves.items())
     order.shuffle(accounts)
     for account, amount in accounts:

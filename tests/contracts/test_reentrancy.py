@@ -7,7 +7,7 @@ from contract_evm import RULEBOOK, refused, vyper
 from contract_world import World
 
 from opencarrier.chain import abi
-from opencarrier.chain.contracts import ClearingHouse, RewardDistributor
+from opencarrier.chain.contracts import ClearingHouse, RewardClaim, RewardDistributor
 from opencarrier.chain.model import Call
 from opencarrier.kernel.keccak import keccak
 from opencarrier.rewards.merkle import leaf_hash
@@ -121,14 +121,21 @@ def test_the_doors_are_open_otherwise(odd: CallingBack):
 
 
 def test_a_claim_is_paid_once_whatever_the_token_does(odd: CallingBack):
-    """R1: a claim from inside a claim fails; the outer one is paid."""
+    """R1: a claim from inside a claim fails, also in a batch; the outer one is paid."""
     host = odd.hosts[0].address
     odd.send(odd.owner, odd.house.set_settler(odd.settler.address))
+    row = RewardClaim(account=host, token=odd.odd, lifetime_amount=5, proof=())
     leaf = EntitlementLeaf(account=host, token=odd.odd, lifetime_minor=5)
     odd.settle(odd.order([-10], rewards_root=leaf_hash(leaf)))
     claim = odd.rewards.claim(host, odd.odd, 5, ())
-    odd.arm(odd.rewards.claimed(host, odd.odd).call)
-    odd.send(odd.stranger, claim)
-    assert not odd.called_back()
+    for back in (odd.rewards.claimed(host, odd.odd).call, claim):
+        odd.arm(back)
+        with odd.evm.anchor():
+            odd.send(odd.stranger, claim)
+            assert not odd.called_back()
+    odd.arm(odd.rewards.claim_many([row]))
+    outcome = odd.send(odd.stranger, odd.rewards.claim_many([row, row]))
+    assert int.from_bytes(outcome.output, "big") == 1
+    assert odd.rewards.total_claimed(odd.odd).ask(odd.evm) == 5
     with refused("claim: nothing due"):
         odd.send(odd.stranger, claim)

@@ -9,7 +9,14 @@ from opencarrier.chain.contracts.clearing_house import (
     Withdrawal,
     canonical_nets,
 )
-from opencarrier.chain.contracts.reward_distributor import PROOF_MAX, RewardDistributor
+from opencarrier.chain.contracts.reward_distributor import (
+    CLAIMS_MAX,
+    PROOF_MAX,
+    AddressChange,
+    AmountChange,
+    RewardClaim,
+    RewardDistributor,
+)
 from opencarrier.chain.contracts.stable_token import StableToken
 from opencarrier.chain.contracts.stake_discount import (
     LOCK_MAX_S,
@@ -21,15 +28,19 @@ from opencarrier.chain.contracts.stake_discount import (
 from opencarrier.chain.errors import revert_reason
 
 __all__ = [
+    "CLAIMS_MAX",
     "LOCK_MAX_S",
     "NETS_MAX",
     "NO_ROOT",
     "PROOF_MAX",
     "TIERS_MAX",
+    "AddressChange",
+    "AmountChange",
     "ClearingHouse",
     "Contract",
     "Mandate",
     "Query",
+    "RewardClaim",
     "RewardDistributor",
     "StableToken",
     "Stake",
