@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from contract_nodes import NodeWorld
 from contract_rewards import Pool
 from contract_stake import StakeWorld
 from contract_world import World
@@ -48,3 +49,15 @@ def pool(_lone_pool: Pool):
         cycles = _lone_pool.cycles
         yield _lone_pool
         _lone_pool.cycles = cycles
+
+
+@pytest.fixture(scope="session")
+def _opened() -> NodeWorld:
+    return NodeWorld().open()
+
+
+@pytest.fixture
+def nodes(_opened: NodeWorld):
+    """A registry with two minted and bonded nodes; undone after the test."""
+    with _opened.evm.anchor():
+        yield _opened

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from opencarrier.chain import abi, events, typed_data
 from opencarrier.chain.contracts import (
     ClearingHouse,
+    NodeRegistry,
     RewardDistributor,
     StableToken,
     StakeDiscount,
@@ -31,7 +32,7 @@ from opencarrier.spine import ids
 from opencarrier.spine.money import Net
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTRACTS = (StableToken, ClearingHouse, RewardDistributor, StakeDiscount)
+CONTRACTS = (StableToken, ClearingHouse, RewardDistributor, NodeRegistry, StakeDiscount)
 
 words = st.binary(min_size=32, max_size=32)
 uints = st.integers(0, 2**256 - 1)
@@ -215,7 +216,13 @@ def test_the_sources_say_the_same_types():
     """The type strings of the Vyper sources are those of the Python side."""
     hashes = {
         keccak(text.encode())
-        for name in ("ClearingHouse", "StableToken", "StakeDiscount", "modules/eip712")
+        for name in (
+            "ClearingHouse",
+            "NodeRegistry",
+            "StableToken",
+            "StakeDiscount",
+            "modules/eip712",
+        )
         for text in re.findall(r'"(\w+\([^"]*\))"', (ROOT / f"contracts/{name}.vy").read_text())
     }
     assert hashes == {
@@ -364,13 +371,13 @@ def test_reverts_are_documented():
     """Each revert string of a source stands in its specification, and the other way round."""
     for contract in CONTRACTS:
         source = (ROOT / f"contracts/{contract.NAME}.vy").read_text()
-        for module in re.findall(r"from \.modules import (\w+)", source):
+        for module in re.findall(r"^from .modules import (\w+)$", source, re.M):
             source += (ROOT / f"contracts/modules/{module}.vy").read_text()
-        said = set(re.findall(r'"([a-z]+: [a-z ]+)"', source))
+        said = set(re.findall(r'"([a-z0-9]+: [a-z ]+)"', source))
         text = (ROOT / f"contracts/{contract.NAME}.md").read_text()
         listing = text[text.index("Reverts: ") :].removeprefix("Reverts: ")
         told = set()
-        for group in re.findall(r"`([a-z]+: [^`]+)`", listing):
+        for group in re.findall(r"`([a-z0-9]+: [^`]+)`", listing):
             subject, _, reasons = group.partition(": ")
             told |= {f"{subject}: {reason.strip()}" for reason in reasons.split("|")}
         told.discard("publish: ...")

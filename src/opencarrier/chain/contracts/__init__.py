@@ -9,6 +9,14 @@ from opencarrier.chain.contracts.clearing_house import (
     Withdrawal,
     canonical_nets,
 )
+from opencarrier.chain.contracts.node_registry import (
+    GUARDIANS_MAX,
+    KEYS_MAX,
+    Ban,
+    NodeKey,
+    NodeRegistry,
+    Stage,
+)
 from opencarrier.chain.contracts.reward_distributor import (
     CLAIMS_MAX,
     PROOF_MAX,
@@ -29,6 +37,8 @@ from opencarrier.chain.errors import revert_reason
 
 __all__ = [
     "CLAIMS_MAX",
+    "GUARDIANS_MAX",
+    "KEYS_MAX",
     "LOCK_MAX_S",
     "NETS_MAX",
     "NO_ROOT",
@@ -36,13 +46,17 @@ __all__ = [
     "TIERS_MAX",
     "AddressChange",
     "AmountChange",
+    "Ban",
     "ClearingHouse",
     "Contract",
     "Mandate",
+    "NodeKey",
+    "NodeRegistry",
     "Query",
     "RewardClaim",
     "RewardDistributor",
     "StableToken",
+    "Stage",
     "Stake",
     "StakeDiscount",
     "Tier",

@@ -30,6 +30,14 @@ from opencarrier.chain.typed_data.clearing_house import (
     debit_digest,
     mandate_digest,
 )
+from opencarrier.chain.typed_data.node_registry import (
+    BAN_TYPE_HASH,
+    NODE_REGISTRY_NAME,
+    NODE_REGISTRY_VERSION,
+    BanStatement,
+    ban_digest,
+    node_registry_domain,
+)
 from opencarrier.chain.typed_data.stable_token import (
     CANCEL_TYPE_HASH,
     PERMIT_TYPE_HASH,
@@ -51,6 +59,7 @@ from opencarrier.chain.typed_data.stake_discount import (
 )
 
 __all__ = [
+    "BAN_TYPE_HASH",
     "BATCH_CHANNELS_NAME",
     "BATCH_CHANNELS_VERSION",
     "CANCEL_TYPE_HASH",
@@ -62,6 +71,8 @@ __all__ = [
     "DEBIT_TYPE_HASH",
     "DOMAIN_TYPE_HASH",
     "MANDATE_TYPE_HASH",
+    "NODE_REGISTRY_NAME",
+    "NODE_REGISTRY_VERSION",
     "PERMIT_TYPE_HASH",
     "RECEIVE_TYPE_HASH",
     "STAKE_DISCOUNT_NAME",
@@ -71,9 +82,11 @@ __all__ = [
     "TRANSFER_TYPE_HASH",
     "VOUCHER_TYPE_HASH",
     "Authorization",
+    "BanStatement",
     "ChannelConfig",
     "ClaimEntry",
     "SigningDomain",
+    "ban_digest",
     "batch_channels_domain",
     "cancel_digest",
     "channel_id",
@@ -82,6 +95,7 @@ __all__ = [
     "debit_digest",
     "deposit_nonce",
     "mandate_digest",
+    "node_registry_domain",
     "permit_digest",
     "receive_digest",
     "stake_authorization_nonce",

@@ -1,0 +1,103 @@
+"""Mutants of NodeRegistry.vy, of ownership and of Merkle proofs."""
+
+from __future__ import annotations
+
+from mutant import of
+
+SUITE = {
+    "NodeRegistry": (
+        "test_node_bans.py",
+        "test_node_registry.py",
+        "test_node_ownership.py",
+        "test_node_hostile.py",
+        "test_node_typed_data.py",
+        "test_authority_node_registry.py",
+        "test_stateful_node_registry.py",
+    )
+}
+"""The tests that know the contract best; they run first."""
+
+_CONTRACT = of(
+    "NodeRegistry.vy",
+    ("NodeRegistry",),
+    ("# pragma nonreentrancy on", "# pragma nonreentrancy off"),
+    ('assert token_ != empty(address), "address: zero"', "pass"),
+    ("min(min(appeal_s_, decision_s_), ban_s_max_) != 0", "min(appeal_s_, decision_s_) != 0"),
+    ("    self.threshold = 1\n", ""),
+    ("beneficiary != empty(address) and beneficiary != self", "beneficiary != self"),
+    ("threshold != 0 and threshold <= max", "threshold <= max"),
+    ("threshold <= max(len(guardians), 1)", "threshold <= max(len(guardians), 1) + 1"),
+    ("convert(guardian, uint160) > previous", "convert(guardian, uint160) >= previous"),
+    ('assert msg.sender == self.registrar, "root: not registrar"', "pass"),
+    ("epoch == self.epoch + 1", "epoch > self.epoch"),
+    ("    self.epoch = epoch\n", ""),
+    ("    self.root = root\n", ""),
+    ("abi_encode(node_id, owner, operator, valid_from)", "abi_encode(node_id, owner, operator)"),
+    ('assert len(self.keys[node_id]) == 0, "mint: minted"', "pass"),
+    ("valid_from <= block.timestamp", "valid_from < block.timestamp"),
+    ("valid_from <= block.timestamp", "valid_from <= block.timestamp + 1"),
+    ("len(self.keys[node_id]) < KEYS_MAX", "len(self.keys[node_id]) < KEYS_MAX - 1"),
+    ("block.timestamp + operator_delay_s", "block.timestamp"),
+    ('assert key.revoked_at == 0, "operator: already revoked"', "pass"),
+    ("compromised_from >= key.valid_from", "compromised_from > key.valid_from"),
+    ("max(block.timestamp, key.valid_from)", "block.timestamp"),
+    ("max(block.timestamp, key.valid_from)", "key.valid_from"),
+    ("    self.keys[node_id][index].revoked_at = block.timestamp\n", ""),
+    ("    self.keys[node_id][index].compromised_from = compromised_from\n", ""),
+    ("    erc721._owner_of(convert(node_id, uint256))\n", ""),
+    ('== held + amount, "bond: other amount"', '>= held, "bond: other amount"'),
+    ("    self.total_held += amount\n", ""),
+    ("block.timestamp + notice_s", "block.timestamp"),
+    ("block.timestamp >= request.ready_at", "block.timestamp > request.ready_at"),
+    ("min(request.amount, self.bond_of[node_id])", "request.amount"),
+    ("statement.starts_at <= block.timestamp", "statement.starts_at < block.timestamp"),
+    ("block.timestamp < statement.ends_at", "block.timestamp <= statement.ends_at"),
+    ("statement.ends_at - statement.starts_at <= ban_s_max", "True"),
+    ('assert not self._is_banned(node_id), "ban: already banned"', "pass"),
+    ('assert self.ban_of[ban_id].ends_at == 0, "ban: known"', "pass"),
+    ("min(statement.slash_amount, bond)", "bond"),
+    ("    self.bond_of[node_id] = bond - escrow\n", ""),
+    ("    self.last_ban[node_id] = ban_id\n", ""),
+    ('assert block.timestamp < ban.due_at, "appeal: late"', "pass"),
+    ("    self._check_node_owner(ban.node_id)\n", ""),
+    ("    self.ban_of[ban_id].due_at = due_at\n", ""),
+    ('assert msg.sender == self.arbiter, "decide: not arbiter"', "pass"),
+    ('assert block.timestamp < ban.due_at, "decide: late"', "pass"),
+    ("ban, ban.stage == INodeRegistry.Stage.APPEALED", "ban, False"),
+    ('assert block.timestamp >= ban.due_at, "close: early"', "pass"),
+    ("    self.collectable = 0\n", ""),
+    ("KEY_STEPS_MAX: constant(uint256) = 8", "KEY_STEPS_MAX: constant(uint256) = 7"),
+    ("[middle].valid_from <= timestamp", "[middle].valid_from < timestamp"),
+    ("key.revoked_at <= known_at", "key.revoked_at < known_at"),
+    ("timestamp >= key.compromised_from", "timestamp > key.compromised_from"),
+    ("len(signatures) >= self.threshold", "len(signatures) + 1 >= self.threshold"),
+    ('assert signer in guardians, "ban: not guardian"', "pass"),
+    ("convert(signer, uint160) > previous", "convert(signer, uint160) >= previous"),
+    ("        self.bond_of[ban.node_id] = bond\n", ""),
+    ("    self.ban_of[ban_id].escrow = 0\n", ""),
+    ("block.timestamp < ban.ends_at and", "block.timestamp <= ban.ends_at and"),
+    (" and ban.stage != INodeRegistry.Stage.LIFTED", ""),
+    ("        self.total_held -= amount\n", ""),
+)
+_OWNERSHIP = of(
+    "modules/erc721.vy",
+    ("NodeRegistry",),
+    ("[INTERFACE_ERC165, INTERFACE_ERC721]", "[INTERFACE_ERC721, INTERFACE_ERC721]"),
+    ("msg.sender == owner or self.isApprovedForAll[owner][msg.sender], ", "msg.sender == owner, "),
+    ('assert sender == owner, "erc721: not owner"', "pass"),
+    ('assert receiver != empty(address), "erc721: zero address"', "pass"),
+    ("        or self.approvals[token_id] == msg.sender\n", ""),
+    ("    self.approvals[token_id] = empty(address)\n", ""),
+    ("    self.balances[sender] -= 1\n", ""),
+    ("    self.balances[receiver] += 1\n", ""),
+    ('assert taken == RECEIVED, "erc721: not taken"', "pass"),
+    ("msg.sender, sender, token_id, data", "sender, msg.sender, token_id, data"),
+)
+_PROOFS = of(
+    "modules/merkle.vy",
+    ("NodeRegistry",),
+    ("if convert(node, uint256) < convert(sibling, uint256):", "if True:"),
+    ("convert(node, uint256) < convert(sibling", "convert(node, uint256) > convert(sibling"),
+    ("PROOF_MAX: constant(uint256) = 40", "PROOF_MAX: constant(uint256) = 39"),
+)
+MUTANTS = _CONTRACT + _OWNERSHIP + _PROOFS
