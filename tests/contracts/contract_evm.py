@@ -7,6 +7,7 @@ its bindings too. `OPENCARRIER_TEST_ARTEFACTS` names another folder of artefacts
 from __future__ import annotations
 
 import os
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,10 +153,12 @@ def sealed(
 
 
 def vyper(text: str, *arguments, sender: str, evm: Evm) -> Address:
-    """Deploy a contract written in a test: a token or account that misbehaves."""
+    """Deploy a contract written in a test: one that misbehaves, or an oracle from snekmate."""
     from vyper.compiler import compile_code
+    from vyper.compiler.input_bundle import FilesystemInputBundle
 
-    built = compile_code(text, output_formats=["bytecode", "abi"])
+    packages = FilesystemInputBundle([Path(sysconfig.get_path("purelib"))])
+    built = compile_code(text, output_formats=["bytecode", "abi"], input_bundle=packages)
     inputs = [e["inputs"] for e in built["abi"] if e["type"] == "constructor"]
     types = [i["type"] for i in inputs[0]] if inputs else []
     code = bytes.fromhex(built["bytecode"].removeprefix("0x")) + abi.encode(types, arguments)
