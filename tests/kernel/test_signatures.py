@@ -2,11 +2,19 @@
 
 import pytest
 from eth_account import Account
+from eth_utils import to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as st
 
 from opencarrier.kernel.keccak import keccak
-from opencarrier.kernel.signatures import KeySigner, Signature, recover, verify
+from opencarrier.kernel.signatures import (
+    Address,
+    KeySigner,
+    Signature,
+    checksummed,
+    recover,
+    verify,
+)
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 DIGEST = keccak(b"digest")
@@ -88,3 +96,14 @@ def test_a_digest_has_32_octets() -> None:
         SIGNER.sign(b"short")
     with pytest.raises(AssertionError):
         recover(b"short", bytes(65))
+
+
+def test_a_checksum_is_the_standards() -> None:
+    """The first example of EIP-55."""
+    plain = "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"
+    assert checksummed(Address(plain)) == "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+
+
+@given(st.binary(min_size=20, max_size=20))
+def test_a_checksum_is_what_another_library_writes(octets: bytes) -> None:
+    assert checksummed(Address("0x" + octets.hex())) == to_checksum_address(octets)

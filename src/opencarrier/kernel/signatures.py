@@ -63,6 +63,14 @@ def address_of(public_key: bytes) -> Address:
     return Address("0x" + keccak(public_key[1:])[12:].hex())
 
 
+def checksummed(address: Address) -> str:
+    """Write an address with its checksum in the case of its letters, as others want it (EIP-55)."""
+    digits = address.removeprefix("0x")
+    marks = keccak(digits.encode()).hex()
+    cased = (d.upper() if int(mark, 16) >= 8 else d for d, mark in zip(digits, marks, strict=False))
+    return "0x" + "".join(cased)
+
+
 def recover(digest: bytes, octets: bytes) -> Address | None:
     """Return who signed a digest, or None for a malformed or malleable (high s) signature."""
     assert len(digest) == 32, "signatures are over a digest of 32 octets"
