@@ -7,6 +7,7 @@ from opencarrier.channels import store as channels
 from opencarrier.clearing import store as clearing
 from opencarrier.identity import store as identity
 from opencarrier.ledger import store as ledger
+from opencarrier.paywall import store as paywall
 from opencarrier.rating import store as rating
 from opencarrier.rewards import store as rewards
 from opencarrier.settlement import store as settlement
@@ -14,5 +15,16 @@ from opencarrier.usage import tables as usage
 
 METADATA = [
     room.metadata
-    for room in (chain, channels, clearing, identity, ledger, rating, rewards, settlement, usage)
+    for room in (
+        chain,
+        channels,
+        clearing,
+        identity,
+        ledger,
+        paywall,
+        rating,
+        rewards,
+        settlement,
+        usage,
+    )
 ]

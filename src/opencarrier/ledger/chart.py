@@ -9,8 +9,14 @@ from opencarrier.spine.parties import PartyId
 CUSTODY = "custody"
 """What the contracts hold for us; stands in debit."""
 
-_LIMITED = frozenset(("collateral", "accrued", "entitled", "prepaid", "discounts"))
-_OPEN = frozenset(("custody", "clearing", "revenue", "retail-tax", "overrun", "funding"))
+TILL = "till"
+"""What the hub's till holds of payments made to it; stands in debit."""
+
+UNCLAIMED = "unclaimed"
+"""What reached the till and is no payment's, or not yet."""
+
+_LIMITED = frozenset(("collateral", "accrued", "entitled", "prepaid", "discounts", "unclaimed"))
+_OPEN = frozenset(("custody", "till", "clearing", "revenue", "retail-tax", "overrun", "funding"))
 _OWED = frozenset(("vouchers", "claimed"))
 
 

@@ -1,0 +1,142 @@
+"""The ledger follows the till: first what reached it, then whose it is.
+
+    Transfer to the till, final     debit till        credit unclaimed
+    a payment that this transfer is  debit unclaimed   credit what was bought
+
+The first is a mirror of the chain, each transfer once by its place there; so the books hold what
+the till holds, gifts included. The second happens once per payment, and only out of what came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from opencarrier.chain.contracts import StableToken
+from opencarrier.chain.events import Transfer as TokenTransfer
+from opencarrier.chain.logs import FinalityBrokenError, Followed, LogFollower
+from opencarrier.chain.model import LATEST, BlockAt, Call, Log
+from opencarrier.chain.ports import LogReader, UnitOfWork
+from opencarrier.kernel.crash import crashpoint
+from opencarrier.kernel.ids import Id, derive
+from opencarrier.kernel.money import int64
+from opencarrier.ledger import chart
+from opencarrier.ledger import service as ledger
+from opencarrier.ledger.model import Transfer
+from opencarrier.paywall import store
+from opencarrier.paywall.model import Kept, PaymentState, Till
+
+BATCHES_MAX = 16
+"""Ranges of blocks that one `follow` reads."""
+
+
+class TillChain(LogReader, Protocol):
+    """What the books ask of the chain."""
+
+    def call(self, call: Call, at: BlockAt = LATEST) -> bytes:
+        """Run a call without sending it."""
+        ...
+
+
+class TillBooks:
+    """Books the till's transfers and the payments they are; repeat as often as one likes."""
+
+    def __init__(self, till: Till, chain: TillChain) -> None:
+        self._till = till
+        self._chain = chain
+        self._token = StableToken(till.token)
+        receiver = bytes(12) + bytes.fromhex(till.address[2:])
+        self._followed = Followed(
+            name=f"till/{till.address}",
+            from_block=till.from_block,
+            addresses=(till.token,),
+            topics=(self._token.topics(TokenTransfer), None, (receiver,)),
+            only_final=True,
+        )
+
+    def follow(self, begin: UnitOfWork, *, now_us: int) -> str:
+        """Book the new final transfers; return what holds the books up, empty for nothing."""
+        follower = LogFollower(self._chain, self._followed, _Handler(self, now_us))
+        try:
+            follower.poll(begin, batches_max=BATCHES_MAX)
+        except FinalityBrokenError as error:
+            return f"what was final is gone, nothing is booked until a person looked: {error}"
+        return ""
+
+    def claim(self, begin: UnitOfWork, mined: Sequence[Kept], *, now_us: int) -> None:
+        """Credit those of some payments whose transfers are booked."""
+        for kept in mined:
+            crashpoint("paywall.before_claim")
+            with begin() as unit:
+                self._claim(unit, kept, now_us)
+            crashpoint("paywall.after_claim")
+
+    def compare(self, unit: Connection) -> tuple[int, int]:
+        """Return what the ledger and the token say is in the till, as of the final block."""
+        final = self._chain.final_block_number() or 0
+        booked = ledger.balance(unit, self._till.asset, chart.TILL).posted_minor
+        return -booked, self._token.balance_of(self._till.address).ask(self._chain, final)
+
+    def book(self, unit: Connection, log: Log, now_us: int) -> None:
+        """Book one final transfer to the till."""
+        event = self._token.event(log)
+        assert isinstance(event, TokenTransfer), "the filter lets transfers through"
+        if event.value:
+            key = _transfer_id(log.block_hash, log.log_index)
+            self._apply(unit, key, (chart.TILL, chart.UNCLAIMED), event.value, "till/in", now_us)
+
+    def _claim(self, unit: Connection, kept: Kept, now_us: int) -> None:
+        """Credit one payment and close it, both or neither."""
+        assert kept.place is not None, "a mined payment has its place"
+        key = _transfer_id(kept.place.block_hash, kept.place.log_index)
+        if not ledger.booked(unit, [key]):
+            return
+        if store.move(unit, kept, replace(kept, state=PaymentState.BOOKED)):
+            sale = kept.sale
+            sides = (chart.UNCLAIMED, sale.account)
+            paid = derive("transfer", "payment", kept.payment_id)
+            self._apply(unit, paid, sides, sale.amount_minor, sale.code, now_us)
+
+    def _apply(
+        self,
+        unit: Connection,
+        key: Id,
+        sides: tuple[str, str],
+        amount_minor: int,
+        code: str,
+        now_us: int,
+    ) -> None:
+        debit, credit = sides
+        transfer = Transfer(
+            transfer_id=key,
+            asset=self._till.asset,
+            debit=debit,
+            credit=credit,
+            amount_minor=int64(amount_minor, "a transfer to the till"),
+            code=code,
+        )
+        ledger.ensure(unit, self._till.asset, sides)
+        outcome = ledger.apply(unit, [transfer], now_us)
+        assert outcome == [None], f"{code} is not booked: {outcome}"
+
+
+class _Handler:
+    """Gives the follower's batches to the books with the caller's instant."""
+
+    def __init__(self, owner: TillBooks, now_us: int) -> None:
+        self._owner = owner
+        self._now_us = now_us
+
+    def apply(self, connection: Connection, logs: tuple[Log, ...]) -> None:
+        for log in logs:
+            self._owner.book(connection, log, self._now_us)
+
+    def rewind(self, connection: Connection, to_block: int) -> None:
+        raise AssertionError("what follows final blocks does not go back")
+
+
+def _transfer_id(block_hash: bytes, log_index: int) -> Id:
+    return derive("transfer", block_hash, log_index)

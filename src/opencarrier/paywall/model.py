@@ -1,0 +1,181 @@
+"""What the paywall speaks of: offers, payments, and where each payment stands. Data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from opencarrier.chain.typed_data import Authorization
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.refusals import Reason
+from opencarrier.kernel.signatures import Address
+
+EXACT = "exact"
+"""The scheme in which exactly the asked amount moves, by one ERC-3009 authorisation."""
+
+
+class Profile(Enum):
+    """How sure a payment is before its resource is given."""
+
+    MINED = "mined"
+    FINAL = "final"
+
+
+class PaymentState(Enum):
+    """Where a payment stands; the last two are terminal.
+
+    `kept`: persisted with its transaction. `mined`: its transfer was seen in a block. `booked`:
+    that block is final and the ledger has the money. `dead`: it can never pay any more.
+    """
+
+    KEPT = "kept"
+    MINED = "mined"
+    BOOKED = "booked"
+    DEAD = "dead"
+
+
+class PaymentReason(Reason):
+    """Why a payment does not pay for a resource; the first that applies is given."""
+
+    OTHER_SCHEME = 1
+    OTHER_NETWORK = 2
+    OTHER_ASSET = 3
+    OTHER_RECEIVER = 4
+    OTHER_AMOUNT = 5
+    NOT_YET_VALID = 6
+    EXPIRED = 7
+    VALID_TOO_LONG = 8
+    BAD_SIGNATURE = 9
+    REUSED = 10
+    DEAD = 11
+    NONCE_USED = 12
+    SHORT_OF_TOKENS = 13
+    WOULD_REVERT = 14
+    TOO_MANY_OPEN = 15
+    CANNOT_SETTLE = 16
+
+
+class OfferReason(Reason):
+    """Why none of a server's offers is taken."""
+
+    NOTHING_KNOWN = 1
+    ASSET_NOT_ALLOWED = 2
+    RECEIVER_NOT_ALLOWED = 3
+    ABOVE_LIMIT = 4
+    UNFINISHED = 5
+    REFUSED = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One way to pay: `network` is a CAIP-2 id, `name` and `version` the token's signing domain.
+
+    `source` is the JSON a server wrote it as; a payment gives it back whole, for servers compare.
+    """
+
+    scheme: str
+    network: str
+    token: Address
+    receiver: Address
+    amount_minor: int
+    timeout_s: int
+    name: str
+    version: str
+    source: str = field(default="", compare=False)
+
+    @property
+    def asset(self) -> AssetId:
+        """The token as a CAIP-19 id."""
+        return AssetId(f"{self.network}/erc20:{self.token}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Required:
+    """What a 402 says: the resource, how it can be paid, and what was wrong with a payment."""
+
+    url: str
+    description: str
+    offers: tuple[Offer, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """What a client sends: the offer it takes and the authorisation that pays it."""
+
+    offer: Offer
+    authorization: Authorization
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of a payment, as its client is told; no transaction before there is one."""
+
+    success: bool
+    network: str
+    payer: Address
+    amount_minor: int
+    tx_hash: bytes = b""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sale:
+    """A resource as it is sold now.
+
+    `resource` names it with everything that decides what is given, `answer` is what is given:
+    it is made before the money is taken, so a payment never buys a refusal. `account` is credited.
+    """
+
+    resource: str
+    description: str
+    amount_minor: int
+    account: str
+    code: str
+    profile: Profile
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in the chain a payment's transfer stands."""
+
+    tx_hash: bytes
+    block_number: int
+    block_hash: bytes
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A payment as it is kept; everything but `state`, `reason` and `place` never changes."""
+
+    payment_id: Id
+    authorization: Authorization
+    signature: bytes
+    sale: Sale
+    kept_us: int
+    from_block: int
+    state: PaymentState
+    reason: str = ""
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Till:
+    """Where payments go: an account of one token on one chain; no log of its lies before
+    `from_block`.
+    """
+
+    asset: AssetId
+    chain_id: int
+    token: Address
+    address: Address
+    from_block: int
+
+    @property
+    def network(self) -> str:
+        """The chain as a CAIP-2 id."""
+        return f"eip155:{self.chain_id}"
