@@ -23,13 +23,26 @@ from opencarrier.app.cli.remote import post
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder, Running
 from opencarrier.app.output import CommandError
+from opencarrier.app.paying import UrlTransport
 from opencarrier.app.system import SystemEntropy
 from opencarrier.chain.contracts import ClearingHouse, StableToken
 from opencarrier.chain.events import Settled
 from opencarrier.chain.model import LogFilter
+from opencarrier.chain.typed_data import Authorization, transfer_digest
 from opencarrier.kernel.crash import VARIABLE
 from opencarrier.kernel.ids import derive
+from opencarrier.kernel.signatures import KeySigner
+from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
+from opencarrier.paywall import rules
+from opencarrier.paywall.client import Request
+from opencarrier.paywall.model import Offer, Payment
+from opencarrier.paywall.wire.exchange import (
+    PAYMENT_REQUIRED,
+    PAYMENT_SIGNATURE,
+    read_required,
+    write_payment,
+)
 from opencarrier.receipts.verify import Verifier
 from opencarrier.sim.eap_peer import AkaPrimePeer
 from opencarrier.sim.radio import (
@@ -41,18 +54,22 @@ from opencarrier.sim.radio import (
     Report,
 )
 from opencarrier.sim.usim import Usim
+from opencarrier.spine.parties import PartyId
 
 SECRET = b"a secret of the crash tests"
 REALM = "wlan.mnc093.mcc208.3gppnetwork.org"
 READY_S = 60
+SUBSCRIBER = "subscriber"
 OCTETS = 30_000_000
 UNBOOKED_MINOR = 7_000_000
+PAYER = KeySigner(b"\x11" * 32)
+PAID_MINOR = 3_000_000
 UP = (sys.executable, "-m", "opencarrier", "up")
 PORTS = ("--radius-port", "0", "--acct-port", "0", "--http-port", "0", "--cycle-s", "0")
 
 
 def prepare(root: Path, **settings: object) -> None:
-    """Make a folder with money, a SIM and a RADIUS client; one deposit is not booked yet."""
+    """Make a folder with money, a SIM, a RADIUS client and a payer; one deposit is not booked."""
     with scene(root, **settings) as made:
         base = made.place.base
         with base.store.write() as unit:
@@ -62,6 +79,9 @@ def prepare(root: Path, **settings: object) -> None:
                 )
             )
         _deposit_unbooked(made)
+        token = StableToken(made.place.manifest.token)
+        made.place.work.do(derive("test", "payer"), token.mint(PAYER.address, PAID_MINOR))
+        (root / SUBSCRIBER).write_text(made.subscriber.party_id)
 
 
 def _deposit_unbooked(made: Scene) -> None:
@@ -80,6 +100,8 @@ class Phone:
     usim: Usim = field(default_factory=lambda: Usim(imsi=IMSI, k=K, opc=OPC))
     attached: Attached | None = None
     acknowledged: list[AcctStatus] = field(default_factory=list)
+    payment: str = ""
+    paid: bool = False
 
     @property
     def done(self) -> bool:
@@ -177,6 +199,33 @@ def _report(status: AcctStatus, seconds: int, octets: int) -> Report:
     )
 
 
+def pay(root: Path, found: Running, phone: Phone) -> None:
+    """Top the phone up over HTTP 402; a payment once signed is shown again until it is answered."""
+    subscriber = (root / SUBSCRIBER).read_text()
+    url = f"{found.http}/v1/topup/{subscriber}?amount={PAID_MINOR}"
+    request, transport = Request(method="POST", url=url), UrlTransport(timeout_s=60)
+    with suppress(OSError):
+        if not phone.payment:
+            asked = transport.send(request, {})
+            (offer,) = read_required(asked.headers[PAYMENT_REQUIRED]).offers
+            phone.payment = write_payment(_signed(offer), url=url)
+        answer = transport.send(request, {PAYMENT_SIGNATURE: phone.payment})
+        phone.paid = answer.status == 200
+
+
+def _signed(offer: Offer) -> Payment:
+    given = Authorization(
+        sender=PAYER.address,
+        receiver=offer.receiver,
+        amount_minor=offer.amount_minor,
+        valid_after_s=0,
+        valid_before_s=int(time.time()) + offer.timeout_s,
+        nonce=b"\x07" * 32,
+    )
+    signature = PAYER.sign(transfer_digest(rules.domain_of(offer), given))
+    return Payment(offer=offer, authorization=given, signature=signature.octets)
+
+
 def close(found: Running) -> dict[str, Any]:
     """Close a cycle over HTTP; what a dying server says is nothing."""
     try:
@@ -191,7 +240,8 @@ def scenario(root: Path, process: subprocess.Popen, phone: Phone) -> dict[str, A
     if found is None:
         return {"state": "dead"}
     play(found, phone)
-    return close(found) if phone.done else {"state": "dead"}
+    pay(root, found, phone)
+    return close(found) if phone.done and phone.paid else {"state": "dead"}
 
 
 def finish(root: Path, phone: Phone) -> None:
@@ -201,6 +251,8 @@ def finish(root: Path, phone: Phone) -> None:
         assert found is not None, "it starts again by itself"
         play(found, phone)
         assert phone.done
+        pay(root, found, phone)
+        assert phone.paid
         for _ in range(5):
             told = close(found)
             if told["state"] in ("final", "open") and told.get("note") != "unknown":
@@ -231,6 +283,12 @@ def check(root: Path, **settings: object) -> None:
             reconciled = place.settlement.reconcile(unit, charges=True)
             assert reconciled.agrees, reconciled.findings
             assert place.settlement.halt(unit) is None
+            booked_minor, held_minor = place.paywall.books(unit)
+            assert booked_minor == held_minor == PAID_MINOR
+            prepaid = chart.prepaid(PartyId((root / SUBSCRIBER).read_text()))
+            lines = ledger.statement(unit, place.manifest.asset, prepaid)
+            paid = [line.posted_minor for line in lines if line.counterpart == chart.UNCLAIMED]
+            assert paid == [PAID_MINOR]
             usages = [
                 place.base.usage.usage(unit, usage_id)
                 for cycle, _ in place.settlement.cycles(unit)

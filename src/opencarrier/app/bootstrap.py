@@ -43,6 +43,9 @@ from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import PeerError, Refusal
+from opencarrier.paywall.model import Till
+from opencarrier.paywall.service import PURPOSE as PAYMENT
+from opencarrier.paywall.service import PaywallService
 from opencarrier.rating.service import RatingService, RatingSettings
 from opencarrier.receipts.issue import Issuer, Settled
 from opencarrier.receipts.manifest import Manifest, check_venue, read_manifest
@@ -57,6 +60,7 @@ GENESIS_WEI = 10**24
 
 REMOTE_FINALITY = "depth:12"
 CUI_KEY_OCTETS = 32
+TILL_KEY_OCTETS = 32
 
 
 class Installation:
@@ -134,6 +138,11 @@ class Installation:
         assert signer is not None, "the hub's key is held here"
         return LocalSigner.of(signer)
 
+    def till_signer(self) -> LocalSigner:
+        """Return the key of the till, where payments over HTTP go; it is made the first time."""
+        with self.store.write() as unit:
+            return LocalSigner(self.identity.secrets.octets(unit, "till", TILL_KEY_OCTETS))
+
     def _hub(self, unit: Connection) -> Party:
         made = self.identity.register.add_party(
             unit, kind=PartyKind.PROTOCOL, name=self.settings.domain
@@ -189,6 +198,18 @@ class Onchain:
             ),
             self.manager,
             client,
+        )
+        self.paywall = PaywallService(
+            Till(
+                asset=self.manifest.asset,
+                chain_id=self.manifest.chain_id,
+                token=self.manifest.token,
+                address=base.till_signer().address,
+                from_block=self.manifest.from_block,
+            ),
+            self.manager,
+            client,
+            timeout_s=settings.payment_timeout_s,
         )
         self.issuer = Issuer(
             self.manifest,
@@ -365,6 +386,7 @@ def _spending(settings: Settings) -> SpendingPolicy:
     return SpendingPolicy(
         transaction_max_wei=settings.gas_transaction_max_wei,
         day_max_wei=settings.gas_day_max_wei,
+        purposes_day_max_wei={PAYMENT: settings.gas_payments_day_max_wei},
     )
 
 

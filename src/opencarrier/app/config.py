@@ -44,6 +44,9 @@ class Settings:
     gas_day_max_wei: int = field(
         default=10**19, metadata={"help": "most the hub pays for transactions in a day, in wei"}
     )
+    gas_payments_day_max_wei: int = field(
+        default=10**18, metadata={"help": "most of that for settling payments over HTTP 402"}
+    )
     one_sided_window_s: int = field(
         default=86_400, metadata={"help": "how long one-sided records may be disputed"}
     )
@@ -52,6 +55,21 @@ class Settings:
     )
     withdrawal_notice_s: int = field(
         default=90_000, metadata={"help": "notice of a withdrawal, in a venue deployed from here"}
+    )
+    quote_price_minor: int = field(
+        default=1_000, metadata={"help": "price of a signed quote over HTTP 402; 0: not sold"}
+    )
+    topup_min_minor: int = field(
+        default=100_000, metadata={"help": "smallest top-up over HTTP 402"}
+    )
+    topup_max_minor: int = field(
+        default=1_000_000_000, metadata={"help": "largest top-up over HTTP 402; 0: not sold"}
+    )
+    payment_timeout_s: int = field(
+        default=300, metadata={"help": "how long a payment over HTTP 402 may be valid"}
+    )
+    payment_wait_s: int = field(
+        default=30, metadata={"help": "how long its request waits for the payment to be through"}
     )
     settlement_lag_s: int = field(
         default=7_200, metadata={"help": "how long a hold outlives its session"}

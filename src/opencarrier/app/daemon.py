@@ -123,7 +123,7 @@ class Scheduler:
     def __init__(self, place: Onchain) -> None:
         self._place = place
         self._errands = Errands(place)
-        self._noted = ""
+        self._noted = {"settlement": "", "payments": ""}
         self._due_us = self._next_due_us()
 
     def tick(self) -> None:
@@ -136,14 +136,18 @@ class Scheduler:
     def _tick(self) -> None:
         now_us = self._place.base.clock.now_us()
         self._errands.follow()
-        driven = self._errands.drive()
-        if driven.note != self._noted:
-            self._noted = driven.note
-            _log.info("settlement: %s", driven.note)
+        self._note("settlement", self._errands.drive().note)
+        self._note("payments", self._errands.see_payments_through())
         with self._place.base.store.write() as unit:
             ledger.expire(unit, now_us)
         if self._due_us is not None and now_us >= self._due_us:
             self._close(now_us)
+
+    def _note(self, what: str, note: str) -> None:
+        """Log what holds something up, once while it stays the same."""
+        if note != self._noted[what]:
+            self._noted[what] = note
+            _log.info("%s: %s", what, note)
 
     def _close(self, now_us: int) -> None:
         closed = self._errands.close(now_us)

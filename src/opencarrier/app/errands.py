@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.chain.contracts import NO_ROOT, ClearingHouse, RewardDistributor, StableToken
+from opencarrier.chain.errors import ChainError
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Reason, Refusal
@@ -152,11 +153,21 @@ class Errands:
         )
 
     @in_turn
+    def see_payments_through(self) -> str:
+        """Do once what is due for payments over HTTP; return what holds them up, if anything."""
+        now_us = self._base.clock.now_us()
+        try:
+            return self.place.paywall.look(self._base.store.write, now_us=now_us)
+        except ChainError as error:
+            return f"the chain does not answer: {error}"
+
+    @in_turn
     def recover(self) -> None:
-        """Take up what a former process left: unsent errands, logs, the cycle in flight."""
+        """Take up what a former process left: unsent errands, logs, payments, the open cycle."""
         self.place.enrol()
         self.place.manager.drive(self._base.store.write, now_us=self._base.clock.now_us())
         self.follow()
+        self.see_payments_through()
         self.drive()
 
     @in_turn

@@ -62,6 +62,7 @@ _CODES = {
     "NodeCorruptError": Exit.ENVIRONMENT,
     "GasError": Exit.ENVIRONMENT,
     "ChainError": Exit.UNKNOWN,
+    "UnknownOutcomeError": Exit.UNKNOWN,
     "ChainWorkError": Exit.UNKNOWN,
 }
 
@@ -71,5 +72,6 @@ _HINTS = {
     "QuorumBrokenError": "compare `chain` and `chain_second` with a third; then start anew",
     "ChainError": "ask again: what was already done is not done twice",
     "ChainWorkError": "ask again: what was already done is not done twice",
+    "UnknownOutcomeError": "ask again: the same payment is sent, never a second one",
     "RevertedError": "the contract refused; see the message for its reason",
 }

@@ -18,7 +18,9 @@ from opencarrier import __version__
 from opencarrier.access.model import Metrics
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.closing import close_and_settle
+from opencarrier.app.http_paid import paid_routes
 from opencarrier.app.metrics import exposition
+from opencarrier.app.problems import problem
 from opencarrier.app.status import base_status, venue_status
 from opencarrier.app.views import cycle_lines, host_lines, operator_lines
 from opencarrier.chain.node.http import rpc_route
@@ -123,6 +125,7 @@ def make_app(web: Web) -> FastAPI:
     _pages(app, web)
     _health(app, web)
     _api(app, web)
+    paid_routes(app, web.place)
     if web.place.node is not None:
         app.router.routes.append(rpc_route(web.place.node))
     return app
@@ -141,12 +144,6 @@ def money(minor: int) -> str:
     """Write micro-units for people."""
     whole, micro = divmod(abs(minor), 1_000_000)
     return f"{'-' if minor < 0 else ''}{whole:,}.{micro:06d}"
-
-
-def problem(status: int, title: str, detail: str) -> JSONResponse:
-    """Answer with a problem (RFC 9457)."""
-    content = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return JSONResponse(content, status_code=status, media_type="application/problem+json")
 
 
 async def _secured(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.rating.model import INTERIM_FLOOR_S, Agreement, RetailPlan, Tariff
 from opencarrier.rating.reasons import AccessReason
@@ -39,6 +40,32 @@ class Quote:
     interim_interval_s: int
     hold_minor: int
     exposure_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetailPrice:
+    """What an amount of use costs on a plan, tax included, and until when the plan says so."""
+
+    plan_hash: Id
+    tariff_hash: Id
+    amount_minor: int
+    tax_minor: int
+    valid_until_us: int
+
+
+def retail_price(plan: RetailPlan, counters: Counters) -> RetailPrice | Refusal:
+    """Price an amount of use on a plan, as a session of it would be rated, without discount."""
+    price = plan.price
+    if not v1.fits(price, v1.quantity(price.unit, counters)):
+        return Refusal(AccessReason.BEYOND_RANGE, f"{counters}")
+    legs = v1.retail_legs(price, 0, counters)
+    return RetailPrice(
+        plan_hash=plan.hash,
+        tariff_hash=price.hash,
+        amount_minor=legs.seller_minor + legs.tax_minor,
+        tax_minor=legs.tax_minor,
+        valid_until_us=price.window.end_us,
+    )
 
 
 def quote(offer: Offer) -> Quote | Refusal:

@@ -24,7 +24,7 @@ from opencarrier.rating.documents import read_agreement
 from opencarrier.rating.holds import Authorisation, cover_transfers, hold_transfer
 from opencarrier.rating.model import Agreement, RetailPlan, overlap
 from opencarrier.rating.ports import Discounts, NoDiscounts, NoSales
-from opencarrier.rating.quote import Offer, Quote, quote
+from opencarrier.rating.quote import Offer, Quote, RetailPrice, quote, retail_price
 from opencarrier.rating.rater import Run
 from opencarrier.rating.reasons import AccessReason, DocumentReason
 from opencarrier.rating.rules import v1
@@ -142,6 +142,13 @@ class RatingService:
     def plans(self, unit: Connection) -> list[RetailPlan]:
         """Return every plan, ascending by home, name and when it begins."""
         return store.all_plans(unit)
+
+    def retail_price(
+        self, unit: Connection, *, home: PartyId, plan_id: str, counters: Counters, at_us: int
+    ) -> RetailPrice | Refusal:
+        """Price an amount of use on a plan in force; nothing is held or kept."""
+        plan = _plan_at(unit, home, plan_id, at_us)
+        return plan if isinstance(plan, Refusal) else retail_price(plan, counters)
 
     def authorise(self, unit: Connection, request: AuthorisationRequest) -> Grant | Refusal:
         """Quote both contracts, open the hold and keep the authorisation; or say why not.
@@ -291,11 +298,9 @@ class RatingService:
             known = store.has_agreement(unit, home, visited)
             reason = AccessReason.NO_TARIFF_IN_FORCE if known else AccessReason.NO_AGREEMENT
             return Refusal(reason, f"{home} at {visited}")
-        versions = store.plans_named(unit, home, request.subscriber.plan_id)
-        plan = next((item for item in versions if item.price.window.holds(at_us)), None)
-        if plan is None:
-            reason = AccessReason.PLAN_NOT_IN_FORCE if versions else AccessReason.NO_PLAN
-            return Refusal(reason, request.subscriber.plan_id)
+        plan = _plan_at(unit, home, request.subscriber.plan_id, at_us)
+        if isinstance(plan, Refusal):
+            return plan
         tariff = agreement.tariff_at(at_us)
         assert tariff is not None, "the agreement was found by this tariff"
         subscriber = request.subscriber.party_id
@@ -359,6 +364,15 @@ class RatingService:
         ledger.ensure(unit, item.asset, [opening.debit, opening.credit])
         outcome = ledger.apply(unit, [opening], at_us)
         assert outcome == [None], f"the quote is beyond the balance: {outcome}"
+
+
+def _plan_at(unit: Connection, home: PartyId, plan_id: str, at_us: int) -> RetailPlan | Refusal:
+    versions = store.plans_named(unit, home, plan_id)
+    plan = next((item for item in versions if item.price.window.holds(at_us)), None)
+    if plan is None:
+        reason = AccessReason.PLAN_NOT_IN_FORCE if versions else AccessReason.NO_PLAN
+        return Refusal(reason, plan_id)
+    return plan
 
 
 def _unregistered(operator: Operator | None, address: Address) -> Refusal | None:

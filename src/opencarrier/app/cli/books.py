@@ -25,15 +25,18 @@ def ledger_check(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     with venue(data) as place, place.base.store.read() as unit:
         audit = service.check(unit)
         reconciled = place.settlement.reconcile(unit, charges=True)
+        booked_minor, held_minor = place.paywall.books(unit)
         sums = {str(asset): total for asset, total in service.sum_minor(unit).items()}
     findings = [*audit.findings, *(str(item) for item in reconciled.findings)][:FINDINGS_MAX]
+    if booked_minor != held_minor:
+        findings.append(f"the till has {held_minor}, its books say {booked_minor}")
     emit(
         {
             "accounts": audit.accounts,
             "transfers": audit.transfers,
             "journal_entries": audit.entries,
             "sum_minor": sums,
-            "agrees_with_contracts": reconciled.agrees,
+            "agrees_with_contracts": reconciled.agrees and booked_minor == held_minor,
             "findings": findings,
         },
         as_json=as_json,

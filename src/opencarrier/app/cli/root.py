@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from opencarrier.app.cli import books, chain, evidence, people, run, terms
+from opencarrier.app.cli import books, chain, evidence, pay, people, run, terms
 
 
 def make() -> typer.Typer:
@@ -33,6 +33,7 @@ def make() -> typer.Typer:
     root.command("ingest")(evidence.ingest)
     root.command("receipt")(evidence.receipt)
     root.command("verify")(evidence.verify)
+    root.command("pay")(pay.pay)
     root.command("backup")(run.backup)
     root.command("restore")(run.restore)
     root.command("bench")(run.bench)
