@@ -11,13 +11,8 @@ import sys
 from environment import ROOT, Stop, run, say
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-MODULES = ROOT / ".peers" / "node_modules"
-PACKAGES = {
-    "anvil": ("@foundry-rs/anvil@1.7.1", MODULES / ".bin" / "anvil"),
-    "solc": ("solc@0.8.28", MODULES / "solc" / "package.json"),
-    "openzeppelin": ("@openzeppelin/contracts@5.4.0", MODULES / "@openzeppelin" / "contracts"),
-}
-"""npm packages by what the tests call them: name and version, and where they are once installed."""
+ANVIL = "@foundry-rs/anvil@1.7.1"
+ANVIL_PATH = ROOT / ".peers" / "node_modules" / ".bin" / "anvil"
 
 PROGRAMS = {
     "eapol_test": "eapoltest",
@@ -29,7 +24,6 @@ PROGRAMS = {
     "strace": "strace",
     "tshark": "tshark",
     "npm": "npm",
-    "node": "nodejs",
 }
 """Each program with the Debian package it comes in."""
 
@@ -44,13 +38,13 @@ def main(arguments: list[str]) -> int:
     missing = sorted({pkg for name, pkg in PROGRAMS.items() if _where(name) is None})
     if missing:
         _install(missing)
-    if not all(path.exists() for _, path in PACKAGES.values()):
-        _install_packages()
-    found = {name: _where(name) for name in PROGRAMS}
-    found |= {name: str(path) if path.exists() else None for name, (_, path) in PACKAGES.items()}
-    for name, where in found.items():
-        say(f"{name:16}{where or 'missing'}")
-    return 0 if all(found.values()) else 1
+    if not ANVIL_PATH.exists():
+        _install_anvil()
+    absent = [name for name in PROGRAMS if _where(name) is None]
+    for name in PROGRAMS:
+        say(f"{name:16}{_where(name) or 'missing'}")
+    say(f"{'anvil':16}{ANVIL_PATH if ANVIL_PATH.exists() else 'missing'}")
+    return 1 if absent or not ANVIL_PATH.exists() else 0
 
 
 def _where(name: str) -> str | None:
@@ -94,21 +88,16 @@ def _stop(root: list[str], service: str) -> None:
     say("hint: stop it by hand; it may hold a port the tests want")
 
 
-def _install_packages() -> None:
+def _install_anvil() -> None:
     npm = _where("npm")
-    wanted = [package for package, _ in PACKAGES.values()]
     if npm is None:
-        raise Stop(
-            f"npm is missing, it brings {' '.join(wanted)}",
-            "install npm, then ./dev peers again",
-        )
-    folder = MODULES.parent
+        raise Stop("npm is missing, and anvil comes with it", "install npm, then ./dev peers again")
+    folder = ROOT / ".peers"
     folder.mkdir(exist_ok=True)
     (folder / "package.json").write_text('{"private": true}\n')
-    say(f"installing {' '.join(wanted)} into .peers")
-    # All at once: npm drops what it is not told to keep.
+    say(f"installing {ANVIL} into .peers")
     run(
-        [npm, "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", *wanted],
+        [npm, "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", ANVIL],
         PATH=PATH,
     )
 
