@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from channel_world import ChannelWorld
 from contract_nodes import NodeWorld
 from contract_rewards import Pool
 from contract_stake import StakeWorld
@@ -61,3 +62,22 @@ def nodes(_opened: NodeWorld):
     """A registry with two minted and bonded nodes; undone after the test."""
     with _opened.evm.anchor():
         yield _opened
+
+
+@pytest.fixture(scope="session")
+def _channels() -> ChannelWorld:
+    return ChannelWorld()
+
+
+@pytest.fixture
+def channel_world(_channels: ChannelWorld):
+    """The channel contract, a payer with tokens and a receiver; undone after the test."""
+    with _channels.evm.anchor():
+        yield _channels
+
+
+@pytest.fixture
+def opened(channel_world: ChannelWorld) -> ChannelWorld:
+    """A channel with money in it."""
+    channel_world.deposit()
+    return channel_world

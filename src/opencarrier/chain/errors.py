@@ -2,8 +2,43 @@
 
 from __future__ import annotations
 
+from opencarrier.kernel.keccak import keccak
+
 ERROR_SELECTOR = bytes.fromhex("08c379a0")
 PANIC_SELECTOR = bytes.fromhex("4e487b71")
+
+X402_ERRORS = (
+    "InvalidChannel()",
+    "ZeroDeposit()",
+    "DepositOverflow()",
+    "InvalidSignature()",
+    "NotReceiverAuthorizer()",
+    "NotAuthorizedToClaim()",
+    "NotAuthorizedToRefund()",
+    "ClaimExceedsCeiling()",
+    "ClaimExceedsBalance()",
+    "WithdrawalAlreadyPending()",
+    "WithdrawalNotPending()",
+    "NotAuthorizedToFinalizeWithdraw()",
+    "WithdrawDelayNotElapsed()",
+    "NothingToWithdraw()",
+    "WithdrawAmountExceedsAvailable()",
+    "WithdrawDelayOutOfRange()",
+    "EmptyBatch()",
+    "DepositCollectionFailed()",
+    "InvalidCollector()",
+    "InvalidRefundNonce()",
+    "ZeroRefund()",
+    "ECDSAInvalidSignature()",
+    "ECDSAInvalidSignatureLength(uint256)",
+    "ECDSAInvalidSignatureS(bytes32)",
+    "SafeERC20FailedOperation(address)",
+    "OnlyX402BatchSettlement()",
+    "InvalidX402BatchSettlementAddress()",
+)
+"""Custom errors of x402's contracts and so of their twins, as the selectors are made of them."""
+
+_NAMED = {keccak(error.encode())[:4]: error.partition("(")[0] for error in X402_ERRORS}
 
 
 class ChainError(Exception):
@@ -58,14 +93,14 @@ class NodeCorruptError(ChainError):
 
 
 def revert_reason(data: bytes) -> str | None:
-    """Return the text of `Error(string)` or the code of `Panic(uint256)`, None for other data.
+    """Return the text of `Error(string)`, the code of `Panic(uint256)` or an x402 error's name.
 
-    Source: Solidity ABI specification, "Error handling". Malformed data is None, never an error.
+    Source: Solidity ABI specification, "Error handling". Other and malformed data is None.
     """
     if data[:4] == PANIC_SELECTOR and len(data) == 36:
         return f"panic 0x{int.from_bytes(data[4:], 'big'):02x}"
     if data[:4] != ERROR_SELECTOR or len(data) < 68:
-        return None
+        return _NAMED.get(data[:4])
     offset = int.from_bytes(data[4:36], "big")
     length = int.from_bytes(data[36:68], "big")
     if offset != 32 or length > len(data) - 68:

@@ -82,7 +82,8 @@ class Contract:
     @classmethod
     def topics(cls, *wanted: type[Event]) -> tuple[bytes, ...]:
         """Return the first topics of events, for a log filter."""
-        return tuple(cls.artefact().topic(event.__name__) for event in wanted)
+        names = {event: name for name, event in cls.EVENTS.items()}
+        return tuple(cls.artefact().topic(names[event]) for event in wanted)
 
     def event(self, log: LogLike) -> Event | None:
         """Read a log; None for another contract's or an unknown one, `PeerError` if broken."""
@@ -91,12 +92,16 @@ class Contract:
         found = self.artefact().read_log(log.topics, log.data)
         if found is None:
             return None
-        name, fields = found
-        return self.EVENTS[name](**fields)
+        name, values = found
+        return self.EVENTS[name](**self._fields(values))
 
     def check_code(self, code: bytes) -> dict[str, Any]:
         """Return the immutables of the code found at the address; `PeerError` for other code."""
         return self.artefact().read_code(code)
+
+    def _fields(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn the values of a log into the fields of its event."""
+        return dict(values)
 
     def _call(self, function: str, *arguments: Any) -> Call:
         return Call(to=self.address, data=self.artefact().call_data(function, *arguments))

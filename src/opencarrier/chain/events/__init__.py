@@ -1,6 +1,16 @@
 """What our contracts tell, a module for each; amounts in the token's smallest unit."""
 
 from opencarrier.chain.events.base import Event, OwnershipTransferred, OwnershipTransferStarted
+from opencarrier.chain.events.batch_channels import (
+    ChannelClaimed,
+    ChannelClosed,
+    ChannelCreated,
+    ChannelDeposited,
+    ChannelRefunded,
+    ReceiverSettled,
+    WithdrawFinalized,
+    WithdrawInitiated,
+)
 from opencarrier.chain.events.clearing_house import (
     Deposited,
     DistributorSet,
@@ -71,9 +81,6 @@ __all__ = [
     "ArbiterSet",
     "AuthorizationCanceled",
     "AuthorizationUsed",
-    "CapRaiseRequested",
-    "CapSet",
-    "ClaimSkipped",
     "BanAppealed",
     "BanLifted",
     "BanUpheld",
@@ -83,6 +90,14 @@ __all__ = [
     "BondWithdrawalCancelled",
     "BondWithdrawalRequested",
     "BondWithdrawn",
+    "CapRaiseRequested",
+    "CapSet",
+    "ChannelClaimed",
+    "ChannelClosed",
+    "ChannelCreated",
+    "ChannelDeposited",
+    "ChannelRefunded",
+    "ClaimSkipped",
     "Claimed",
     "Collected",
     "Deposited",
@@ -106,6 +121,7 @@ __all__ = [
     "PayoutCancelled",
     "PayoutRequested",
     "PayoutSet",
+    "ReceiverSettled",
     "RegistrarSet",
     "RewardsPublished",
     "RootPublished",
@@ -119,6 +135,8 @@ __all__ = [
     "StakeWithdrawn",
     "TierSet",
     "Transfer",
+    "WithdrawFinalized",
+    "WithdrawInitiated",
     "WithdrawalCancelled",
     "WithdrawalRequested",
     "Withdrawn",
