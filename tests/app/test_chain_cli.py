@@ -83,11 +83,10 @@ def test_anybody_claims_for_a_host(run, tmp_path):
 def test_settling_goes_on_when_its_alarm_is_named(run, tmp_path):
     """Nobody resumes what they have not looked at, nor a cycle that is lost."""
     data = ("--data", str(tmp_path))
-    with scene(tmp_path) as made:
-        pass
+    run("chain", "deploy", *data)
 
     def halt(alarm: Alarm) -> None:
-        base = open_installation(Folder(tmp_path), Settings(), clock=made.clock)
+        base = open_installation(Folder(tmp_path), Settings())
         with onchain(base) as place, base.store.write() as unit:
             store.put_halt(unit, place.settlement.venue, Halt(alarm=alarm, detail="x", at_us=1))
         base.close()

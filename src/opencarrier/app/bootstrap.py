@@ -19,6 +19,7 @@ from opencarrier.access.service import AccessPorts, AccessService
 from opencarrier.app import config, schema
 from opencarrier.app.config import ConfigError, Settings
 from opencarrier.app.folder import Folder, FolderError
+from opencarrier.app.sponsoring import sponsorship
 from opencarrier.app.store import Store
 from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.app.venue import ChainWork, deploy, rulebook_hash
@@ -29,6 +30,9 @@ from opencarrier.chain.keys import LocalSigner
 from opencarrier.chain.model import Finality
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
 from opencarrier.chain.quorum import QuorumClient
+from opencarrier.chain.relay_rules import RelayPolicy
+from opencarrier.chain.relayer import PURPOSE as RELAY
+from opencarrier.chain.relayer import Relayer
 from opencarrier.chain.rules import Policy as SpendingPolicy
 from opencarrier.chain.transactions import TransactionManager
 from opencarrier.channels.book import ChannelBook
@@ -169,6 +173,11 @@ class Onchain:
         self.is_new = found is None
         self.manifest = found or self._deploy()
         self.house = ClearingHouse(self.manifest.clearing_house)
+        self.relayer = Relayer(
+            self.manager,
+            sponsorship(self.manifest),
+            RelayPolicy(payer_day_max_wei=base.settings.relay_payer_day_max_wei),
+        )
         settings, identity = base.settings, base.identity
         self.rewards = RewardService(self.manifest.asset, self.manifest.token)
         self.clearing = ClearingService(
@@ -386,7 +395,10 @@ def _spending(settings: Settings) -> SpendingPolicy:
     return SpendingPolicy(
         transaction_max_wei=settings.gas_transaction_max_wei,
         day_max_wei=settings.gas_day_max_wei,
-        purposes_day_max_wei={PAYMENT: settings.gas_payments_day_max_wei},
+        purposes_day_max_wei={
+            PAYMENT: settings.gas_payments_day_max_wei,
+            RELAY: settings.relay_day_max_wei,
+        },
     )
 
 

@@ -37,6 +37,7 @@ def chain_status(place: Onchain, unit: Connection) -> dict[str, Any]:
         "hub": manager.sender,
         "gas_wei": client.balance(manager.sender),
         "open_transactions": [_shown(record) for record in manager.pending(unit)[:SHOWN_MAX]],
+        "relays": place.relayer.counts(unit),
         "followers": _followers(place, unit, final),
         "alarms": _alarms(place, unit),
     }

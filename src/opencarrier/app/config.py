@@ -47,6 +47,12 @@ class Settings:
     gas_payments_day_max_wei: int = field(
         default=10**18, metadata={"help": "most of that for settling payments over HTTP 402"}
     )
+    relay_day_max_wei: int = field(
+        default=10**18, metadata={"help": "most the hub pays for others in a day, in wei; 0: none"}
+    )
+    relay_payer_day_max_wei: int = field(
+        default=10**16, metadata={"help": "of that for one account, in wei"}
+    )
     one_sided_window_s: int = field(
         default=86_400, metadata={"help": "how long one-sided records may be disputed"}
     )

@@ -16,6 +16,9 @@ from sqlalchemy import Connection
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.chain.contracts import NO_ROOT, ClearingHouse, RewardDistributor, StableToken
 from opencarrier.chain.errors import ChainError
+from opencarrier.chain.model import Call
+from opencarrier.chain.relay_rules import Relay
+from opencarrier.chain.relayer import RelayReport
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Reason, Refusal
@@ -183,6 +186,31 @@ class Errands:
     def drive(self) -> Driven:
         """Do once what is due for the cycle in flight."""
         return self.place.settlement.drive(self._base.store.write, now_us=self._base.clock.now_us())
+
+    @in_turn
+    def relay(self, calls: Sequence[Call], *, key: str) -> Relay | Refusal:
+        """Take signed calls that the hub pays for, and begin at once; raises `ChainError`."""
+        taken = self.place.relayer.submit(
+            self._base.store.write, calls, key=key, now_us=self._base.clock.now_us()
+        )
+        if isinstance(taken, Refusal):
+            return taken
+        self.relay_on()
+        with self._base.store.read() as unit:
+            found = self.place.relayer.find(unit, taken.relay_id)
+        assert found is not None, "what was taken is kept"
+        return found
+
+    @in_turn
+    def relay_on(self) -> RelayReport:
+        """Move sponsored actions on and send what is due; nothing while settling is halted."""
+        with self._base.store.read() as unit:
+            if self.place.settlement.halt(unit) is not None:
+                return RelayReport()
+        write, now_us = self._base.store.write, self._base.clock.now_us()
+        report = self.place.relayer.drive(write, now_us=now_us)
+        self.place.manager.drive(write, now_us=now_us)
+        return report
 
     def _provide(self, amount_minor: int, intent: bytes) -> Refusal | None:
         """See that the hub has the tokens, making them where the token is its own."""

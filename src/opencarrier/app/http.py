@@ -16,6 +16,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from opencarrier import __version__
 from opencarrier.access.model import Metrics
+from opencarrier.app import relaying
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.closing import close_and_settle
 from opencarrier.app.http_paid import paid_routes
@@ -126,6 +127,7 @@ def make_app(web: Web) -> FastAPI:
     _health(app, web)
     _api(app, web)
     paid_routes(app, web.place)
+    relaying.add_routes(app, web.place)
     if web.place.node is not None:
         app.router.routes.append(rpc_route(web.place.node))
     return app

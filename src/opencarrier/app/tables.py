@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opencarrier.chain import store as chain
+from opencarrier.chain import tables as chain
 from opencarrier.channels import store as channels
 from opencarrier.clearing import store as clearing
 from opencarrier.identity import store as identity

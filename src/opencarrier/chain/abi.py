@@ -69,6 +69,17 @@ class Artefact:
             _types(self.functions[function]["inputs"]), arguments
         )
 
+    def read_call(self, function: str, data: bytes) -> dict[str, Any]:
+        """Read the arguments of a call by name, structs as mappings.
+
+        `PeerError` unless the data is exactly what `call_data` writes for these arguments.
+        """
+        inputs = self.functions[function]["inputs"]
+        values = decode(_types(inputs), data[SELECTOR_OCTETS:])
+        if self.call_data(function, *values) != data:
+            raise PeerError("abi", "not in the one form of its arguments")
+        return _named(inputs, values)
+
     def read_result(self, function: str, data: bytes) -> tuple[Any, ...]:
         """Read what a function returned; `PeerError` where the data has another form."""
         return decode(_types(self.functions[function]["outputs"]), data)
@@ -158,6 +169,13 @@ def _type(value: Mapping[str, Any]) -> str:
     if not name.startswith("tuple"):
         return name
     return f"({','.join(_types(value['components']))}){name.removeprefix('tuple')}"
+
+
+def _named(inputs: Sequence[Mapping[str, Any]], values: Sequence[Any]) -> dict[str, Any]:
+    return {
+        item["name"]: _named(item["components"], value) if item["type"] == "tuple" else value
+        for item, value in zip(inputs, values, strict=True)
+    }
 
 
 def _immutable(value: Immutable, tail: bytes) -> Any:

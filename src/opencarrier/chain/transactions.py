@@ -122,6 +122,11 @@ class TransactionManager:
         """The account whose transactions these are."""
         return self._signer.address
 
+    @property
+    def chain_id(self) -> int:
+        """The chain they are sent on."""
+        return self._chain.chain_id
+
     def quote(self, call: Call, *, gas_limit: int | None = None) -> Quote:
         """Ask the network what a call costs now; `RevertedError` where it would revert.
 
@@ -138,6 +143,15 @@ class TransactionManager:
             nonce=self._chain.nonce(self.sender),
             genesis_hash=self._chain.genesis_hash(),
         )
+
+    def cost_wei(self, quote: Quote) -> int | None:
+        """Return the most a quoted call may cost, None where the network asks more than the cap."""
+        fees = rules.first_fees(
+            quote.fees.base_fee_per_gas_wei, quote.fees.priority_fee_per_gas_wei, self._policy
+        )
+        if fees is None:
+            return None
+        return spending.most_wei(quote.gas_limit, fees[0], quote.call.value_wei)
 
     def prepare(
         self,

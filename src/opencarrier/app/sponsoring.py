@@ -1,0 +1,46 @@
+"""What this hub pays the gas of: calls by signature at its venue's contracts, and claims."""
+
+from __future__ import annotations
+
+from opencarrier.chain.contracts import (
+    ClearingHouse,
+    Contract,
+    RewardDistributor,
+    StableToken,
+    StakeDiscount,
+)
+from opencarrier.chain.sponsored import Sponsored, Sponsorship
+from opencarrier.receipts.manifest import Manifest
+
+Payer = tuple[str, ...]
+
+SPONSORED: tuple[tuple[type[Contract], str, Payer], ...] = (
+    (StableToken, "transferWithAuthorization", ("sender",)),
+    (StableToken, "cancelAuthorization", ("authorizer",)),
+    (StableToken, "permit", ("owner",)),
+    (ClearingHouse, "set_mandate_by_signature", ("member",)),
+    (RewardDistributor, "claim", ("account",)),
+    (StakeDiscount, "stake_with_authorization", ("account",)),
+    (StakeDiscount, "stake_by_signature", ("account",)),
+    (StakeDiscount, "withdraw", ("account",)),
+)
+"""Contract, function, and the argument that names the payer."""
+
+MAY_FAIL = frozenset({"permit"})
+"""Steps that whoever saw them first may have done for us."""
+
+
+def sponsorship(manifest: Manifest) -> Sponsorship:
+    """Return what is sponsored at a venue, of the contracts that stand there."""
+    return Sponsorship(
+        [
+            Sponsored(
+                contract=kind(manifest.at(kind)),
+                function=function,
+                payer=payer,
+                may_fail=function in MAY_FAIL,
+            )
+            for kind, function, payer in SPONSORED
+            if kind.NAME in manifest.contracts
+        ]
+    )
