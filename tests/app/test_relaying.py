@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from tests.app.scene import scene
 
 from opencarrier.access.model import Metrics
+from opencarrier.app.daemon import Scheduler
 from opencarrier.app.errands import Errands
 from opencarrier.app.http import Web, make_app
 from opencarrier.app.relaying import BODY_OCTETS_MAX, read_calls
@@ -166,6 +167,16 @@ def test_while_settling_is_halted_nothing_is_sent(client, made, pay):
         place.settlement.resume(unit)
     Errands(place).relay_on()
     assert place.client.block_number() > before
+
+
+def test_the_scheduler_sees_actions_through(client, made, pay, caplog):
+    """What was submitted is final after a few ticks, and no tick goes wrong."""
+    where = post(client, pay(1, nonce=12), key="j").headers["location"]
+    scheduler = Scheduler(made.place)
+    for _ in range(3):
+        scheduler.tick()
+    assert client.get(where).json()["state"] == "done"
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 def test_what_is_sponsored_exists_and_names_its_payer():

@@ -123,7 +123,7 @@ class Scheduler:
     def __init__(self, place: Onchain) -> None:
         self._place = place
         self._errands = Errands(place)
-        self._noted = {"settlement": "", "payments": ""}
+        self._noted: dict[str, str] = {}
         self._due_us = self._next_due_us()
 
     def tick(self) -> None:
@@ -146,7 +146,7 @@ class Scheduler:
 
     def _note(self, what: str, note: str) -> None:
         """Log what holds something up, once while it stays the same."""
-        if note != self._noted[what]:
+        if note != self._noted.get(what, ""):
             self._noted[what] = note
             _log.info("%s: %s", what, note)
 
