@@ -1,0 +1,203 @@
+"""The operators make what docs/reference/mutation.md says; no mutant of a contract lives."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import mutation
+import pytest
+from mutation import EQUIVALENTS, HERE, targets
+from mutation_operators import edits
+
+ROOT = HERE.parents[1]
+TARGETS = targets()
+
+SOURCE = '''
+# pragma version 0.4.3
+# pragma nonreentrancy on
+LIMIT: constant(uint256) = 7
+total: public(uint256)
+owned: HashMap[address, HashMap[address, uint256]]
+
+event Moved:
+    sender: address
+    amount: uint256
+
+@external
+def move(amount: uint256, loud: bool) -> uint256:
+    """
+    @notice Moves 5 > 3.
+    """
+    assert amount < LIMIT and not loud, "move: no"
+    if amount == 0:
+        return min(amount, 9)
+    self.total += amount
+    log Moved(sender=msg.sender, amount=amount)
+    return self.owned[msg.sender][self]
+'''
+
+EXPECTED = {
+    "LCK": {"# pragma nonreentrancy off"},
+    "CRP": {
+        "LIMIT: constant(uint256) = 8",
+        "LIMIT: constant(uint256) = 6",
+        "if amount == 1:",
+        "return min(amount, 10)",
+        "return min(amount, 8)",
+    },
+    "ROR": {
+        'assert amount <= LIMIT and not loud, "move: no"',
+        'assert amount != LIMIT and not loud, "move: no"',
+        'assert False and not loud, "move: no"',
+        "if amount <= 0:",
+        "if amount >= 0:",
+        "if False:",
+    },
+    "COR": {
+        'assert ((amount < LIMIT) or (not loud)), "move: no"',
+        'assert ((amount < LIMIT)), "move: no"',
+        'assert ((not loud)), "move: no"',
+    },
+    "UOD": {'assert amount < LIMIT and loud, "move: no"'},
+    "ASN": {'assert not (amount < LIMIT and not loud), "move: no"'},
+    "CND": {"if True:"},
+    "MMX": {"return max(amount, 9)", "return amount", "return 9"},
+    "SDL": {"pass"},
+    "AOR": {"self.total -= amount", "self.total = amount"},
+    "ARG": {"log Moved(sender=amount, amount=msg.sender)"},
+    "RET": {"return empty(uint256)"},
+    "IDX": {"return self.owned[self][msg.sender]"},
+}
+
+
+def test_the_operators():
+    """Every operator on one small source, to the letter; types and descriptions stay."""
+    made: dict[str, set[str]] = {}
+    found = edits(SOURCE)
+    for edit in found:
+        made.setdefault(edit.operator, set()).add(edit.lines(SOURCE)[1])
+    assert made == EXPECTED
+    assert sum(edit.operator == "SDL" for edit in found) == 3
+    assert len({edit.apply(SOURCE) for edit in found}) == len(found)
+
+
+def test_every_operator_is_described():
+    """The page's table and the operators of the tool are one list."""
+    page = (ROOT / "docs/reference/mutation.md").read_text()
+    described = set(re.findall(r"^\| ([A-Z]{3}) \|", page, re.M))
+    source = (HERE / "mutation_operators.py").read_text()
+    assert described == set(re.findall(r'"([A-Z]{3})"', source))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_there_is_something_to_try(name: str):
+    """Each contract and module has mutants and tests; each listed equivalent is one of them."""
+    target, text = TARGETS[name], TARGETS[name].text
+    found = edits(text)
+    assert len(found) > 10
+    assert target.tests
+    places = {(edit.function, *edit.lines(text)) for edit in found}
+    for one in mutation.equivalents():
+        if one["source"] == target.source:
+            assert (one.get("function", ""), one["old"], one["new"]) in places, one
+            assert one["reason"]
+
+
+def test_equivalents_have_a_source():
+    sources = {target.source for target in TARGETS.values()}
+    assert {one["source"] for one in mutation.equivalents()} <= sources
+    assert EQUIVALENTS.exists()
+
+
+SMALL = """
+# pragma version 0.4.3
+@external
+def twice(a: uint256) -> uint256:
+    assert a < 10
+    return a + a
+"""
+
+HALF = """
+from contract_evm import GENESIS_S, ZERO, Evm, refused
+from opencarrier.chain.contracts import Contract
+from opencarrier.chain.model import Call
+
+class Small(Contract):
+    NAME = "Small"
+    EVENTS = {}
+
+def twice(a):
+    evm = Evm()
+    small = Small(evm.deploy(ZERO, Call(to=None, data=Small.artefact().bytecode)))
+    return small._query("twice", a).ask(evm)
+
+def test_some():
+    assert twice(3) == 6
+"""
+
+WHOLE = """
+def test_the_edge():
+    assert twice(9) == 18
+    for a in (10, 11):
+        with refused(None):
+            twice(a)
+"""
+
+DRIVER = """
+import sys
+from pathlib import Path
+
+folder = Path(sys.argv[1])
+sys.path.insert(0, sys.argv[2])
+import mutation
+
+mutation.build().ARTEFACTS = folder / "artefacts"
+mutation.CONTRACTS = mutation.HERE = folder
+mutation.RESULTS = folder / "results"
+mutation.SHARED_TESTS = ()
+mutation.SUITE["Small"] = ("test_small.py",)
+target = mutation.Target("Small.vy", ("Small",))
+sys.exit(mutation.run("Small", target, mutation.chosen_of(target, None, 0)))
+"""
+
+
+@pytest.mark.deep
+def test_survivors_are_told_kept_and_tried_again(tmp_path: Path):
+    """Half a test lets five of eight live, a second run knows it, better tests notice all."""
+    (tmp_path / "artefacts").mkdir()
+    (tmp_path / "Small.vy").write_text(SMALL)
+    built = mutation.build().artefact_text("Small", tmp_path)
+    (tmp_path / "artefacts" / "Small.json").write_text(built)
+    (tmp_path / "driver.py").write_text(DRIVER)
+    tests = tmp_path / "test_small.py"
+
+    def hunted() -> tuple[int, str]:
+        command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path), str(HERE)]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        return ran.returncode, ran.stdout + ran.stderr
+
+    tests.write_text(HALF)
+    survivors, said = hunted()
+    assert survivors == 5, said
+    assert "Small: 3 killed, 5 survived, 0 endless; 1 stillborn, 0 the same" in said
+    assert "Small.vy:5 ROR twice\n  - assert a < 10\n  + assert a <= 10" in said
+    kept = (tmp_path / "results" / "Small.vy.jsonl").read_text()
+    assert hunted() == (survivors, said)
+    assert (tmp_path / "results" / "Small.vy.jsonl").read_text() == kept
+    tests.write_text(HALF + WHOLE)
+    survivors, said = hunted()
+    assert survivors == 0, said
+    assert "Small: 8 killed, 0 survived" in said
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(6 * 3600)
+@pytest.mark.parametrize("name", TARGETS)
+def test_no_mutant_survives(name: str):
+    """Whatever is not equivalent is noticed; a stopped run goes on where it was."""
+    command = [sys.executable, str(HERE / "mutation.py"), "--contract", name]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
