@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from opencarrier.app.cli.root import make
+from opencarrier.app.failures import ending
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -45,3 +48,23 @@ class Oc:
 @pytest.fixture
 def oc(tmp_path):
     return Oc(tmp_path)
+
+
+@pytest.fixture
+def run(capfd, tmp_path, monkeypatch):
+    """Run a command as the entry point does; return what it printed."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def command(*words: str, code: int = 0) -> str:
+        capfd.readouterr()
+        ended = 0
+        try:
+            with ending():
+                make()(args=list(words), standalone_mode=False)
+        except SystemExit as error:
+            ended = int(error.code or 0)
+        printed = capfd.readouterr()
+        assert ended == code, printed
+        return printed.out + printed.err
+
+    return command

@@ -9,34 +9,12 @@ from tests.app.scene import scene
 
 from opencarrier.app.bootstrap import onchain, open_installation
 from opencarrier.app.chain_status import chain_status, shown_url
-from opencarrier.app.cli.root import make
 from opencarrier.app.config import Settings
-from opencarrier.app.failures import ending
 from opencarrier.app.folder import Folder
 from opencarrier.chain.model import Call
 from opencarrier.kernel.ids import derive
 from opencarrier.settlement import store
 from opencarrier.settlement.model import Alarm, Halt
-
-
-@pytest.fixture
-def run(capfd, tmp_path, monkeypatch):
-    """Run a command as the entry point does; return what it printed."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-    def command(*words: str, code: int = 0) -> str:
-        capfd.readouterr()
-        ended = 0
-        try:
-            with ending():
-                make()(args=list(words), standalone_mode=False)
-        except SystemExit as error:
-            ended = int(error.code or 0)
-        printed = capfd.readouterr()
-        assert ended == code, printed
-        return printed.out + printed.err
-
-    return command
 
 
 def test_a_venue_is_deployed_once(run, tmp_path):

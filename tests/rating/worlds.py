@@ -14,7 +14,7 @@ from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.kernel.signatures import KeySigner
+from opencarrier.kernel.signatures import Address, KeySigner
 from opencarrier.ledger import audit, chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
@@ -24,7 +24,7 @@ from opencarrier.rating.service import RatingService, RatingSettings
 from opencarrier.rating.store import metadata
 from opencarrier.spine import ids
 from opencarrier.spine.access import AuthorisationRequest, Grant
-from opencarrier.spine.money import Charge, Suspense
+from opencarrier.spine.money import Charge, Discount, StakeReading, Suspense
 from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
 from opencarrier.spine.usage import ZERO, Counters, Rung, Usage
 
@@ -38,6 +38,7 @@ HOST, PROTOCOL, TAX = (
     PartyId("op_" + "5" * 32),
     PartyId("tax_" + "6" * 32),
 )
+STAKES, STAKER = Address("0x" + "5a" * 20), Address("0x" + "57" * 20)
 SUBSCRIBER = PartyId("sub_" + "7" * 32)
 SIGNERS = {
     party: KeySigner(number.to_bytes(32, "big"))
@@ -192,13 +193,28 @@ class Usages:
 
 
 @dataclass
-class Discount:
-    """The same discount for everybody."""
+class Stakes:
+    """The same stake behind everybody, locked for ever and with a cap nobody reaches."""
 
     value_ppm: int = 0
+    cap_minor: int = 1 << 62
+    unlock_at_s: int = 1 << 40
+    lock_began_s: int = 1
+    asset: AssetId = ASSET
 
-    def ppm(self, unit: Connection, subscriber: PartyId, at_us: int) -> int:
-        return self.value_ppm
+    def discount(
+        self, unit: Connection, subscriber: PartyId, *, seller: PartyId, at_us: int
+    ) -> Discount | None:
+        if self.value_ppm == 0:
+            return None
+        return Discount(
+            ppm=self.value_ppm,
+            reading=StakeReading(contract=STAKES, account=STAKER, timepoint_s=at_us // SECOND_US),
+            unlock_at_s=self.unlock_at_s,
+            lock_began_s=self.lock_began_s,
+            asset=self.asset,
+            cap_minor=self.cap_minor,
+        )
 
 
 class World:
@@ -213,7 +229,7 @@ class World:
         self.node = node
         self.directory = Directory({"node-1": node})
         self.usages = Usages()
-        self.discount = Discount()
+        self.discount = Stakes()
         self.service = RatingService(
             directory=self.directory,
             usages=self.usages,

@@ -24,7 +24,7 @@ from opencarrier.app.store import Store
 from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.app.venue import ChainWork, deploy, rulebook_hash
 from opencarrier.chain.client import ChainClient, connect
-from opencarrier.chain.contracts import ClearingHouse
+from opencarrier.chain.contracts import ClearingHouse, StakeDiscount
 from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.keys import LocalSigner
 from opencarrier.chain.model import Finality
@@ -57,6 +57,8 @@ from opencarrier.rewards.service import RewardService
 from opencarrier.settlement.model import AttemptState, Venue
 from opencarrier.settlement.orders import Ports as SettlementPorts
 from opencarrier.settlement.service import SettlementService
+from opencarrier.staking.follower import StakeFollower, StakeVenue
+from opencarrier.staking.service import StakingService
 from opencarrier.usage.service import UsageService
 
 GENESIS_WEI = 10**24
@@ -85,10 +87,12 @@ class Installation:
         self.usage = UsageService(
             silence_us=settings.silence_s * SECOND_US, acknowledgements=self.channel_book
         )
+        self.staking = StakingService()
         self.rating = RatingService(
             directory=self.identity.directory,
             usages=self.usage,
             entropy=entropy,
+            discounts=self.staking,
             sales=self.channel_book,
             settings=RatingSettings(settlement_lag_s=settings.settlement_lag_s),
         )
@@ -220,6 +224,7 @@ class Onchain:
             client,
             timeout_s=settings.payment_timeout_s,
         )
+        self.stakes = _stakes(self.manifest, client)
         self.issuer = Issuer(
             self.manifest,
             proofs=self.clearing,
@@ -400,6 +405,19 @@ def _spending(settings: Settings) -> SpendingPolicy:
             RELAY: settings.relay_day_max_wei,
         },
     )
+
+
+def _stakes(manifest: Manifest, client: ChainClient) -> StakeFollower | None:
+    """Follow the venue's stake contract; None at a venue that was put up before there was one."""
+    if StakeDiscount.NAME not in manifest.contracts:
+        return None
+    venue = StakeVenue(
+        contract=manifest.at(StakeDiscount),
+        chain_id=manifest.chain_id,
+        asset=manifest.asset,
+        from_block=manifest.from_block,
+    )
+    return StakeFollower(venue, client)
 
 
 def _venue(manifest: Manifest) -> Venue:

@@ -150,7 +150,9 @@ class Errands:
 
     @in_turn
     def follow(self) -> Caught:
-        """Book what happened at the venue since the last time."""
+        """Book what happened at the venue since the last time, and take what was staked there."""
+        if self.place.stakes is not None:
+            self.place.stakes.follow(self._base.store.write)
         return self.place.settlement.follow(
             self._base.store.write, now_us=self._base.clock.now_us()
         )
@@ -253,6 +255,34 @@ def top_up(
                 credit=credit,
                 amount_minor=amount_minor,
                 code="retail/topup",
+            )
+        ],
+        at_us,
+    )
+
+
+def set_aside(
+    unit: Connection,
+    asset: AssetId,
+    *,
+    home: PartyId,
+    amount_minor: int,
+    reference: str,
+    at_us: int,
+) -> Refusal | None:
+    """Put a home operator's money aside for its subscribers' discounts: its budget, and its cap."""
+    if not 0 < amount_minor <= AMOUNT_MAX:
+        return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
+    return book(
+        unit,
+        [
+            Transfer(
+                transfer_id=derive("transfer", "budget", home, amount_minor, reference),
+                asset=asset,
+                debit=chart.funding(home),
+                credit=chart.discounts(home),
+                amount_minor=amount_minor,
+                code="retail/budget",
             )
         ],
         at_us,

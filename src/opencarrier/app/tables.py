@@ -11,6 +11,7 @@ from opencarrier.paywall import store as paywall
 from opencarrier.rating import store as rating
 from opencarrier.rewards import store as rewards
 from opencarrier.settlement import store as settlement
+from opencarrier.staking import store as staking
 from opencarrier.usage import tables as usage
 
 METADATA = [
@@ -25,6 +26,7 @@ METADATA = [
         rating,
         rewards,
         settlement,
+        staking,
         usage,
     )
 ]

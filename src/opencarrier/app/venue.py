@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from opencarrier.chain.client import ChainClient
-from opencarrier.chain.contracts import ClearingHouse, Contract, RewardDistributor, StableToken
+from opencarrier.chain.contracts import (
+    ClearingHouse,
+    Contract,
+    RewardDistributor,
+    StableToken,
+    StakeDiscount,
+    Tier,
+)
 from opencarrier.chain.keys import create_address
 from opencarrier.chain.model import Call
 from opencarrier.chain.ports import UnitOfWork
@@ -28,6 +35,17 @@ PAUSE_S = 0.2
 
 REORG_BLOCKS_MAX = 64
 """A deployment that a reorg moves may come this many blocks sooner: logs are read from there."""
+
+_DAY_S = 86_400
+STAKE_TIERS = (
+    Tier(min_amount=10_000_000, min_lock_s=30 * _DAY_S, discount_ppm=30_000),
+    Tier(min_amount=50_000_000, min_lock_s=90 * _DAY_S, discount_ppm=60_000),
+    Tier(min_amount=200_000_000, min_lock_s=365 * _DAY_S, discount_ppm=120_000),
+)
+"""What a venue put up from here asks for which discount, in millionths of its token."""
+
+STAKE_CAP_PPM = 3_000_000
+"""A lock carries use at a discount worth three times its amount."""
 
 C = TypeVar("C", bound=Contract)
 
@@ -149,6 +167,9 @@ CONTRACTS: dict[type[Contract], Callable[[Placed, Terms], Call]] = {
     ),
     RewardDistributor: lambda at, terms: RewardDistributor.deployment(
         clearing_house=at[ClearingHouse].address, owner=terms.owner, guardian=terms.owner, delay_s=0
+    ),
+    StakeDiscount: lambda at, _: StakeDiscount.deployment(
+        token=at[StableToken].address, tiers=STAKE_TIERS, cap_ppm=STAKE_CAP_PPM
     ),
 }
 """The venue's contracts in the order they are put up: how each is deployed beside those before."""

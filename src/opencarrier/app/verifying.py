@@ -15,7 +15,7 @@ from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.receipts.form import RECEIPT_OCTETS_MAX
 from opencarrier.receipts.manifest import Manifest, check_venue, read_manifest
-from opencarrier.receipts.model import Verdict
+from opencarrier.receipts.model import DiscountRead, Verdict
 from opencarrier.receipts.verify import Verifier
 
 PINNED_FOLDER = "opencarrier/manifests"
@@ -74,11 +74,23 @@ def told(verdict: Verdict) -> dict[str, Any]:
         "usage_id": to_hex(verdict.usage_id),
         "included": verdict.included,
         "rated_right": list(verdict.rated_right),
+        "discount": _discount(verdict.discount),
         "signed_by": {name: list(keys) for name, keys in verdict.signed_by.items()},
         "finality": verdict.finality,
         "final": verdict.final,
         "amount_minor": verdict.amount_minor,
         "records_root": to_hex(verdict.records_root),
+    }
+
+
+def _discount(read: DiscountRead | None) -> dict[str, Any] | None:
+    if read is None:
+        return None
+    return {
+        "ppm": read.ppm,
+        "contract": read.reading.contract,
+        "account": read.reading.account,
+        "timepoint_s": read.reading.timepoint_s,
     }
 
 

@@ -14,6 +14,7 @@ have the shape of RFC 9162 section 2.1.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
@@ -21,10 +22,13 @@ from opencarrier.clearing.model import Commitments, RecordPath, SaltedRecord
 from opencarrier.kernel.encoding import Value, encode
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.merkle import Path, Tree, leaf_hash, root_from_path
+from opencarrier.kernel.money import INT64_MAX
+from opencarrier.kernel.signatures import Address
 from opencarrier.spine import ids
-from opencarrier.spine.money import Charge, RatedUsage
+from opencarrier.spine.money import Charge, RatedUsage, StakeReading
 from opencarrier.spine.usage import Counters
 
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 PAIR, JURISDICTION, DOMAIN = "pair-root", "jurisdiction-root", "records-root"
 
 
@@ -49,7 +53,10 @@ def usage_part(rated: RatedUsage) -> dict[str, Value]:
 
 
 def charge_part(charge: Charge) -> dict[str, Value]:
-    """Return a record's wholesale or retail part: the charge with everything rating read."""
+    """Return a record's wholesale or retail part: the charge with everything rating read.
+
+    A charge at a discount also says where the chain tells the discount.
+    """
     return {
         "charge_id": charge.charge_id,
         "usage_id": charge.usage_id,
@@ -66,7 +73,31 @@ def charge_part(charge: Charge) -> dict[str, Value]:
         "allocations": [
             [int(leg.role), leg.party, leg.account, leg.amount_minor] for leg in charge.allocations
         ],
+        **({} if charge.stake is None else {"stake": stake_terms(charge.stake)}),
     }
+
+
+def stake_terms(reading: StakeReading) -> dict[str, Value]:
+    """Return where a discount was read, as a retail part shows it."""
+    return {
+        "contract": reading.contract,
+        "account": reading.account,
+        "timepoint_s": reading.timepoint_s,
+    }
+
+
+def stake_reading(terms: Value) -> StakeReading:
+    """Read `stake_terms` back; ValueError for anything it would not write."""
+    match terms:
+        case {"contract": str(contract), "account": str(account), "timepoint_s": int(at_s)}:
+            reading = StakeReading(
+                contract=Address(contract), account=Address(account), timepoint_s=at_s
+            )
+            addresses = all(_ADDRESS.fullmatch(address) for address in (contract, account))
+            number = not isinstance(at_s, bool) and 0 <= at_s <= INT64_MAX
+            if addresses and number and stake_terms(reading) == terms:
+                return reading
+    raise ValueError("not where a discount was read")
 
 
 def part_salt(record_salt: bytes, name: str) -> bytes:

@@ -17,6 +17,7 @@ from opencarrier.identity.model import IdentityReason, PartyKind, SimKeys
 from opencarrier.identity.rules import RADIUS_SECRET_OCTETS_ADVISED
 from opencarrier.identity.service import Identity
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.signatures import KeySigner
 from opencarrier.spine.parties import PartyId
 
 Result = dict[str, Any] | Refusal
@@ -24,6 +25,9 @@ Result = dict[str, Any] | Refusal
 SECRET_FILE_OCTETS_MAX = 4096
 STANDARD_INPUT = "-"
 KEY_DIGITS = 32
+"""Of a SIM's keys: 128 bits."""
+
+ACCOUNT_KEY_DIGITS = 64
 
 
 class InputError(ValueError):
@@ -204,6 +208,18 @@ def read_secret(secret_file: str, *, standard_input: TextIO) -> bytes:
     return line.encode()
 
 
+def read_account_key(key_file: str, *, standard_input: TextIO) -> KeySigner:
+    """Read the secret key of a chain account: 64 hex digits."""
+    line = _read(key_file, "the key", standard_input)
+    secret = _hex_key(line, "the key", digits=ACCOUNT_KEY_DIGITS)
+    try:
+        return KeySigner(secret)
+    except ValueError:
+        raise InputError(
+            "the key is none of secp256k1", "zero and huge numbers are no keys"
+        ) from None
+
+
 def _read(file: str, what: str, standard_input: TextIO) -> str:
     if file == STANDARD_INPUT:
         text, place = standard_input.read(SECRET_FILE_OCTETS_MAX + 1), "standard input"
@@ -234,13 +250,17 @@ def _read_file(path: Path, what: str) -> str:
         ) from None
 
 
-def _hex_key(line: str, what: str) -> bytes:
+def _hex_key(line: str, what: str, *, digits: int = KEY_DIGITS) -> bytes:
     if line.startswith(("0x", "0X")):
-        raise InputError(f"{what} begins with 0x", "write the 32 hex digits alone")
+        raise InputError(f"{what} begins with 0x", f"write the {digits} hex digits alone")
     for position, character in enumerate(line, start=1):
         if character not in "0123456789abcdefABCDEF":
             kind = "a blank" if character.isspace() else "no hex digit"
-            raise InputError(f"{what}: character {position} is {kind}", "write 32 hex digits")
-    if len(line) != KEY_DIGITS:
-        raise InputError(f"{what} has {len(line)} hex digits, not 32", "a SIM key has 128 bits")
+            raise InputError(
+                f"{what}: character {position} is {kind}", f"write {digits} hex digits"
+            )
+    if len(line) != digits:
+        raise InputError(
+            f"{what} has {len(line)} hex digits, not {digits}", f"this key has {4 * digits} bits"
+        )
     return bytes.fromhex(line)

@@ -14,8 +14,15 @@ from sqlalchemy import Connection, Row, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
 from opencarrier.kernel.ids import Id
-from opencarrier.rating.tables import allocations, by_ids, charges, suspense, tariffs
-from opencarrier.spine.money import Allocation, Charge, Kind, Role, Suspense
+from opencarrier.rating.tables import (
+    allocations,
+    by_ids,
+    charge_stakes,
+    charges,
+    suspense,
+    tariffs,
+)
+from opencarrier.spine.money import Allocation, Charge, Kind, Role, StakeReading, Suspense
 from opencarrier.spine.parties import PartyId
 
 _FOR_TARIFF: Final = ("no_agreement", "no_tariff_in_force")
@@ -53,6 +60,9 @@ def insert_charges(
     ]
     if legs:
         unit.execute(allocations.insert(), legs)
+    stakes = [_stake_row(item.charge_id, item.stake) for item, _, _ in items if item.stake]
+    if stakes:
+        unit.execute(charge_stakes.insert(), stakes)
 
 
 def charges_of(unit: Connection, usage_ids: Iterable[Id]) -> list[Charge]:
@@ -63,7 +73,11 @@ def charges_of(unit: Connection, usage_ids: Iterable[Id]) -> list[Charge]:
     ids = [row.charge_id for row in rows]
     for row in by_ids(unit, query, ids, allocations.c.charge_id):
         legs[row.charge_id].append(_allocation(row))
-    found = [_charge(row, tuple(legs[row.charge_id])) for row in rows]
+    stakes = {
+        row.charge_id: _stake(row)
+        for row in by_ids(unit, select(charge_stakes), ids, charge_stakes.c.charge_id)
+    }
+    found = [_charge(row, tuple(legs[row.charge_id]), stakes.get(row.charge_id)) for row in rows]
     return sorted(found, key=lambda charge: (charge.usage_id, charge.kind))
 
 
@@ -187,7 +201,7 @@ def _charge_row(item: Charge, session_id: Id, host: PartyId | None, cycle_id: Id
     }
 
 
-def _charge(row: Row[Any], legs: tuple[Allocation, ...]) -> Charge:
+def _charge(row: Row[Any], legs: tuple[Allocation, ...], stake: StakeReading | None) -> Charge:
     return Charge(
         charge_id=row.charge_id,
         usage_id=row.usage_id,
@@ -202,7 +216,21 @@ def _charge(row: Row[Any], legs: tuple[Allocation, ...]) -> Charge:
         rule_version=row.rule_version,
         inputs=row.inputs,
         allocations=legs,
+        stake=stake,
     )
+
+
+def _stake_row(charge_id: Id, stake: StakeReading) -> dict[str, Any]:
+    return {
+        "charge_id": charge_id,
+        "contract": stake.contract,
+        "account": stake.account,
+        "timepoint_s": stake.timepoint_s,
+    }
+
+
+def _stake(row: Row[Any]) -> StakeReading:
+    return StakeReading(contract=row.contract, account=row.account, timepoint_s=row.timepoint_s)
 
 
 def _allocation(row: Row[Any]) -> Allocation:

@@ -1,8 +1,8 @@
-"""What rating asks of rooms that are still to come."""
+"""What rating does where nobody answers a port."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from opencarrier.spine.access import Grant
 from opencarrier.spine.money import Sale
@@ -12,20 +12,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-class Discounts(Protocol):
-    """Whoever knows what discount a subscriber has earned."""
-
-    def ppm(self, unit: Connection, subscriber: PartyId, at_us: int) -> int:
-        """Return the discount in parts per million of the retail price, 0 to 1,000,000."""
-        ...
-
-
 class NoDiscounts:
     """Everybody pays the full price."""
 
-    def ppm(self, unit: Connection, subscriber: PartyId, at_us: int) -> int:
+    def discount(
+        self, unit: Connection, subscriber: PartyId, *, seller: PartyId, at_us: int
+    ) -> None:
         """Return no discount."""
-        return 0
+        return
 
 
 class NoSales:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.rating.model import INTERIM_FLOOR_S, Agreement, RetailPlan, Tariff
+from opencarrier.rating.model import INTERIM_FLOOR_S, SESSION_S_MAX, Agreement, RetailPlan, Tariff
 from opencarrier.rating.reasons import AccessReason
 from opencarrier.rating.rules import v1
 from opencarrier.spine.usage import Counters
@@ -30,15 +30,21 @@ class Offer:
     """What the subscriber's balance still covers; None where it pays as it uses."""
     collateral_minor: int | None
     """What the home's collateral still covers; None where that is not asked."""
+    longest_s: int = SESSION_S_MAX
+    """When what is offered ends, such as the lock a discount hangs on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """How long is granted, and what the session can cost at most, retail and wholesale."""
+    """How long is granted, and what the session can cost at most, retail and wholesale.
+
+    `spend_minor` is the hold and what a discount can take off it.
+    """
 
     session_timeout_s: int
     interim_interval_s: int
     hold_minor: int
+    spend_minor: int
     exposure_minor: int
 
 
@@ -79,7 +85,8 @@ def quote(offer: Offer) -> Quote | Refusal:
     refusal = _short_of(offer, INTERIM_FLOOR_S)
     if refusal is not None:
         return refusal
-    least_s, beyond_s = INTERIM_FLOOR_S, offer.plan.session_s_max + 1
+    longest_s = max(INTERIM_FLOOR_S, min(offer.plan.session_s_max, offer.longest_s))
+    least_s, beyond_s = INTERIM_FLOOR_S, longest_s + 1
     while beyond_s - least_s > 1:
         middle_s = (least_s + beyond_s) // 2
         if _short_of(offer, middle_s) is None:
@@ -90,15 +97,21 @@ def quote(offer: Offer) -> Quote | Refusal:
         session_timeout_s=least_s,
         interim_interval_s=min(offer.plan.interim_s, least_s),
         hold_minor=0 if offer.balance_minor is None else retail_minor(offer, least_s),
+        spend_minor=spend_minor(offer, least_s),
         exposure_minor=wholesale_minor(offer, least_s),
     )
 
 
 def retail_minor(offer: Offer, timeout_s: int) -> int:
     """Return the most a session of this length can cost the subscriber, tax included."""
-    price = offer.plan.price
-    legs = v1.retail_legs(price, offer.discount_ppm, _most(offer, price.unit, timeout_s))
+    legs = _retail_legs(offer, timeout_s)
     return legs.seller_minor + legs.tax_minor
+
+
+def spend_minor(offer: Offer, timeout_s: int) -> int:
+    """Return the most a session of this length can cost with what the discount takes off."""
+    legs = _retail_legs(offer, timeout_s)
+    return legs.seller_minor + legs.tax_minor + legs.discount_minor
 
 
 def wholesale_minor(offer: Offer, timeout_s: int) -> int:
@@ -132,6 +145,11 @@ def _short_of(offer: Offer, timeout_s: int) -> Refusal | None:
             f"{timeout_s} s can cost {exposure_minor}, collateral covers {offer.collateral_minor}",
         )
     return None
+
+
+def _retail_legs(offer: Offer, timeout_s: int) -> v1.RetailLegs:
+    price = offer.plan.price
+    return v1.retail_legs(price, offer.discount_ppm, _most(offer, price.unit, timeout_s))
 
 
 def _most(offer: Offer, unit: str, timeout_s: int) -> Counters:

@@ -15,7 +15,7 @@ from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
-from opencarrier.rating import charges, store
+from opencarrier.rating import charges, discounts, store
 from opencarrier.rating.holds import (
     Authorisation,
     overrun_transfers,
@@ -63,6 +63,7 @@ class Run:
         self._plans: dict[bytes, RetailPlan] = {}
         self._hosts: dict[str, PartyId | None] = {}
         self._authorisations: dict[bytes, Authorisation] = {}
+        self._spendings: dict[bytes, discounts.Spending] = {}
         self._open: defaultdict[bytes, set[Id]] = defaultdict(set)
         self._starts: dict[Id, int] = {}
 
@@ -75,6 +76,7 @@ class Run:
         unit = self._unit
         ids = {item.authorisation_id for item in usages if item.authorisation_id is not None}
         self._authorisations = store.authorisations_by_id(unit, ids)
+        self._spendings = discounts.by_authorisation(unit, self._authorisations)
         known = [item for item in usages if item.authorisation_id in self._authorisations]
         store.note_sessions(unit, [(_id(item), item.session_id, False) for item in known])
         self._open.update(store.open_sessions(unit, self._authorisations))
@@ -152,9 +154,18 @@ class Run:
             return _Why(SuspenseReason.BEYOND_RANGE, f"at {plan.price}")
         charge = v1.charge(usage, v1.rate(inputs), v1.encode_inputs(inputs))
         ended = self._end(usage)
+        charge = self._spend(charge, usage, done=ended)
         transfers, after = retail_transfers(charge, authorisation, done=ended, at_us=self._at_us)
         self._replace(replace(after, exposure_minor=0) if ended else after)
         return _Rated(charge, usage, None, transfers)
+
+    def _spend(self, charge: Charge, usage: Usage, *, done: bool) -> Charge:
+        """Count what is spent at a discount, and name the stake behind it in the charge."""
+        spending = self._spendings.get(_id(usage))
+        if spending is None:
+            return charge
+        self._spendings[_id(usage)] = spending.after(charge, done=done)
+        return replace(charge, stake=spending.reading)
 
     def _terms(self, usage: Usage) -> _Terms | _Why:
         """Find the agreement and its tariff in force when the session was granted or began."""
@@ -256,6 +267,8 @@ class Run:
         touched = {_id(item.usage) for item in rated if item.usage.authorisation_id is not None}
         known = [self._authorisations[key] for key in touched if key in self._authorisations]
         store.write_authorisations(unit, known)
+        spent = {key: self._spendings[key] for key in touched if key in self._spendings}
+        discounts.write(unit, spent)
         ended = [item for item in usages if item.closed_by and _id(item) in self._authorisations]
         store.note_sessions(unit, [(_id(item), item.session_id, True) for item in ended])
 

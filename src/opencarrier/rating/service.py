@@ -14,24 +14,24 @@ from sqlalchemy import Connection
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import Id
-from opencarrier.kernel.money import AssetId, Money
+from opencarrier.kernel.money import AssetId, Money, divide_ceiling
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature, verify
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
-from opencarrier.rating import charges, store
+from opencarrier.rating import charges, discounts, store
 from opencarrier.rating.documents import read_agreement
 from opencarrier.rating.holds import Authorisation, cover_transfers, hold_transfer
-from opencarrier.rating.model import Agreement, RetailPlan, overlap
-from opencarrier.rating.ports import Discounts, NoDiscounts, NoSales
+from opencarrier.rating.model import INTERIM_FLOOR_S, Agreement, RetailPlan, overlap
+from opencarrier.rating.ports import NoDiscounts, NoSales
 from opencarrier.rating.quote import Offer, Quote, RetailPrice, quote, retail_price
 from opencarrier.rating.rater import Run
 from opencarrier.rating.reasons import AccessReason, DocumentReason
 from opencarrier.rating.rules import v1
 from opencarrier.spine.access import AUTHORISATION_OCTETS, AuthorisationRequest, Grant
-from opencarrier.spine.money import Charge, Kind, RatedUsage, Suspense
+from opencarrier.spine.money import Charge, Discount, Kind, RatedUsage, Suspense
 from opencarrier.spine.parties import Operator, PartyId
-from opencarrier.spine.ports import Directory, Notary, Sales, UsageSource
+from opencarrier.spine.ports import Directory, Discounts, Notary, Sales, UsageSource
 from opencarrier.spine.usage import Counters, Usage
 
 RATED_MAX = 500
@@ -161,13 +161,19 @@ class RatingService:
             seller = replace(request.subscriber, home=sale.seller, plan_id=sale.plan_id)
             request = replace(request, subscriber=seller)
         offer = self._offer(unit, request, prepaid=sale is None)
-        quoted = offer if isinstance(offer, Refusal) else quote(offer)
-        if isinstance(offer, Refusal) or isinstance(quoted, Refusal):
-            assert isinstance(quoted, Refusal)
+        if isinstance(offer, Refusal):
+            return offer
+        discount = self._discount(unit, request, offer)
+        if discount is not None:
+            offer = _reduced(offer, discount, request.at_us)
+        quoted = quote(offer)
+        if isinstance(quoted, Refusal):
             return quoted
         authorisation = self._authorisation(request, offer, quoted)
         self._open_hold(unit, authorisation, request.at_us)
         store.insert_authorisation(unit, authorisation)
+        if discount is not None:
+            discounts.insert(unit, authorisation, discount, quoted.spend_minor)
         grant = _grant(authorisation)
         if sale is not None:
             self._sales.sold(unit, grant)
@@ -309,11 +315,29 @@ class RatingService:
             agreement=agreement,
             tariff=tariff,
             plan=plan,
-            discount_ppm=self._discounts.ppm(unit, subscriber, at_us),
+            discount_ppm=0,
             grace_s=self._settings.grace_s,
             balance_minor=balance.free_minor if prepaid else None,
             collateral_minor=self._collateral_minor(unit, home, agreement.asset, at_us),
         )
+
+    def _discount(
+        self, unit: Connection, request: AuthorisationRequest, offer: Offer
+    ) -> Discount | None:
+        """Return the discount a session has, None unless lock and cap cover all it may reach."""
+        subscriber, at_us = request.subscriber, request.at_us
+        discount = self._discounts.discount(
+            unit, subscriber.party_id, seller=subscriber.home, at_us=at_us
+        )
+        if discount is None or discount.asset != offer.plan.asset:
+            return None
+        reduced = _reduced(offer, discount, at_us)
+        if reduced.longest_s < INTERIM_FLOOR_S:
+            return None
+        quoted = quote(reduced)
+        left_minor = discounts.left_minor(unit, subscriber.home, discount, at_us)
+        covered = isinstance(quoted, Quote) and quoted.spend_minor <= left_minor
+        return discount if covered else None
 
     def _collateral_minor(
         self, unit: Connection, home: PartyId, asset: AssetId, at_us: int
@@ -393,6 +417,12 @@ def _overlapping_agreement(unit: Connection, agreement: Agreement) -> Refusal | 
             detail = f"{both[clash[1]]} and {both[clash[0]]} are in force at once"
             return Refusal(DocumentReason.OVERLAPS, detail)
     return None
+
+
+def _reduced(offer: Offer, discount: Discount, at_us: int) -> Offer:
+    """Return an offer at a discount, which lasts to the end of its lock."""
+    longest_s = discount.unlock_at_s - divide_ceiling(at_us, SECOND_US)
+    return replace(offer, discount_ppm=discount.ppm, longest_s=longest_s)
 
 
 def _grant(item: Authorisation) -> Grant:

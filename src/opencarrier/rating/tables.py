@@ -89,6 +89,21 @@ authorisations = Table(
     Index("rating_authorisations_exposure", "home", "wholesale_asset", "hold_expires_us"),
 )
 
+discounts = Table(
+    "rating_discounts",
+    metadata,
+    Column("authorisation_id", LargeBinary(16), primary_key=True),
+    Column("home", Text, nullable=False),
+    Column("contract", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("timepoint_s", BigInteger, nullable=False),
+    Column("lock_began_s", BigInteger, nullable=False),
+    Column("reserved_minor", BigInteger, nullable=False),
+    Column("spent_minor", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Index("rating_discounts_lock", "home", "contract", "account", "lock_began_s"),
+)
+
 authorised_sessions = Table(
     "rating_authorised_sessions",
     metadata,
@@ -122,6 +137,15 @@ charges = Table(
     Column("agreement_hash", LargeBinary(32), nullable=False),
     Column("rule_version", Text, nullable=False),
     Column("inputs", LargeBinary, nullable=False),
+)
+
+charge_stakes = Table(
+    "rating_charge_stakes",
+    metadata,
+    Column("charge_id", LargeBinary(32), primary_key=True),
+    Column("contract", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("timepoint_s", BigInteger, nullable=False),
 )
 
 allocations = Table(

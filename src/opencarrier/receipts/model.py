@@ -10,6 +10,7 @@ from opencarrier.clearing.model import RecordPath
 from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.signatures import Address, Signature
+from opencarrier.spine.money import StakeReading
 
 FORMAT: Final = "opencarrier-receipt/1"
 PARTS: Final = ("usage", "wholesale", "retail")
@@ -64,17 +65,27 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiscountRead:
+    """A discount as the pinned stake contract tells it, and where it was read."""
+
+    ppm: int
+    reading: StakeReading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """A verifier's answers, apart from each other; each is a fact it checked, never a claim.
 
     `included`: the record is under the root the chain holds. `rated_right`: rating again gives
-    the charge, for each disclosed charge. `signed_by`: whose signatures stand under what.
-    `finality`: how final the settlement is on that chain now.
+    the charge, for each disclosed charge. `discount`: what the stake contract tells of the retail
+    charge's discount, None where there is none to see. `signed_by`: whose signatures stand under
+    what. `finality`: how final the settlement is on that chain now.
     """
 
     usage_id: Id
     included: bool
     rated_right: tuple[str, ...]
+    discount: DiscountRead | None
     signed_by: Mapping[str, tuple[Address, ...]]
     finality: str
     final: bool

@@ -1,7 +1,7 @@
 """Verify a receipt with a pinned manifest and any node of the chain, and nothing of ours besides.
 
 Each step raises `PeerError` with its name as the reason: `form`, `usage`, `record`, `rating`,
-`signature`, `settlement`, `chain`, `code`. What survives all of them is a `Verdict`.
+`stake`, `signature`, `settlement`, `chain`, `code`. What survives all of them is a `Verdict`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ from hashlib import sha256
 from typing import Final
 
 from opencarrier.chain.client import ChainClient
-from opencarrier.chain.contracts import ClearingHouse
+from opencarrier.chain.contracts import ClearingHouse, StakeDiscount
+from opencarrier.chain.errors import RevertedError
 from opencarrier.chain.events import NetApplied, Settled
 from opencarrier.chain.model import FinalityKind
 from opencarrier.clearing.model import Commitments
 from opencarrier.clearing.rules import statement_digest
-from opencarrier.clearing.tree import commit, leaf_data, position_of_record, root_of_record
+from opencarrier.clearing.tree import (
+    commit,
+    leaf_data,
+    position_of_record,
+    root_of_record,
+    stake_reading,
+)
 from opencarrier.kernel.decoding import decode
 from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import Id
@@ -29,6 +36,7 @@ from opencarrier.receipts.document import read_receipt
 from opencarrier.receipts.manifest import Manifest, check_venue
 from opencarrier.receipts.model import (
     PARTS,
+    DiscountRead,
     Opened,
     Part,
     Receipt,
@@ -37,7 +45,7 @@ from opencarrier.receipts.model import (
     Verdict,
 )
 from opencarrier.spine import ids
-from opencarrier.spine.money import Kind, Net
+from opencarrier.spine.money import Kind, Net, StakeReading
 from opencarrier.spine.usage import Counters, Rung
 
 KINDS: Final = {"wholesale": Kind.WHOLESALE, "retail": Kind.RETAIL}
@@ -84,6 +92,7 @@ class Verifier:
         usage = _check_usage(receipt)
         root = _check_record(receipt)
         rated = tuple(name for name in KINDS if _check_rating(receipt, name, usage))
+        discount = self._discount(receipt.retail)
         signed_by = _check_signatures(receipt)
         on_chain = self._settlement(receipt.settlement)
         if on_chain.records_root != root:
@@ -93,12 +102,35 @@ class Verifier:
             usage_id=receipt.usage_id,
             included=True,
             rated_right=rated,
+            discount=discount,
             signed_by=signed_by,
             finality=words,
             final=final,
             amount_minor=_amount(receipt.wholesale),
             records_root=root,
         )
+
+    def _discount(self, retail: Part) -> DiscountRead | None:
+        """Check that the contract tells the discount a retail charge was rated with."""
+        if not isinstance(retail, Opened):
+            return None
+        rated_ppm, reading = _rated_discount(retail.content)
+        if reading is None:
+            if rated_ppm:
+                raise PeerError("stake", "a discount without the stake it comes from")
+            return None
+        if reading.contract != self._manifest.at(StakeDiscount):
+            raise PeerError("stake", "the stake is in another contract than the pinned one")
+        asked = StakeDiscount(reading.contract).discount_ppm_at(
+            reading.account, reading.timepoint_s
+        )
+        try:
+            told_ppm = asked.ask(self._client)
+        except RevertedError as error:
+            raise PeerError("stake", error.reason or "the contract does not answer") from None
+        if told_ppm != rated_ppm:
+            raise PeerError("stake", f"rated with {rated_ppm} ppm, the chain tells {told_ppm}")
+        return DiscountRead(ppm=told_ppm, reading=reading)
 
     def _settlement(self, pointer: SettlementPointer) -> _OnChain:
         known = self._cycles.get(pointer)
@@ -217,7 +249,9 @@ def _check_rating(receipt: Receipt, name: str, usage: Mapping[str, Value] | None
     part: Part = getattr(receipt, name)
     if not isinstance(part, Opened):
         return False
-    content = part.content
+    content = dict(part.content)
+    if name == "retail":
+        content.pop("stake", None)
     inputs, version = content.get("inputs"), content.get("rule_version")
     if not isinstance(inputs, bytes) or not isinstance(version, str):
         raise PeerError("rating", f"{name} lacks what it was rated from")
@@ -249,10 +283,26 @@ def _check_rating(receipt: Receipt, name: str, usage: Mapping[str, Value] | None
             [int(leg.role), leg.party, leg.account, leg.amount_minor] for leg in priced.allocations
         ],
     }
-    if priced.kind is not KINDS[name] or dict(content) != expected:
+    if priced.kind is not KINDS[name] or content != expected:
         raise PeerError("rating", f"rating again does not give the {name} charge")
     _check_inputs(receipt, name, inputs, usage)
     return True
+
+
+def _rated_discount(content: Mapping[str, Value]) -> tuple[int, StakeReading | None]:
+    """Return the discount a retail charge was rated with, and where it says the chain tells it."""
+    inputs = content["inputs"]
+    assert isinstance(inputs, bytes), "rating has read them"
+    read = _mapping(decode(inputs))
+    ppm = read["discount_ppm"]
+    assert isinstance(ppm, int), "rating has read it"
+    if "stake" not in content:
+        return ppm, None
+    terms = content["stake"]
+    try:
+        return ppm, stake_reading(terms)
+    except ValueError:
+        raise PeerError("stake", "contract, account and second are out of form") from None
 
 
 def _check_inputs(

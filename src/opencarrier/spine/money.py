@@ -40,13 +40,39 @@ class Allocation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StakeReading:
+    """Where a discount can be read: the contract, whose stake, and in which past second."""
+
+    contract: Address
+    account: Address
+    timepoint_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discount:
+    """What a subscriber's stake carries: parts per million off the price, read at `reading`.
+
+    It ends with the lock, at `unlock_at_s`. Use at a discount may cost up to `cap_minor` of
+    `asset` in one lock, the one that began at `lock_began_s`.
+    """
+
+    ppm: int
+    reading: StakeReading
+    unlock_at_s: int
+    lock_began_s: int
+    asset: AssetId
+    cap_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
     """A rated usage under one of its two contracts.
 
     `amount_minor` is what the payer owes for this usage: f(counters_to) - f(counters_from), tax
     included. `inputs` is the canonical encoding of everything rating read (tariff terms,
     discount, counters), so that anybody can rate it again. `discount_minor` (retail only) comes
-    from the seller's budget and is not part of the amount.
+    from the seller's budget and is not part of the amount; `stake` says where the chain tells
+    the rate of it that stands among the inputs.
     """
 
     charge_id: Id
@@ -62,6 +88,7 @@ class Charge:
     rule_version: str
     inputs: bytes
     allocations: tuple[Allocation, ...]
+    stake: StakeReading | None = None
 
     def __post_init__(self) -> None:
         assert self.amount_minor >= 0

@@ -17,6 +17,7 @@ from opencarrier.spine.money import (
     Charge,
     Cleared,
     Deferral,
+    Discount,
     Entitlement,
     Nets,
     Position,
@@ -193,6 +194,16 @@ class Rater(Protocol):
 
     def rated(self, unit: Connection, usage_id: Id) -> RatedUsage | None:
         """Return a usage with its charges, or None while it is unrated."""
+        ...
+
+
+class Discounts(Protocol):
+    """What a subscriber's stake is worth (answered by `staking`)."""
+
+    def discount(
+        self, unit: Connection, subscriber: PartyId, *, seller: PartyId, at_us: int
+    ) -> Discount | None:
+        """Return the discount a subscriber has with a seller at an instant, None for none."""
         ...
 
 

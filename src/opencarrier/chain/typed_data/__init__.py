@@ -21,6 +21,7 @@ from opencarrier.chain.typed_data.batch_channels import (
     refund_digest,
     voucher_digest,
 )
+from opencarrier.chain.typed_data.bind_staker import bind_staker_digest
 from opencarrier.chain.typed_data.clearing_house import (
     CLEARING_HOUSE_NAME,
     CLEARING_HOUSE_VERSION,
@@ -75,10 +76,10 @@ __all__ = [
     "NODE_REGISTRY_VERSION",
     "PERMIT_TYPE_HASH",
     "RECEIVE_TYPE_HASH",
+    "REFUND_TYPE_HASH",
     "STAKE_DISCOUNT_NAME",
     "STAKE_DISCOUNT_VERSION",
     "STAKE_TYPE_HASH",
-    "REFUND_TYPE_HASH",
     "TRANSFER_TYPE_HASH",
     "VOUCHER_TYPE_HASH",
     "Authorization",
@@ -88,6 +89,7 @@ __all__ = [
     "SigningDomain",
     "ban_digest",
     "batch_channels_domain",
+    "bind_staker_digest",
     "cancel_digest",
     "channel_id",
     "claim_batch_digest",
@@ -98,10 +100,10 @@ __all__ = [
     "node_registry_domain",
     "permit_digest",
     "receive_digest",
+    "refund_digest",
     "stake_authorization_nonce",
     "stake_digest",
     "stake_discount_domain",
-    "refund_digest",
     "transfer_digest",
     "voucher_digest",
 ]

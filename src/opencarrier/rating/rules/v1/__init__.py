@@ -11,6 +11,7 @@ from opencarrier.rating.rules.v1.charges import (
 from opencarrier.rating.rules.v1.formula import (
     QUANTITY_MAX,
     VERSION,
+    RetailLegs,
     cumulative,
     fits,
     quantity,
@@ -24,6 +25,7 @@ __all__ = [
     "VERSION",
     "Priced",
     "RetailInputs",
+    "RetailLegs",
     "WholesaleInputs",
     "charge",
     "cumulative",
