@@ -216,7 +216,9 @@ def test_terms_that_would_not_pay_the_seller_are_refused(world: World, payer: Pa
 
     def opened(**changes: object) -> str:
         other = replace(config, **changes)  # type: ignore[arg-type]
-        return refused(world.channels.open(world.unit, grant, Mode.HOME, other, deposit))
+        return refused(
+            world.channels.open(world.unit, grant, Mode.HOME, other, deposit, at_us=world.at_us)
+        )
 
     assert opened(receiver=stranger) == "not_the_seller"
     assert opened(receiver_authorizer=stranger) == "not_the_seller"
@@ -226,11 +228,17 @@ def test_terms_that_would_not_pay_the_seller_are_refused(world: World, payer: Pa
     assert opened(salt=bytes(32)) == "deposit_signature"
     for amount, reason in ((10, "deposit_out_of_bounds"), (50_001, "deposit_signature")):
         other = replace(deposit, amount_minor=amount)
-        outcome = world.channels.open(world.unit, grant, Mode.HOME, config, other)
+        outcome = world.channels.open(
+            world.unit, grant, Mode.HOME, config, other, at_us=world.at_us
+        )
         assert refused(outcome) == reason
-    made = world.channels.open(world.unit, grant, Mode.HOME, config, deposit)
-    assert made == world.channels.open(world.unit, grant, Mode.HOME, config, deposit)
-    outcome = world.channels.open(world.unit, grant, Mode.DIRECT, config, deposit)
+    made = world.channels.open(world.unit, grant, Mode.HOME, config, deposit, at_us=world.at_us)
+    assert made == world.channels.open(
+        world.unit, grant, Mode.HOME, config, deposit, at_us=world.at_us
+    )
+    outcome = world.channels.open(
+        world.unit, grant, Mode.DIRECT, config, deposit, at_us=world.at_us
+    )
     assert refused(outcome) == "exists_with_different_owner"
 
 

@@ -190,7 +190,7 @@ class World:
         grant = self.authorise()
         seller = SIGNERS[HOME if mode is Mode.HOME else VISITED].address
         config, deposit = payer.open(seller, deposit_minor, now_s=self.now_s)
-        made = self.channels.open(self.unit, grant, mode, config, deposit)
+        made = self.channels.open(self.unit, grant, mode, config, deposit, at_us=self.at_us)
         assert not isinstance(made, Refusal), made
         store.put_channel(self.unit, replace(made, deposited_minor=deposit_minor))
         return made.channel_id

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -24,7 +25,13 @@ from opencarrier.app.store import Store
 from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.app.venue import ChainWork, deploy, rulebook_hash
 from opencarrier.chain.client import ChainClient, connect
-from opencarrier.chain.contracts import ClearingHouse, StakeDiscount
+from opencarrier.chain.contracts import (
+    BatchChannels,
+    ClearingHouse,
+    Erc3009DepositCollector,
+    StableToken,
+    StakeDiscount,
+)
 from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.keys import LocalSigner
 from opencarrier.chain.model import Finality
@@ -36,6 +43,11 @@ from opencarrier.chain.relayer import Relayer
 from opencarrier.chain.rules import Policy as SpendingPolicy
 from opencarrier.chain.transactions import TransactionManager
 from opencarrier.channels.book import ChannelBook
+from opencarrier.channels.claims import Claimer
+from opencarrier.channels.custody import ChannelFollower
+from opencarrier.channels.model import ChannelSettings, ChannelVenue
+from opencarrier.channels.service import ChannelService
+from opencarrier.channels.service import Ports as ChannelPorts
 from opencarrier.clearing.model import Policy as ClearingPolicy
 from opencarrier.clearing.netting import NettingMode
 from opencarrier.clearing.service import ClearingService
@@ -159,6 +171,15 @@ class Installation:
         return made
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channels:
+    """Pay as you use at a venue: its door, what follows the contract, and what claims there."""
+
+    service: ChannelService
+    follower: ChannelFollower
+    claimer: Claimer
+
+
 class Onchain:
     """An installation at its venue: the chain, and the rooms that settle there.
 
@@ -225,11 +246,43 @@ class Onchain:
             timeout_s=settings.payment_timeout_s,
         )
         self.stakes = _stakes(self.manifest, client)
+        self.channels = self._channels()
         self.issuer = Issuer(
             self.manifest,
             proofs=self.clearing,
             agreements=base.rating,
             settlements=_Settlements(self.settlement),
+        )
+
+    @property
+    def channel_venue(self) -> ChannelVenue | None:
+        """Where channels are at this venue, None in one that has none."""
+        manifest = self.manifest
+        if BatchChannels.NAME not in manifest.contracts:
+            return None
+        return ChannelVenue(
+            asset=manifest.asset,
+            chain_id=manifest.chain_id,
+            contract=manifest.at(BatchChannels),
+            collector=manifest.at(Erc3009DepositCollector),
+            token=manifest.token,
+            token_domain=StableToken(manifest.token).signing_domain().ask(self.client),
+            from_block=manifest.from_block,
+        )
+
+    def _channels(self) -> Channels | None:
+        venue, base = self.channel_venue, self.base
+        if venue is None:
+            return None
+        directory, notary = base.identity.directory, base.identity.notary
+        settings = ChannelSettings(
+            slice_octets=base.settings.slice_octets, slice_s=base.settings.slice_s
+        )
+        ports = ChannelPorts(prices=base.rating, directory=directory, notary=notary)
+        return Channels(
+            service=ChannelService(venue, ports, settings),
+            follower=ChannelFollower(venue, self.client),
+            claimer=Claimer(venue, self.manager, self.client, notary, settings),
         )
 
     def enrol(self) -> int:

@@ -77,6 +77,10 @@ class Settings:
     payment_wait_s: int = field(
         default=30, metadata={"help": "how long its request waits for the payment to be through"}
     )
+    slice_octets: int = field(
+        default=10_000_000, metadata={"help": "octets a voucher pays for, or the next line's time"}
+    )
+    slice_s: int = field(default=60, metadata={"help": "seconds a voucher pays for"})
     settlement_lag_s: int = field(
         default=7_200, metadata={"help": "how long a hold outlives its session"}
     )

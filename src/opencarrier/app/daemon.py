@@ -139,6 +139,7 @@ class Scheduler:
         self._note("settlement", self._errands.drive().note)
         self._note("payments", self._errands.see_payments_through())
         self._note("relays", self._errands.relay_on().unavailable)
+        self._note("channels", self._errands.tend_channels().note)
         with self._place.base.store.write() as unit:
             ledger.expire(unit, now_us)
         if self._due_us is not None and now_us >= self._due_us:

@@ -7,7 +7,7 @@ errand, so a retry after a crash or a lost answer moves nothing twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -19,6 +19,7 @@ from opencarrier.chain.errors import ChainError
 from opencarrier.chain.model import Call
 from opencarrier.chain.relay_rules import Relay
 from opencarrier.chain.relayer import RelayReport
+from opencarrier.channels.claims import ClaimReport
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Reason, Refusal
@@ -167,12 +168,29 @@ class Errands:
             return f"the chain does not answer: {error}"
 
     @in_turn
+    def tend_channels(self, *, everything: bool = False) -> ClaimReport:
+        """Bring deposits to the chain, claim what channels have earned, book what came of it.
+
+        `everything` claims however little there is. At a venue without channels nothing is done.
+        """
+        channels, begin = self.place.channels, self._base.store.write
+        if channels is None:
+            return ClaimReport()
+        now_us = self._base.clock.now_us()
+        caught = channels.follower.follow(begin, now_us=now_us)
+        report = channels.claimer.drive(begin, now_us=now_us, everything=everything)
+        self.place.manager.drive(begin, now_us=now_us)
+        channels.follower.follow(begin, now_us=now_us)
+        return replace(report, note=report.note or caught.note)
+
+    @in_turn
     def recover(self) -> None:
         """Take up what a former process left: unsent errands, logs, payments, the open cycle."""
         self.place.enrol()
         self.place.manager.drive(self._base.store.write, now_us=self._base.clock.now_us())
         self.follow()
         self.see_payments_through()
+        self.tend_channels()
         self.drive()
 
     @in_turn

@@ -19,12 +19,14 @@ from opencarrier.access.model import Metrics
 from opencarrier.app import relaying
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.closing import close_and_settle
+from opencarrier.app.http_channels import ChannelDesk, channel_routes
 from opencarrier.app.http_paid import paid_routes
 from opencarrier.app.metrics import exposition
 from opencarrier.app.problems import problem
 from opencarrier.app.status import base_status, venue_status
 from opencarrier.app.views import cycle_lines, host_lines, operator_lines
 from opencarrier.chain.node.http import rpc_route
+from opencarrier.channels.service import ChannelService
 from opencarrier.kernel.ids import from_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.receipts.issue import AUDIENCES
@@ -128,9 +130,22 @@ def make_app(web: Web) -> FastAPI:
     _api(app, web)
     paid_routes(app, web.place)
     relaying.add_routes(app, web.place)
+    if web.place.channels is not None:
+        app.include_router(channel_routes(_desk(web.place, web.place.channels.service)))
     if web.place.node is not None:
         app.router.routes.append(rpc_route(web.place.node))
     return app
+
+
+def _desk(place: Onchain, channels: ChannelService) -> ChannelDesk:
+    base = place.base
+    return ChannelDesk(
+        channels,
+        base.store,
+        grants=base.rating,
+        directory=base.identity.directory,
+        clock=base.clock,
+    )
 
 
 def allowed_hosts(bound: str) -> tuple[str, ...]:

@@ -9,8 +9,10 @@ from typing import TypeVar
 
 from opencarrier.chain.client import ChainClient
 from opencarrier.chain.contracts import (
+    BatchChannels,
     ClearingHouse,
     Contract,
+    Erc3009DepositCollector,
     RewardDistributor,
     StableToken,
     StakeDiscount,
@@ -170,6 +172,10 @@ CONTRACTS: dict[type[Contract], Callable[[Placed, Terms], Call]] = {
     ),
     StakeDiscount: lambda at, _: StakeDiscount.deployment(
         token=at[StableToken].address, tiers=STAKE_TIERS, cap_ppm=STAKE_CAP_PPM
+    ),
+    BatchChannels: lambda _, __: BatchChannels.deployment(),
+    Erc3009DepositCollector: lambda at, _: Erc3009DepositCollector.deployment(
+        channels=at[BatchChannels].address
     ),
 }
 """The venue's contracts in the order they are put up: how each is deployed beside those before."""

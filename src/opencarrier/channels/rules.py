@@ -257,6 +257,16 @@ def next_lease(
     )
 
 
+def claim_due(
+    channel: Channel, latest: Lease | None, now_s: int, settings: ChannelSettings
+) -> bool:
+    """Say whether what a channel has earned is to be claimed now: enough, or it is at its end."""
+    over = latest is None or latest.returned or now_s >= latest.expires_s
+    unclaimed_minor = channel.claimable_minor - channel.claimed_minor
+    ending = channel.withdrawing or channel.closed or over
+    return unclaimed_minor > 0 and (ending or unclaimed_minor >= settings.claim_minor)
+
+
 class Phase(Enum):
     """What a node lets a session do."""
 

@@ -38,6 +38,7 @@ from opencarrier.spine.ports import Directory, Notary, RetailPrices
 from opencarrier.spine.usage import Counters
 
 NOBODY = Address("0x" + "00" * 20)
+DEPOSIT_TTL_S_MAX = 86_400
 REPORTS_MAX = 1_000
 """Payments handed to the seller's books in one go."""
 
@@ -75,7 +76,14 @@ class ChannelService:
             store.put_payer(unit, subscriber, mode)
 
     def open(
-        self, unit: Connection, grant: Grant, mode: Mode, config: ChannelConfig, deposit: Deposit
+        self,
+        unit: Connection,
+        grant: Grant,
+        mode: Mode,
+        config: ChannelConfig,
+        deposit: Deposit,
+        *,
+        at_us: int,
     ) -> Channel | Refusal:
         """Take a channel and its gasless deposit; the same again returns it as it stands.
 
@@ -91,7 +99,7 @@ class ChannelService:
             return known
         refusal = (
             self._unfit(unit, config, seller)
-            or self._unpaid(config, deposit, channel_id)
+            or self._unpaid(config, deposit, channel_id, at_us // SECOND_US)
             or self._crowded(unit, grant.subscriber)
         )
         if refusal is not None:
@@ -243,6 +251,10 @@ class ChannelService:
         """Offer a session's next slice."""
         return offer(session, self._price(unit, session.authorisation_id), self.settings)
 
+    def authorisation_of(self, unit: Connection, key_digest: bytes) -> bytes | None:
+        """Return whose session a device's key belongs to."""
+        return store.authorisation_of(unit, key_digest)
+
     def channel(self, unit: Connection, channel_id: Id) -> Channel | None:
         """Return a channel."""
         return store.channel(unit, channel_id)
@@ -351,8 +363,13 @@ class ChannelService:
             )
         return None
 
-    def _unpaid(self, config: ChannelConfig, deposit: Deposit, channel_id: Id) -> Refusal | None:
+    def _unpaid(
+        self, config: ChannelConfig, deposit: Deposit, channel_id: Id, now_s: int
+    ) -> Refusal | None:
         """Refuse a deposit that is out of bounds or that its payer did not sign."""
+        if not now_s < deposit.valid_before_s <= now_s + DEPOSIT_TTL_S_MAX:
+            detail = f"valid for at most {DEPOSIT_TTL_S_MAX} s from now"
+            return Refusal(OpenReason.DEPOSIT_OUT_OF_BOUNDS, detail)
         low, high = self.settings.deposit_minor_min, self.settings.deposit_minor_max
         if not low <= deposit.amount_minor <= high:
             return Refusal(OpenReason.DEPOSIT_OUT_OF_BOUNDS, f"{low} to {high}")

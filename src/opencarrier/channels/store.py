@@ -192,17 +192,43 @@ def finish_deposit(unit: Connection, channel_id: bytes) -> None:
     unit.execute(update(DEPOSITS).where(condition).values(done=True))
 
 
-def claimable(unit: Connection, receiver: Address | None = None) -> list[Channel]:
-    """Return the channels with anything to claim that no claim is under way for, by id."""
-    query = select(CHANNELS).where(
-        CHANNELS.c.due_minor > CHANNELS.c.claimed_minor,
-        CHANNELS.c.deposited_minor > CHANNELS.c.claimed_minor,
-        CHANNELS.c.channel_id.not_in(select(CLAIMS.c.channel_id)),
+def claimable(unit: Connection, limit: int) -> list[Channel]:
+    """Return the channels with anything to claim that no claim is under way for, by receiver."""
+    query = (
+        select(CHANNELS)
+        .where(
+            CHANNELS.c.due_minor > CHANNELS.c.claimed_minor,
+            CHANNELS.c.deposited_minor > CHANNELS.c.claimed_minor,
+            CHANNELS.c.channel_id.not_in(select(CLAIMS.c.channel_id)),
+        )
+        .order_by(CHANNELS.c.receiver_authorizer, CHANNELS.c.channel_id)
+        .limit(limit)
     )
-    if receiver is not None:
-        query = query.where(CHANNELS.c.receiver == receiver)
-    query = query.order_by(CHANNELS.c.receiver, CHANNELS.c.channel_id)
     return [channel_of(row) for row in unit.execute(query)]
+
+
+def refundable(unit: Connection, limit: int) -> list[Channel]:
+    """Return closed channels that hold what nobody has earned, once all that was is claimed."""
+    query = select(CHANNELS).where(
+        CHANNELS.c.closed,
+        ~CHANNELS.c.withdrawing,
+        CHANNELS.c.deposited_minor > CHANNELS.c.claimed_minor,
+        CHANNELS.c.claimed_minor >= CHANNELS.c.due_minor,
+    )
+    rows = unit.execute(query.order_by(CHANNELS.c.channel_id).limit(limit))
+    return [channel_of(row) for row in rows]
+
+
+def receivers(unit: Connection, limit: int) -> list[Address]:
+    """Return the receivers that have claimed anything."""
+    query = select(CHANNELS.c.receiver).where(CHANNELS.c.claimed_minor > 0).distinct()
+    return list(unit.scalars(query.order_by(CHANNELS.c.receiver).limit(limit)))
+
+
+def seller_of(unit: Connection, receiver: Address) -> PartyId | None:
+    """Return who is paid at a receiver's address, None where no channel here says."""
+    query = select(CHANNELS.c.seller).where(CHANNELS.c.receiver == receiver).limit(1)
+    return unit.scalar(query)
 
 
 def add_claims(unit: Connection, intent_id: bytes, amounts: Mapping[Id, int]) -> None:

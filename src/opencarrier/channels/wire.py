@@ -87,6 +87,11 @@ def read_session(body: bytes) -> Id:
     return _octets(read_document(body, ("session_id",))["session_id"])
 
 
+def read_channel(body: bytes) -> Id:
+    """Read a request about a channel."""
+    return _octets(read_document(body, ("channel_id",))["channel_id"])
+
+
 def read_payment(body: bytes | str) -> Payment:
     """Read a payment."""
     octets = body.encode() if isinstance(body, str) else body
