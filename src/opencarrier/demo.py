@@ -210,7 +210,7 @@ class DemoStage:
 
     def withdraw(self, host: str) -> HostLine:
         """Pay a host what it is entitled to."""
-        self._errands.withdraw(self._hosts[host])
+        _taken(self._errands.withdraw(self._hosts[host]))
         return next(line for line in self.hosts() if line.name == host)
 
     def verify_receipts(self) -> int:

@@ -23,6 +23,7 @@ class Oc:
             **os.environ,
             "OPENCARRIER_DATA": str(self.data),
             "OPENCARRIER_ONE_SIDED_WINDOW_S": "0",
+            "OPENCARRIER_REWARDS_DELAY_S": "0",
             "XDG_CONFIG_HOME": str(folder / "config"),
             "HOME": str(folder),
             "NO_COLOR": "1",

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, create_engine, select
 
 from opencarrier.chain import abi
 from opencarrier.chain.contracts import PROOF_MAX as CONTRACT_PROOF_MAX
-from opencarrier.chain.contracts import RewardDistributor
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.keccak import keccak
 from opencarrier.kernel.money import INT64_MAX, AssetId, MoneyError
@@ -234,23 +233,6 @@ def test_assets_are_apart(unit: Connection, book: RewardService):
     book.entitle(unit, cycle_id=CYCLES[0], entitlements=earned(a=60))
     other.entitle(unit, cycle_id=CYCLES[0], entitlements=earned(a=1))
     assert [x.lifetime(unit, A) for x in (book, other)] == [60, 1]
-
-
-def test_claim_call(unit: Connection, book: RewardService):
-    distributor = RewardDistributor("0x" + "0d" * 20)
-    root = book.entitle(unit, cycle_id=CYCLES[0], entitlements=earned(a=60, b=40))
-
-    def claim(account, claimed, wanted=root):
-        return book.claim(
-            unit, account, distributor=distributor, root=wanted, claimed_minor=claimed
-        )
-
-    proof = book.proof(unit, A, root=root)
-    assert claim(A, 0) == distributor.claim(A, TOKEN, 60, proof.siblings)
-    assert claim(A, 59) == claim(A, 0)
-    assert claim(A, 60).reason is RewardReason.NOTHING_DUE
-    assert claim(C, 0).reason is RewardReason.UNKNOWN_ACCOUNT
-    assert claim(A, 0, b"\x01" * 32).reason is RewardReason.UNKNOWN_ROOT
 
 
 cycles = st.lists(

@@ -19,6 +19,7 @@ from opencarrier.chain.quorum import QuorumClient
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.signatures import Address, KeySigner
+from opencarrier.rewards.claims import Claims, Due
 from opencarrier.settlement.model import Alarm, CycleState, Venue
 from opencarrier.spine.money import RatedUsage
 
@@ -177,12 +178,11 @@ def test_cycles_claims_and_withdrawals_agree_with_the_contracts(chain: Chain) ->
         assert chain.house.records_root_of(order.cycle_id).ask(chain.client) == order.records_root
         place.assert_agrees()
     with place.engine.begin() as unit:
-        root = place.rewards.roots(unit, limit=1)[0]
-        call = place.rewards.claim(
-            unit, payout(host(0)), distributor=chain.pool, root=root, claimed_minor=0
-        )
-    assert isinstance(call, Call)
-    chain.send(PAYER, call)
+        claims = Claims(place.rewards, chain.pool)
+        now_s = chain.client.block().timestamp_s
+        due = claims.due(unit, payout(host(0)), chain=chain.client, now_s=now_s)
+    assert isinstance(due, Due)
+    chain.send(PAYER, claims.call(due))
     leaver = LocalSigner(_secret(operator(2)))
     chain.send(leaver, chain.house.request_withdrawal(1_234_567))
     chain.send(leaver, chain.house.withdraw())

@@ -23,7 +23,7 @@ from opencarrier.app.folder import Folder, FolderError
 from opencarrier.app.sponsoring import sponsorship
 from opencarrier.app.store import Store
 from opencarrier.app.system import SystemClock, SystemEntropy
-from opencarrier.app.venue import ChainWork, deploy, rulebook_hash
+from opencarrier.app.venue import ChainWork, RewardTerms, deploy, rulebook_hash
 from opencarrier.chain.client import ChainClient, connect
 from opencarrier.chain.contracts import (
     BatchChannels,
@@ -53,12 +53,14 @@ from opencarrier.clearing.netting import NettingMode
 from opencarrier.clearing.service import ClearingService
 from opencarrier.clearing.service import Ports as ClearingPorts
 from opencarrier.identity.model import Party, PartyKind
+from opencarrier.identity.rules import read_address
 from opencarrier.identity.sealing import FileSealingKey
 from opencarrier.identity.service import Identity
 from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import PeerError, Refusal
+from opencarrier.kernel.signatures import Address
 from opencarrier.paywall.model import Till
 from opencarrier.paywall.service import PURPOSE as PAYMENT
 from opencarrier.paywall.service import PaywallService
@@ -285,6 +287,15 @@ class Onchain:
             claimer=Claimer(venue, self.manager, self.client, notary, settings),
         )
 
+    def chain_now_s(self) -> int:
+        """Return a second the next block is not before: our clock's or, elsewhere, the head's."""
+        head = self.client.block()
+        if head is None:
+            raise ChainUnavailableError("the chain has no head", outcome_unknown=False)
+        if self.node is None:
+            return head.timestamp_s
+        return max(head.timestamp_s, self.base.clock.now_us() // SECOND_US)
+
     def enrol(self) -> int:
         """Register every member of the domain with the clearing house; return how many were new."""
         with self.base.store.read() as unit:
@@ -308,11 +319,22 @@ class Onchain:
                 netting=settings.netting,
                 one_sided_window_s=settings.one_sided_window_s,
             ),
+            rewards=RewardTerms(
+                guardian=self._guardian(settings.rewards_guardian), delay_s=settings.rewards_delay_s
+            ),
         )
         temporary = self.base.folder.manifest.with_suffix(".tmp")
         temporary.write_text(manifest.to_json())
         temporary.replace(self.base.folder.manifest)
         return manifest
+
+    def _guardian(self, text: str) -> Address:
+        if not text:
+            return self.manager.sender
+        found = read_address(text)
+        if isinstance(found, Refusal):
+            raise ConfigError(f"rewards_guardian: {found.detail}")
+        return found
 
 
 class _Settlements:

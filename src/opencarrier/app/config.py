@@ -81,6 +81,14 @@ class Settings:
         default=10_000_000, metadata={"help": "octets a voucher pays for, or the next line's time"}
     )
     slice_s: int = field(default=60, metadata={"help": "seconds a voucher pays for"})
+    rewards_delay_s: int = field(
+        default=3_600,
+        metadata={"help": "how long a rewards root may be vetoed, in a venue deployed from here"},
+    )
+    rewards_guardian: str = field(
+        default="",
+        metadata={"help": "who may veto it, an address; empty: the hub, in a venue deployed here"},
+    )
     settlement_lag_s: int = field(
         default=7_200, metadata={"help": "how long a hold outlives its session"}
     )

@@ -14,7 +14,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
-from opencarrier.chain.contracts import NO_ROOT, ClearingHouse, RewardDistributor, StableToken
+from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
 from opencarrier.chain.errors import ChainError
 from opencarrier.chain.model import Call
 from opencarrier.chain.relay_rules import Relay
@@ -27,13 +27,12 @@ from opencarrier.kernel.signatures import Address
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
+from opencarrier.rewards.claims import Claims
 from opencarrier.settlement.custody import Caught
 from opencarrier.settlement.model import CycleClosed, Driven
 from opencarrier.spine.parties import Host, Operator, PartyId
 
 AMOUNT_MAX = 10**15
-ROOTS_MAX = 100
-"""How far back a claim looks for a root that the distributor knows."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,7 +83,7 @@ class Errands:
         self._base = place.base
         self._house = ClearingHouse(place.manifest.clearing_house)
         self._token = StableToken(place.manifest.token)
-        self._pool = RewardDistributor(place.manifest.distributor)
+        self._claims = Claims(place.rewards, RewardDistributor(place.manifest.distributor))
 
     @in_turn
     def deposit(
@@ -122,32 +121,19 @@ class Errands:
     @in_turn
     def claim(self, account: Address) -> Withdrawn | Refusal:
         """Push an account's claim, whoever it is: its entitlement goes to it, the hub pays gas."""
-        claimed = self._claimed(account)
+        place = self.place
         with self._base.store.read() as unit:
-            root = self._published_root(unit)
-            call = self.place.rewards.claim(
-                unit, account, distributor=self._pool, root=root, claimed_minor=claimed
-            )
-        if isinstance(call, Refusal):
-            return call
-        done = self.place.work.do(derive("errand/claim", account, root), call)
+            due = self._claims.due(unit, account, chain=place.client, now_s=place.chain_now_s())
+        if isinstance(due, Refusal):
+            return due
+        done = place.work.do(derive("errand/claim", account, due.root), self._claims.call(due))
         assert done.mined is not None
         self.follow()
-        lifetime = self._claimed(account)
         return Withdrawn(
-            amount_minor=lifetime - claimed, lifetime_minor=lifetime, tx_hash=done.mined.tx_hash
+            amount_minor=due.amount_minor,
+            lifetime_minor=due.claim.lifetime_amount,
+            tx_hash=done.mined.tx_hash,
         )
-
-    def _claimed(self, account: Address) -> int:
-        token = self.place.manifest.token
-        return self._pool.claimed(account, token).ask(self.place.client)
-
-    def _published_root(self, unit: Connection) -> bytes:
-        """The newest root here that the distributor knows; `NO_ROOT` if it knows none."""
-        token, client = self.place.manifest.token, self.place.client
-        roots = self.place.rewards.roots(unit, limit=ROOTS_MAX)
-        known = (root for root in roots if self._pool.ready_at(token, root).ask(client))
-        return next(known, NO_ROOT)
 
     @in_turn
     def follow(self) -> Caught:

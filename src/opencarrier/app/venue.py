@@ -137,12 +137,21 @@ class ChainWork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RewardTerms:
+    """Who may veto a rewards root, and for how long."""
+
+    guardian: Address
+    delay_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What is decided about a venue before it stands; `owner` owns, settles and mints."""
 
     owner: Address
     notice_s: int
     rulebook_hash: bytes
+    rewards: RewardTerms
 
 
 class Placed:
@@ -168,7 +177,10 @@ CONTRACTS: dict[type[Contract], Callable[[Placed, Terms], Call]] = {
         rulebook_hash=terms.rulebook_hash,
     ),
     RewardDistributor: lambda at, terms: RewardDistributor.deployment(
-        clearing_house=at[ClearingHouse].address, owner=terms.owner, guardian=terms.owner, delay_s=0
+        clearing_house=at[ClearingHouse].address,
+        owner=terms.owner,
+        guardian=terms.rewards.guardian,
+        delay_s=terms.rewards.delay_s,
     ),
     StakeDiscount: lambda at, _: StakeDiscount.deployment(
         token=at[StableToken].address, tiers=STAKE_TIERS, cap_ppm=STAKE_CAP_PPM
@@ -189,12 +201,19 @@ SETUP: dict[str, Callable[[Placed, Terms], Call]] = {
 """What the owner tells the contracts once all of them stand, in order."""
 
 
-def deploy(work: ChainWork, *, domain: str, notice_s: int, rulebook_hash: bytes) -> Manifest:
+def deploy(
+    work: ChainWork, *, domain: str, notice_s: int, rulebook_hash: bytes, rewards: RewardTerms
+) -> Manifest:
     """Put the contracts on the chain, introduce them to each other and pin them.
 
     Repeating it after a crash goes on where it stopped: every step is an intent with its own id.
     """
-    terms = Terms(owner=work.manager.sender, notice_s=notice_s, rulebook_hash=rulebook_hash)
+    terms = Terms(
+        owner=work.manager.sender,
+        notice_s=notice_s,
+        rulebook_hash=rulebook_hash,
+        rewards=rewards,
+    )
     at = Placed()
     blocks: list[int] = []
     for kind, deployment in CONTRACTS.items():

@@ -14,11 +14,12 @@ NO_ROOT = bytes(32)
 
 
 class RewardReason(Reason):
-    """Why a proof is refused; of several that apply, the lowest is given."""
+    """Why a proof or a claim is refused; of several that apply, the lowest is given."""
 
     UNKNOWN_ROOT = 1
     UNKNOWN_ACCOUNT = 2
     NOTHING_DUE = 3
+    NOT_READY = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -1,4 +1,4 @@
-"""The room's door: entitle a cycle, take an unsettled one back, prove and claim."""
+"""The room's door: entitle a cycle, take an unsettled one back, prove."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from opencarrier.chain.contracts import RewardDistributor
-from opencarrier.chain.model import Call
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId, int64
 from opencarrier.kernel.refusals import Refusal
@@ -91,7 +89,7 @@ class RewardService:
     def proof(
         self, unit: Connection, account: Address, *, root: bytes | None = None
     ) -> EntitlementProof | Refusal:
-        """Prove an account's lifetime amount against a root, the distributor's if it is to claim.
+        """Prove an account's lifetime amount against a root; `claims` says which one pays.
 
         Without a root the newest one is taken. Refused: a root that was never made here, an
         account that has earned nothing.
@@ -108,27 +106,6 @@ class RewardService:
         return EntitlementProof(
             root=cycle.root, cycle_id=cycle.cycle_id, leaf=leaf, siblings=siblings
         )
-
-    def claim(
-        self,
-        unit: Connection,
-        account: Address,
-        *,
-        distributor: RewardDistributor,
-        root: bytes,
-        claimed_minor: int,
-    ) -> Call | Refusal:
-        """Return the call that pays an account what is due under the distributor's root.
-
-        `root` is one that the distributor pays for, `claimed_minor` what it has paid.
-        """
-        proof = self.proof(unit, account, root=root)
-        if isinstance(proof, Refusal):
-            return proof
-        lifetime = proof.leaf.lifetime_minor
-        if lifetime <= claimed_minor:
-            return Refusal(RewardReason.NOTHING_DUE, f"{claimed_minor} were paid already")
-        return distributor.claim(account, self.token, lifetime, proof.siblings)
 
     def _next(
         self, unit: Connection, cycle_id: Id, amounts: dict[Address, int]

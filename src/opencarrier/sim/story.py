@@ -26,7 +26,15 @@ from opencarrier.sim.radio import (
 )
 from opencarrier.sim.stage import Stage
 from opencarrier.sim.usim import Usim
-from opencarrier.sim.world import CYCLE_US, CYCLES, START_US, Person, Step, Visit
+from opencarrier.sim.world import (
+    CYCLE_US,
+    CYCLES,
+    REWARDS_DELAY_US,
+    START_US,
+    Person,
+    Step,
+    Visit,
+)
 
 SECRET_OCTETS = 16
 AT_ONCE = 8
@@ -217,6 +225,7 @@ class Story:
         return AkaPrimePeer(usim, self._operators[person.operator].realm)
 
     def _withdraw(self) -> None:
+        self._stage.set_time(START_US + CYCLES * CYCLE_US + REWARDS_DELAY_US)
         for host in sorted({node.host for node in world.NODES}):
             told = self._stage.withdraw(host)
             self._tell(f"{host} withdraws {money(told.withdrawn_minor)}")

@@ -13,6 +13,9 @@ START_US = 1_767_603_600_000_000
 """Monday 2026-01-05 09:00 UTC, when the simulated day begins."""
 
 CYCLE_US = 3_600_000_000
+REWARDS_DELAY_US = 3_600_000_000
+"""How long the last cycle's root may be vetoed before hosts are paid."""
+
 CYCLES = 3
 PEOPLE_PER_OPERATOR = 10
 KIB = 1024
