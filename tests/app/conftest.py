@@ -61,7 +61,7 @@ def run(capfd, tmp_path, monkeypatch):
         ended = 0
         try:
             with ending():
-                make()(args=list(words), standalone_mode=False)
+                make()(args=list(words))
         except SystemExit as error:
             ended = int(error.code or 0)
         printed = capfd.readouterr()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from sqlalchemy import update
 from tests.app.scene import scene
 
 from opencarrier.app.bootstrap import onchain, open_installation
 from opencarrier.app.chain_status import chain_status, shown_url
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder
+from opencarrier.chain.index import store as index_store
 from opencarrier.chain.model import Call
 from opencarrier.kernel.ids import derive
 from opencarrier.settlement import store
@@ -51,11 +53,37 @@ def test_anybody_claims_for_a_host(run, tmp_path):
     told = json.loads(run("chain", "claim", host.payout, *data, "--json"))
     assert told["account"] == host.payout
     assert told["amount_minor"] == told["lifetime_minor"] > 0
+    checked = json.loads(run("chain", "index", "--check", *data, "--json"))
+    assert checked["agrees"]
+    assert checked["numbers"] > 5
+    books = json.loads(run("ledger", "check", *data, "--json"))
+    assert books["numbers_rebuilt_from_events"] == checked["numbers"]
     again = run("chain", "claim", "Host", *data, code=1)
     assert "hint:" in again
     run("chain", "claim", "0x" + "11" * 20, *data, code=1)
     run("chain", "claim", "0x11", *data, code=1)
     run("chain", "claim", "Nobody", *data, code=1)
+
+
+def test_a_number_that_differs_ends_with_one(run, tmp_path):
+    """The contract's word and the events' are both shown, by the index and by the books' check."""
+    data = ("--data", str(tmp_path))
+    run("chain", "deploy", *data)
+    run("operator", "add", "Lumen", "--jurisdiction", "FR", *data)
+    run("operator", "deposit", "Lumen", "5000", *data)
+    assert "block" in run("chain", "index", *data)
+    base = open_installation(Folder(tmp_path), Settings())
+    numbers = index_store.numbers
+    with base.store.write() as unit:
+        changed = update(numbers).where(numbers.c.name == "total").values(value=b"\x01")
+        assert unit.execute(changed).rowcount == 1
+    base.close()
+    told = json.loads(run("chain", "index", "--check", *data, "--json", code=1))
+    assert {(d["name"], d["told"], d["held"]) for d in told["differences"]} == {
+        ("total", 1, 5000),
+        ("total", 5000, 1),
+    }
+    assert "events and contract differ" in run("ledger", "check", *data, code=1)
 
 
 def test_settling_goes_on_when_its_alarm_is_named(run, tmp_path):

@@ -33,6 +33,7 @@ from opencarrier.chain.contracts import (
     StakeDiscount,
 )
 from opencarrier.chain.errors import ChainUnavailableError
+from opencarrier.chain.index import Indexer, folds_of
 from opencarrier.chain.keys import LocalSigner
 from opencarrier.chain.model import Finality
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
@@ -200,11 +201,8 @@ class Onchain:
         self.is_new = found is None
         self.manifest = found or self._deploy()
         self.house = ClearingHouse(self.manifest.clearing_house)
-        self.relayer = Relayer(
-            self.manager,
-            sponsorship(self.manifest),
-            RelayPolicy(payer_day_max_wei=base.settings.relay_payer_day_max_wei),
-        )
+        self.index = _index(client, self.manifest)
+        self.relayer = _relayer(self.manager, self.manifest, base.settings)
         settings, identity = base.settings, base.identity
         self.rewards = RewardService(self.manifest.asset, self.manifest.token)
         self.clearing = ClearingService(
@@ -493,6 +491,16 @@ def _stakes(manifest: Manifest, client: ChainClient) -> StakeFollower | None:
         from_block=manifest.from_block,
     )
     return StakeFollower(venue, client)
+
+
+def _index(client: ChainClient, manifest: Manifest) -> Indexer:
+    where = {name: pinned.address for name, pinned in manifest.contracts.items()}
+    return Indexer(client, folds_of(where), from_block=manifest.from_block)
+
+
+def _relayer(manager: TransactionManager, manifest: Manifest, settings: Settings) -> Relayer:
+    policy = RelayPolicy(payer_day_max_wei=settings.relay_payer_day_max_wei)
+    return Relayer(manager, sponsorship(manifest), policy)
 
 
 def _venue(manifest: Manifest) -> Venue:

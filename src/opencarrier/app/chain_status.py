@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.chain.errors import ChainUnavailableError
+from opencarrier.chain.index import Checked
 from opencarrier.chain.model import LATEST, Block
 from opencarrier.chain.quorum import QuorumClient
 from opencarrier.chain.rules import Transaction
@@ -53,6 +55,17 @@ def deployed(manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def index_status(checked: Checked) -> dict[str, Any]:
+    """Return what the comparison of the index with the contracts found."""
+    return {
+        "block": checked.block.number,
+        "block_hash": to_hex(checked.block.hash),
+        "numbers": checked.numbers,
+        "agrees": not checked.differences,
+        "differences": [asdict(item) for item in checked.differences],
+    }
+
+
 def shown_url(url: str) -> str:
     """Return a chain's URL without what may be a key: its path, query and user."""
     parts = urlsplit(url)
@@ -93,7 +106,7 @@ def _shown(record: Transaction) -> dict[str, Any]:
 
 def _followers(place: Onchain, unit: Connection, final: int | None) -> dict[str, Any]:
     """Say of each follower which block it stands at and how many final ones it has not read."""
-    points = {"custody": place.settlement.followed(unit)}
+    points = {"custody": place.settlement.followed(unit), "index": place.index.at(unit)}
     nowhere = place.manifest.from_block - 1
     told = {}
     for name, point in points.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from opencarrier.chain import relay_store, store
+from opencarrier.chain.index import store as index_store
 
 metadata = store.metadata
-assert relay_store.relays.metadata is metadata, "one room has one set of tables"
+for table in (relay_store.relays, index_store.numbers):
+    assert table.metadata is metadata, "one room has one set of tables"

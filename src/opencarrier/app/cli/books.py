@@ -22,14 +22,17 @@ def ledger_check(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """
     from opencarrier.ledger import service
 
-    with venue(data) as place, place.base.store.read() as unit:
-        audit = service.check(unit)
-        reconciled = place.settlement.reconcile(unit, charges=True)
-        booked_minor, held_minor = place.paywall.books(unit)
-        sums = {str(asset): total for asset, total in service.sum_minor(unit).items()}
+    with venue(data) as place:
+        indexed = place.index.check(place.base.store.write)
+        with place.base.store.read() as unit:
+            audit = service.check(unit)
+            reconciled = place.settlement.reconcile(unit, charges=True)
+            booked_minor, held_minor = place.paywall.books(unit)
+            sums = {str(asset): total for asset, total in service.sum_minor(unit).items()}
     findings = [*audit.findings, *(str(item) for item in reconciled.findings)][:FINDINGS_MAX]
     if booked_minor != held_minor:
         findings.append(f"the till has {held_minor}, its books say {booked_minor}")
+    findings += [f"events and contract differ: {item}" for item in indexed.differences]
     emit(
         {
             "accounts": audit.accounts,
@@ -37,7 +40,8 @@ def ledger_check(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
             "journal_entries": audit.entries,
             "sum_minor": sums,
             "agrees_with_contracts": reconciled.agrees and booked_minor == held_minor,
-            "findings": findings,
+            "numbers_rebuilt_from_events": indexed.numbers,
+            "findings": findings[:FINDINGS_MAX],
         },
         as_json=as_json,
     )

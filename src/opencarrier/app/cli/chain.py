@@ -16,7 +16,7 @@ from opencarrier.app.cli.common import (
     taken,
     venue,
 )
-from opencarrier.app.output import emit, refused
+from opencarrier.app.output import Exit, emit, refused
 
 if TYPE_CHECKING:
     from opencarrier.app.bootstrap import Installation
@@ -92,6 +92,32 @@ def chain_claim(
         },
         as_json=as_json,
     )
+
+
+@chain.command("index")
+def chain_index(
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare every number with its contract.")
+    ] = False,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Rebuild the contracts' numbers from their events alone, and compare them; 1 if any differs.
+
+    Example: opencarrier chain index --check --json
+    """
+    from opencarrier.app.chain_status import index_status
+
+    with venue(data) as place:
+        write = place.base.store.write
+        if not check:
+            at = place.index.catch_up(write)
+            emit({"block": None if at is None else at.number}, as_json=as_json)
+            return
+        checked = place.index.check(write)
+    emit(index_status(checked), as_json=as_json)
+    if checked.differences:
+        raise typer.Exit(Exit.REFUSED)
 
 
 @chain.command("resume")
