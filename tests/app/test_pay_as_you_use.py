@@ -161,3 +161,25 @@ async def withdrawing(ada: Paying) -> None:
     state = ada.contract.channel(ada.payer.channel_id).ask(place.client)
     assert state.total_claimed_minor == ada.payer._price(phone.counters) > 0
     ada.agrees()
+
+
+def test_a_long_session_outlives_its_lease(tmp_path) -> None:
+    """The node's lease is renewed with the payment that finds it over."""
+
+    async def play() -> None:
+        with scene(tmp_path, **SETTINGS) as made:
+            async with paying(made) as ada:
+                _, phone = await ada.attach()
+                await ada.opened(phone, made.home.address)
+                await asyncio.to_thread(phone.begin, "s1")
+                first = await asyncio.to_thread(phone.pay, now_s=ada.now_s)
+                lease_s = ada.channels.service.settings.lease_s
+                made.clock.set(made.clock.now_us() + lease_s * 1_000_000)
+                later = await asyncio.to_thread(phone.pay, now_s=ada.now_s)
+                assert not isinstance(first, Refusal)
+                assert not isinstance(later, Refusal)
+                assert later.status == 200, later
+                assert first.document["lease"]["number"] == 1
+                assert later.document["lease"]["number"] == 2
+
+    asyncio.run(play())

@@ -29,10 +29,12 @@ from opencarrier.rating.service import RatingService, RatingSettings
 from opencarrier.rating.store import metadata as rating_metadata
 from opencarrier.sim.payer import Asked, Payer
 from opencarrier.spine.access import AuthorisationRequest, Grant
+from opencarrier.spine.money import Discount, StakeReading
 from opencarrier.spine.parties import Node, Operator, PartyId, Subscriber
 from opencarrier.spine.usage import Counters, Usage
 
 ASSET = AssetId("eip155:31337/erc20:0x" + "ab" * 20)
+CONTRACT, ACCOUNT = Address("0x" + "5c" * 20), Address("0x" + "ac" * 20)
 START_US = 1_700_000_000 * SECOND_US
 START_S = START_US // SECOND_US
 DAY_US = 86_400 * SECOND_US
@@ -111,11 +113,26 @@ class Usages:
 
 
 @dataclass
-class Discount:
-    value_ppm: int = 0
+class Discounts:
+    """A stake of somebody's that carries as much as anybody uses."""
 
-    def ppm(self, unit: Connection, subscriber: PartyId, at_us: int) -> int:
-        return self.value_ppm
+    ppm: int = 0
+
+    def discount(
+        self, unit: Connection, subscriber: PartyId, *, seller: PartyId, at_us: int
+    ) -> Discount | None:
+        if not self.ppm:
+            return None
+        at_s = at_us // SECOND_US
+        reading = StakeReading(contract=CONTRACT, account=ACCOUNT, timepoint_s=at_s - 1)
+        return Discount(
+            ppm=self.ppm,
+            reading=reading,
+            unlock_at_s=at_s + 10**7,
+            lock_began_s=at_s - 1,
+            asset=ASSET,
+            cap_minor=10**15,
+        )
 
 
 @dataclass
@@ -137,7 +154,7 @@ class World:
             directory=self.directory,
             usages=Usages(),
             entropy=SeededEntropy(7),
-            discounts=Discount(self.discount_ppm),
+            discounts=Discounts(self.discount_ppm),
             sales=self.book,
             settings=RatingSettings(collateral_gate=False),
         )

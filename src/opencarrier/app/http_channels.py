@@ -35,6 +35,9 @@ from opencarrier.spine.ports import AccessPolicy, Directory
 KEY_OCTETS = 64
 IDEMPOTENCY_KEY_MAX = 255
 
+RENEWABLE = (PaymentReason.LEASE_EXPIRED, PaymentReason.VOUCHER_ABOVE_CEILING)
+"""Why a payment is refused that the node's next lease may allow."""
+
 Answer = dict[str, Any] | Refusal
 Handler = Callable[[Connection, Grant, bytes], Answer]
 
@@ -151,12 +154,18 @@ class ChannelDesk:
         return begun if isinstance(begun, Refusal) else self._told(unit, begun)
 
     def pay(self, unit: Connection, grant: Grant, body: bytes) -> Answer:
-        """Take a payment of the caller's session."""
-        payment = wire.read_payment(body)
+        """Take a payment of the caller's session; a lease that ends is renewed for it."""
+        payment, at_us = wire.read_payment(body), self._clock.now_us()
         own = self._own(unit, grant, payment.ack.session_id)
         if isinstance(own, Refusal):
             return own
-        taken = self._channels.pay(unit, payment, at_us=self._clock.now_us())
+        taken = self._channels.pay(unit, payment, at_us=at_us)
+        if isinstance(taken, Refusal) and taken.reason in RENEWABLE:
+            lease = self._channels.lease(
+                unit, own.channel.channel_id, own.lease.node_id, at_us=at_us
+            )
+            if not isinstance(lease, Refusal):
+                taken = self._channels.pay(unit, payment, at_us=at_us)
         return taken if isinstance(taken, Refusal) else self._told(unit, taken)
 
     def end(self, unit: Connection, grant: Grant, body: bytes) -> Answer:
