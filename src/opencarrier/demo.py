@@ -21,11 +21,13 @@ from typing import Any, TypeVar
 from opencarrier.app.bootstrap import Installation, Onchain, onchain, open_installation
 from opencarrier.app.config import Settings
 from opencarrier.app.daemon import serving
-from opencarrier.app.errands import Errands, top_up
+from opencarrier.app.errands import Errands, set_aside, top_up
 from opencarrier.app.folder import Folder, FolderError
 from opencarrier.app.http import Web
 from opencarrier.app.output import Exit, say
+from opencarrier.app.staking import Stakes
 from opencarrier.app.teller import Teller
+from opencarrier.app.venue import STAKE_TIERS
 from opencarrier.app.views import (
     CycleLine,
     HostLine,
@@ -40,12 +42,13 @@ from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.signatures import KeySigner
 from opencarrier.ledger import service as ledger
 from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
 from opencarrier.sim import world
 from opencarrier.sim.story import Script, Story, Told, source_of
 from opencarrier.sim.world import NodePlan, OperatorPlan, Person
-from opencarrier.spine.parties import Host, Operator
+from opencarrier.spine.parties import Host, Operator, Subscriber
 
 DOMAIN = "opencarrier-demo"
 PLAN_ID = "prepaid"
@@ -55,6 +58,7 @@ SESSION_S_MAX = 7_200
 INTERIM_S = 300
 PROTOCOL_PPM = 10_000
 PASSES_MAX = 100
+DISCOUNTS_MINOR = 5_000_000
 PAUSE_S = 0.05
 VERIFY_TIMEOUT_S = 120
 
@@ -86,6 +90,15 @@ class Endpoints:
     rpc: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StakerLine:
+    """What a staker paid at its discount, tax included, and what the discount took off."""
+
+    name: str
+    paid_minor: int
+    saved_minor: int
+
+
 class DemoStage:
     """Sets an installation up for the story and lets it be used."""
 
@@ -97,6 +110,7 @@ class DemoStage:
         self._errands = Errands(place)
         self._operators: dict[str, Operator] = {}
         self._hosts: dict[str, Host] = {}
+        self._stakers: dict[str, Subscriber] = {}
 
     @property
     def auth(self) -> tuple[str, int]:
@@ -188,6 +202,27 @@ class DemoStage:
                 )
                 assert refusal is None, refusal
 
+    def add_stake(self, person: Person, *, key: bytes) -> None:
+        """Lock a subscriber's tokens for the best tier, bind them, and set its discount aside."""
+        stakes, signer = Stakes(self._place), KeySigner(key)
+        lock_s = STAKE_TIERS[-1].min_lock_s
+        _taken(stakes.fund(signer.address, person.stake_minor, reference="demo"))
+        _taken(stakes.stake(signer, person.stake_minor, lock_s, reference="demo"))
+        with self._base.store.write() as unit:
+            subscriber = self._base.identity.directory.subscriber_by_imsi(unit, person.imsi)
+            assert subscriber is not None, "whoever stakes was added before"
+            refusal = set_aside(
+                unit,
+                self._place.manifest.asset,
+                home=subscriber.home,
+                amount_minor=DISCOUNTS_MINOR,
+                reference="demo",
+                at_us=self._clock.now_us(),
+            )
+            assert refusal is None, refusal
+        _taken(stakes.bind(subscriber, signer))
+        self._stakers[person.name] = subscriber
+
     def deposit(self, plan: OperatorPlan, amount_minor: int) -> None:
         """Put an operator's collateral into the clearing house."""
         _taken(self._errands.deposit(self._operators[plan.name], amount_minor, reference="demo"))
@@ -255,6 +290,26 @@ class DemoStage:
         """Return what each operator has in the clearing house, by name."""
         with self._base.store.read() as unit:
             return operator_lines(self._place, unit)
+
+    def stakers(self) -> list[StakerLine]:
+        """Return what each staker paid in the final cycles, and what it did not have to."""
+        place, found = self._place, []
+        with self._base.store.read() as unit:
+            cycles = place.settlement.cycles(unit)
+            charges = [
+                charge
+                for cycle, _ in cycles
+                for charge in self._base.rating.charges(unit, cycle.cycle_id)
+            ]
+        for name, subscriber in self._stakers.items():
+            own = [item for item in charges if item.payer == subscriber.party_id and item.stake]
+            line = StakerLine(
+                name=name,
+                paid_minor=sum(item.amount_minor for item in own),
+                saved_minor=sum(item.discount_minor for item in own),
+            )
+            found.append(line)
+        return found
 
     def agrees(self) -> bool:
         """Say whether ledger, contracts and charges agree, member by member."""
@@ -324,7 +379,7 @@ def run(request: Request) -> int:
         stack.enter_context(folder.lock())
         if folder.database.exists():
             raise FolderError(f"{folder.root} holds data", "the demo needs a new folder")
-        clock = FixedClock(world.START_US)
+        clock = FixedClock(world.SETUP_US)
         settings = Settings(
             domain=DOMAIN, radius_port=0, acct_port=0, http_port=request.http_port, cycle_s=0
         )
@@ -411,6 +466,7 @@ def _result(stage: DemoStage, told: Told, web: Web) -> dict[str, Any]:
             for line in stage.hosts()
         ],
         "operators": [asdict(line) for line in stage.operators()],
+        "stakers": [asdict(line) for line in stage.stakers()],
         "radius": {
             "accepts": told.accepts,
             "rejects": told.rejects,

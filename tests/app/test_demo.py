@@ -34,7 +34,7 @@ def decided(told: dict) -> dict:
     cycles = [{k: v for k, v in c.items() if k != "tx_hash"} for c in told["cycles"]]
     radius = {k: told["radius"][k] for k in ("accepts", "rejects", "accounting_responses")}
     return {
-        **{k: told[k] for k in ("ledger", "hosts", "operators", "receipts_verified")},
+        **{k: told[k] for k in ("ledger", "hosts", "operators", "stakers", "receipts_verified")},
         "cycles": cycles,
         "radius": radius,
     }
@@ -56,6 +56,9 @@ def test_the_demo_tells_what_scripts_match_on():
     assert all(host["earned_minor"] == host["withdrawn_minor"] for host in told["hosts"])
     assert told["radius"]["accepts"] > 60
     assert told["radius"]["rejects"] == 2
+    (staker,) = told["stakers"]
+    assert staker["name"] == "Ada"
+    assert staker["saved_minor"] * 10 > staker["paid_minor"] > 0, "a twelfth and more is off"
     assert told["receipts_verified"] == sum(cycle["records"] for cycle in told["cycles"])
 
 
@@ -111,13 +114,13 @@ def demo_manifest():
     from opencarrier.app.folder import Folder
     from opencarrier.demo import DOMAIN, DemoEntropy
     from opencarrier.kernel.clock import FixedClock
-    from opencarrier.sim.world import START_US
+    from opencarrier.sim.world import SETUP_US
 
     with tempfile.TemporaryDirectory() as root:
         base = open_installation(
             Folder(Path(root)),
             Settings(domain=DOMAIN, cycle_s=0),
-            clock=FixedClock(START_US),
+            clock=FixedClock(SETUP_US),
             entropy=DemoEntropy(99),
         )
         try:

@@ -93,6 +93,9 @@ class Teller:
         out.print(_cycles(result))
         out.print(_earned(result))
         out.print(_operators(result))
+        for staker in result["stakers"]:
+            paid, saved = money(staker["paid_minor"]), money(staker["saved_minor"])
+            out.print(f"{staker['name']} staked: paid {paid}, {saved} less than without.")
         records = sum(cycle["records"] for cycle in result["cycles"])
         agrees = "agree" if result["ledger"]["agrees"] else "DO NOT agree"
         print(

@@ -81,6 +81,10 @@ class Stage(Protocol):
         """Add a subscriber with its SIM and its prepaid balance."""
         ...
 
+    def add_stake(self, person: Person, *, key: bytes) -> None:
+        """Lock a subscriber's tokens for a discount, and say that they are its own."""
+        ...
+
     def deposit(self, plan: OperatorPlan, amount_minor: int) -> None:
         """Put an operator's collateral into the clearing house."""
         ...

@@ -121,6 +121,11 @@ class Story:
             opc = derive_opc(k, self._entropy.octets(f"op/{person.imsi}", 16))
             self._phones[person.name] = Usim(imsi=person.imsi, k=k, opc=opc)
             self._stage.add_person(person, k=k, opc=opc)
+            if person.stake_minor:
+                key = self._entropy.octets(f"stake/{person.imsi}", 32)
+                self._stage.add_stake(person, key=key)
+                self._tell(f"{person.name} locks {money(person.stake_minor)} and will pay less")
+        self._stage.set_time(START_US)
         for plan in world.OPERATORS:
             self._stage.deposit(plan, DEPOSIT_MINOR)
 

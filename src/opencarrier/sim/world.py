@@ -12,6 +12,9 @@ from random import Random
 START_US = 1_767_603_600_000_000
 """Monday 2026-01-05 09:00 UTC, when the simulated day begins."""
 
+SETUP_US = START_US - 60_000_000
+"""When operators and subscribers are signed up; what is staked then is final before the day."""
+
 CYCLE_US = 3_600_000_000
 REWARDS_DELAY_US = 3_600_000_000
 """How long the last cycle's root may be vetoed before hosts are paid."""
@@ -64,6 +67,7 @@ class Person:
     imsi: str
     operator: str
     balance_minor: int
+    stake_minor: int = 0
     cloned: bool = False
 
 
@@ -133,7 +137,7 @@ ROAMING = tuple(
 
 
 def people() -> tuple[Person, ...]:
-    """Return forty subscribers; one has no money and one more carries a cloned SIM."""
+    """Return forty subscribers; one stakes, one has no money, one more carries a cloned SIM."""
     made = []
     for number, name in enumerate(PEOPLE):
         operator = OPERATORS[number // PEOPLE_PER_OPERATOR]
@@ -143,6 +147,7 @@ def people() -> tuple[Person, ...]:
                 imsi=f"{operator.mcc}{operator.mnc}{number + 1:010d}",
                 operator=operator.name,
                 balance_minor=0 if name == "Quinn" else 30_000_000,
+                stake_minor=200_000_000 if name == "Ada" else 0,
             )
         )
     return tuple(made)
@@ -160,14 +165,19 @@ def clone_of(person: Person) -> Person:
 
 
 def visits(seed: int) -> tuple[Visit, ...]:
-    """Return who goes where in which cycle; every fifth stay lasts into the next cycle."""
+    """Return who goes where in which cycle; every fifth stay lasts into the next cycle.
+
+    Who staked goes out in every one.
+    """
     random = Random(seed)  # noqa: S311 - a story, not a secret
     planned: list[Visit] = []
     for cycle in range(CYCLES):
         for number, person in enumerate(people()):
             if person.balance_minor == 0:
                 continue
-            if planned_past(planned, person.name, cycle) or random.random() < 0.35:
+            if planned_past(planned, person.name, cycle):
+                continue
+            if random.random() < 0.35 and not person.stake_minor:
                 continue
             partners = [visited for home, visited in ROAMING if home == person.operator]
             operator = random.choice(partners)
