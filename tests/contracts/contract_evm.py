@@ -11,6 +11,7 @@ import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import boa.environment
@@ -72,6 +73,13 @@ class Evm:
         if ran.is_error:
             raise RevertedError(ran.output)
         return bytes(ran.output)
+
+    def gas(self, sender: str, call: Call) -> int:
+        """Send a call and return what its execution took, without the transaction's own gas."""
+        ran = self.env.execute_code(to_address=call.to, sender=sender, data=call.data)
+        if ran.is_error:
+            raise RevertedError(ran.output)
+        return int(ran.get_gas_used())
 
     def code(self, address: str) -> bytes:
         return bytes(self.env.get_code(address))
@@ -163,6 +171,13 @@ def vyper(text: str, *arguments, sender: str, evm: Evm) -> Address:
     types = [i["type"] for i in inputs[0]] if inputs else []
     code = bytes.fromhex(built["bytecode"].removeprefix("0x")) + abi.encode(types, arguments)
     return evm.deploy(sender, Call(to=None, data=code))
+
+
+@cache
+def _compiled(text: str) -> dict:
+    from vyper.compiler import compile_code
+
+    return compile_code(text, output_formats=["bytecode", "abi"])
 
 
 @contextmanager
