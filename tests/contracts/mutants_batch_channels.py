@@ -26,7 +26,13 @@ SUITE = {
 """The tests that know the contracts best; they run first."""
 
 _DEPOSIT = (
-    ("# pragma nonreentrancy on", "# pragma nonreentrancy off"),
+    ("@external\ndef deposit(", "@external\n@reentrant\ndef deposit("),
+    ("@external\ndef initiateWithdraw(", "@external\n@reentrant\ndef initiateWithdraw("),
+    ("@external\ndef finalizeWithdraw(", "@external\n@reentrant\ndef finalizeWithdraw("),
+    ("@external\ndef __default__(", "@external\n@reentrant\ndef __default__("),
+    ("@external\ndef settle(", "@external\n@reentrant\ndef settle("),
+    ("@external\ndef refund(", "@external\n@reentrant\ndef refund("),
+    ("@external\n@view\ndef channels(", "@external\n@view\n@reentrant\ndef channels("),
     ("config.payer == empty(address)\n", "False\n"),
     ("or config.receiver == empty(address)", ""),
     ("or config.receiverAuthorizer == empty(address)", ""),

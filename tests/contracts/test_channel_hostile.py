@@ -186,39 +186,76 @@ def test_a_token_that_takes_a_fee(odd: ChannelWorld):
     assert odd.state().balance_minor == 1000
 
 
-@pytest.mark.parametrize("payment", ["settle", "refund", "finalize", "deposit"])
-def test_a_token_that_calls_back(odd: ChannelWorld, payment):
-    """B14: every door is shut while tokens move, also the one that opens many."""
-    odd.send(odd.payer, odd.channels.initiate_withdraw(odd.config, 20))
+@pytest.fixture
+def doors(odd: ChannelWorld) -> list[Call]:
+    """Every call there is, made so that the token itself may make it."""
+    token, channels = odd.config.token, odd.channels
+    own, announced = (
+        replace(odd.terms(salt=salt, token=token), payer=token, receiver_authorizer=token)
+        for salt in (5, 6)
+    )
+    for config in (own, announced):
+        odd.deposit(100, config)
+    _call_back(odd, channels.initiate_withdraw(announced, 10))
+    odd.send(odd.payer, channels.initiate_withdraw(odd.config, 20))
     odd.evm.pass_time(DELAY_S)
-    ways = {**payments(odd), "deposit": (odd.relay, odd.deposit_call(10, odd.config))}
-    sender, call = ways[payment]
     batch = [odd.row(301)]
-    doors = [
-        *(door for _, door in ways.values()),
-        odd.channels.claim_with_signature(batch, odd.batch_signature(batch)),
-        odd.channels.claim(batch),
-        odd.channels.initiate_withdraw(odd.config, 1),
-        odd.channels.multicall([ways["settle"][1]]),
-        odd.channels.channel(odd.id()).call,
-        odd.channels.receiver(odd.receiver.address, odd.config.token).call,
-        odd.channels.pending_withdrawal(odd.id()).call,
-        odd.channels.refund_nonce(odd.id()).call,
+    refund = odd.refund_signature(10, 0)
+    return [
+        odd.deposit_call(10, own),
+        channels.claim([odd.row(1, own)]),
+        channels.claim_with_signature(batch, odd.batch_signature(batch)),
+        channels.settle(odd.receiver.address, token),
+        channels.initiate_withdraw(own, 1),
+        channels.finalize_withdraw(announced),
+        channels.refund(own, 1),
+        channels.refund_with_signature(odd.config, 10, nonce=0, signature=refund),
+        channels.multicall([channels.refund(own, 1)]),
+        channels.channel(odd.id()).call,
+        channels.receiver(odd.receiver.address, token).call,
+        channels.pending_withdrawal(odd.id()).call,
+        channels.refund_nonce(odd.id()).call,
     ]
-    for door in doors:
-        told(odd, odd.config.token, BEHAVE_TOKEN, TRUE, 0, odd.channels.address, door.data)
-        with odd.evm.anchor():
-            odd.send(sender, call)
-            assert not _succeeded(odd)
-    harmless = odd.channels.channel_id(odd.config).call
-    told(odd, odd.config.token, BEHAVE_TOKEN, TRUE, 0, odd.channels.address, harmless.data)
-    odd.send(sender, call)
-    assert _succeeded(odd)
+
+
+def _call_back(world: ChannelWorld, call: Call) -> None:
+    """Let the token make a call while nothing else goes on; it must succeed."""
+    told(world, world.config.token, BEHAVE_TOKEN, TRUE, 0, world.channels.address, call.data)
+    transfer = ("transfer(address,uint256)", ["address", "uint256"])
+    told(world, world.config.token, transfer, world.relay.address, 0)
+    assert _succeeded(world)
+    told(world, world.config.token, BEHAVE_TOKEN, TRUE, 0, ZERO, b"")
 
 
 def _succeeded(world: ChannelWorld) -> bool:
     asked = Call(to=world.config.token, data=keccak(b"succeeded()")[:4])
     return world.evm.call(asked) == TRUE
+
+
+@pytest.mark.parametrize("payment", ["settle", "refund", "finalize", "deposit"])
+def test_a_token_that_calls_back(odd: ChannelWorld, doors: list[Call], payment):
+    """B14: every door that is open to it is shut while tokens move; the digests stay open."""
+    ways = {**payments(odd), "deposit": (odd.relay, odd.deposit_call(10, odd.config))}
+    sender, call = ways[payment]
+    token, channels = odd.config.token, odd.channels
+    for door in doors:
+        with odd.evm.anchor():
+            _call_back(odd, door)
+        with odd.evm.anchor():
+            told(odd, token, BEHAVE_TOKEN, TRUE, 0, channels.address, door.data)
+            odd.send(sender, call)
+            assert not _succeeded(odd)
+    told(
+        odd,
+        token,
+        BEHAVE_TOKEN,
+        TRUE,
+        0,
+        channels.address,
+        channels.channel_id(odd.config).call.data,
+    )
+    odd.send(sender, call)
+    assert _succeeded(odd)
 
 
 def test_a_receiver_the_token_freezes(opened: ChannelWorld):

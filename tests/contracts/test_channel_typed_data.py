@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 from contract_evm import key
+from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_utils.address import to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as st
 from test_bindings import DOMAIN_TYPE, addresses, reference_digest, uints, words
+from x402.mechanisms.evm import EthAccountSigner
 from x402.mechanisms.evm.batch_settlement import constants as sdk_constants
 from x402.mechanisms.evm.batch_settlement import types as sdk_types
 from x402.mechanisms.evm.batch_settlement.authorizer_signer import (
@@ -18,6 +20,7 @@ from x402.mechanisms.evm.batch_settlement.authorizer_signer import (
     sign_claim_batch,
     sign_refund,
 )
+from x402.mechanisms.evm.batch_settlement.client.voucher import sign_voucher
 from x402.mechanisms.evm.batch_settlement.encoding import build_erc3009_deposit_nonce
 from x402.mechanisms.evm.batch_settlement.utils import compute_channel_id
 
@@ -128,9 +131,7 @@ def test_claim_batch_digest(domain: SigningDomain, rows: list[ClaimEntry]):
 
 @given(chain_ids, configs, amounts, uints)
 def test_the_sdk_signs_the_same(chain_id, config: ChannelConfig, amount, nonce):
-    """The unmodified SDK's channel id, claim batch, refund and deposit nonce are ours."""
-    from eth_account import Account
-
+    """The unmodified SDK's channel id, voucher, claim batch, refund and nonce are ours."""
     secret = keccak(b"receiver authorizer")
     signer = LocalAuthorizerSigner(Account.from_key(secret))
     us = key("receiver authorizer").address
@@ -157,6 +158,11 @@ def test_the_sdk_signs_the_same(chain_id, config: ChannelConfig, amount, nonce):
         domain, channel_id=identifier, nonce=nonce, amount_minor=amount
     )
     assert recover(digest, bytes.fromhex(refund[2:])) == us
+    voucher = sign_voucher(
+        EthAccountSigner(Account.from_key(secret)), "0x" + identifier.hex(), str(amount), network
+    )
+    digest = typed_data.voucher_digest(domain, identifier, amount)
+    assert recover(digest, bytes.fromhex(voucher.signature[2:])) == us
     assert build_erc3009_deposit_nonce("0x" + identifier.hex(), hex(nonce)) == (
         "0x" + typed_data.deposit_nonce(identifier, nonce).hex()
     )

@@ -128,6 +128,7 @@ def serving(app: FastAPI) -> Iterator[str]:
     """Serve an app on loopback in a thread."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        listener.listen()
         config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
         server = uvicorn.Server(config)
         thread = threading.Thread(
