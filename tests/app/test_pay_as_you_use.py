@@ -173,6 +173,7 @@ def test_a_long_session_outlives_its_lease(tmp_path) -> None:
                 await ada.opened(phone, made.home.address)
                 await asyncio.to_thread(phone.begin, "s1")
                 first = await asyncio.to_thread(phone.pay, now_s=ada.now_s)
+                assert phone.use(SLICE_OCTETS, 10) == SLICE_OCTETS
                 lease_s = ada.channels.service.settings.lease_s
                 made.clock.set(made.clock.now_us() + lease_s * 1_000_000)
                 later = await asyncio.to_thread(phone.pay, now_s=ada.now_s)
