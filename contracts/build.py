@@ -29,7 +29,7 @@ ARTEFACTS = CONTRACTS.parent / "src" / "opencarrier" / "chain" / "artefacts"
 NAMES = tuple(sorted(path.stem for path in CONTRACTS.glob("*.vy")))
 COMPILER = "0.4.3"
 EVM_VERSION = "cancun"
-IMPORT = re.compile(r"^from \.(\w*) import (\w+)$", re.MULTILINE)
+IMPORT = re.compile(r"^from (\.+)(\w*) import (\w+)$", re.MULTILINE)
 ANSWERED_BY_DEFAULT = {"BatchChannels": "interfaces/IBatchClaims.vyi"}
 """Where a contract's default function answers calls: the interface that describes them."""
 
@@ -118,8 +118,8 @@ def _reached(path: Path, contracts: Path) -> set[Path]:
         if source in reached:
             continue
         reached.add(source)
-        for folder, wanted in IMPORT.findall(source.read_text("utf-8")):
-            near = contracts / folder if folder else source.parent
+        for dots, folder, wanted in IMPORT.findall(source.read_text("utf-8")):
+            near = source.parents[len(dots) - 1] / folder
             waiting += [p for p in (near / f"{wanted}.vy", near / f"{wanted}.vyi") if p.exists()]
     return reached
 

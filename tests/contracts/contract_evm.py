@@ -18,6 +18,7 @@ import boa.environment
 import pytest
 
 from opencarrier.chain import abi, contracts
+from opencarrier.chain.contracts import HouseTerms
 from opencarrier.chain.errors import RevertedError
 from opencarrier.chain.model import LATEST, BlockAt, Call
 from opencarrier.kernel.keccak import keccak
@@ -27,10 +28,10 @@ from opencarrier.spine.money import SettlementOrder
 
 GENESIS_S = 1_800_000_000
 MAX = (1 << 256) - 1
-INT_MAX = (1 << 255) - 1
 ZERO = Address("0x" + "00" * 20)
 RULEBOOK = keccak(b"rulebook 1")
 NOTICE_S = 3600
+TERMS = HouseTerms(notice_s=NOTICE_S, mandate_interval_s=600, bond_ppm=100_000, arbitration_s=7200)
 FAR_S = GENESIS_S + 10**9
 
 
@@ -128,6 +129,7 @@ def use_artefacts(folder: str | None) -> None:
 
 def sealed(
     *,
+    token: str,
     cycle_id: bytes,
     sequence: int,
     nets=(),
@@ -140,6 +142,7 @@ def sealed(
     """An order with its id; the nets are taken as they are."""
     identifier = settlement_id(
         cycle_id,
+        token=token,
         records_root=records_root,
         netting_mode=netting_mode,
         nets=nets,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contract_evm import FAR_S, MAX, NOTICE_S, RULEBOOK, Evm, Outcome, key, sealed
+from contract_evm import FAR_S, MAX, RULEBOOK, TERMS, Evm, Outcome, key, sealed
 
 from opencarrier.chain import events, typed_data
 from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
@@ -52,11 +52,10 @@ class World:
             self.evm.deploy(
                 owner,
                 ClearingHouse.deployment(
-                    token=self.token.address,
                     owner=owner,
                     settler=self.settler.address,
-                    notice_s=NOTICE_S,
                     rulebook_hash=RULEBOOK,
+                    terms=TERMS,
                 ),
             )
         )
@@ -71,16 +70,26 @@ class World:
                 ),
             )
         )
+        self.send(self.owner, self.house.list_token(self.usd))
         self.send(self.owner, self.house.set_distributor(self.rewards.address))
         self.send(self.owner, self.token.set_minter(owner, allowed=True))
 
     def join(self, member: KeySigner, amount: int = DEPOSIT) -> None:
         """Register a member with collateral, a standing approval and the same again in hand."""
-        self.send(self.owner, self.house.set_member(member.address, registered=True))
+        self.send(self.owner, self.house.set_member(self.usd, member.address, registered=True))
         self.send(self.owner, self.token.mint(member.address, 2 * amount))
         self.send(member, self.token.approve(self.house.address, MAX))
         if amount:
-            self.send(member, self.house.deposit(member.address, amount))
+            self.send(member, self.house.deposit(self.usd, member.address, amount))
+
+    def coin(self, symbol: str) -> StableToken:
+        """Another listed token, of which nobody has any."""
+        owner = self.owner.address
+        text = StableToken.deployment(name=symbol, symbol=symbol, version="1", owner=owner)
+        coin = StableToken(self.evm.deploy(owner, text))
+        self.send(self.owner, self.house.list_token(coin.address))
+        self.send(self.owner, coin.set_minter(owner, allowed=True))
+        return coin
 
     def send(self, sender: KeySigner | _Named, call: Call) -> Outcome:
         return self.evm.send(sender.address, call)
@@ -97,11 +106,16 @@ class World:
         assert None not in found
         return found
 
+    @property
+    def usd(self) -> Address:
+        """The token everybody uses."""
+        return self.token.address
+
     def tokens(self, account: Address) -> int:
         return self.token.balance_of(account).ask(self.evm)
 
     def balance(self, member: KeySigner) -> int:
-        return self.house.balance_of(member.address).ask(self.evm)
+        return self.house.balance_of(self.usd, member.address).ask(self.evm)
 
     def balances(self) -> list[int]:
         return [self.balance(member) for member in self.members]
@@ -117,9 +131,9 @@ class World:
     def debit(self, order: SettlementOrder, member: KeySigner, amount: int) -> Signature:
         digest = typed_data.debit_digest(
             self.domain,
-            cycle_id=order.cycle_id,
-            records_root=order.records_root,
+            settlement_id=order.settlement_id,
             rulebook_hash=RULEBOOK,
+            token=self.token.address,
             member=member.address,
             amount_minor=amount,
         )
@@ -145,7 +159,13 @@ class World:
             if amount
         ]
         fields.setdefault("cycle_id", keccak(b"cycle %d" % sequence))
-        terms = {"nets": nets, "rewards_root": root, "rewards_minor": rewards, **fields}
+        terms = {
+            "token": self.token.address,
+            "nets": nets,
+            "rewards_root": root,
+            "rewards_minor": rewards,
+            **fields,
+        }
         debits = [net for net in nets if net.amount_minor < 0]
         draft = sealed(sequence=sequence, signatures=[None] * len(debits), **terms)
         signatures: list[Signature | None] = [
@@ -163,7 +183,7 @@ class World:
         return next(m for m in self.members if m.address == address)
 
     def settle(self, order: SettlementOrder) -> Outcome:
-        return self.send(self.settler, self.house.settle(order))
+        return self.send(self.settler, self.house.settle(self.usd, order))
 
     def mandate(self, member: KeySigner, cap: int, until: int = FAR_S) -> Outcome:
-        return self.send(member, self.house.set_mandate(cap, until))
+        return self.send(member, self.house.set_mandate(self.usd, cap, until))

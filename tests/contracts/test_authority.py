@@ -10,11 +10,22 @@ from contract_evm import FAR_S, GENESIS_S, NOTICE_S, RULEBOOK, refused
 from contract_world import World
 
 from opencarrier.chain import typed_data
-from opencarrier.chain.contracts import ClearingHouse, StableToken
+from opencarrier.chain.contracts import ClearingHouse, StableToken, claim_id
 from opencarrier.chain.model import Call
 from opencarrier.chain.typed_data import Authorization
 
-ROLES = ("owner", "pending_owner", "settler", "minter", "member", "host", "house", "stranger")
+ROLES = (
+    "owner",
+    "pending_owner",
+    "settler",
+    "arbiter",
+    "minter",
+    "member",
+    "creditor",
+    "host",
+    "house",
+    "stranger",
+)
 
 
 @dataclass(frozen=True)
@@ -86,18 +97,49 @@ def _mandate_signed(world: World) -> Call:
     member = world.members[0]
     digest = typed_data.mandate_digest(
         world.domain,
+        token=world.usd,
         member=member.address,
         cap_per_cycle_minor=1,
         valid_until_s=FAR_S,
         rulebook_hash=RULEBOOK,
-        nonce=world.house.mandate_nonce(member.address).ask(world.evm),
+        nonce=world.house.mandate_nonce(world.usd, member.address).ask(world.evm),
     )
     return world.house.set_mandate_by_signature(
+        world.usd,
         member=member.address,
         cap_per_cycle=1,
         valid_until=FAR_S,
         signature=member.sign(digest).octets,
     )
+
+
+OPEN, DISPUTED, DUE = b"\x04" * 32, b"\x05" * 32, b"\x06" * 32
+"""The cycles of a claim that nobody answered, a disputed one, and one whose window is over."""
+
+
+def _post_claim(world: World, cycle_id: bytes) -> Call:
+    debtor, root = world.members[0].address, b"\x07" * 32
+    return world.house.post_claim(
+        world.usd, debtor, cycle_id=cycle_id, records_root=root, amount=10
+    )
+
+
+def _claim_id(world: World, cycle_id: bytes) -> bytes:
+    debtor, creditor = (member.address for member in world.members[:2])
+    return claim_id(world.usd, cycle_id, debtor=debtor, creditor=creditor)
+
+
+def _claims(world: World) -> None:
+    """Post the three claims and let the window of the first pass; a notice is longer."""
+    debtor, creditor = world.members[:2]
+    house = world.house
+    call = house.open_corridor(world.usd, creditor.address, window_s=NOTICE_S, cap=100)
+    world.send(debtor, call)
+    world.send(creditor, _post_claim(world, DUE))
+    world.evm.pass_time(NOTICE_S)
+    for cycle_id in (OPEN, DISPUTED):
+        world.send(creditor, _post_claim(world, cycle_id))
+    world.send(debtor, house.dispute_claim(_claim_id(world, DISPUTED), 1))
 
 
 def somebody(world: World) -> str:
@@ -115,7 +157,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("StableToken", "permit"): Right(ANYBODY, _permit),
     ("StableToken", "transferWithAuthorization"): Right(ANYBODY, _transfer_authorized),
     ("StableToken", "receiveWithAuthorization"): Right(
-        (), _receive_authorized, "authorization: not receiver"
+        ("creditor",), _receive_authorized, "authorization: not receiver"
     ),
     ("StableToken", "cancelAuthorization"): Right(ANYBODY, _cancel_authorized),
     ("StableToken", "mint"): Right(
@@ -137,7 +179,13 @@ RIGHTS: dict[tuple[str, str], Right] = {
         ("pending_owner",), lambda w: w.token.accept_ownership(), "owner: not offered"
     ),
     ("ClearingHouse", "set_member"): Right(
-        ("owner",), lambda w: w.house.set_member(somebody(w), registered=True), OWNER
+        ("owner",), lambda w: w.house.set_member(w.usd, somebody(w), registered=True), OWNER
+    ),
+    ("ClearingHouse", "list_token"): Right(
+        ("owner",), lambda w: w.house.list_token(w.rewards.address), OWNER
+    ),
+    ("ClearingHouse", "set_arbiter"): Right(
+        ("owner",), lambda w: w.house.set_arbiter(somebody(w)), OWNER
     ),
     ("ClearingHouse", "set_settler"): Right(
         ("owner",), lambda w: w.house.set_settler(somebody(w)), OWNER
@@ -158,27 +206,61 @@ RIGHTS: dict[tuple[str, str], Right] = {
         ("pending_owner",), lambda w: w.house.accept_ownership(), "owner: not offered"
     ),
     ("ClearingHouse", "deposit"): Right(
-        ("member",),
-        lambda w: w.house.deposit(w.members[1].address, 1),
+        ("member", "creditor"),
+        lambda w: w.house.deposit(w.usd, w.members[1].address, 1),
         "token: short allowance",
     ),
-    ("ClearingHouse", "set_mandate"): Right(ANYBODY, lambda w: w.house.set_mandate(1, FAR_S)),
+    ("ClearingHouse", "set_mandate"): Right(
+        ANYBODY, lambda w: w.house.set_mandate(w.usd, 1, FAR_S)
+    ),
     ("ClearingHouse", "set_mandate_by_signature"): Right(ANYBODY, _mandate_signed),
     ("ClearingHouse", "settle"): Right(
         ("settler",),
-        lambda w: w.house.settle(w.order([-5, 5], sequence=2)),
+        lambda w: w.house.settle(w.usd, w.order([-5, 5], sequence=2)),
         "settle: not settler",
     ),
     ("ClearingHouse", "request_withdrawal"): Right(
         tuple(role for role in ROLES if role != "member"),
-        lambda w: w.house.request_withdrawal(1),
+        lambda w: w.house.request_withdrawal(w.usd, 1),
         "withdrawal: already requested",
     ),
     ("ClearingHouse", "cancel_withdrawal"): Right(
-        ("member",), lambda w: w.house.cancel_withdrawal(), "withdrawal: not requested"
+        ("member",), lambda w: w.house.cancel_withdrawal(w.usd), "withdrawal: not requested"
     ),
     ("ClearingHouse", "withdraw"): Right(
-        ("member",), lambda w: w.house.withdraw(), "withdrawal: not requested"
+        ("member",), lambda w: w.house.withdraw(w.usd), "withdrawal: not requested"
+    ),
+    ("ClearingHouse", "open_corridor"): Right(
+        ("member", "creditor"),
+        lambda w: w.house.open_corridor(w.usd, w.members[2].address, window_s=60, cap=9),
+        "corridor: not member",
+    ),
+    ("ClearingHouse", "close_corridor"): Right(
+        ("member",),
+        lambda w: w.house.close_corridor(w.usd, w.members[1].address),
+        "corridor: not open",
+    ),
+    ("ClearingHouse", "post_claim"): Right(
+        ("creditor",), lambda w: _post_claim(w, b"\x03" * 32), "corridor: not open"
+    ),
+    ("ClearingHouse", "accept_claim"): Right(
+        ("member",), lambda w: w.house.accept_claim(_claim_id(w, OPEN)), "claim: not debtor"
+    ),
+    ("ClearingHouse", "dispute_claim"): Right(
+        ("member",), lambda w: w.house.dispute_claim(_claim_id(w, OPEN), 1), "claim: not debtor"
+    ),
+    ("ClearingHouse", "decide_claim"): Right(
+        ("arbiter",),
+        lambda w: w.house.decide_claim(_claim_id(w, DISPUTED), 1),
+        "decide: not arbiter",
+    ),
+    ("ClearingHouse", "agree_claim"): Right(
+        ("member", "creditor"),
+        lambda w: w.house.agree_claim(_claim_id(w, DISPUTED), 1),
+        "claim: not party",
+    ),
+    ("ClearingHouse", "finish_claim"): Right(
+        ANYBODY, lambda w: w.house.finish_claim(_claim_id(w, DUE))
     ),
 }
 """A member stands for one with an approval and a request whose notice has passed."""
@@ -216,15 +298,18 @@ def cast(world: World):
     world.send(world.owner, world.token.transfer_ownership(heir.address))
     world.send(world.owner, world.house.transfer_ownership(heir.address))
     world.settle(world.order([-5]))
-    world.send(world.members[0], world.house.request_withdrawal(1))
-    world.evm.pass_time(NOTICE_S)
+    world.send(world.members[0], world.house.request_withdrawal(world.usd, 1))
+    world.send(world.owner, world.house.set_arbiter(key("arbiter").address))
+    _claims(world)
     assert world.evm.now_s == GENESIS_S + NOTICE_S
     return {
         "owner": world.owner,
         "pending_owner": heir,
         "settler": world.settler,
+        "arbiter": key("arbiter"),
         "minter": minter,
         "member": world.members[0],
+        "creditor": world.members[1],
         "host": world.hosts[0],
         "house": world.house_as_signer,
         "stranger": world.stranger,

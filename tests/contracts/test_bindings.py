@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from contract_evm import FAR_S, NOTICE_S, RULEBOOK, ZERO, Log, key
+from contract_evm import FAR_S, NOTICE_S, RULEBOOK, TERMS, ZERO, Log, key
 from contract_world import World
 from eth_account.messages import _hash_eip191_message, encode_typed_data
 from hypothesis import given
@@ -81,29 +81,30 @@ def reference_digest(domain: SigningDomain, name: str, members: str, message: di
     return bytes(_hash_eip191_message(encoded))
 
 
-@given(domains, words, words, words, addresses, uints)
-def test_debit_digest(domain, cycle, root, rulebook, member, amount):
+@given(domains, words, words, addresses, addresses, uints)
+def test_debit_digest(domain, settlement, rulebook, token, member, amount):
     """The digest by hand equals a general encoder's."""
     digest = typed_data.debit_digest(
         domain,
-        cycle_id=cycle,
-        records_root=root,
+        settlement_id=settlement,
         rulebook_hash=rulebook,
+        token=token,
         member=member,
         amount_minor=amount,
     )
     members = (
-        "bytes32 cycle_id,bytes32 records_root,bytes32 rulebook_hash,address member,uint256 amount"
+        "bytes32 settlement_id,bytes32 rulebook_hash,address token,address member,uint256 amount"
     )
     assert digest == reference_digest(
-        domain, "Debit", members, (cycle, root, rulebook, member, amount)
+        domain, "Debit", members, (settlement, rulebook, token, member, amount)
     )
 
 
-@given(domains, addresses, uints, uints, words, uints)
-def test_mandate_digest(domain, member, cap, until, rulebook, nonce):
+@given(domains, addresses, addresses, uints, uints, words, uints)
+def test_mandate_digest(domain, token, member, cap, until, rulebook, nonce):
     digest = typed_data.mandate_digest(
         domain,
+        token=token,
         member=member,
         cap_per_cycle_minor=cap,
         valid_until_s=until,
@@ -111,10 +112,10 @@ def test_mandate_digest(domain, member, cap, until, rulebook, nonce):
         nonce=nonce,
     )
     members = (
-        "address member,uint256 cap_per_cycle,uint256 valid_until,"
+        "address token,address member,uint256 cap_per_cycle,uint256 valid_until,"
         "bytes32 rulebook_hash,uint256 nonce"
     )
-    values = (member, cap, until, rulebook, nonce)
+    values = (token, member, cap, until, rulebook, nonce)
     assert digest == reference_digest(domain, "Mandate", members, values)
 
 
@@ -193,27 +194,34 @@ def test_a_call_with_data_after_it_is_taken(world: World):
 
 
 @given(
-    st.lists(st.tuples(addresses, st.integers(-(2**255), 2**255 - 1)), max_size=5),
+    st.lists(st.tuples(addresses, st.integers(-(2**95), 2**95 - 1)), max_size=5),
+    addresses,
     words,
     words,
     st.integers(0, 255),
     words,
     uints,
 )
-def test_settlement_id_is_the_abis(rows, cycle, root, mode, rewards_root, rewards):
+def test_settlement_id_is_the_abis(rows, token, cycle, root, mode, rewards_root, rewards):
     """The id by hand equals the contract's formula through a general ABI encoder."""
     nets = [Net(address=address, amount_minor=amount) for address, amount in rows]
     identifier = ids.settlement_id(
         cycle,
+        token=token,
         records_root=root,
         netting_mode=mode,
         nets=nets,
         rewards_root=rewards_root,
         rewards_minor=rewards,
     )
-    hashed = keccak(abi.encode(["(address,int256)[]"], [rows]))
-    types = ["bytes32", "bytes32", "bytes32", "uint8", "bytes32", "bytes32", "uint256"]
-    values = [ids.SETTLEMENT_TYPEHASH, cycle, root, mode, hashed, rewards_root, rewards]
+    packed = [abi.encode(["int96"], [amount])[-12:] for _, amount in rows]
+    words_of_rows = [
+        int(address, 16) << 96 | int.from_bytes(octets, "big")
+        for (address, _), octets in zip(rows, packed, strict=True)
+    ]
+    hashed = keccak(abi.encode(["uint256[]"], [words_of_rows]))
+    types = ["bytes32", "address", "bytes32", "bytes32", "uint8", "bytes32", "bytes32", "uint256"]
+    values = [ids.SETTLEMENT_TYPEHASH, token, cycle, root, mode, hashed, rewards_root, rewards]
     assert identifier == keccak(abi.encode(types, values))
 
 
@@ -257,10 +265,10 @@ def test_orders_beyond_the_contract_are_our_mistake(world: World):
     )
     crowded = replace(order, nets=too_many, debit_signatures=(None,) * 201)
     with pytest.raises(AssertionError):
-        world.house.settle(crowded)
+        world.house.settle(world.usd, crowded)
     zero = replace(order, nets=(Net(address=world.members[0].address, amount_minor=0),))
     with pytest.raises(AssertionError):
-        world.house.settle(zero)
+        world.house.settle(world.usd, zero)
     with pytest.raises(AssertionError):
         world.rewards.claim(world.stranger.address, ZERO, 1, [bytes(32)] * 41)
 
@@ -323,8 +331,8 @@ def test_deployed_code_is_recognised(world: World):
     """The part before the immutables by its hash, the immutables by value; nothing else passes."""
     code = world.evm.code(world.house.address)
     found = world.house.check_code(code)
-    assert found["token"] == world.token.address
-    assert found["notice_s"] == NOTICE_S
+    assert found["collateral.notice_s"] == NOTICE_S
+    assert found["mandate_interval_s"] == TERMS.mandate_interval_s
     assert found["eip712.FIRST_ADDRESS"] == world.house.address
     assert found["eip712.FIRST_SEPARATOR"] == world.domain.separator
     assert found["eip712.NAME"] == typed_data.CLEARING_HOUSE_NAME
@@ -406,6 +414,7 @@ def test_a_signature_of_a_mandate_is_taken(world: World):
     member = world.members[0]
     digest = typed_data.mandate_digest(
         world.house.signing_domain(world.evm.chain_id),
+        token=world.usd,
         member=member.address,
         cap_per_cycle_minor=9,
         valid_until_s=FAR_S,
@@ -413,10 +422,11 @@ def test_a_signature_of_a_mandate_is_taken(world: World):
         nonce=0,
     )
     call = world.house.set_mandate_by_signature(
+        world.usd,
         member=member.address,
         cap_per_cycle=9,
         valid_until=FAR_S,
         signature=member.sign(digest).octets,
     )
     world.send(key("relayer"), call)
-    assert world.house.mandate_of(member.address).ask(world.evm).cap_per_cycle == 9
+    assert world.house.mandate_of(world.usd, member.address).ask(world.evm).cap_per_cycle == 9

@@ -8,10 +8,10 @@ import pytest
 from contract_evm import (
     FAR_S,
     GENESIS_S,
-    INT_MAX,
     MAX,
     NOTICE_S,
     RULEBOOK,
+    TERMS,
     ZERO,
     key,
     refused,
@@ -26,11 +26,12 @@ from opencarrier.chain.contracts import (
     NO_ROOT,
     ClearingHouse,
     Mandate,
-    RewardDistributor,
+    StableToken,
 )
 from opencarrier.chain.model import Call
 from opencarrier.kernel.keccak import keccak
 from opencarrier.kernel.signatures import Signature
+from opencarrier.spine.ids import net_word
 from opencarrier.spine.money import Net
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -40,16 +41,36 @@ def raw_settle(world: World, order, nets, signatures, rewards_minor=None, root=N
     """A settlement with rows the bindings would not let through."""
     data = ClearingHouse.artefact().call_data(
         "settle",
+        world.usd,
         order.sequence,
         order.cycle_id,
         order.records_root,
         order.netting_mode,
-        nets,
-        signatures,
+        [net_word(Net(address=address, amount_minor=amount)) for address, amount in nets],
+        b"".join(signatures),
         order.rewards_root if root is None else root,
         order.rewards_minor if rewards_minor is None else rewards_minor,
     )
     return Call(to=world.house.address, data=data)
+
+
+UNSIGNED = bytes(65)
+AMOUNT_MAX = (1 << 95) - 1
+CAP_MAX = (1 << 96) - 1
+BALANCE_MAX = (1 << 104) - 1
+
+
+def bare(world: World, *, last_sequence: int = 0) -> ClearingHouse:
+    """Another clearing house with the same token and nobody in it."""
+    deployment = ClearingHouse.deployment(
+        owner=world.owner.address,
+        settler=world.settler.address,
+        rulebook_hash=RULEBOOK,
+        terms=TERMS,
+    )
+    house = ClearingHouse(world.evm.deploy(world.owner.address, deployment))
+    world.send(world.owner, house.list_token(world.usd, last_sequence=last_sequence))
+    return house
 
 
 def rows(order) -> list[tuple[str, int]]:
@@ -57,41 +78,29 @@ def rows(order) -> list[tuple[str, int]]:
 
 
 def octets(order) -> list[bytes]:
-    return [b"" if s is None else s.octets for s in order.debit_signatures]
+    return [UNSIGNED if s is None else s.octets for s in order.debit_signatures]
 
 
 def test_settles_everything_at_once(world: World):
-    """C2, C13: nets move, rewards leave, and every step is told with the balance it made."""
-    a, b, c, _ = world.members
+    """C2, C13: nets move, rewards leave, and one event tells every row."""
     order = world.order([-500, 100, 300, 0])
     outcome = world.settle(order)
     assert outcome.output == order.settlement_id
     assert world.balances() == [DEPOSIT - 500, DEPOSIT + 100, DEPOSIT + 300, DEPOSIT]
     assert world.tokens(world.rewards.address) == 100
-    assert world.house.total_balance().ask(world.evm) == 4 * DEPOSIT - 100
-
-    def applied(member, amount):
-        return events.NetApplied(
-            cycle_id=order.cycle_id,
-            member=member.address,
-            amount=amount,
-            balance=DEPOSIT + amount,
-        )
-
+    assert world.house.total_of(world.usd).ask(world.evm) == 4 * DEPOSIT - 100
     assert world.told(outcome) == [
         events.Settled(
             cycle_id=order.cycle_id,
             settlement_id=order.settlement_id,
+            token=world.usd,
             sequence=1,
             records_root=order.records_root,
             netting_mode=1,
-            nets_count=3,
             rewards_root=order.rewards_root,
             rewards_amount=100,
+            nets=tuple(map(net_word, order.nets)),
         ),
-        applied(a, -500),
-        applied(b, 100),
-        applied(c, 300),
         events.Transfer(sender=world.house.address, receiver=world.rewards.address, value=100),
         events.RewardsPublished(
             token=world.token.address,
@@ -107,12 +116,9 @@ def test_settles_everything_at_once(world: World):
 def test_keeps_what_a_verifier_asks_for(world: World):
     order = world.order([-500, 500])
     assert world.house.settled(order.cycle_id).ask(world.evm) == bytes(32)
-    world.evm.pass_time(12)
     world.settle(order)
     assert world.house.settled(order.cycle_id).ask(world.evm) == order.settlement_id
-    assert world.house.records_root_of(order.cycle_id).ask(world.evm) == order.records_root
-    assert world.house.settled_at(order.cycle_id).ask(world.evm) == GENESIS_S + 12
-    assert world.house.last_sequence().ask(world.evm) == 1
+    assert world.house.last_sequence(world.usd).ask(world.evm) == 1
 
 
 def test_same_content_again_changes_nothing(world: World):
@@ -132,8 +138,7 @@ def test_same_content_again_changes_nothing(world: World):
     world.send(world.owner, world.house.set_settle_paused(paused=True))
     assert world.settle(order).output == order.settlement_id
     assert world.balances() == before
-    assert world.house.last_sequence().ask(world.evm) == 1
-    assert world.house.settled_at(order.cycle_id).ask(world.evm) == GENESIS_S
+    assert world.house.last_sequence(world.usd).ask(world.evm) == 1
 
 
 def test_other_content_is_refused(world: World):
@@ -171,23 +176,11 @@ def test_sequence_moves_by_one(world: World):
 
 def test_a_venue_that_takes_over_goes_on_counting(world: World):
     """C4: the first sequence follows the last one settled elsewhere."""
-    moved = ClearingHouse(
-        world.evm.deploy(
-            world.owner.address,
-            ClearingHouse.deployment(
-                token=world.token.address,
-                owner=world.owner.address,
-                settler=world.settler.address,
-                notice_s=NOTICE_S,
-                rulebook_hash=RULEBOOK,
-                last_sequence=41,
-            ),
-        )
-    )
+    moved = bare(world, last_sequence=41)
     with refused("settle: sequence"):
-        world.send(world.settler, moved.settle(world.order([], sequence=41)))
+        world.send(world.settler, moved.settle(world.usd, world.order([], sequence=41)))
     order = world.order([], sequence=42)
-    assert world.send(world.settler, moved.settle(order)).output == order.settlement_id
+    assert world.send(world.settler, moved.settle(world.usd, order)).output == order.settlement_id
 
 
 def test_an_empty_cycle_settles(world: World):
@@ -198,26 +191,21 @@ def test_an_empty_cycle_settles(world: World):
 
 
 def test_id_is_the_same_at_every_venue(world: World):
-    """The id holds no chain and no address."""
+    """The id holds no chain and no contract."""
     order = world.order([])
     world.evm.set_chain_id(77)
-    copy = ClearingHouse(key("copy").address)
-    world.evm.copy_code(world.house.address, copy.address)
-    world.evm.env.evm.set_storage(
-        _boa(copy.address), _slot("settler"), int(world.settler.address, 16)
-    )
-    assert world.send(world.settler, copy.settle(order)).output == order.settlement_id
+    other = bare(world)
+    assert world.send(world.settler, other.settle(world.usd, order)).output == order.settlement_id
 
 
-def _boa(address: str):
-    from boa.environment import Address
-
-    return Address(address)
-
-
-def _slot(name: str) -> int:
-    """Where a storage variable of the clearing house stands: owner and offer come first."""
-    return {"settler": 2}[name]
+def test_the_token_is_part_of_the_id(world: World):
+    """C3: a cycle settled in one token is not settled by the same rows in another."""
+    euro = world.coin("EURt")
+    order = world.order([])
+    world.settle(order)
+    with refused("settled: other content"):
+        world.send(world.settler, world.house.settle(euro.address, order))
+    assert world.house.last_sequence(euro.address).ask(world.evm) == 0
 
 
 def test_rows_ascend_and_appear_once(world: World):
@@ -243,23 +231,25 @@ def test_no_row_of_zero(world: World):
 def test_only_members_have_rows(world: World):
     """C6: a stranger and a former member are refused, on either side."""
     a, b = world.members[:2]
-    order = world.order([-5, 5])
+    world.mandate(a, 5)
+    order = world.order([-5, 5], signed=False)
     strangers = sorted([(world.stranger.address, 5), rows(order)[0]], key=lambda row: row[0])
     with refused("nets: not member"):
         world.send(world.settler, raw_settle(world, order, strangers, octets(order)))
-    world.send(world.owner, world.house.set_member(b.address, registered=False))
+    world.send(world.owner, world.house.set_member(world.usd, b.address, registered=False))
     with refused("nets: not member"):
         world.settle(order)
-    world.send(world.owner, world.house.set_member(b.address, registered=True))
-    world.send(world.owner, world.house.set_member(a.address, registered=False))
+    world.send(world.owner, world.house.set_member(world.usd, b.address, registered=True))
+    world.send(world.owner, world.house.set_member(world.usd, a.address, registered=False))
     with refused("nets: not member"):
         world.settle(order)
 
 
-@pytest.mark.parametrize("rewards", [0, 1, 3, INT_MAX])
+@pytest.mark.parametrize("rewards", [0, 1, 3, AMOUNT_MAX])
 def test_nets_and_rewards_sum_to_zero(world: World, rewards: int):
     """C2: neither a unit more nor less."""
-    order = world.order([-5, 3])
+    world.mandate(world.members[0], 5)
+    order = world.order([-5, 3], signed=False)
     root = NO_ROOT if rewards == 0 else order.rewards_root
     with refused("nets: sum"):
         world.send(
@@ -268,21 +258,36 @@ def test_nets_and_rewards_sum_to_zero(world: World, rewards: int):
         )
 
 
-def test_amounts_beyond_the_range_revert(world: World):
-    """C2, C8: sums and conversions are checked."""
+def test_amounts_at_the_ends_of_the_range(world: World):
+    """C2, C8: an int96 read as one, sums checked."""
     a, b = world.members[:2]
-    world.mandate(a, MAX)
     order = world.order([])
-    huge = [(a.address, INT_MAX), (b.address, INT_MAX)]
+    most, least = [(a.address, AMOUNT_MAX), (b.address, AMOUNT_MAX)], [(a.address, -AMOUNT_MAX - 1)]
+    with refused("nets: sum"):
+        world.send(world.settler, raw_settle(world, order, most, []))
+    with refused("debit: short of collateral"):
+        world.send(world.settler, raw_settle(world, order, least, []))
+    root = b"\x01" * 32
+    with refused("nets: sum"):
+        world.send(world.settler, raw_settle(world, order, [], [], rewards_minor=MAX, root=root))
     with refused(None):
-        world.send(world.settler, raw_settle(world, order, huge, []))
-    least = [(a.address, -INT_MAX - 1)]
-    with refused(None):
-        world.send(world.settler, raw_settle(world, order, least, [b""]))
-    with refused(None):
-        world.send(
-            world.settler, raw_settle(world, order, [], [], rewards_minor=MAX, root=b"\x01" * 32)
-        )
+        world.send(world.settler, raw_settle(world, order, most, [], rewards_minor=MAX, root=root))
+
+
+def test_a_balance_stays_within_its_part_of_the_word(world: World):
+    """C8: 104 bits to the last unit, not one more, by deposit or by settlement."""
+    a, b = world.members[:2]
+    world.send(world.owner, world.token.mint(a.address, BALANCE_MAX))
+    world.send(a, world.house.deposit(world.usd, a.address, BALANCE_MAX - DEPOSIT))
+    assert world.balance(a) == BALANCE_MAX
+    assert world.house.is_member(world.usd, a.address).ask(world.evm)
+    with refused("balance: too large"):
+        world.send(b, world.house.deposit(world.usd, a.address, 1))
+    with refused("balance: too large"):
+        world.settle(world.order([1, -1]))
+    world.settle(world.order([-1, 1]))
+    world.settle(world.order([1, -1], sequence=2))
+    assert world.balances()[:2] == [BALANCE_MAX, DEPOSIT]
 
 
 def test_no_balance_below_zero(world: World):
@@ -290,7 +295,7 @@ def test_no_balance_below_zero(world: World):
     with refused("debit: short of collateral"):
         world.settle(world.order([100, -DEPOSIT - 1, DEPOSIT - 99]))
     assert world.balances() == [DEPOSIT] * 4
-    assert world.house.last_sequence().ask(world.evm) == 0
+    assert world.house.last_sequence(world.usd).ask(world.evm) == 0
     world.settle(world.order([100, -DEPOSIT, DEPOSIT - 100]))
     assert world.balances()[1] == 0
 
@@ -310,11 +315,11 @@ def test_signatures_match_the_debits_in_number(world: World):
     """C6, C7: one entry for each paying member, none left over."""
     order = world.order([-5, -5, 10])
     first, second = octets(order)
-    for signatures in ([], [first]):
+    for signatures in ([first], [first, second[:64]]):
         with refused("debit: signatures missing"):
             world.send(world.settler, raw_settle(world, order, rows(order), signatures))
     with refused("debit: signatures left"):
-        world.send(world.settler, raw_settle(world, order, rows(order), [first, second, b""]))
+        world.send(world.settler, raw_settle(world, order, rows(order), [first, second, b"\0"]))
     with refused("debit: bad signature"):
         world.send(world.settler, raw_settle(world, order, rows(order), [second, first]))
     world.settle(order)
@@ -335,17 +340,14 @@ def malleable(signature: bytes) -> bytes:
     "forge",
     [
         malleable,
-        lambda octets: octets[:64],
-        lambda octets: octets[:1],
-        lambda octets: bytes(65),
-        lambda octets: bytes(64) + b"\x1c",
+        lambda octets: octets[:32] + bytes(33),
         lambda octets: octets[:64] + bytes((octets[64] - 27,)),
         lambda octets: octets[:64] + bytes((55 - octets[64],)),
     ],
 )
 def test_forged_signatures(world: World, forge):
     """C7: one accepted form; a standing mandate does not heal a bad signature."""
-    world.mandate(world.members[0], MAX)
+    world.mandate(world.members[0], CAP_MAX)
     order = world.order([-5, 5])
     bad = [forge(order.debit_signatures[0].octets)]
     with refused("debit: bad signature"):
@@ -353,20 +355,20 @@ def test_forged_signatures(world: World, forge):
 
 
 def test_a_debit_binds_every_field(world: World):
-    """C9: other cycle, records, rulebook, member, amount, contract or chain: refused."""
+    """C9: other settlement, rulebook, token, member, amount, contract or chain: refused."""
     a, b = world.members[:2]
     order = world.order([-5, 5])
     house = world.domain
     good = {
-        "cycle_id": order.cycle_id,
-        "records_root": order.records_root,
+        "settlement_id": order.settlement_id,
         "rulebook_hash": RULEBOOK,
+        "token": world.usd,
         "member": a.address,
         "amount_minor": 5,
     }
     others = [
-        (house, {"cycle_id": b"\x0b" * 32}),
-        (house, {"records_root": b"\x0b" * 32}),
+        (house, {"settlement_id": b"\x0b" * 32}),
+        (house, {"token": b.address}),
         (house, {"rulebook_hash": b"\x0b" * 32}),
         (house, {"member": b.address}),
         (house, {"amount_minor": 4}),
@@ -408,14 +410,14 @@ def test_the_contract_says_what_to_sign(world: World):
     order = world.order([-5, 5])
     member = world.members[0].address
     data = ClearingHouse.artefact().call_data(
-        "debit_digest", order.cycle_id, order.records_root, member, 5
+        "debit_digest", order.settlement_id, world.usd, member, 5
     )
     digest = world.evm.call(Call(to=world.house.address, data=data))
     assert digest == typed_data.debit_digest(
         world.domain,
-        cycle_id=order.cycle_id,
-        records_root=order.records_root,
+        settlement_id=order.settlement_id,
         rulebook_hash=RULEBOOK,
+        token=world.usd,
         member=member,
         amount_minor=5,
     )
@@ -424,22 +426,23 @@ def test_the_contract_says_what_to_sign(world: World):
 def test_mandate_cap_and_end(world: World):
     """C7: up to the cap in each cycle, through its last second."""
     a = world.members[0]
-    told = world.told(world.mandate(a, 5, GENESIS_S + 10))
+    told = world.told(world.mandate(a, 5, GENESIS_S + 700))
     assert told == [
         events.MandateSet(
             member=a.address,
+            token=world.usd,
             cap_per_cycle=5,
-            valid_until=GENESIS_S + 10,
-            rulebook_hash=RULEBOOK,
+            valid_until=GENESIS_S + 700,
+            rulebook_epoch=1,
         )
     ]
-    assert world.house.mandate_of(a.address).ask(world.evm) == Mandate(
-        cap_per_cycle=5, valid_until=GENESIS_S + 10, rulebook_hash=RULEBOOK
+    assert world.house.mandate_of(world.usd, a.address).ask(world.evm) == Mandate(
+        cap_per_cycle=5, valid_until=GENESIS_S + 700, rulebook_epoch=1
     )
     with refused("mandate: over cap"):
         world.settle(world.order([-6, 6], signed=False))
     world.settle(world.order([-5, 5], signed=False))
-    world.evm.pass_time(10)
+    world.evm.pass_time(700)
     world.settle(world.order([-5, 5], sequence=2, signed=False))
     world.evm.pass_time(1)
     with refused("mandate: expired"):
@@ -448,7 +451,7 @@ def test_mandate_cap_and_end(world: World):
 
 
 def test_mandate_of_another_member_does_not_help(world: World):
-    world.mandate(world.members[1], MAX)
+    world.mandate(world.members[1], CAP_MAX)
     with refused("mandate: expired"):
         world.settle(world.order([-5, 5], signed=False))
 
@@ -464,21 +467,22 @@ def test_mandate_is_revoked(world: World):
 def test_a_new_rulebook_voids_what_was_given_under_the_old(world: World):
     """C7, C9: mandates and signatures lapse with their rulebook."""
     a = world.members[0]
-    world.mandate(a, MAX)
+    world.mandate(a, CAP_MAX)
     signed, order = world.order([-5, 5]), world.order([-5, 5], signed=False)
     told = world.told(world.send(world.owner, world.house.set_rulebook(keccak(b"rulebook 2"))))
-    assert told == [events.RulebookSet(rulebook_hash=keccak(b"rulebook 2"))]
+    assert told == [events.RulebookSet(rulebook_hash=keccak(b"rulebook 2"), epoch=2)]
     with refused("mandate: other rulebook"):
         world.settle(order)
     with refused("debit: bad signature"):
         world.settle(signed)
-    world.mandate(a, MAX)
+    world.mandate(a, CAP_MAX)
     world.settle(order)
 
 
 def mandate_by_signature(world: World, *, signer=None, forge=lambda octets: octets, **changes):
     member = world.members[0]
     signed = {
+        "token": world.usd,
         "member": member.address,
         "cap_per_cycle_minor": 5,
         "valid_until_s": FAR_S,
@@ -488,7 +492,7 @@ def mandate_by_signature(world: World, *, signer=None, forge=lambda octets: octe
     digest = typed_data.mandate_digest(changes.pop("domain", world.domain), **signed)
     signature = forge((signer or member).sign(digest).octets)
     sent = {"member": member.address, "cap_per_cycle": 5, "valid_until": FAR_S} | changes
-    return world.house.set_mandate_by_signature(signature=signature, **sent)
+    return world.house.set_mandate_by_signature(world.usd, signature=signature, **sent)
 
 
 def test_mandate_by_signature_counts_once(world: World):
@@ -497,7 +501,7 @@ def test_mandate_by_signature_counts_once(world: World):
     call = mandate_by_signature(world)
     told = world.told(world.send(world.stranger, call))
     assert [type(event) for event in told] == [events.MandateSet]
-    assert world.house.mandate_nonce(a.address).ask(world.evm) == 1
+    assert world.house.mandate_nonce(world.usd, a.address).ask(world.evm) == 1
     world.settle(world.order([-5, 5], signed=False))
     with refused("mandate: bad signature"):
         world.send(world.stranger, call)
@@ -508,7 +512,7 @@ def test_a_later_mandate_voids_an_older_signature(world: World):
     """C9: who revokes by transaction is not undone by a signature that was still out."""
     call = mandate_by_signature(world)
     world.mandate(world.members[0], 0, 0)
-    assert world.house.mandate_nonce(world.members[0].address).ask(world.evm) == 1
+    assert world.house.mandate_nonce(world.usd, world.members[0].address).ask(world.evm) == 1
     with refused("mandate: bad signature"):
         world.send(world.stranger, call)
 
@@ -521,6 +525,7 @@ def test_a_mandate_binds_every_field(world: World):
         {"valid_until": FAR_S + 1},
         {"member": world.members[1].address},
         {"signed": {"rulebook_hash": b"\x01" * 32}},
+        {"signed": {"token": world.members[0].address}},
         {"signed": {"nonce": 1}},
         {"domain": replace(house, chain_id=house.chain_id + 1)},
         {"domain": replace(house, contract=world.token.address)},
@@ -557,24 +562,13 @@ def test_money_and_root_go_together(world: World):
 
 
 def test_no_rewards_without_a_distributor(world: World):
-    bare = ClearingHouse(
-        world.evm.deploy(
-            world.owner.address,
-            ClearingHouse.deployment(
-                token=world.token.address,
-                owner=world.owner.address,
-                settler=world.settler.address,
-                notice_s=NOTICE_S,
-                rulebook_hash=RULEBOOK,
-            ),
-        )
-    )
-    world.house = bare
+    world.house = bare(world)
     try:
         for member in world.members[:2]:
-            world.send(world.owner, bare.set_member(member.address, registered=True))
-            world.send(member, world.token.approve(bare.address, MAX))
-            world.send(member, bare.deposit(member.address, 10))
+            join = world.house.set_member(world.usd, member.address, registered=True)
+            world.send(world.owner, join)
+            world.send(member, world.token.approve(world.house.address, MAX))
+            world.send(member, world.house.deposit(world.usd, member.address, 10))
         with refused("rewards: no distributor"):
             world.settle(world.order([-5, 4]))
         world.settle(world.order([-5, 5]))
@@ -647,31 +641,12 @@ class OddWorld(World):
         owner = self.owner.address
         odd = vyper(SHRINKING, sender=owner, evm=self.evm)
         self.odd = odd
-        self.house = ClearingHouse(
-            self.evm.deploy(
-                owner,
-                ClearingHouse.deployment(
-                    token=odd,
-                    owner=owner,
-                    settler=self.settler.address,
-                    notice_s=NOTICE_S,
-                    rulebook_hash=RULEBOOK,
-                ),
-            )
-        )
-        self.rewards = RewardDistributor(
-            self.evm.deploy(
-                owner,
-                RewardDistributor.deployment(
-                    clearing_house=self.house.address, owner=owner, guardian=owner, delay_s=0
-                ),
-            )
-        )
-        self.send(self.owner, self.house.set_distributor(self.rewards.address))
+        self.token = StableToken(odd)
+        self.send(self.owner, self.house.list_token(odd))
         for member in self.members:
-            self.send(self.owner, self.house.set_member(member.address, registered=True))
+            self.send(self.owner, self.house.set_member(odd, member.address, registered=True))
             self.tell("mint(address,uint256)", int(member.address, 16), 1000)
-            self.send(member, self.house.deposit(member.address, 100))
+            self.send(member, self.house.deposit(self.usd, member.address, 100))
 
     def tell(self, signature: str, *words: int) -> None:
         data = keccak(signature.encode())[:4] + b"".join(w.to_bytes(32, "big") for w in words)
@@ -684,16 +659,16 @@ def test_tokens_that_misbehave():
     member = odd.members[0]
     odd.tell("behave(uint256,bool)", 1, 0)
     with refused("deposit: other amount"):
-        odd.send(member, odd.house.deposit(member.address, 10))
+        odd.send(member, odd.house.deposit(odd.usd, member.address, 10))
     odd.tell("behave(uint256,bool)", 0, 1)
     with refused("token: refused"):
-        odd.send(member, odd.house.deposit(member.address, 10))
+        odd.send(member, odd.house.deposit(odd.usd, member.address, 10))
     with refused("token: refused"):
         odd.settle(odd.order([-10, 5]))
-    odd.send(member, odd.house.request_withdrawal(10))
+    odd.send(member, odd.house.request_withdrawal(odd.usd, 10))
     odd.evm.pass_time(NOTICE_S)
     with refused("token: refused"):
-        odd.send(member, odd.house.withdraw())
+        odd.send(member, odd.house.withdraw(odd.usd))
     odd.tell("behave(uint256,bool)", 1, 0)
     with refused("publish: not funded"):
         odd.settle(odd.order([-10, 5]))
@@ -702,7 +677,7 @@ def test_tokens_that_misbehave():
     odd.tell("seize(address,uint256)", int(odd.house.address, 16), 1)
     with refused("settle: insolvent"):
         odd.settle(odd.order([-10, 10], sequence=2))
-    odd.send(member, odd.house.withdraw())
+    odd.send(member, odd.house.withdraw(odd.usd))
 
 
 def full(world: World, count: int, *, signed: bool):
@@ -714,7 +689,7 @@ def full(world: World, count: int, *, signed: bool):
         Net(address=m.address, amount_minor=-7 if i % 2 == 0 else 6) for i, m in enumerate(people)
     ]
     rewards = -sum(net.amount_minor for net in nets)
-    terms = {"cycle_id": b"\x0c" * 32, "nets": nets}
+    terms = {"token": world.usd, "cycle_id": b"\x0c" * 32, "nets": nets}
     terms |= {"rewards_root": b"\x09" * 32, "rewards_minor": rewards}
     payers = people[::2]
     draft = sealed(sequence=1, signatures=[None] * len(payers), **terms)

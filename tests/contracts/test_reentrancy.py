@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from contract_evm import RULEBOOK, refused, vyper
+from contract_evm import RULEBOOK, TERMS, refused, vyper
 from contract_world import World
 
 from opencarrier.chain import abi
-from opencarrier.chain.contracts import ClearingHouse, RewardClaim, RewardDistributor
+from opencarrier.chain.contracts import ClearingHouse, RewardClaim, RewardDistributor, StableToken
 from opencarrier.chain.model import Call
 from opencarrier.kernel.keccak import keccak
 from opencarrier.rewards.merkle import leaf_hash
@@ -56,19 +58,25 @@ class CallingBack(World):
         super().__init__()
         owner = self.owner.address
         self.odd = vyper(CALLING_BACK, sender=owner, evm=self.evm)
-        terms = {"owner": owner, "settler": self.odd, "notice_s": 0, "rulebook_hash": RULEBOOK}
-        house = ClearingHouse.deployment(token=self.odd, **terms)
+        house = ClearingHouse.deployment(
+            owner=owner,
+            settler=self.odd,
+            rulebook_hash=RULEBOOK,
+            terms=replace(TERMS, notice_s=0),
+        )
         self.house = ClearingHouse(self.evm.deploy(owner, house))
         rewards = RewardDistributor.deployment(
             clearing_house=self.house.address, owner=owner, guardian=owner, delay_s=0
         )
         self.rewards = RewardDistributor(self.evm.deploy(owner, rewards))
+        self.token = StableToken(self.odd)
+        self.send(self.owner, self.house.list_token(self.odd))
         self.send(self.owner, self.house.set_distributor(self.rewards.address))
-        self.send(self.owner, self.house.set_member(self.odd, registered=True))
+        self.send(self.owner, self.house.set_member(self.usd, self.odd, registered=True))
         for member in self.members:
-            self.send(self.owner, self.house.set_member(member.address, registered=True))
+            self.send(self.owner, self.house.set_member(self.usd, member.address, registered=True))
             self.tell("mint(address,uint256)", ["address", "uint256"], member.address, 1000)
-            self.send(member, self.house.deposit(member.address, 500))
+            self.send(member, self.house.deposit(self.usd, member.address, 500))
 
     def tell(self, signature: str, types: list[str], *values: object) -> bytes:
         data = keccak(signature.encode())[:4] + abi.encode(types, values)
@@ -89,11 +97,11 @@ def odd() -> CallingBack:
 def doors(odd: CallingBack) -> dict[str, Call]:
     house, member = odd.house, odd.members[0].address
     return {
-        "request": house.request_withdrawal(1),
-        "mandate": house.set_mandate(1, 1),
-        "settle": house.settle(odd.order([], sequence=9)),
-        "balance": house.balance_of(member).call,
-        "free balance": house.free_balance(member).call,
+        "request": house.request_withdrawal(odd.usd, 1),
+        "mandate": house.set_mandate(odd.usd, 1, 1),
+        "settle": house.settle(odd.usd, odd.order([], sequence=9)),
+        "balance": house.balance_of(odd.usd, member).call,
+        "free balance": house.free_balance(odd.usd, member).call,
         "settled": house.settled(bytes(32)).call,
     }
 
@@ -103,10 +111,10 @@ def test_the_house_is_shut_while_tokens_move(odd: CallingBack, door: str):
     """Deposit, withdrawal and rewards: whatever the token tries from inside fails."""
     member = odd.members[0]
     odd.arm(doors(odd)[door])
-    odd.send(member, odd.house.deposit(member.address, 1))
+    odd.send(member, odd.house.deposit(odd.usd, member.address, 1))
     assert not odd.called_back()
-    odd.send(member, odd.house.request_withdrawal(1))
-    odd.send(member, odd.house.withdraw())
+    odd.send(member, odd.house.request_withdrawal(odd.usd, 1))
+    odd.send(member, odd.house.withdraw(odd.usd))
     assert not odd.called_back()
     odd.send(odd.owner, odd.house.set_settler(odd.settler.address))
     odd.settle(odd.order([-5], sequence=1))

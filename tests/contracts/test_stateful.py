@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from contract_evm import FAR_S, MAX, NOTICE_S, refused
+from contract_evm import FAR_S, MAX, NOTICE_S, TERMS, refused
 from contract_world import DEPOSIT, World
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -20,10 +20,12 @@ from opencarrier.chain import events
 from opencarrier.kernel.keccak import keccak
 from opencarrier.rewards.merkle import Tree
 from opencarrier.rewards.model import EntitlementLeaf
+from opencarrier.spine.ids import net_of_word
 
 MEMBERS = st.integers(0, 3)
 HOSTS = st.integers(0, 1)
 AMOUNTS = st.one_of(st.integers(1, 5), st.integers(1, 2 * DEPOSIT), st.just(DEPOSIT), st.just(MAX))
+CAPS = st.one_of(st.integers(0, 5), st.integers(0, 2 * DEPOSIT), st.just((1 << 96) - 1))
 
 
 class Clearing(RuleBasedStateMachine):
@@ -33,6 +35,8 @@ class Clearing(RuleBasedStateMachine):
         self.balances = [DEPOSIT] * 4
         self.requests: list[tuple[int, int] | None] = [None] * 4
         self.caps = [0] * 4
+        self.mandated: set[int] = set()
+        self.mandates_from_s = 0
         self.members = [True] * 4
         self.frozen = [False] * 4
         self.paused = False
@@ -68,14 +72,17 @@ class Clearing(RuleBasedStateMachine):
             reason = "token: frozen"
         elif amount > purse:
             reason = "token: short balance"
-        call = world.house.deposit(world.members[member].address, amount)
+        call = world.house.deposit(world.usd, world.members[member].address, amount)
         if self.try_(reason, world.members[payer], call):
             self.balances[member] += amount
 
-    @rule(member=MEMBERS, cap=AMOUNTS)
+    @rule(member=MEMBERS, cap=CAPS)
     def mandate(self, member: int, cap: int) -> None:
-        self.do(self.world.members[member], self.world.house.set_mandate(cap, FAR_S))
+        self.do(
+            self.world.members[member], self.world.house.set_mandate(self.world.usd, cap, FAR_S)
+        )
         self.caps[member] = cap
+        self.mandated.add(member)
 
     @rule(
         weights=st.lists(st.integers(-1000, 1000), min_size=4, max_size=4),
@@ -100,9 +107,11 @@ class Clearing(RuleBasedStateMachine):
             cycle_id=keccak(b"step %d" % len(self.told)),
         )
         reason = self._refusal(amounts, signed=signed, ahead=ahead)
-        if self.try_(reason, world.settler, world.house.settle(order)):
+        if self.try_(reason, world.settler, world.house.settle(world.usd, order)):
             self.balances = [b + a for b, a in zip(self.balances, amounts, strict=True)]
             self.settled.append(order)
+            if not signed and min(amounts) < 0:
+                self.mandates_from_s = world.evm.now_s + TERMS.mandate_interval_s
             if host_money:
                 self.lifetimes, self.tree = lifetimes, tree
 
@@ -114,12 +123,14 @@ class Clearing(RuleBasedStateMachine):
         for i, amount in enumerate(amounts):
             if amount and not self.members[i]:
                 return "nets: not member"
-            if amount < 0 and not signed and self.caps[i] == 0:
+            if self.balances[i] + amount < 0:
+                return "debit: short of collateral"
+            if amount < 0 and not signed and i not in self.mandated:
                 return "mandate: expired"
             if amount < 0 and not signed and -amount > self.caps[i]:
                 return "mandate: over cap"
-            if self.balances[i] + amount < 0:
-                return "debit: short of collateral"
+        if not signed and min(amounts) < 0 and self.world.evm.now_s < self.mandates_from_s:
+            return "mandate: too soon"
         return ""
 
     def _tree_of(self, lifetimes) -> Tree:
@@ -152,14 +163,16 @@ class Clearing(RuleBasedStateMachine):
     def request(self, member: int, amount: int) -> None:
         world = self.world
         reason = "withdrawal: already requested" if self.requests[member] else ""
-        if self.try_(reason, world.members[member], world.house.request_withdrawal(amount)):
+        if self.try_(
+            reason, world.members[member], world.house.request_withdrawal(world.usd, amount)
+        ):
             self.requests[member] = (amount, world.evm.now_s + NOTICE_S)
 
     @rule(member=MEMBERS)
     def cancel(self, member: int) -> None:
         world = self.world
         reason = "" if self.requests[member] else "withdrawal: not requested"
-        if self.try_(reason, world.members[member], world.house.cancel_withdrawal()):
+        if self.try_(reason, world.members[member], world.house.cancel_withdrawal(world.usd)):
             self.requests[member] = None
 
     @rule(member=MEMBERS)
@@ -173,7 +186,7 @@ class Clearing(RuleBasedStateMachine):
             reason = "token: frozen"
         else:
             reason = ""
-        if self.try_(reason, world.members[member], world.house.withdraw()):
+        if self.try_(reason, world.members[member], world.house.withdraw(world.usd)):
             self.balances[member] -= min(request[0], self.balances[member])
             self.requests[member] = None
 
@@ -201,7 +214,7 @@ class Clearing(RuleBasedStateMachine):
     def join_or_leave(self, member: int) -> None:
         self.members[member] = not self.members[member]
         account = self.world.members[member].address
-        call = self.world.house.set_member(account, registered=self.members[member])
+        call = self.world.house.set_member(self.world.usd, account, registered=self.members[member])
         self.do(self.world.owner, call)
 
     @rule()
@@ -209,7 +222,7 @@ class Clearing(RuleBasedStateMachine):
         self.paused = not self.paused
         self.do(self.world.owner, self.world.house.set_settle_paused(paused=self.paused))
 
-    @rule(seconds=st.sampled_from([1, 60, NOTICE_S]))
+    @rule(seconds=st.sampled_from([1, TERMS.mandate_interval_s, NOTICE_S]))
     def pass_time(self, seconds: int) -> None:
         self.world.evm.pass_time(seconds)
 
@@ -219,7 +232,7 @@ class Clearing(RuleBasedStateMachine):
             return
         world = self.world
         assert world.balances() == self.balances
-        assert world.house.total_balance().ask(world.evm) == sum(self.balances)
+        assert world.house.total_of(world.usd).ask(world.evm) == sum(self.balances)
         assert world.tokens(world.house.address) == sum(self.balances)
         funded = world.rewards.funded(world.token.address).ask(world.evm)
         claimed = world.rewards.total_claimed(world.token.address).ask(world.evm)
@@ -227,7 +240,7 @@ class Clearing(RuleBasedStateMachine):
         assert claimed == sum(self.claimed) <= funded
         assert world.tokens(world.rewards.address) == funded - claimed
         assert [world.tokens(host.address) for host in world.hosts] == self.claimed
-        assert world.house.last_sequence().ask(world.evm) == len(self.settled)
+        assert world.house.last_sequence(world.usd).ask(world.evm) == len(self.settled)
         assert world.token.total_supply().ask(world.evm) == 8 * DEPOSIT
 
     def teardown(self) -> None:
@@ -251,10 +264,8 @@ class Clearing(RuleBasedStateMachine):
                 case events.Settled():
                     settled[event.cycle_id] = event.settlement_id
                     assert event.sequence == len(settled)
-                case events.NetApplied():
-                    assert event.cycle_id in settled
-                    held[event.member] += event.amount
-                    assert held[event.member] == event.balance
+                    for net in map(net_of_word, event.nets):
+                        held[net.address] += net.amount_minor
                 case events.RewardsPublished():
                     funded += event.amount
                     assert funded == event.funded
@@ -271,11 +282,11 @@ class Clearing(RuleBasedStateMachine):
             if self.frozen[i]:
                 self.freeze_or_free(i)
             if self.requests[i]:
-                world.send(member, world.house.cancel_withdrawal())
-            world.send(member, world.house.request_withdrawal(MAX))
+                world.send(member, world.house.cancel_withdrawal(world.usd))
+            world.send(member, world.house.request_withdrawal(world.usd, MAX))
         world.evm.pass_time(NOTICE_S)
         for member in world.members:
-            world.send(member, world.house.withdraw())
+            world.send(member, world.house.withdraw(world.usd))
         assert world.balances() == [0] * 4
         assert world.tokens(world.house.address) == 0
         for i in range(2):

@@ -90,7 +90,9 @@ def _deposit_unbooked(made: Scene) -> None:
     work, hub = place.work, place.manager.sender
     work.do(derive("test", "mint"), token.mint(hub, UNBOOKED_MINOR))
     work.do(derive("test", "approve"), token.approve(house.address, UNBOOKED_MINOR))
-    work.do(derive("test", "deposit"), house.deposit(made.home.address, UNBOOKED_MINOR))
+    work.do(
+        derive("test", "deposit"), house.deposit(token.address, made.home.address, UNBOOKED_MINOR)
+    )
 
 
 @dataclass

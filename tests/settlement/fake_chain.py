@@ -37,6 +37,7 @@ POOL = Address("0x" + "03" * 20)
 RULEBOOK = sha256(b"rulebook").digest()
 CHAIN_ID = 7
 DEPTH = 3
+SIGNATURE_OCTETS = 65
 
 
 @dataclass
@@ -315,7 +316,11 @@ def join(member: Address, mandate: int = 0) -> Callable[[State], list[events.Eve
 def deposit(member: Address, amount: int) -> Callable[[State], list[events.Event]]:
     def apply(state: State) -> list[events.Event]:
         balance = state.balances[member] = state.balances.get(member, 0) + amount
-        return [events.Deposited(member=member, payer=member, amount=amount, balance=balance)]
+        return [
+            events.Deposited(
+                token=TOKEN, member=member, payer=member, amount=amount, balance=balance
+            )
+        ]
 
     return apply
 
@@ -324,7 +329,7 @@ def withdraw(member: Address, amount: int) -> Callable[[State], list[events.Even
     def apply(state: State) -> list[events.Event]:
         paid = min(amount, state.balances.get(member, 0))
         balance = state.balances[member] = state.balances.get(member, 0) - paid
-        return [events.Withdrawn(member=member, amount=paid, balance=balance)]
+        return [events.Withdrawn(token=TOKEN, member=member, amount=paid, balance=balance)]
 
     return apply
 
@@ -355,8 +360,13 @@ def _calldata(data: bytes) -> Callable[[State], list[events.Event]]:
     artefact = ClearingHouse.artefact()
     assert data[:4] == artefact.selector("settle")
     values = abi.decode(_types(artefact.functions["settle"]["inputs"]), data[4:])
-    sequence, cycle_id, root, mode, rows, signatures, rewards_root, rewards = values
-    nets = [Net(address=member, amount_minor=amount) for member, amount in rows]
+    token, sequence, cycle_id, root, mode, words, joined, rewards_root, rewards = values
+    assert token == TOKEN
+    nets = [ids.net_of_word(word) for word in words]
+    debits = sum(net.amount_minor < 0 for net in nets)
+    joined = joined or bytes(SIGNATURE_OCTETS * debits)
+    starts = range(0, len(joined), SIGNATURE_OCTETS)
+    signatures = [any(joined[start : start + SIGNATURE_OCTETS]) for start in starts]
     return lambda state: _settle(
         state, sequence, cycle_id, root, mode, nets, signatures, rewards_root, rewards
     )
@@ -369,12 +379,13 @@ def _settle(
     root: bytes,
     mode: int,
     nets: Sequence[Net],
-    signatures: Sequence[bytes],
+    signatures: Sequence[bool],
     rewards_root: bytes,
     rewards: int,
 ) -> list[events.Event]:
     settlement = ids.settlement_id(
         ids.Id(cycle_id),
+        token=TOKEN,
         records_root=root,
         netting_mode=mode,
         nets=nets,
@@ -393,12 +404,13 @@ def _settle(
         events.Settled(
             cycle_id=cycle_id,
             settlement_id=settlement,
+            token=TOKEN,
             sequence=sequence,
             records_root=root,
             netting_mode=mode,
-            nets_count=len(nets),
             rewards_root=rewards_root,
             rewards_amount=rewards,
+            nets=tuple(map(ids.net_word, nets)),
         )
     ]
     signed = iter(signatures)
@@ -423,13 +435,15 @@ def _require(holds: bool, words: str) -> None:
 
 _HOUSE: Mapping[str, Callable[..., tuple[Any, ...]]] = {
     "settled": lambda state, cycle_id: (state.settled.get(cycle_id, NO_ROOT),),
-    "last_sequence": lambda state: (state.last_sequence,),
+    "last_sequence": lambda state, token: (state.last_sequence,),
     "settler": lambda state: (state.settler,),
     "settle_paused": lambda state: (state.is_paused,),
-    "rulebook_hash": lambda state: (RULEBOOK,),
-    "is_member": lambda state, member: (member in state.members,),
-    "balance_of": lambda state, member: (state.balances.get(member, 0),),
-    "mandate_of": lambda state, member: ((state.mandates.get(member, 0), 1 << 40, RULEBOOK),),
+    "rulebook_epoch": lambda state: (1,),
+    "mandates_used_at": lambda state, token: (0,),
+    "mandate_interval_s": lambda state: (0,),
+    "is_member": lambda state, token, member: (member in state.members,),
+    "balance_of": lambda state, token, member: (state.balances.get(member, 0),),
+    "mandate_of": lambda state, token, member: ((state.mandates.get(member, 0), 1 << 31, 1),),
 }
 _TOKEN: Mapping[str, Callable[..., tuple[Any, ...]]] = {
     "balanceOf": lambda state, holder: ({HOUSE: state.house, POOL: state.pool}[holder],),

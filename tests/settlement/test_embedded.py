@@ -11,7 +11,7 @@ from tests.chain.lying_node import LyingNode, saying, without_last
 from tests.clearing.facts import host, key, operator, payout, rated
 
 from opencarrier.chain.client import ChainClient, connect
-from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
+from opencarrier.chain.contracts import ClearingHouse, HouseTerms, RewardDistributor, StableToken
 from opencarrier.chain.keys import DynamicFeeTransaction, LocalSigner
 from opencarrier.chain.model import Call, Receipt
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
@@ -79,7 +79,7 @@ class Chain:
 
     def deposit(self, member: Address, amount: int) -> None:
         self.send(PAYER, self.token.mint(PAYER.address, amount))
-        self.send(PAYER, self.house.deposit(member, amount))
+        self.send(PAYER, self.house.deposit(self.token.address, member, amount))
 
     def _deploy(self) -> None:
         owner = PAYER.address
@@ -91,11 +91,12 @@ class Chain:
         self.house = ClearingHouse(
             self.deploy(
                 ClearingHouse.deployment(
-                    token=self.token.address,
                     owner=owner,
                     settler=HUB.address,
-                    notice_s=0,
                     rulebook_hash=RULEBOOK,
+                    terms=HouseTerms(
+                        notice_s=0, mandate_interval_s=0, bond_ppm=100_000, arbitration_s=60
+                    ),
                 )
             )
         )
@@ -106,6 +107,7 @@ class Chain:
                 )
             )
         )
+        self.send(PAYER, self.house.list_token(self.token.address))
         self.send(PAYER, self.house.set_distributor(self.pool.address))
         self.send(PAYER, self.token.set_minter(owner, allowed=True))
         self.send(PAYER, self.token.approve(self.house.address, TOKENS_MAX))
@@ -125,7 +127,7 @@ class Chain:
     def enrol(self, place: Installation) -> None:
         for party in place.people.parties:
             address = key(party).address
-            self.send(PAYER, self.house.set_member(address, registered=True))
+            self.send(PAYER, self.house.set_member(self.token.address, address, registered=True))
             if party in PARTIES:
                 self.deposit(address, FUNDS)
 
@@ -175,7 +177,6 @@ def test_cycles_claims_and_withdrawals_agree_with_the_contracts(chain: Chain) ->
         assert driven.cycle.state is CycleState.FINAL
         order = closed.attempt.order
         assert chain.house.settled(order.cycle_id).ask(chain.client) == order.settlement_id
-        assert chain.house.records_root_of(order.cycle_id).ask(chain.client) == order.records_root
         place.assert_agrees()
     with place.engine.begin() as unit:
         claims = Claims(place.rewards, chain.pool)
@@ -184,8 +185,8 @@ def test_cycles_claims_and_withdrawals_agree_with_the_contracts(chain: Chain) ->
     assert isinstance(due, Due)
     chain.send(PAYER, claims.call(due))
     leaver = LocalSigner(_secret(operator(2)))
-    chain.send(leaver, chain.house.request_withdrawal(1_234_567))
-    chain.send(leaver, chain.house.withdraw())
+    chain.send(leaver, chain.house.request_withdrawal(chain.token.address, 1_234_567))
+    chain.send(leaver, chain.house.withdraw(chain.token.address))
     assert place.follow() == ""
     assert place.balance(f"entitled/{host(0)}") == 0
     place.assert_agrees()
@@ -196,8 +197,8 @@ def test_a_member_short_at_the_venue_leaves_and_the_rest_is_paid(chain: Chain) -
     chain.enrol(place)
     place.follow()
     leaver = LocalSigner(_secret(operator(0)))
-    chain.send(leaver, chain.house.request_withdrawal(FUNDS))
-    chain.send(leaver, chain.house.withdraw())
+    chain.send(leaver, chain.house.request_withdrawal(chain.token.address, FUNDS))
+    chain.send(leaver, chain.house.withdraw(chain.token.address))
     place.close(of(place))
     driven = place.settle()
     assert driven.cycle is not None
@@ -219,7 +220,7 @@ def test_two_databases_race_on_one_chain(chain: Chain, same: bool) -> None:
     b.close(of(b) if same else of(b)[:3])
     a.drive()
     outcomes = [place.settle() for place in (b, a)]
-    assert chain.house.last_sequence().ask(chain.client) == 1
+    assert chain.house.last_sequence(chain.token.address).ask(chain.client) == 1
     for place in (a, b):
         place.check()
     a.assert_agrees()
@@ -264,7 +265,7 @@ def test_a_lying_endpoint_posts_nothing(chain: Chain) -> None:
     assert driven.cycle is not None
     assert driven.cycle.state is CycleState.FINAL
     assert place.held(f"collateral/{operator(0)}") == 0
-    assert chain.house.last_sequence().ask(chain.client) == 1
+    assert chain.house.last_sequence(chain.token.address).ask(chain.client) == 1
     place.assert_agrees()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import cbor2
 import pytest
 from eth_abi import encode as abi_encode
+from eth_abi.packed import encode_packed
 from eth_utils import keccak
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ VECTORS = load("ids.json")
 
 digests = st.binary(min_size=32, max_size=32)
 addresses = st.binary(min_size=20, max_size=20).map(lambda octets: "0x" + octets.hex())
-amounts = st.integers(-(1 << 255), (1 << 255) - 1)
+amounts = st.integers(-(1 << 95), (1 << 95) - 1)
 
 
 @pytest.mark.parametrize("vector", VECTORS["derived"], ids=lambda vector: vector["tag"])
@@ -40,14 +41,18 @@ def test_derived_ids_from_the_file_alone(vector: dict[str, Any]) -> None:
 
 
 def settlement_by_abi(fields: tuple[Any, ...], nets: list[tuple[str, int]]) -> bytes:
-    cycle, root, mode, rewards_root, rewards = fields
-    types = ["bytes32", "bytes32", "bytes32", "uint8", "bytes32", "bytes32", "uint256"]
+    token, cycle, root, mode, rewards_root, rewards = fields
+    types = ["bytes32", "address", "bytes32", "bytes32", "uint8", "bytes32", "bytes32", "uint256"]
     typehash = keccak(
-        text="Settlement(bytes32 cycle_id,bytes32 records_root,uint8 netting_mode,"
+        text="Settlement(address token,bytes32 cycle_id,bytes32 records_root,uint8 netting_mode,"
         "bytes32 nets_hash,bytes32 rewards_root,uint256 rewards_amount)"
     )
-    nets_hash = keccak(abi_encode(["(address,int256)[]"], [nets]))
-    words = [typehash, cycle, root, mode, nets_hash, rewards_root, rewards]
+    packed = [
+        int.from_bytes(encode_packed(["address", "int96"], [address, amount]), "big")
+        for address, amount in nets
+    ]
+    nets_hash = keccak(abi_encode(["uint256[]"], [packed]))
+    words = [typehash, token, cycle, root, mode, nets_hash, rewards_root, rewards]
     return keccak(abi_encode(types, words))
 
 
@@ -58,11 +63,13 @@ def test_settlement_id_from_the_file_alone() -> None:
         bytes.fromhex(item[2:]) if isinstance(item, str) else item
         for item in (vector[name] for name in names)
     )
+    fields = (vector["token"], *fields)
     nets = [(address, amount) for address, amount in vector["nets"]]
     assert "0x" + settlement_by_abi(fields, nets).hex() == vector["id"]
 
 
 @given(
+    addresses,
     digests,
     digests,
     st.integers(0, 255),
@@ -71,6 +78,7 @@ def test_settlement_id_from_the_file_alone() -> None:
     st.integers(0, (1 << 256) - 1),
 )
 def test_settlement_id_agrees_with_eth_abi(
+    token: str,
     cycle: bytes,
     root: bytes,
     mode: int,
@@ -80,13 +88,14 @@ def test_settlement_id_agrees_with_eth_abi(
 ) -> None:
     ours = ids.settlement_id(
         Id(cycle),
+        token=Address(token),
         records_root=root,
         netting_mode=mode,
         nets=[Net(address=Address(address), amount_minor=amount) for address, amount in nets],
         rewards_root=rewards_root,
         rewards_minor=rewards,
     )
-    assert ours == settlement_by_abi((cycle, root, mode, rewards_root, rewards), nets)
+    assert ours == settlement_by_abi((token, cycle, root, mode, rewards_root, rewards), nets)
 
 
 def test_every_field_decides_every_id() -> None:

@@ -94,6 +94,7 @@ NETS = (
     Net(address=Address("0x00000000000000000000000000000000000000aa"), amount_minor=-1_000_000),
     Net(address=Address("0x00000000000000000000000000000000000000bb"), amount_minor=640_000),
 )
+TOKEN = Address("0x5fbdb2315678afecb367f032d93f642f64180aa3")
 ROOT, REWARDS_ROOT = sha256(b"records").digest(), sha256(b"rewards").digest()
 
 
@@ -105,6 +106,7 @@ def spine_ids() -> dict[str, Any]:
     cycle = ids.cycle_id("demo", ASSET, 1)
     settlement = ids.settlement_id(
         cycle,
+        token=TOKEN,
         records_root=ROOT,
         netting_mode=2,
         nets=NETS,
@@ -161,9 +163,11 @@ def _derived(tag: str, identifier: Id, *fields: Value) -> dict[str, Any]:
 
 def _settlement(identifier: Id, cycle: Id) -> dict[str, Any]:
     return {
-        "rule": "keccak256(abi.encode(typehash, cycle_id, records_root, netting_mode, nets_hash,"
-        " rewards_root, rewards_amount)), nets_hash = keccak256(abi.encode((address,int256)[]))",
+        "rule": "keccak256(abi.encode(typehash, token, cycle_id, records_root, netting_mode,"
+        " nets_hash, rewards_root, rewards_amount)), nets_hash = keccak256(abi.encode(uint256[])),"
+        " a net being address << 96 | int96",
         "typehash": to_hex(ids.SETTLEMENT_TYPEHASH),
+        "token": TOKEN,
         "cycle_id": to_hex(cycle),
         "records_root": to_hex(ROOT),
         "netting_mode": 2,

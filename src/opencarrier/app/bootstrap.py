@@ -29,6 +29,7 @@ from opencarrier.chain.contracts import (
     BatchChannels,
     ClearingHouse,
     Erc3009DepositCollector,
+    HouseTerms,
     StableToken,
     StakeDiscount,
 )
@@ -298,11 +299,11 @@ class Onchain:
         """Register every member of the domain with the clearing house; return how many were new."""
         with self.base.store.read() as unit:
             members = self.base.identity.directory.members(unit)
-        new = 0
+        new, token = 0, self.manifest.token
         for address in sorted(members.values()):
-            if not self.house.is_member(address).ask(self.client):
+            if not self.house.is_member(token, address).ask(self.client):
                 intent = derive("member", self.manifest.clearing_house, address)
-                self.work.do(intent, self.house.set_member(address, registered=True))
+                self.work.do(intent, self.house.set_member(token, address, registered=True))
                 new += 1
         return new
 
@@ -311,7 +312,12 @@ class Onchain:
         manifest = deploy(
             self.work,
             domain=settings.domain,
-            notice_s=settings.withdrawal_notice_s,
+            house=HouseTerms(
+                notice_s=settings.withdrawal_notice_s,
+                mandate_interval_s=settings.mandate_interval_s,
+                bond_ppm=settings.dispute_bond_ppm,
+                arbitration_s=settings.arbitration_s,
+            ),
             rulebook_hash=rulebook_hash(
                 domain=settings.domain,
                 netting=settings.netting,

@@ -89,6 +89,15 @@ class Settings:
         default="",
         metadata={"help": "who may veto it, an address; empty: the hub, in a venue deployed here"},
     )
+    mandate_interval_s: int = field(
+        default=3_600, metadata={"help": "least time between settlements that use mandates"}
+    )
+    dispute_bond_ppm: int = field(
+        default=100_000, metadata={"help": "bond of a corridor dispute, millionths of its amount"}
+    )
+    arbitration_s: int = field(
+        default=1_209_600, metadata={"help": "time to decide a dispute before money goes back"}
+    )
     settlement_lag_s: int = field(
         default=7_200, metadata={"help": "how long a hold outlives its session"}
     )

@@ -104,12 +104,14 @@ class Errands:
         house = self.place.manifest.clearing_house
         work = self.place.work
         work.do(derive("errand/approve", intent), self._token.approve(house, amount_minor))
-        done = work.do(intent, self._house.deposit(operator.address, amount_minor))
+        done = work.do(
+            intent, self._house.deposit(self._token.address, operator.address, amount_minor)
+        )
         assert done.mined is not None
         self.follow()
         return Deposited(
             amount_minor=amount_minor,
-            balance_minor=self._house.balance_of(operator.address).ask(self.place.client),
+            balance_minor=self._balance(operator),
             tx_hash=done.mined.tx_hash,
         )
 
@@ -217,6 +219,10 @@ class Errands:
         report = self.place.relayer.drive(write, now_us=now_us)
         self.place.manager.drive(write, now_us=now_us)
         return report
+
+    def _balance(self, operator: Operator) -> int:
+        query = self._house.balance_of(self._token.address, operator.address)
+        return query.ask(self.place.client)
 
     def _provide(self, amount_minor: int, intent: bytes) -> Refusal | None:
         """See that the hub has the tokens, making them where the token is its own."""

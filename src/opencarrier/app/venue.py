@@ -13,6 +13,7 @@ from opencarrier.chain.contracts import (
     ClearingHouse,
     Contract,
     Erc3009DepositCollector,
+    HouseTerms,
     RewardDistributor,
     StableToken,
     StakeDiscount,
@@ -149,7 +150,7 @@ class Terms:
     """What is decided about a venue before it stands; `owner` owns, settles and mints."""
 
     owner: Address
-    notice_s: int
+    house: HouseTerms
     rulebook_hash: bytes
     rewards: RewardTerms
 
@@ -169,12 +170,11 @@ CONTRACTS: dict[type[Contract], Callable[[Placed, Terms], Call]] = {
     StableToken: lambda _, terms: StableToken.deployment(
         name="Demo Dollar", symbol="DUSD", version="1", owner=terms.owner
     ),
-    ClearingHouse: lambda at, terms: ClearingHouse.deployment(
-        token=at[StableToken].address,
+    ClearingHouse: lambda _, terms: ClearingHouse.deployment(
         owner=terms.owner,
         settler=terms.owner,
-        notice_s=terms.notice_s,
         rulebook_hash=terms.rulebook_hash,
+        terms=terms.house,
     ),
     RewardDistributor: lambda at, terms: RewardDistributor.deployment(
         clearing_house=at[ClearingHouse].address,
@@ -193,6 +193,8 @@ CONTRACTS: dict[type[Contract], Callable[[Placed, Terms], Call]] = {
 """The venue's contracts in the order they are put up: how each is deployed beside those before."""
 
 SETUP: dict[str, Callable[[Placed, Terms], Call]] = {
+    "list token": lambda at, _: at[ClearingHouse].list_token(at[StableToken].address),
+    "set arbiter": lambda at, terms: at[ClearingHouse].set_arbiter(terms.owner),
     "set distributor": lambda at, _: at[ClearingHouse].set_distributor(
         at[RewardDistributor].address
     ),
@@ -202,7 +204,7 @@ SETUP: dict[str, Callable[[Placed, Terms], Call]] = {
 
 
 def deploy(
-    work: ChainWork, *, domain: str, notice_s: int, rulebook_hash: bytes, rewards: RewardTerms
+    work: ChainWork, *, domain: str, house: HouseTerms, rulebook_hash: bytes, rewards: RewardTerms
 ) -> Manifest:
     """Put the contracts on the chain, introduce them to each other and pin them.
 
@@ -210,7 +212,7 @@ def deploy(
     """
     terms = Terms(
         owner=work.manager.sender,
-        notice_s=notice_s,
+        house=house,
         rulebook_hash=rulebook_hash,
         rewards=rewards,
     )

@@ -14,7 +14,7 @@ from typing import Final
 from opencarrier.chain.client import ChainClient
 from opencarrier.chain.contracts import ClearingHouse, StakeDiscount
 from opencarrier.chain.errors import RevertedError
-from opencarrier.chain.events import NetApplied, Settled
+from opencarrier.chain.events import Settled
 from opencarrier.chain.model import FinalityKind
 from opencarrier.clearing.model import Commitments
 from opencarrier.clearing.rules import statement_digest
@@ -45,7 +45,7 @@ from opencarrier.receipts.model import (
     Verdict,
 )
 from opencarrier.spine import ids
-from opencarrier.spine.money import Kind, Net, StakeReading
+from opencarrier.spine.money import Kind, StakeReading
 from opencarrier.spine.usage import Counters, Rung
 
 KINDS: Final = {"wholesale": Kind.WHOLESALE, "retail": Kind.RETAIL}
@@ -153,11 +153,10 @@ class Verifier:
             raise PeerError("settlement", "the cycle is not this domain's of that sequence")
         if self._house.settled(pointer.cycle_id).ask(self._client) != pointer.settlement_id:
             raise PeerError("settlement", "the contract settled the cycle otherwise, or not yet")
-        root = self._house.records_root_of(pointer.cycle_id).ask(self._client)
-        return _OnChain(records_root=root, block_number=self._check_transaction(pointer, root))
+        return self._check_transaction(pointer)
 
-    def _check_transaction(self, pointer: SettlementPointer, root: bytes) -> int:
-        """Recompute the settlement's id from what its transaction moved; return its block."""
+    def _check_transaction(self, pointer: SettlementPointer) -> _OnChain:
+        """Recompute the settlement's id from what its transaction told; it commits to the root."""
         found = self._client.receipt(pointer.tx_hash)
         if found is None or not found.succeeded:
             raise PeerError("settlement", "its transaction is not in the chain")
@@ -165,22 +164,19 @@ class Verifier:
         settled = [e for e in events if isinstance(e, Settled) and e.cycle_id == pointer.cycle_id]
         if len(settled) != 1 or settled[0].sequence != pointer.sequence:
             raise PeerError("settlement", "its transaction did not settle that cycle")
-        nets = [
-            Net(address=e.member, amount_minor=e.amount)
-            for e in events
-            if isinstance(e, NetApplied) and e.cycle_id == pointer.cycle_id
-        ]
+        told = settled[0]
         computed = ids.settlement_id(
             pointer.cycle_id,
-            records_root=root,
-            netting_mode=settled[0].netting_mode,
-            nets=nets,
-            rewards_root=settled[0].rewards_root,
-            rewards_minor=settled[0].rewards_amount,
+            token=self._manifest.token,
+            records_root=told.records_root,
+            netting_mode=told.netting_mode,
+            nets=[ids.net_of_word(word) for word in told.nets],
+            rewards_root=told.rewards_root,
+            rewards_minor=told.rewards_amount,
         )
         if computed != pointer.settlement_id:
             raise PeerError("settlement", "its transaction moved something else")
-        return found.block_number
+        return _OnChain(records_root=told.records_root, block_number=found.block_number)
 
     def _finality(self, block_number: int) -> tuple[bool, str]:
         final = self._client.final_block_number()

@@ -11,7 +11,7 @@ from opencarrier.chain.contracts import NETS_MAX, ClearingHouse
 from opencarrier.chain.model import Call
 from opencarrier.chain.transactions import Quote, TransactionManager
 from opencarrier.chain.typed_data import debit_digest
-from opencarrier.kernel.ids import derive
+from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.ledger import chart
@@ -125,8 +125,9 @@ class OrderDesk:
     def _order(
         self, unit: Connection, cycle: Cycle, cleared: Cleared, rewards_root: bytes
     ) -> SettlementOrder:
+        settlement_id = rules.settlement_id(self._venue.token, cleared, rewards_root)
         return SettlementOrder(
-            settlement_id=rules.settlement_id(cleared, rewards_root),
+            settlement_id=settlement_id,
             cycle_id=cycle.cycle_id,
             sequence=cycle.sequence,
             asset=self._venue.asset,
@@ -136,28 +137,28 @@ class OrderDesk:
             rewards_root=rewards_root,
             rewards_minor=cleared.rewards_minor,
             debit_signatures=tuple(
-                self._debit_signature(unit, cleared, net.address, -net.amount_minor)
+                self._debit_signature(unit, settlement_id, net.address, -net.amount_minor)
                 for net in cleared.nets
                 if net.amount_minor < 0
             ),
         )
 
     def _debit_signature(
-        self, unit: Connection, cleared: Cleared, member: Address, amount_minor: int
+        self, unit: Connection, settlement_id: Id, member: Address, amount_minor: int
     ) -> Signature | None:
         """A member's signature over its debit; None leaves it to its standing mandate."""
         digest = debit_digest(
             self._house.signing_domain(self._venue.chain_id),
-            cycle_id=cleared.cycle_id,
-            records_root=cleared.records_root,
+            settlement_id=settlement_id,
             rulebook_hash=self._venue.rulebook_hash,
+            token=self._venue.token,
             member=member,
             amount_minor=amount_minor,
         )
         return self._ports.notary.sign(unit, member, digest)
 
     def _prepare(self, unit: Connection, attempt: Attempt, quote: Quote) -> None:
-        call = self._house.settle(attempt.order)
+        call = self._house.settle(self._venue.token, attempt.order)
         wanted = replace(
             quote,
             call=call,

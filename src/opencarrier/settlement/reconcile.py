@@ -102,8 +102,12 @@ class Reconciler:
             yield Line(
                 what=chart.collateral(party),
                 ledger_minor=self._posted(unit, chart.collateral(party)),
-                other_minor=self._reader.house.balance_of(address).ask(self._reader.chain, final),
+                other_minor=self._balance(address, final),
             )
+
+    def _balance(self, member: Address, final: int) -> int:
+        query = self._reader.house.balance_of(self._venue.token, member)
+        return query.ask(self._reader.chain, final)
 
     def _custody(self, unit: Connection, final: int) -> Iterable[Line]:
         """What both contracts hold is custody; what the distributor holds is entitled."""

@@ -11,6 +11,7 @@ from opencarrier.chain.contracts import NO_ROOT
 from opencarrier.chain.rules import TransactionState
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.signatures import Address
 from opencarrier.ledger import chart
 from opencarrier.ledger.model import Transfer, TransferFlags, post_hold, void_hold
 from opencarrier.settlement.model import Cycle, CycleEvent, CycleState, Row
@@ -113,11 +114,12 @@ def rows_of(cleared: Cleared) -> tuple[Row, ...]:
     return (*members, *hosts)
 
 
-def settlement_id(cleared: Cleared, rewards_root: bytes) -> Id:
+def settlement_id(token: Address, cleared: Cleared, rewards_root: bytes) -> Id:
     """Name a settlement by its content, as the contract will."""
     assert (rewards_root == NO_ROOT) == (cleared.rewards_minor == 0), "a root comes with money"
     return ids.settlement_id(
         cleared.cycle_id,
+        token=token,
         records_root=cleared.records_root,
         netting_mode=cleared.netting_mode,
         nets=nets_of(cleared),

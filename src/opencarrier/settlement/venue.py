@@ -9,7 +9,7 @@ from typing import Protocol
 from opencarrier.chain import events
 from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
 from opencarrier.chain.errors import ChainError, ChainUnavailableError, RevertedError
-from opencarrier.chain.model import LATEST, BlockAt, Call, Log, LogFilter, Receipt
+from opencarrier.chain.model import LATEST, Block, BlockAt, Call, Log, LogFilter, Receipt
 from opencarrier.chain.ports import LogReader
 from opencarrier.chain.rules import Transaction
 from opencarrier.kernel.ids import Id
@@ -71,7 +71,7 @@ class VenueReader:
 
     def obstacle(self, sequence: int, settler: Address) -> Obstacle | None:
         """Say what keeps any settlement with this number from succeeding."""
-        last = self.house.last_sequence().ask(self.chain)
+        last = self.house.last_sequence(self.venue.token).ask(self.chain)
         if last != sequence - 1:
             note = f"the venue expects sequence {last + 1}, this cycle has {sequence}"
             return Obstacle(note=note, alarm=Alarm.SEQUENCE)
@@ -86,17 +86,26 @@ class VenueReader:
         head = self.chain.block()
         if head is None:
             raise ChainUnavailableError("the chain has no head", outcome_unknown=False)
-        rulebook = self.house.rulebook_hash().ask(self.chain, head.number)
+        epoch = self._mandates_epoch(head)
+        token, at = self.venue.token, head.number
         found = {}
         for party, address in sorted(members.items()):
-            mandate = self.house.mandate_of(address).ask(self.chain, head.number)
-            valid = mandate.valid_until >= head.timestamp_s and mandate.rulebook_hash == rulebook
+            mandate = self.house.mandate_of(token, address).ask(self.chain, at)
+            valid = mandate.valid_until >= head.timestamp_s and mandate.rulebook_epoch == epoch
             found[party] = MemberFacts(
-                is_member=self.house.is_member(address).ask(self.chain, head.number),
-                balance_minor=self.house.balance_of(address).ask(self.chain, head.number),
+                is_member=self.house.is_member(token, address).ask(self.chain, at),
+                balance_minor=self.house.balance_of(token, address).ask(self.chain, at),
                 mandate_minor=mandate.cap_per_cycle if valid else 0,
             )
         return found
+
+    def _mandates_epoch(self, head: Block) -> int | None:
+        """Return the rulebook's epoch of mandates in force; None while none may be used again."""
+        used_at = self.house.mandates_used_at(self.venue.token).ask(self.chain, head.number)
+        interval_s = self.house.mandate_interval_s().ask(self.chain, head.number)
+        if head.timestamp_s < used_at + interval_s:
+            return None
+        return self.house.rulebook_epoch().ask(self.chain, head.number)
 
     def settling_transaction(
         self, cycle_id: Id, ours: Transaction, final_number: int

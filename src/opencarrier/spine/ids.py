@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.keccak import keccak
 from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.signatures import Address
 from opencarrier.spine.money import Kind, Net
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Counters, Rung, Status
 
 SETTLEMENT_TYPEHASH = keccak(
-    b"Settlement(bytes32 cycle_id,bytes32 records_root,uint8 netting_mode,bytes32 nets_hash,"
-    b"bytes32 rewards_root,uint256 rewards_amount)"
+    b"Settlement(address token,bytes32 cycle_id,bytes32 records_root,uint8 netting_mode,"
+    b"bytes32 nets_hash,bytes32 rewards_root,uint256 rewards_amount)"
 )
+
+NET_BITS = 96
+"""A net's amount is an int96 below the member's address, both in one word."""
 
 
 def session_id(authorisation_id: bytes, nas_key: str, acct_session_id: str) -> Id:
@@ -77,27 +81,42 @@ def position_id(
     return derive("position", cycle, debtor, creditor, asset, int(rung), pair_root, amount_minor)
 
 
+def net_word(net: Net) -> int:
+    """Return a net as the contract takes it: the member's address above, the amount below."""
+    assert -(1 << NET_BITS - 1) <= net.amount_minor < 1 << NET_BITS - 1, "an int96"
+    return int(net.address, 16) << NET_BITS | net.amount_minor % (1 << NET_BITS)
+
+
+def net_of_word(word: int) -> Net:
+    """Read a net from the contract's word."""
+    amount = word % (1 << NET_BITS)
+    negative = amount >> NET_BITS - 1
+    return Net(
+        address=Address(f"0x{word >> NET_BITS:040x}"),
+        amount_minor=amount - (negative << NET_BITS),
+    )
+
+
 def nets_hash(nets: Sequence[Net]) -> bytes:
-    """Return keccak256(abi.encode((address,int256)[])) as the contract computes it."""
-    words = [(32).to_bytes(32, "big"), len(nets).to_bytes(32, "big")]
-    for net in nets:
-        words.append(bytes(12) + bytes.fromhex(net.address[2:]))
-        words.append(net.amount_minor.to_bytes(32, "big", signed=True))
-    return keccak(b"".join(words))
+    """Return keccak256(abi.encode(uint256[])) of the nets' words as the contract computes it."""
+    words = [32, len(nets), *(net_word(net) for net in nets)]
+    return keccak(b"".join(word.to_bytes(32, "big") for word in words))
 
 
 def settlement_id(
     cycle: Id,
     *,
+    token: Address,
     records_root: bytes,
     netting_mode: int,
     nets: Sequence[Net],
     rewards_root: bytes,
     rewards_minor: int,
 ) -> Id:
-    """Name a settlement by its content alone, as the contract does: no chain, no address."""
+    """Name a settlement by its content alone, as the contract does: no chain, no contract."""
     words = (
         SETTLEMENT_TYPEHASH,
+        bytes(12) + bytes.fromhex(token[2:]),
         cycle,
         records_root,
         netting_mode.to_bytes(32, "big"),

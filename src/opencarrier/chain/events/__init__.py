@@ -1,6 +1,11 @@
 """What our contracts tell, a module for each; amounts in the token's smallest unit."""
 
-from opencarrier.chain.events.base import Event, OwnershipTransferred, OwnershipTransferStarted
+from opencarrier.chain.events.base import (
+    ArbiterSet,
+    Event,
+    OwnershipTransferred,
+    OwnershipTransferStarted,
+)
 from opencarrier.chain.events.batch_channels import (
     ChannelClaimed,
     ChannelClosed,
@@ -12,15 +17,21 @@ from opencarrier.chain.events.batch_channels import (
     WithdrawInitiated,
 )
 from opencarrier.chain.events.clearing_house import (
+    ClaimDisputed,
+    ClaimEnded,
+    ClaimOffered,
+    ClaimPosted,
+    CorridorClosed,
+    CorridorOpened,
     Deposited,
     DistributorSet,
     MandateSet,
     MemberSet,
-    NetApplied,
     RulebookSet,
     Settled,
     SettlePausedSet,
     SettlerSet,
+    TokenListed,
     WithdrawalCancelled,
     WithdrawalRequested,
     Withdrawn,
@@ -28,7 +39,6 @@ from opencarrier.chain.events.clearing_house import (
 from opencarrier.chain.events.node_registry import Approval as NodeApproval
 from opencarrier.chain.events.node_registry import (
     ApprovalForAll,
-    ArbiterSet,
     BanAppealed,
     BanLifted,
     Banned,
@@ -97,9 +107,15 @@ __all__ = [
     "ChannelCreated",
     "ChannelDeposited",
     "ChannelRefunded",
+    "ClaimDisputed",
+    "ClaimEnded",
+    "ClaimOffered",
+    "ClaimPosted",
     "ClaimSkipped",
     "Claimed",
     "Collected",
+    "CorridorClosed",
+    "CorridorOpened",
     "Deposited",
     "DistributorSet",
     "Event",
@@ -134,6 +150,7 @@ __all__ = [
     "StakeCommitted",
     "StakeWithdrawn",
     "TierSet",
+    "TokenListed",
     "Transfer",
     "WithdrawFinalized",
     "WithdrawInitiated",

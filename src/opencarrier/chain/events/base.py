@@ -29,6 +29,13 @@ class OwnershipTransferred(Event):
     new_owner: Address
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArbiterSet(Event):
+    """Another account decides disputes."""
+
+    arbiter: Address
+
+
 def named(*classes: type[Event]) -> Mapping[str, type[Event]]:
     """Return a contract's events by the names their logs carry."""
     return {event.__name__: event for event in classes}

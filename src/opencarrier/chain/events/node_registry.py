@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from opencarrier.chain.events.base import (
+    ArbiterSet,
     Event,
     OwnershipTransferred,
     OwnershipTransferStarted,
@@ -48,13 +49,6 @@ class RegistrarSet(Event):
     """Another account may publish roots."""
 
     registrar: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArbiterSet(Event):
-    """Another account decides appeals."""
-
-    arbiter: Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

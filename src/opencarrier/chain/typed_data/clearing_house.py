@@ -10,11 +10,11 @@ CLEARING_HOUSE_NAME = "opencarrier ClearingHouse"
 CLEARING_HOUSE_VERSION = "1"
 
 DEBIT_TYPE_HASH = keccak(
-    b"Debit(bytes32 cycle_id,bytes32 records_root,bytes32 rulebook_hash,"
+    b"Debit(bytes32 settlement_id,bytes32 rulebook_hash,address token,"
     b"address member,uint256 amount)"
 )
 MANDATE_TYPE_HASH = keccak(
-    b"Mandate(address member,uint256 cap_per_cycle,uint256 valid_until,"
+    b"Mandate(address token,address member,uint256 cap_per_cycle,uint256 valid_until,"
     b"bytes32 rulebook_hash,uint256 nonce)"
 )
 
@@ -32,20 +32,21 @@ def clearing_house_domain(*, chain_id: int, contract: Address) -> SigningDomain:
 def debit_digest(
     domain: SigningDomain,
     *,
-    cycle_id: bytes,
-    records_root: bytes,
+    settlement_id: bytes,
     rulebook_hash: bytes,
+    token: Address,
     member: Address,
     amount_minor: int,
 ) -> bytes:
-    """Return what a member signs to be debited in a cycle."""
-    fields = (cycle_id, records_root, rulebook_hash, member, amount_minor)
+    """Return what a member signs to be debited; the id covers records, nets and rewards."""
+    fields = (settlement_id, rulebook_hash, token, member, amount_minor)
     return domain.digest(struct_hash(DEBIT_TYPE_HASH, *fields))
 
 
 def mandate_digest(
     domain: SigningDomain,
     *,
+    token: Address,
     member: Address,
     cap_per_cycle_minor: int,
     valid_until_s: int,
@@ -53,5 +54,5 @@ def mandate_digest(
     nonce: int,
 ) -> bytes:
     """Return what a member signs to be debited up to a cap in each cycle."""
-    fields = (member, cap_per_cycle_minor, valid_until_s, rulebook_hash, nonce)
+    fields = (token, member, cap_per_cycle_minor, valid_until_s, rulebook_hash, nonce)
     return domain.digest(struct_hash(MANDATE_TYPE_HASH, *fields))
