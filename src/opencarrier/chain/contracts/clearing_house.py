@@ -37,6 +37,9 @@ class ClaimState(IntEnum):
     ENDED = 3
 
 
+_UNDECIDED = frozenset({ClaimState.OPEN, ClaimState.DISPUTED})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HouseTerms:
     """What a clearing house is deployed with, for good.
@@ -89,6 +92,11 @@ class Claim:
     bond: int
     deadline: int
     state: ClaimState
+
+    @property
+    def escrow(self) -> int:
+        """What the contract holds for the claim, the bond included; nothing once it has ended."""
+        return self.amount + self.bond if self.state in _UNDECIDED else 0
 
 
 class ClearingHouse(Ownable):

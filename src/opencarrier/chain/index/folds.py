@@ -25,6 +25,7 @@ from opencarrier.chain.events.base import Event
 from opencarrier.chain.index.model import Add, Change, Fold, Put, State
 from opencarrier.kernel.ids import from_hex, to_hex
 from opencarrier.kernel.signatures import Address
+from opencarrier.spine.ids import net_of_word
 
 NOBODY = Address("0x" + "00" * 20)
 ALL = "all"
@@ -60,33 +61,55 @@ class TokenFold:
 
 
 class HouseFold:
-    """Members' balances and all of them together."""
+    """Members' balances, what claims hold in escrow, and all of it together, token by token."""
 
     KIND: ClassVar[type[Contract]] = ClearingHouse
-    SUMS: ClassVar[Mapping[str, tuple[str, ...]]] = {"total": ("balance",)}
+    SUMS: ClassVar[Mapping[str, tuple[str, ...]]] = {"total": ("balance", "escrow")}
 
     def __init__(self, address: Address) -> None:
         self._house = ClearingHouse(address)
 
     def changes(self, event: Event, state: State) -> Iterator[Change]:
-        """A balance is what the event says; the total moves by deposits, exits and rewards."""
+        """The total moves by deposits, exits and rewards; all else moves inside."""
         match event:
             case house.Deposited():
-                yield Add("total", ALL, event.amount)
-                yield Put("balance", event.member, event.balance)
+                yield Add("total", event.token, event.amount)
+                yield Put("balance", f"{event.member}/{event.token}", event.balance)
             case house.Withdrawn():
-                yield Add("total", ALL, -event.amount)
-                yield Put("balance", event.member, event.balance)
-            case house.NetApplied():
-                yield Put("balance", event.member, event.balance)
+                yield Add("total", event.token, -event.amount)
+                yield Put("balance", f"{event.member}/{event.token}", event.balance)
             case house.Settled():
-                yield Add("total", ALL, -event.rewards_amount)
+                yield Add("total", event.token, -event.rewards_amount)
+                for net in map(net_of_word, event.nets):
+                    yield Add("balance", f"{net.address}/{event.token}", net.amount_minor)
+            case house.ClaimPosted() | house.ClaimDisputed() | house.ClaimEnded():
+                yield from _claim_changes(event)
 
     def query(self, name: str, key: str) -> Query[int]:
         """Ask the clearing house."""
         if name == "total":
-            return self._house.total_balance()
-        return self._house.balance_of(Address(key))
+            return self._house.total_of(Address(key))
+        if name == "escrow":
+            return _part(self._house.claim_of(from_hex(key)), lambda claim: claim.escrow)
+        member, _, held_in = key.partition("/")
+        return self._house.balance_of(Address(held_in), Address(member))
+
+
+def _claim_changes(
+    event: house.ClaimPosted | house.ClaimDisputed | house.ClaimEnded,
+) -> Iterator[Change]:
+    """What a step of a claim moves between debtor, escrow and creditor."""
+    match event:
+        case house.ClaimPosted():
+            to_debtor, to_creditor = -event.amount, 0
+        case house.ClaimDisputed():
+            to_debtor, to_creditor = -event.bond, event.undisputed
+        case house.ClaimEnded():
+            to_debtor = event.to_debtor + event.penalty
+            to_creditor = event.to_creditor - event.penalty
+    yield Add("balance", f"{event.debtor}/{event.token}", to_debtor)
+    yield Add("balance", f"{event.creditor}/{event.token}", to_creditor)
+    yield Add("escrow", to_hex(event.claim_id), -to_debtor - to_creditor)
 
 
 class PoolFold:
