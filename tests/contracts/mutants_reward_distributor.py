@@ -8,6 +8,7 @@ SUITE = {
     "RewardDistributor": (
         "test_distributor.py",
         "test_distributor_changes.py",
+        "test_authority_reward_distributor.py",
         "test_reentrancy.py",
     )
 }

@@ -123,8 +123,11 @@ def test_proof_limits():
 def test_only_its_own_leaves_are_proven():
     one, two = leaves(1, 2)
     tree = Tree([one])
-    with pytest.raises(KeyError):
-        tree.siblings(two)
+    for stranger in (two, leaf_of(two.account, 9)):
+        with pytest.raises(AssertionError):
+            tree.siblings(stranger)
+    with pytest.raises(AssertionError):
+        Tree([]).siblings(one)
     with pytest.raises(AssertionError):
         tree.siblings(leaf_of(one.account, 9))
 

@@ -7,7 +7,8 @@ leaf twice keeps the 64 octets of an inner node from being passed off as a leaf.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 
 from opencarrier.kernel.keccak import keccak
 from opencarrier.kernel.signatures import Address
@@ -35,40 +36,56 @@ def _word(address: Address) -> bytes:
 
 
 class Tree:
-    """The tree over a set of leaves; the same set gives the same root in any order."""
+    """The tree over a set of leaves; the same set gives the same root in any order.
 
-    __slots__ = ("_nodes", "_positions")
+    All nodes are one run of octets, 64 for each leaf, so two million leaves fit in memory. A leaf
+    is found by its hash, as leaves stand in descending order of it.
+    """
 
-    def __init__(self, leaves: Sequence[EntitlementLeaf]) -> None:
-        hashed = sorted((leaf_hash(leaf), leaf.account) for leaf in leaves)
-        last = 2 * len(hashed) - 2
-        self._positions = {account: last - i for i, (_, account) in enumerate(hashed)}
-        assert len(self._positions) == len(leaves), "an account has one leaf"
-        nodes = [b""] * max(len(hashed) - 1, 0)
-        nodes += [digest for digest, _ in reversed(hashed)]
-        for position in range(len(hashed) - 2, -1, -1):
-            nodes[position] = node_hash(nodes[2 * position + 1], nodes[2 * position + 2])
-        self._nodes = nodes
+    __slots__ = ("_count", "_nodes")
+
+    def __init__(self, leaves: Iterable[EntitlementLeaf]) -> None:
+        digests, accounts = [], set()
+        for leaf in leaves:
+            digests.append(leaf_hash(leaf))
+            accounts.add(leaf.account)
+        assert len(accounts) == len(digests), "an account has one leaf"
+        digests.sort(reverse=True)
+        self._count = len(digests)
+        inner = max(self._count - 1, 0)
+        self._nodes = bytearray(inner * 32) + b"".join(digests)
+        for position in range(inner - 1, -1, -1):
+            pair = node_hash(self._node(2 * position + 1), self._node(2 * position + 2))
+            self._nodes[32 * position : 32 * position + 32] = pair
 
     def __len__(self) -> int:
         """Count the leaves."""
-        return len(self._positions)
+        return self._count
 
     @property
     def root(self) -> bytes:
         """The root; `NO_ROOT` of an empty tree."""
-        return self._nodes[0] if self._nodes else NO_ROOT
+        return self._node(0) if self._count else NO_ROOT
 
     def siblings(self, leaf: EntitlementLeaf) -> tuple[bytes, ...]:
         """Return the proof of a leaf of this tree: its siblings from the leaf up."""
-        position = self._positions[leaf.account]
-        assert self._nodes[position] == leaf_hash(leaf), "the tree holds another amount"
+        position = self._position(leaf_hash(leaf))
         proof = []
         while position:
-            proof.append(self._nodes[position + 1 if position % 2 else position - 1])
+            proof.append(self._node(position + 1 if position % 2 else position - 1))
             position = (position - 1) // 2
         assert len(proof) <= PROOF_MAX, "the contract takes no longer proof"
         return tuple(proof)
+
+    def _position(self, digest: bytes) -> int:
+        last = 2 * self._count - 2
+        index = bisect_left(range(self._count), digest, key=lambda i: self._node(last - i))
+        found = index < self._count and self._node(last - index) == digest
+        assert found, "the tree holds no such leaf"
+        return last - index
+
+    def _node(self, position: int) -> bytes:
+        return bytes(self._nodes[32 * position : 32 * position + 32])
 
 
 def verify(root: bytes, leaf: EntitlementLeaf, siblings: Sequence[bytes]) -> bool:

@@ -11,6 +11,7 @@ from opencarrier.kernel.money import AssetId, int64
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.rewards import rules, store
+from opencarrier.rewards.certificate import RewardSheet, objection
 from opencarrier.rewards.merkle import Tree, verify
 from opencarrier.rewards.model import (
     NO_ROOT,
@@ -65,6 +66,23 @@ class RewardService:
             return
         assert store.newest(unit, self.asset) == cycle, "only the newest cycle can be taken back"
         store.remove(unit, cycle)
+
+    def objection(self, unit: Connection, *, cycle_id: Id, funding_minor: int) -> Refusal | None:
+        """Say why the settlement of an entitled cycle must not be signed, or nothing.
+
+        Everything is read from the store anew and compared with the root before it.
+        """
+        cycle = store.by_cycle(unit, self.asset, cycle_id)
+        assert cycle is not None, "the cycle is entitled"
+        if cycle.root == NO_ROOT and funding_minor == 0:
+            return None
+        former = store.newest(unit, self.asset, with_root=True, before=cycle.number)
+        return objection(
+            self._sheet(unit, former),
+            self._sheet(unit, cycle),
+            token=self.token,
+            funding_minor=funding_minor,
+        )
 
     def cycle(self, unit: Connection, *, cycle_id: Id) -> CycleRewards | None:
         """Return a cycle's rewards: root, total and all money for hosts so far."""
@@ -131,6 +149,12 @@ class RewardService:
             funded_minor=int64(funded + total, "all rewards"),
         )
         return cycle, shares
+
+    def _sheet(self, unit: Connection, cycle: CycleRewards | None) -> RewardSheet:
+        if cycle is None:
+            return RewardSheet(root=NO_ROOT, leaves=())
+        lifetimes = store.lifetimes(unit, self.asset, through=cycle.number)
+        return RewardSheet(root=cycle.root, leaves=rules.leaves(lifetimes, self.token))
 
     def _published(self, unit: Connection, root: bytes | None) -> CycleRewards | None:
         if root is None:

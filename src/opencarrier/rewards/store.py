@@ -111,9 +111,13 @@ def by_root(unit: Connection, asset: AssetId, root: bytes) -> CycleRewards | Non
     return _cycle(unit.execute(query).one_or_none())
 
 
-def newest(unit: Connection, asset: AssetId, *, with_root: bool = False) -> CycleRewards | None:
-    """Return the newest cycle, or the newest in which anybody earned anything."""
+def newest(
+    unit: Connection, asset: AssetId, *, with_root: bool = False, before: int | None = None
+) -> CycleRewards | None:
+    """Return the newest cycle (of those `before` a number), or the newest that has a root."""
     query = select(cycles).where(cycles.c.asset == asset)
+    if before is not None:
+        query = query.where(cycles.c.number < before)
     if with_root:
         query = query.where(cycles.c.total_minor > 0)
     query = query.order_by(cycles.c.number.desc()).limit(1)

@@ -76,7 +76,7 @@ class OrderDesk:
     def order(
         self, unit: Connection, cycle: Cycle, cleared: Cleared, quote: Quote, at_us: int
     ) -> Attempt:
-        """Entitle the hosts, sign the debits, hold the money, keep the signed transaction.
+        """Entitle the hosts, check their root, sign the debits, hold the money, keep what is sent.
 
         `cycle.attempt` is the number of this attempt. Raises `RolledBackError` where the
         transaction manager takes no more.
@@ -84,6 +84,10 @@ class OrderDesk:
         root = self._ports.rewards.entitle(
             unit, cycle_id=cycle.cycle_id, entitlements=cleared.entitlements
         )
+        objection = self._ports.rewards.objection(
+            unit, cycle_id=cycle.cycle_id, funding_minor=cleared.rewards_minor
+        )
+        assert objection is None, f"the rewards root is not signed: {objection}"
         order = self._order(unit, cycle, cleared, root)
         rows = rules.rows_of(cleared)
         self._book(unit, rules.holds(order.asset, order.settlement_id, cycle.attempt, rows), at_us)

@@ -265,6 +265,10 @@ class RewardBook(Protocol):
         """
         ...
 
+    def objection(self, unit: Connection, *, cycle_id: Id, funding_minor: int) -> Refusal | None:
+        """Say why the settlement that publishes a cycle's root must not be signed, or nothing."""
+        ...
+
     def take_back(self, unit: Connection, *, cycle_id: Id) -> None:
         """Forget the newest cycle's shares: its attempt is provably dead and moved nothing.
 
