@@ -18,3 +18,13 @@ def test_the_access_bench_settles_what_it_reports():
     told = import_module(BENCHES["access"]).run(sessions=4)
     assert told["packets"] == 32
     assert all(told[key] > 0 for key in told)
+
+
+def test_the_chain_bench_checks_what_it_measures():
+    """Small: the contract pays each claim it measures, vouchers name their signer."""
+    told = import_module(BENCHES["chain"]).run(vouchers=64, leaves=300, proofs=4, transactions=3)
+    assert told["vouchers"]["checked"] == 64
+    assert told["vouchers"]["times_faster_than_eth_account"] > 1
+    assert told["rewards_tree"]["claims_paid_on_chain"] == 4
+    assert told["rewards_tree"]["depth"] in (8, 9)
+    assert told["transactions"]["sent"] == 3

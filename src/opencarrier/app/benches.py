@@ -7,6 +7,7 @@ from typing import Any
 
 BENCHES = {
     "access": "opencarrier.bench.access",
+    "chain": "opencarrier.bench.chain",
     "demo": "opencarrier.bench.demo",
     "ledger": "opencarrier.ledger.bench",
     "rating": "opencarrier.rating.bench",

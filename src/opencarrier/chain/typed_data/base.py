@@ -5,7 +5,7 @@ Thirty times faster than a general encoder and read against one in the tests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from opencarrier.kernel.keccak import keccak
 from opencarrier.kernel.signatures import Address
@@ -17,23 +17,21 @@ DOMAIN_TYPE_HASH = keccak(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningDomain:
-    """Where a signature counts: one contract on one chain (EIP-712)."""
+    """Where a signature counts: one contract on one chain (EIP-712).
+
+    `separator` equals the contract's DOMAIN_SEPARATOR(); it is hashed once.
+    """
 
     name: str
     version: str
     chain_id: int
     contract: Address
+    separator: bytes = field(init=False, repr=False, compare=False)
 
-    @property
-    def separator(self) -> bytes:
-        """The domain's separator, equal to the contract's DOMAIN_SEPARATOR()."""
-        return struct_hash(
-            DOMAIN_TYPE_HASH,
-            keccak(self.name.encode()),
-            keccak(self.version.encode()),
-            self.chain_id,
-            self.contract,
-        )
+    def __post_init__(self) -> None:
+        words = (keccak(self.name.encode()), keccak(self.version.encode()), self.chain_id)
+        separator = struct_hash(DOMAIN_TYPE_HASH, *words, self.contract)
+        object.__setattr__(self, "separator", separator)
 
     def digest(self, of: bytes) -> bytes:
         """Return what is signed for a struct in this domain."""
