@@ -271,3 +271,68 @@ def test_a_phone_keeps_to_its_day_its_deposit_and_its_own_reading(world: World) 
     assert refused(poor.pay(world.asked(small), counters(450 * KIB), now_s=0)) == "deposit_spent"
     greedy = replace(world.asked(small), base_minor=1)
     assert refused(poor.pay(greedy, NOTHING, now_s=0)) == "overcharged"
+
+
+def test_a_device_cannot_end_a_session_behind_a_node_that_is_away(
+    world: World, payer: Payer
+) -> None:
+    """What it promised there stays there: no other node gets that range, and the report counts."""
+    channel_id = world.opened(payer, deposit_minor=400_000)
+    first = world.begun(channel_id)
+    unit, node = away(world, first)
+    promise = payer.pay(world.asked(first), NOTHING, now_s=world.now_s)
+    assert isinstance(promise, Payment)
+    assert isinstance(node.pay(unit, promise, at_us=world.at_us), Standing)
+    world.channels.end(world.unit, first.session.session_id)
+    assert refused(begin(world, channel_id, "node-2", "s2")) == "leased_elsewhere"
+    used = payer.acknowledge(world.asked(first), counters(30 * KIB), now_s=world.now_s)
+    assert isinstance(used, Payment)
+    reported = world.channels.report(world.unit, used, at_us=world.at_us)
+    assert isinstance(reported, Standing), reported
+    assert reported.channel.due_minor == 60
+
+
+def test_a_channel_is_not_closed_behind_a_node_that_is_away(world: World, payer: Payer) -> None:
+    """Closing gives the rest back at once; the node may still hold what pays it.
+
+    The way out that is always open is the contract's, with its notice.
+    """
+    channel_id = world.opened(payer, deposit_minor=400_000)
+    first = world.begun(channel_id)
+    away(world, first)
+    assert refused(world.channels.close(world.unit, channel_id)) == "leased_elsewhere"
+    world.at_us = (first.lease.expires_s + SETTINGS.skew_s) * SECOND_US
+    second = world.begun(channel_id, node="node-2", name="s2")
+    world.channels.end(world.unit, second.session.session_id)
+    assert refused(world.channels.close(world.unit, channel_id)) == "leased_elsewhere"
+
+
+def test_a_device_cannot_outrun_a_node_that_is_away(world: World, payer: Payer) -> None:
+    """A high sequence and nothing used, given to the seller, would make the node's ack stale."""
+    channel_id = world.opened(payer, deposit_minor=400_000)
+    first = world.begun(channel_id)
+    unit, node = away(world, first)
+    promise = payer.pay(world.asked(first), NOTHING, now_s=world.now_s)
+    assert isinstance(promise, Payment)
+    assert isinstance(node.pay(unit, promise, at_us=world.at_us), Standing)
+    early = replace(promise.ack, sequence=1_000)
+    assert refused(world.pay(payer.sign(early, promise.max_claimable_minor))) == "no_lease"
+    used = payer.acknowledge(world.asked(first), counters(30 * KIB), now_s=world.now_s)
+    assert isinstance(used, Payment)
+    reported = world.channels.report(world.unit, used, at_us=world.at_us)
+    assert isinstance(reported, Standing), reported
+    assert reported.channel.due_minor == 60
+
+
+def test_no_session_is_begun_at_a_node_that_is_away(world: World, payer: Payer) -> None:
+    """It would end the one the node serves, and with it what the node will report."""
+    channel_id = world.opened(payer, deposit_minor=400_000)
+    first = world.begun(channel_id)
+    away(world, first)
+    assert refused(begin(world, channel_id, "node-1", "s2")) == "leased_elsewhere"
+    world.at_us = (first.lease.expires_s + SETTINGS.skew_s) * SECOND_US
+    assert refused(begin(world, channel_id, "node-1", "s2")) == "leased_elsewhere"
+    lease = store.lease(world.unit, channel_id)
+    assert lease is not None
+    world.channels.hand_back(world.unit, lease)
+    assert isinstance(begin(world, channel_id, "node-1", "s2"), Standing)

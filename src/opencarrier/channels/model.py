@@ -131,6 +131,11 @@ class Lease:
     def __post_init__(self) -> None:
         assert self.floor_minor <= self.position_minor <= self.ceiling_minor
 
+    @property
+    def is_away(self) -> bool:
+        """Say whether its node may still hold payments that the seller has not seen."""
+        return self.detached and not self.returned
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageAck:

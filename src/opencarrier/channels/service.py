@@ -145,13 +145,14 @@ class ChannelService:
         return signed
 
     def hand_back(self, unit: Connection, lease: Lease) -> None:
-        """Take a lease back: its node serves no more, so another may at once."""
+        """Take a lease back: its node serves no more, so another may at once.
+
+        A detached one is handed back by its node, once it has reported; by nobody else.
+        """
         live = store.live_session(unit, lease)
         if live is not None:
             store.put_session(unit, replace(live, ended=True))
-        known = store.lease(unit, lease.channel_id, lease.number)
-        if known is not None:
-            store.put_lease(unit, replace(known, returned=True))
+        store.return_leases(unit, lease)
 
     def begin(
         self, unit: Connection, grant: Grant, channel_id: Id, session_id: Id, *, at_us: int
@@ -174,6 +175,9 @@ class ChannelService:
             return Refusal(OpenReason.NOT_THE_SELLER, grant.home)
         if grant.hold.asset != self.venue.asset:
             return Refusal(OpenReason.NOT_THE_TOKEN, grant.hold.asset)
+        latest = store.lease(unit, channel_id)
+        if latest is not None and latest.is_away and latest.node_id == grant.node_id:
+            return Refusal(LeaseReason.LEASED_ELSEWHERE, "its node serves by itself")
         lease = self._lease_for(unit, channel_id, grant.node_id, at_us)
         if isinstance(lease, Refusal):
             return lease
@@ -202,7 +206,14 @@ class ChannelService:
         store.put_session(unit, standing.session)
 
     def pay(self, unit: Connection, payment: Payment, *, at_us: int) -> Standing | Refusal:
-        """Take a payment as it comes; when this unit has committed it may be answered."""
+        """Take a payment as it comes; when this unit has committed it may be answered.
+
+        Where a node takes a session's payments by itself, its seller takes none beside it: what
+        came here would make stale what the node reports.
+        """
+        standing = self.standing(unit, payment.ack.session_id) if self._books else None
+        if standing is not None and standing.lease.is_away:
+            return Refusal(PaymentReason.NO_LEASE, "its node serves by itself")
         return self._take(unit, payment, now_s=at_us // SECOND_US, at_us=at_us)
 
     def report(self, unit: Connection, payment: Payment, *, at_us: int) -> Standing | Refusal:
@@ -219,16 +230,22 @@ class ChannelService:
         store.reported(unit, payment.ack.session_id, write_payment(payment))
 
     def end(self, unit: Connection, session_id: Id) -> None:
-        """End a session and hand its lease back."""
+        """End a session and hand its lease back; one that a node serves by itself goes on."""
         standing = self.standing(unit, session_id)
-        if standing is not None:
+        if standing is not None and not standing.lease.is_away:
             self.hand_back(unit, standing.lease)
 
     def close(self, unit: Connection, channel_id: Id) -> Channel | Refusal:
-        """Take no more vouchers on a channel: what is due is claimed, the rest given back."""
+        """Take no more vouchers on a channel: what is due is claimed, the rest given back.
+
+        Not while a node that is away may still hold what pays it: then the payer's way out is the
+        contract's, with its notice.
+        """
         channel = store.channel(unit, channel_id)
         if channel is None:
             return Refusal(LeaseReason.UNKNOWN_CHANNEL)
+        if store.has_lease_away(unit, channel_id):
+            return Refusal(LeaseReason.LEASED_ELSEWHERE, "a node may still report")
         latest = store.lease(unit, channel_id)
         if latest is not None:
             self.hand_back(unit, latest)

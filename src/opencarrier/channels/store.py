@@ -124,6 +124,27 @@ def lease(unit: Connection, channel_id: bytes, number: int | None = None) -> Lea
     return None if row is None else lease_of(row)
 
 
+def return_leases(unit: Connection, item: Lease) -> None:
+    """Note that a node's lease is handed back, and those it renewed with it."""
+    unit.execute(
+        update(LEASES)
+        .where(
+            LEASES.c.channel_id == item.channel_id,
+            LEASES.c.node_id == item.node_id,
+            LEASES.c.number <= item.number,
+        )
+        .values(returned=True)
+    )
+
+
+def has_lease_away(unit: Connection, channel_id: bytes) -> bool:
+    """Say whether a node that takes a channel's payments by itself was not heard from since."""
+    query = select(LEASES.c.number).where(
+        LEASES.c.channel_id == channel_id, LEASES.c.detached, ~LEASES.c.returned
+    )
+    return unit.execute(query.limit(1)).first() is not None
+
+
 def put_lease(unit: Connection, item: Lease) -> None:
     """Write a lease."""
     _put(unit, LEASES, lease_row(item))
