@@ -23,7 +23,7 @@ usage: ./dev COMMAND [ARGUMENTS]
                    --crash   those that kill real processes
                    --deep    long fuzzing and full size
                    --fast    those that run without any of these words
-  peers          install the foreign programs (Debian and npm packages)
+  peers          install the foreign programs (Debian and npm packages, the prover)
   lint           format, ruff, mypy, layers, exactness, spelling, links, contract artefacts
   bench [...]    measure start-up, the demo and the hot paths
   lock           resolve the dependencies anew and write the locks

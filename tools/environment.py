@@ -44,7 +44,7 @@ def ensure(group: str) -> None:
         return
     started = time.monotonic()
     if not _works():
-        _make()
+        make(VENV)
     say(f"installing {LOCKS[group]} into .venv")
     _install(group)
     kept = [fingerprint("runtime"), fingerprint("dev")] if group == "dev" else [wanted]
@@ -67,14 +67,15 @@ def _works() -> bool:
     return subprocess.run([PYTHON, "-c", probe], capture_output=True).returncode == 0
 
 
-def _make() -> None:
-    if VENV.exists():
-        shutil.rmtree(VENV)
+def make(venv: Path) -> None:
+    """Make an empty environment where there may have been another."""
+    if venv.exists():
+        shutil.rmtree(venv)
     uv = shutil.which("uv")
     interpreter = _interpreter()
     if uv is not None:
         named = interpreter or f">={OLDEST[0]}.{OLDEST[1]},<{NEWEST[0]}.{NEWEST[1] + 1}"
-        run([uv, "venv", "--quiet", "--no-project", "--python", named, str(VENV)])
+        run([uv, "venv", "--quiet", "--no-project", "--python", named, str(venv)])
         return
     if interpreter is None:
         raise Stop(
@@ -87,7 +88,7 @@ def _make() -> None:
             f"Python {version} here comes without venv and ensurepip",
             f"on Debian or Ubuntu: sudo apt install python{version}-venv; or install uv",
         )
-    run([interpreter, "-m", "venv", str(VENV)])
+    run([interpreter, "-m", "venv", str(venv)])
 
 
 def _interpreter() -> str | None:
@@ -101,18 +102,23 @@ def _interpreter() -> str | None:
 
 
 def _install(group: str) -> None:
-    lock = str(ROOT / LOCKS[group])
+    pip = install(PYTHON, ROOT / LOCKS[group])
+    run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
+
+
+def install(python: Path, lock: Path) -> list[str]:
+    """Install what a lock holds, from wheels of known hashes; return the command for more."""
     uv = shutil.which("uv")
     if uv is not None:
-        here = [uv, "pip", "install", "--quiet", "--python", str(PYTHON)]
+        pip = [uv, "pip", "install", "--quiet", "--python", str(python)]
     else:
-        here = [
-            *(str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+        pip = [
+            *(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
             "--no-compile",
         ]
     strict = ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
-    run([*here, *strict, "-r", lock])
-    run([*here, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
+    run([*pip, *strict, "-r", str(lock)])
+    return pip
 
 
 def run(command: list[str], **environment: str) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = [sys.executable, "-m", "uv"]
+HALMOS = ROOT / "requirements-halmos.lock"
+PROVER = "halmos==0.3.3"
 RUNTIME, DEV = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 
 PLATFORMS = {
@@ -32,8 +34,9 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         return check()
     upgrade = [word for word in arguments if word == "--upgrade"]
-    _compile(DEV, ["--group", "build", "--group", "dev", *upgrade])
-    _compile(RUNTIME, ["--group", "build", "-c", DEV.name, *upgrade])
+    _compile(DEV, ["pyproject.toml", "--group", "build", "--group", "dev", *upgrade])
+    _compile(RUNTIME, ["pyproject.toml", "--group", "build", "-c", DEV.name, *upgrade])
+    _compile(HALMOS, ["-", *upgrade], PROVER)
     return check()
 
 
@@ -48,13 +51,13 @@ def check() -> int:
     return 1 if failed else 0
 
 
-def _compile(target: Path, more: list[str]) -> None:
+def _compile(target: Path, more: list[str], stdin: str = "") -> None:
     command = [
-        *(*UV, "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11"),
+        *(*UV, "pip", "compile", "--universal", "--python-version", "3.11"),
         *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-annotate"),
         *("--custom-compile-command", "./dev lock", "--quiet", "-o", target.name, *more),
     ]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=ROOT, check=True, text=True, input=stdin, stdout=subprocess.DEVNULL)
     pins = sum("==" in line and not line.startswith(" ") for line in target.open())
     print(f"{target.name}: {pins} packages")
 

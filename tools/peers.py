@@ -7,12 +7,23 @@ import platform
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 
-from environment import ROOT, Stop, run, say
+from environment import ROOT, Stop, install, make, run, say
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-ANVIL = "@foundry-rs/anvil@1.7.1"
-ANVIL_PATH = ROOT / ".peers" / "node_modules" / ".bin" / "anvil"
+MODULES = ROOT / ".peers" / "node_modules"
+PACKAGES = {
+    "anvil": ("@foundry-rs/anvil@1.7.1", MODULES / ".bin" / "anvil"),
+    "forge": ("@foundry-rs/forge@1.7.1", MODULES / ".bin" / "forge"),
+    "solc": ("solc@0.8.28", MODULES / "solc" / "package.json"),
+    "openzeppelin": ("@openzeppelin/contracts@5.4.0", MODULES / "@openzeppelin" / "contracts"),
+}
+"""npm packages by what the tests call them: name and version, and where they are once installed."""
+
+HALMOS = ROOT / ".peers" / "halmos"
+HALMOS_LOCK = ROOT / "requirements-halmos.lock"
+"""The prover has an environment of its own: its solver and its pins are not ours."""
 
 PROGRAMS = {
     "eapol_test": "eapoltest",
@@ -24,6 +35,7 @@ PROGRAMS = {
     "strace": "strace",
     "tshark": "tshark",
     "npm": "npm",
+    "node": "nodejs",
 }
 """Each program with the Debian package it comes in."""
 
@@ -38,13 +50,15 @@ def main(arguments: list[str]) -> int:
     missing = sorted({pkg for name, pkg in PROGRAMS.items() if _where(name) is None})
     if missing:
         _install(missing)
-    if not ANVIL_PATH.exists():
-        _install_anvil()
-    absent = [name for name in PROGRAMS if _where(name) is None]
-    for name in PROGRAMS:
-        say(f"{name:16}{_where(name) or 'missing'}")
-    say(f"{'anvil':16}{ANVIL_PATH if ANVIL_PATH.exists() else 'missing'}")
-    return 1 if absent or not ANVIL_PATH.exists() else 0
+    if not all(path.exists() for _, path in PACKAGES.values()):
+        _install_packages()
+    _ensure_halmos()
+    found = {name: _where(name) for name in PROGRAMS}
+    found |= {name: str(path) if path.exists() else None for name, (_, path) in PACKAGES.items()}
+    found["halmos"] = _where(str(HALMOS / "bin" / "halmos"))
+    for name, where in found.items():
+        say(f"{name:16}{where or 'missing'}")
+    return 0 if all(found.values()) else 1
 
 
 def _where(name: str) -> str | None:
@@ -88,18 +102,34 @@ def _stop(root: list[str], service: str) -> None:
     say("hint: stop it by hand; it may hold a port the tests want")
 
 
-def _install_anvil() -> None:
+def _install_packages() -> None:
     npm = _where("npm")
+    wanted = [package for package, _ in PACKAGES.values()]
     if npm is None:
-        raise Stop("npm is missing, and anvil comes with it", "install npm, then ./dev peers again")
-    folder = ROOT / ".peers"
+        raise Stop(
+            f"npm is missing, it brings {' '.join(wanted)}",
+            "install npm, then ./dev peers again",
+        )
+    folder = MODULES.parent
     folder.mkdir(exist_ok=True)
     (folder / "package.json").write_text('{"private": true}\n')
-    say(f"installing {ANVIL} into .peers")
+    say(f"installing {' '.join(wanted)} into .peers")
+    # All at once: npm drops what it is not told to keep.
     run(
-        [npm, "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", ANVIL],
+        [npm, "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", *wanted],
         PATH=PATH,
     )
+
+
+def _ensure_halmos() -> None:
+    stamp = HALMOS / "installed"
+    wanted = sha256(HALMOS_LOCK.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    say(f"installing {HALMOS_LOCK.name} into {HALMOS.relative_to(ROOT)}")
+    make(HALMOS)
+    install(HALMOS / "bin" / "python", HALMOS_LOCK)
+    stamp.write_text(wanted)
 
 
 if __name__ == "__main__":

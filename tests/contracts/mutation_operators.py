@@ -26,6 +26,9 @@ RELATIONS = {
     "In": ("not in",),
     "NotIn": ("in",),
 }
+ZERO = re.compile(r"0|empty\((address|bytes32|uint\d+)\)")
+BELOW_ZERO = (("Eq", "<="), ("NotEq", ">"), ("Gt", "!="))
+"""Next to zero these differ below it only, where nothing of ours is."""
 CONSTANT = {"Lt": "False", "LtE": "True", "Gt": "False", "GtE": "True", "Eq": "False"}
 ARITHMETIC = {
     "Add": "-", "Sub": "+", "Mult": "//", "FloorDiv": "*", "Mod": "*", "Pow": "*",
@@ -143,7 +146,10 @@ class _Finder:
 
     def _compare(self, node):
         name = type(node.op).__name__
+        zero = ZERO.fullmatch(self._text(node.right)) is not None
         for new in RELATIONS[name]:
+            if zero and (name, new) in BELOW_ZERO:
+                continue
             if new is None:
                 yield "ROR", self._span(node), CONSTANT.get(name, "True")
             else:

@@ -52,7 +52,6 @@ EXPECTED = {
         'assert amount <= LIMIT and not loud, "move: no"',
         'assert amount != LIMIT and not loud, "move: no"',
         'assert False and not loud, "move: no"',
-        "if amount <= 0:",
         "if amount >= 0:",
         "if False:",
     },

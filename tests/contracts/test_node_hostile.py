@@ -52,12 +52,32 @@ def transferFrom(sender: address, receiver: address, amount: uint256) -> bool:
 NOBODY = "0x" + "00" * 20
 
 
+SILENT = """
+# pragma version 0.4.3
+balanceOf: public(HashMap[address, uint256])
+
+@external
+def mint(account: address, amount: uint256):
+    self.balanceOf[account] += amount
+
+@external
+def transfer(receiver: address, amount: uint256):
+    self.balanceOf[msg.sender] -= amount
+    self.balanceOf[receiver] += amount
+
+@external
+def transferFrom(sender: address, receiver: address, amount: uint256):
+    self.balanceOf[sender] -= amount
+    self.balanceOf[receiver] += amount
+"""
+
+
 class Odd(NodeWorld):
     """The same people with a token that does what it was armed with."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = ODD) -> None:
         super().__init__()
-        odd = vyper(ODD, sender=self.owner.address, evm=self.evm)
+        odd = vyper(source, sender=self.owner.address, evm=self.evm)
         self._deploy(odd)
         for host in self.hosts:
             self.tell("mint(address,uint256)", host.address, 10_000)
@@ -155,3 +175,14 @@ def test_nothing_is_asked_of_a_token_where_nothing_is_due(odd: Odd):
     odd.arm(answer=False)
     odd.send(host, registry.withdraw_bond(node_id))
     assert registry.withdrawal_of(node_id).ask(odd.evm).amount == 0
+
+
+def test_a_token_that_says_nothing_is_taken():
+    """N7: some tokens return no answer; what counts is the balance, and a revert."""
+    odd = Odd(SILENT)
+    odd.send(odd.hosts[0], odd.registry.request_bond_withdrawal(odd.ids[0], 10))
+    odd.evm.pass_time(TERMS["notice_s"])
+    odd.send(odd.hosts[0], odd.registry.withdraw_bond(odd.ids[0]))
+    assert odd.bond(0) == odd.tokens(odd.registry.address) == 990
+    with refused(None):
+        odd.send(odd.hosts[0], odd.registry.post_bond(odd.ids[0], 100_000))

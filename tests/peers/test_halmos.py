@@ -1,0 +1,85 @@
+"""Proofs by halmos, for all numbers at once, of the sums our money hangs on.
+
+The tier function (StakeDiscount) and the accumulator (RewardDistributor) are proven in the shipped
+bytecode. What is false must be found false with a witness, and so must a true claim about a
+contract with a mistake in it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import foundry
+
+from opencarrier.chain.abi import load
+
+CONTRACTS = foundry.ROOT / "contracts"
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not foundry.is_installed(), reason="forge, halmos, solc not installed"),
+]
+
+CORES = {
+    "Tiers": ("StakeDiscount", {"check_never_less", "check_the_best_met", "check_at_most_all"}),
+    "Accumulator": (
+        "RewardDistributor",
+        {"check_paid_is_booked_and_funded", "check_a_claim_pays_the_difference_once"},
+    ),
+}
+
+MISTAKES = {
+    "Tiers": ("lock_s >= tier.min_lock_s", "lock_s <= tier.min_lock_s"),
+    "Accumulator": ("self._totals[token] = totals + amount", "self._totals[token] = totals"),
+}
+"""A small wrong change for each core, which its proof must not survive."""
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_holds_for_all_numbers(core: str, tmp_path: Path) -> None:
+    name, claims = CORES[core]
+    foundry.project(tmp_path, {name: load(name).bytecode}, [core])
+    assert foundry.proven(tmp_path) == dict.fromkeys(claims, "proven")
+
+
+def test_what_is_false_is_not_proven(tmp_path: Path) -> None:
+    """The prover is not vacuous: two planted claims are refuted, each with a witness."""
+    code = {"StakeDiscount": load("StakeDiscount").bytecode}
+    foundry.project(tmp_path, code, ["Wrong"])
+    assert foundry.proven(tmp_path) == {
+        "check_no_stake_has_a_discount": "false",
+        "check_more_is_always_better": "false",
+    }
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_mistake_is_found(core: str, tmp_path: Path) -> None:
+    """The claims are about the contract: with a mistake in it one of them is refuted."""
+    name, _ = CORES[core]
+    (tmp_path / "project").mkdir()
+    code = _mistaken(tmp_path, name, *MISTAKES[core])
+    foundry.project(tmp_path / "project", {name: code}, [core])
+    assert "false" in foundry.proven(tmp_path / "project").values()
+
+
+def _mistaken(folder: Path, name: str, old: str, new: str) -> bytes:
+    """Compile a contract in which one text is another."""
+    sources = folder / "contracts"
+    shutil.copytree(CONTRACTS, sources)
+    text = (sources / f"{name}.vy").read_text()
+    assert text.count(old) == 1, f"{name} says {old} once"
+    (sources / f"{name}.vy").write_text(text.replace(old, new))
+    spec = importlib.util.spec_from_file_location("contracts_build", CONTRACTS / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    return bytes.fromhex(json.loads(build.artefact_text(name, sources))["bytecode"][2:])
