@@ -311,6 +311,17 @@ def stake_at(account: address, timepoint: uint256) -> IStakeDiscount.Stake:
 
 @external
 @view
+def checkpoint_count(account: address) -> uint256:
+    """
+    @notice How many past values an account's stake has; a second has one at most.
+    @param account Whose stake.
+    @return uint256 The number; a lookup takes as many steps as it has bits.
+    """
+    return checkpoints._count(convert(account, bytes32))
+
+
+@external
+@view
 def total_at(timepoint: uint256) -> uint256:
     """
     @notice The sum of all stakes in a past second, locked or not.

@@ -33,6 +33,15 @@ def _push(key: bytes32, new_value: uint256):
 
 @internal
 @view
+def _count(key: bytes32) -> uint256:
+    """
+    @dev How many checkpoints a key has; a second has one at most.
+    """
+    return self.counts[key]
+
+
+@internal
+@view
 def _latest(key: bytes32) -> (uint256, uint256):
     """
     @dev The time and value of the last checkpoint, zeros where there is none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from contract_evm import FAR_S, MAX, ZERO, logs_of, refused, vyper
@@ -10,11 +11,13 @@ from contract_stake import CAP_PPM, DAY_S, PURSE, SALT, TIERS, TOKEN, StakeWorld
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opencarrier.chain import events, typed_data
+from opencarrier.chain import abi, events, typed_data
 from opencarrier.chain.contracts import LOCK_MAX_S, Stake, StakeDiscount, Tier
 from opencarrier.chain.model import Call
+from opencarrier.kernel.keccak import keccak
 from opencarrier.staking.rules import discount_ppm
 
+CONTRACTS = Path(__file__).resolve().parents[2] / "contracts"
 NONE = Stake(amount=0, lock_s=0, committed_at=0, unlock_at=0)
 MONTH_S, YEAR_S = 30 * DAY_S, 365 * DAY_S
 AMOUNT_MAX = (1 << 160) - 1
@@ -225,6 +228,9 @@ def test_the_last_of_a_second_stays(stakers: StakeWorld):
     world.evm.pass_time(1)
     assert world.ask(world.stakes.stake_at(alice.address, at - 1)) == NONE
     assert world.ask(world.stakes.total_at(at - 1)) == 1
+    assert world.ask(world.stakes.checkpoint_count(alice.address)) == 1
+    assert world.ask(world.stakes.checkpoint_count(bob.address)) == 2
+    assert world.ask(world.stakes.checkpoint_count(world.stranger.address)) == 0
     held = Stake(amount=12, lock_s=30, committed_at=at, unlock_at=at + 30)
     assert world.ask(world.stakes.stake_at(alice.address, at)) == held
     assert world.ask(world.stakes.total_at(at)) == 12
@@ -628,9 +634,6 @@ class Odd:
         self.alice = world.accounts[0]
 
     def tell(self, signature: str, types: list[str], *values: object) -> bytes:
-        from opencarrier.chain import abi
-        from opencarrier.kernel.keccak import keccak
-
         data = keccak(signature.encode())[:4] + abi.encode(types, values)
         return self.world.send(self.world.owner, Call(to=self.token, data=data)).output
 
@@ -698,3 +701,25 @@ def test_a_token_that_calls_back_finds_every_door_shut(stakers: StakeWorld):
             assert not odd.called_back()
         stakers.send(stakers.stranger, door) if door is not doors[0] else None
     stakers.send(stakers.stranger, doors[0])
+
+
+def test_the_double_answers_like_the_contract(stakers: StakeWorld):
+    """The mock has the contract's own selectors, and tells what it was told."""
+    world, (alice, bob, _) = stakers, stakers.accounts
+    text = (CONTRACTS / "mocks" / "StakeDiscountMock.vy").read_text()
+    double = StakeDiscount(vyper(text, sender=world.owner.address, evm=world.evm))
+    for name, account, value in (
+        ("set_discount", alice, 70_000),
+        ("set_votes", alice, 5),
+        ("set_votes", bob, 9),
+        ("set_votes", bob, 7),
+    ):
+        data = keccak(f"{name}(address,uint256)".encode())[:4]
+        data += abi.encode(["address", "uint256"], [account.address, value])
+        world.send(world.owner, Call(to=double.address, data=data))
+    assert world.ask(double.discount_ppm_at(alice.address, 1)) == 70_000
+    assert world.ask(double.discount_ppm_at(bob.address, 1)) == 0
+    assert world.ask(double.past_votes(bob.address, 1)) == 7
+    assert world.ask(double.past_total_supply(1)) == 12
+    assert world.ask(double.clock()) == world.evm.now_s
+    assert world.ask(double.clock_mode()) == world.ask(world.stakes.clock_mode())

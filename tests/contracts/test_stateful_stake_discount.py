@@ -159,6 +159,8 @@ class Staking(RuleBasedStateMachine):
                 held.lock_s,
                 held.unlock_at,
             )
+            seconds = {row.at for row in self.past[account][1:]}
+            assert world.ask(stakes.checkpoint_count(signer.address)) == len(seconds)
             locked = held.amount if world.evm.now_s < held.unlock_at else 0
             assert world.ask(stakes.votes(signer.address)) == locked
             assert world.tokens(signer.address) == PURSE - held.amount

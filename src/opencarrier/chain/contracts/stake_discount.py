@@ -117,6 +117,10 @@ class StakeDiscount(Contract):
         """An account's stake in a past second, locked or not."""
         return _stake(self._query("stake_at", account, timepoint_s))
 
+    def checkpoint_count(self, account: Address) -> Query[int]:
+        """How many past values an account's stake has; a second has one at most."""
+        return self._query("checkpoint_count", account)
+
     def total_staked(self) -> Query[int]:
         """The sum of all stakes."""
         return self._query("total_staked")
