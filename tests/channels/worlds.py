@@ -34,7 +34,7 @@ from opencarrier.spine.parties import Node, Operator, PartyId, Subscriber
 from opencarrier.spine.usage import Counters, Usage
 
 ASSET = AssetId("eip155:31337/erc20:0x" + "ab" * 20)
-CONTRACT, ACCOUNT = Address("0x" + "5c" * 20), Address("0x" + "ac" * 20)
+STAKES, ACCOUNT = Address("0x" + "5c" * 20), Address("0x" + "ac" * 20)
 START_US = 1_700_000_000 * SECOND_US
 START_S = START_US // SECOND_US
 DAY_US = 86_400 * SECOND_US
@@ -124,7 +124,7 @@ class Discounts:
         if not self.ppm:
             return None
         at_s = at_us // SECOND_US
-        reading = StakeReading(contract=CONTRACT, account=ACCOUNT, timepoint_s=at_s - 1)
+        reading = StakeReading(contract=STAKES, account=ACCOUNT, timepoint_s=at_s - 1)
         return Discount(
             ppm=self.ppm,
             reading=reading,

@@ -283,7 +283,7 @@ class Onchain:
         return Channels(
             service=ChannelService(venue, ports, settings),
             follower=ChannelFollower(venue, self.client),
-            claimer=Claimer(venue, self.manager, self.client, notary, settings),
+            claimer=Claimer(venue, self.manager, self.relayer, self.client, notary, settings),
         )
 
     def chain_now_s(self) -> int:

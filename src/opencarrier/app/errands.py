@@ -167,7 +167,7 @@ class Errands:
         now_us = self._base.clock.now_us()
         caught = channels.follower.follow(begin, now_us=now_us)
         report = channels.claimer.drive(begin, now_us=now_us, everything=everything)
-        self.place.manager.drive(begin, now_us=now_us)
+        self.relay_on()
         channels.follower.follow(begin, now_us=now_us)
         return replace(report, note=report.note or caught.note)
 

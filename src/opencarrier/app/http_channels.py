@@ -160,7 +160,8 @@ class ChannelDesk:
         if isinstance(own, Refusal):
             return own
         taken = self._channels.pay(unit, payment, at_us=at_us)
-        if isinstance(taken, Refusal) and taken.reason in RENEWABLE:
+        covered = payment.max_claimable_minor <= own.channel.deposited_minor
+        if isinstance(taken, Refusal) and taken.reason in RENEWABLE and covered:
             lease = self._channels.lease(
                 unit, own.channel.channel_id, own.lease.node_id, at_us=at_us
             )

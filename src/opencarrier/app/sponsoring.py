@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from opencarrier.chain.contracts import (
+    BatchChannels,
     ClearingHouse,
     Contract,
     RewardDistributor,
@@ -20,6 +21,7 @@ SPONSORED: tuple[tuple[type[Contract], str, Payer], ...] = (
     (StableToken, "permit", ("owner",)),
     (ClearingHouse, "set_mandate_by_signature", ("member",)),
     (RewardDistributor, "claim", ("account",)),
+    (BatchChannels, "deposit", ("config", "payer")),
     (StakeDiscount, "stake_with_authorization", ("account",)),
     (StakeDiscount, "stake_by_signature", ("account",)),
     (StakeDiscount, "withdraw", ("account",)),

@@ -1,8 +1,8 @@
 """What the seller's side does on chain: bring deposits there, claim, be paid, give the rest back.
 
-Every step is an intent, prepared in one transaction with what it was prepared for and sent by the
-transaction manager; a step whose transaction came to nothing is tried again as another intent. A
-claim is never asked to move less or more than its rows: what the contract has already is skipped.
+Deposits go through the relayer, whose caps are the payers'. Every other step is an intent, prepared
+in one transaction with what it was prepared for and sent by the transaction manager; one whose
+transaction came to nothing is tried again as another intent. What the contract has, it skips.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from opencarrier.chain.contracts.base import Reader
 from opencarrier.chain.errors import ChainError, RevertedError
 from opencarrier.chain.model import Call
 from opencarrier.chain.ports import UnitOfWork
+from opencarrier.chain.relayer import Relayer
 from opencarrier.chain.rules import Transaction, TransactionState
 from opencarrier.chain.transactions import TransactionManager
 from opencarrier.chain.typed_data import (
@@ -33,7 +34,7 @@ from opencarrier.channels.rules import claim_due
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.encoding import Value
-from opencarrier.kernel.ids import Id, derive
+from opencarrier.kernel.ids import Id, derive, to_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.ports import Notary
 
@@ -54,7 +55,9 @@ PURPOSE = "channels"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimReport:
-    """What a pass asked for: rows claimed, deposits, payments and refunds; and what held it up."""
+    """What a pass asked for: deposits under way, rows claimed, payments and refunds; what held it
+    up.
+    """
 
     deposits: int = 0
     claims: int = 0
@@ -70,6 +73,7 @@ class Claimer:
         self,
         venue: ChannelVenue,
         manager: TransactionManager,
+        relayer: Relayer,
         reader: Reader,
         notary: Notary,
         settings: ChannelSettings | None = None,
@@ -77,6 +81,7 @@ class Claimer:
         self._venue = venue
         self._contract = BatchChannels(venue.contract)
         self._manager = manager
+        self._relayer = relayer
         self._reader = reader
         self._notary = notary
         self._settings = settings or ChannelSettings()
@@ -103,7 +108,7 @@ class Claimer:
                     store.end_claim(unit, intent)
 
     def _deposit(self, begin: UnitOfWork, now_us: int) -> int:
-        """Bring signed deposits to the chain until they are there or have expired."""
+        """Have signed deposits brought to the chain, until they are there or have expired."""
         with begin() as unit:
             waiting = store.open_deposits(unit, STEPS_MAX)
         done = 0
@@ -111,11 +116,13 @@ class Claimer:
             with begin() as unit:
                 channel = store.channel(unit, deposit.channel_id)
                 assert channel is not None, "a deposit's channel is gone"
-                if now_us // SECOND_US >= deposit.valid_before_s:
+                expired = now_us // SECOND_US >= deposit.valid_before_s
+                if expired:
                     store.finish_deposit(unit, deposit.channel_id)
-                    continue
-            name: list[Value] = ["channels/deposit", deposit.channel_id]
-            done += self._once(begin, name, self._deposit_call(channel, deposit), now_us)
+            if not expired:
+                call, key = self._deposit_call(channel, deposit), to_hex(deposit.channel_id)
+                taken = self._relayer.submit(begin, [call], key=key, now_us=now_us)
+                done += not isinstance(taken, Refusal)
         return done
 
     def _claim(self, begin: UnitOfWork, now_us: int, everything: bool) -> int:

@@ -85,31 +85,50 @@ class ChannelService:
         *,
         at_us: int,
     ) -> Channel | Refusal:
+        """Take a channel of whoever was granted this session, and its gasless deposit."""
+        return self.register(
+            unit,
+            subscriber=grant.subscriber,
+            seller=grant.visited if mode is Mode.DIRECT else grant.home,
+            mode=mode,
+            config=config,
+            deposit=deposit,
+            at_us=at_us,
+        )
+
+    def register(
+        self,
+        unit: Connection,
+        *,
+        subscriber: PartyId,
+        seller: PartyId,
+        mode: Mode,
+        config: ChannelConfig,
+        deposit: Deposit,
+        at_us: int,
+    ) -> Channel | Refusal:
         """Take a channel and its gasless deposit; the same again returns it as it stands.
 
         It carries money once its deposit is final on chain. From its next attach on the
         subscriber pays through it.
         """
-        seller = grant.visited if mode is Mode.DIRECT else grant.home
         channel_id = channel_id_of(self.venue, config)
         known = store.channel(unit, channel_id)
         if known is not None:
-            if (known.subscriber, known.seller) != (grant.subscriber, seller):
+            if (known.subscriber, known.seller) != (subscriber, seller):
                 return Refusal(OpenReason.EXISTS_WITH_DIFFERENT_OWNER)
             return known
         refusal = (
             self._unfit(unit, config, seller)
             or self._unpaid(config, deposit, channel_id, at_us // SECOND_US)
-            or self._crowded(unit, grant.subscriber)
+            or self._crowded(unit, subscriber)
         )
         if refusal is not None:
             return refusal
-        made = Channel(
-            channel_id=channel_id, config=config, subscriber=grant.subscriber, seller=seller
-        )
+        made = Channel(channel_id=channel_id, config=config, subscriber=subscriber, seller=seller)
         store.put_channel(unit, made)
         store.add_deposit(unit, deposit)
-        store.put_payer(unit, grant.subscriber, mode)
+        store.put_payer(unit, subscriber, mode)
         return made
 
     def lease(
