@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from opencarrier.app.cli import books, chain, chain_stake, evidence, pay, people, run, terms
+from opencarrier.app.cli import (
+    books,
+    chain,
+    chain_channel,
+    chain_stake,
+    evidence,
+    pay,
+    people,
+    run,
+    terms,
+)
 
 
 def make() -> typer.Typer:
@@ -21,6 +31,7 @@ def make() -> typer.Typer:
     root.command("up")(run.up)
     root.command("status")(run.status)
     chain.chain.add_typer(chain_stake.stake)
+    chain.chain.add_typer(chain_channel.channel)
     groups = (
         *people.GROUPS,
         *terms.GROUPS,
