@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from contract_evm import FAR_S, MAX, Evm, Outcome, key, vyper
 
@@ -27,15 +28,9 @@ TOKEN = 1_000_000
 DEPOSIT = 100 * TOKEN
 DELAY_S = WITHDRAW_DELAY_S_MIN
 
-PULLING_COLLECTOR = """
-# pragma version 0.4.3
-# pragma evm-version cancun
-from ethereum.ercs import IERC20
-
-@external
-def collect(payer: address, token: address, amount: uint256, channel_id: bytes32, data: Bytes[32]):
-    assert extcall IERC20(token).transferFrom(payer, msg.sender, amount)
-"""
+PULLING_COLLECTOR = (
+    Path(__file__).parents[2] / "contracts" / "mocks" / "DepositCollectorMock.vy"
+).read_text()
 """The simplest collector: it takes what the payer has allowed it to."""
 
 
