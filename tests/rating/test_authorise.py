@@ -166,6 +166,16 @@ def test_a_rate_cap_beyond_the_guards_is_a_refusal(empty: World) -> None:
     assert refusal.reason is AccessReason.BEYOND_RANGE
 
 
+def test_collateral_under_notice_backs_no_new_use(world: World) -> None:
+    """Once its notice is over it can leave at once, whatever was granted on it meanwhile."""
+    world.fund(chart.NOTICES, chart.noticed(HOME), 100_000_000)
+    refusal = world.authorise()
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is AccessReason.INSUFFICIENT_COLLATERAL
+    world.fund(chart.noticed(HOME), chart.NOTICES, 100_000_000)
+    assert isinstance(world.authorise(), Grant)
+
+
 def test_collateral_covers_what_is_owed_and_what_may_be(world: World) -> None:
     exposure = (3_600 + GRACE_S) * KIB  # wholesale at the cap: 1 per KiB
     rich = PartyId("sub_" + "8" * 32)

@@ -19,7 +19,9 @@ from opencarrier.chain.quorum import QuorumClient
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.signatures import Address, KeySigner
+from opencarrier.ledger import chart
 from opencarrier.rewards.claims import Claims, Due
+from opencarrier.settlement.custody import NOTICE_MINOR_MAX
 from opencarrier.settlement.model import Alarm, CycleState, Venue
 from opencarrier.spine.money import RatedUsage
 
@@ -80,6 +82,18 @@ class Chain:
     def deposit(self, member: Address, amount: int) -> None:
         self.send(PAYER, self.token.mint(PAYER.address, amount))
         self.send(PAYER, self.house.deposit(self.token.address, member, amount))
+
+    def another_token(self) -> StableToken:
+        """List a second token and let the payer and the first member have and hold it."""
+        owner = PAYER.address
+        call = StableToken.deployment(name="Other", symbol="OTH", version="1", owner=owner)
+        token = StableToken(self.deploy(call))
+        self.send(PAYER, token.set_minter(owner, allowed=True))
+        self.send(PAYER, token.mint(owner, FUNDS))
+        self.send(PAYER, self.house.list_token(token.address))
+        member = key(operator(0)).address
+        self.send(PAYER, self.house.set_member(token.address, member, registered=True))
+        return token
 
     def _deploy(self) -> None:
         owner = PAYER.address
@@ -189,6 +203,52 @@ def test_cycles_claims_and_withdrawals_agree_with_the_contracts(chain: Chain) ->
     chain.send(leaver, chain.house.withdraw(chain.token.address))
     assert place.follow() == ""
     assert place.balance(f"entitled/{host(0)}") == 0
+    place.assert_agrees()
+
+
+def test_what_is_under_notice_is_known_to_the_books(chain: Chain) -> None:
+    """From its final log on until it is paid or taken back; it is still collateral for debts."""
+    place = chain.install()
+    chain.enrol(place)
+    place.follow()
+    token, party = chain.token.address, operator(2)
+    leaver = LocalSigner(_secret(party))
+    noticed, held = chart.noticed(party), place.balance(chart.collateral(party))
+    chain.send(leaver, chain.house.request_withdrawal(token, 1_000))
+    place.follow()
+    assert (place.balance(noticed), place.balance(chart.collateral(party))) == (1_000, held)
+    chain.send(leaver, chain.house.cancel_withdrawal(token))
+    place.follow()
+    assert place.balance(noticed) == 0
+    for amount in ((1 << 256) - 1, 700):
+        chain.send(leaver, chain.house.request_withdrawal(token, amount))
+        place.follow()
+        assert place.balance(noticed) == min(amount, NOTICE_MINOR_MAX)
+        if amount == 700:
+            chain.send(leaver, chain.house.withdraw(token))
+        else:
+            chain.send(leaver, chain.house.cancel_withdrawal(token))
+    assert place.follow() == ""
+    assert (place.balance(noticed), place.balance(chart.collateral(party))) == (0, held - 700)
+    place.assert_agrees()
+
+
+def test_another_token_is_no_collateral_in_these_books(chain: Chain) -> None:
+    """The clearing house holds several tokens; each has books of its own."""
+    place = chain.install()
+    chain.enrol(place)
+    place.follow()
+    held = place.balance(chart.collateral(operator(0)))
+    other = chain.another_token()
+    chain.send(PAYER, other.approve(chain.house.address, 5_000))
+    member = LocalSigner(_secret(operator(0)))
+    chain.send(PAYER, chain.house.deposit(other.address, member.address, 5_000))
+    chain.send(member, chain.house.request_withdrawal(other.address, 1_000))
+    place.follow()
+    chain.send(member, chain.house.withdraw(other.address))
+    assert place.follow() == ""
+    assert place.balance(chart.collateral(operator(0))) == held
+    assert place.balance(chart.noticed(operator(0))) == 0
     place.assert_agrees()
 
 

@@ -15,14 +15,26 @@ TILL = "till"
 UNCLAIMED = "unclaimed"
 """What reached the till and is no payment's, or not yet."""
 
-_LIMITED = frozenset(("collateral", "accrued", "entitled", "prepaid", "discounts", "unclaimed"))
-_OPEN = frozenset(("custody", "till", "clearing", "revenue", "retail-tax", "overrun", "funding"))
+NOTICES = "notices"
+"""The other side of all notices; stands in debit."""
+
+_LIMITED = frozenset(
+    ("collateral", "accrued", "entitled", "prepaid", "discounts", "unclaimed", "noticed")
+)
+_OPEN = frozenset(
+    ("custody", "till", "notices", "clearing", "revenue", "retail-tax", "overrun", "funding")
+)
 _OWED = frozenset(("vouchers", "claimed"))
 
 
 def collateral(party: PartyId) -> str:
     """A member's balance in the clearing house."""
     return f"collateral/{party}"
+
+
+def noticed(party: PartyId) -> str:
+    """What of a member's collateral is under notice: still there, backing nothing new."""
+    return f"noticed/{party}"
 
 
 def clearing(party: PartyId) -> str:

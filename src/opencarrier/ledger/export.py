@@ -19,6 +19,8 @@ from opencarrier.ledger.model import Account, Booked
 _ROOTS = {
     "custody": "Assets",
     "funding": "Assets",
+    "notices": "Assets",
+    "till": "Assets",
     "revenue": "Income",
     "overrun": "Expenses",
 }

@@ -342,14 +342,15 @@ class RatingService:
     def _collateral_minor(
         self, unit: Connection, home: PartyId, asset: AssetId, at_us: int
     ) -> int | None:
-        """Return what of a home's collateral neither unsettled nor possible debts have claimed."""
+        """Return what of a home's collateral no debt, notice or possible debt has claimed."""
         if not self._settings.collateral_gate:
             return None
         clearing = ledger.balance(unit, asset, chart.clearing(home))
         unsettled_minor = max(0, -clearing.posted_minor - clearing.credits_pending)
         open_minor = store.exposure_minor(unit, home, asset, at_us)
         collateral = ledger.balance(unit, asset, chart.collateral(home))
-        return collateral.free_minor - unsettled_minor - open_minor
+        noticed_minor = ledger.balance(unit, asset, chart.noticed(home)).posted_minor
+        return collateral.free_minor - noticed_minor - unsettled_minor - open_minor
 
     def _authorisation(
         self, request: AuthorisationRequest, offer: Offer, quoted: Quote

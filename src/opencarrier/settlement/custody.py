@@ -3,6 +3,12 @@
     Deposited  debit custody              credit collateral/<member>
     Withdrawn  debit collateral/<member>  credit custody
     Claimed    debit entitled/<host>      credit custody
+    WithdrawalRequested                   debit notices  credit noticed/<member>
+    WithdrawalCancelled, Withdrawn        debit noticed/<member>  credit notices
+
+What is under notice is still collateral for what is owed, and backs nothing new: its member may
+take it out at once when the notice is over. Logs of another token than the venue's are none of
+these books.
 
 A log's place (block hash, index) is its transfer's id, so a log is booked once. What settlements
 move is not read here: `SettlementService.drive` posts it.
@@ -47,6 +53,10 @@ class Caught:
     note: str = ""
 
 
+NOTICE_MINOR_MAX = 10**15
+"""A notice may name any amount; more than this is all there ever is, and is kept as this."""
+
+
 class _BlockedError(Exception):
     """A log cannot be booked yet; its whole batch stays unread."""
 
@@ -60,7 +70,12 @@ class CustodyFollower:
         self._house = ClearingHouse(venue.clearing_house)
         self._pool = RewardDistributor(venue.distributor)
         topics = (
-            *self._house.topics(events.Deposited, events.Withdrawn),
+            *self._house.topics(
+                events.Deposited,
+                events.WithdrawalRequested,
+                events.WithdrawalCancelled,
+                events.Withdrawn,
+            ),
             *self._pool.topics(events.Claimed),
         )
         self._followed = Followed(
@@ -126,15 +141,34 @@ class CustodyFollower:
     ) -> list[Transfer]:
         event = self._house.event(log) or self._pool.event(log)
         place = derive("transfer", log.block_hash, log.log_index)
-        if isinstance(event, events.Deposited):
-            account = chart.collateral(_party(parties, event.member))
-            return [self._transfer(place, chart.CUSTODY, account, event.amount, "deposit")]
-        if isinstance(event, events.Withdrawn) and event.amount:
-            account = chart.collateral(_party(parties, event.member))
-            return [self._transfer(place, account, chart.CUSTODY, event.amount, "withdrawal")]
-        if isinstance(event, events.Claimed) and event.token == self._venue.token:
+        if event is None or getattr(event, "token", None) != self._venue.token:
+            return []
+        if isinstance(event, events.Claimed):
             return self._claims(unit, place, event)
+        party = _party(parties, getattr(event, "member", Address("")))
+        account = chart.collateral(party)
+        match event:
+            case events.Deposited(amount=amount):
+                return [self._transfer(place, chart.CUSTODY, account, amount, "deposit")]
+            case events.WithdrawalRequested(amount=amount):
+                noticed_minor = min(amount, NOTICE_MINOR_MAX)
+                noticed = chart.noticed(party)
+                return [self._transfer(place, chart.NOTICES, noticed, noticed_minor, "notice")]
+            case events.Withdrawn(amount=amount) if amount:
+                paid = self._transfer(place, account, chart.CUSTODY, amount, "withdrawal")
+                return [paid, *self._notice_over(unit, place, party)]
+            case events.Withdrawn() | events.WithdrawalCancelled():
+                return self._notice_over(unit, place, party)
         return []
+
+    def _notice_over(self, unit: Connection, place: Id, party: PartyId) -> list[Transfer]:
+        """End a member's notice, if these books know of one."""
+        noticed = chart.noticed(party)
+        noticed_minor = ledger.balance(unit, self._venue.asset, noticed).posted_minor
+        if not noticed_minor:
+            return []
+        key = derive("transfer", place, "notice")
+        return [self._transfer(key, noticed, chart.NOTICES, noticed_minor, "notice")]
 
     def _claims(self, unit: Connection, place: Id, event: events.Claimed) -> list[Transfer]:
         """Take a claim from the hosts paid at that address, in their order, as far as each has."""
