@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from opencarrier.app.bootstrap import Installation, Onchain, onchain, open_installation
 from opencarrier.app.config import Settings
@@ -36,19 +37,24 @@ from opencarrier.app.views import (
     host_lines,
     operator_lines,
 )
+from opencarrier.chain.contracts import BatchChannels
+from opencarrier.channels.model import Mode
 from opencarrier.identity.model import PartyKind, SimKeys
 from opencarrier.kernel.clock import FixedClock, Window
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.kernel.signatures import KeySigner
+from opencarrier.kernel.signatures import Address, KeySigner
 from opencarrier.ledger import service as ledger
 from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
+from opencarrier.rating.rules import v1
 from opencarrier.sim import world
+from opencarrier.sim.stage import Shop
 from opencarrier.sim.story import Script, Story, Told, source_of
 from opencarrier.sim.world import NodePlan, OperatorPlan, Person
 from opencarrier.spine.parties import Host, Operator, Subscriber
+from opencarrier.spine.usage import Counters
 
 DOMAIN = "opencarrier-demo"
 PLAN_ID = "prepaid"
@@ -59,6 +65,11 @@ INTERIM_S = 300
 PROTOCOL_PPM = 10_000
 PASSES_MAX = 100
 DISCOUNTS_MINOR = 5_000_000
+SLICE_OCTETS = 20_000_000
+SLICE_S = 900
+TENDED_MAX = 4
+"""Passes that claim, are paid and see both final."""
+
 PAUSE_S = 0.05
 VERIFY_TIMEOUT_S = 120
 
@@ -87,6 +98,7 @@ class Endpoints:
 
     auth: tuple[str, int]
     acct: tuple[str, int]
+    http: tuple[str, int]
     rpc: str
 
 
@@ -97,6 +109,24 @@ class StakerLine:
     name: str
     paid_minor: int
     saved_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What a host was paid by one claim, and the gas of it."""
+
+    withdrawn_minor: int
+    gas: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelLine:
+    """What an operator earned from phones that pay as they use, and was paid of it on chain."""
+
+    name: str
+    channels: int
+    earned_minor: int
+    settled_minor: int
 
 
 class DemoStage:
@@ -111,6 +141,8 @@ class DemoStage:
         self._operators: dict[str, Operator] = {}
         self._hosts: dict[str, Host] = {}
         self._stakers: dict[str, Subscriber] = {}
+        assert place.channels is not None, "the demo's venue has channels"
+        self._channels = place.channels
 
     @property
     def auth(self) -> tuple[str, int]:
@@ -121,6 +153,11 @@ class DemoStage:
     def acct(self) -> tuple[str, int]:
         """Where RADIUS accounting is answered."""
         return self._endpoints.acct
+
+    @property
+    def vouchers(self) -> tuple[str, int]:
+        """Where vouchers are taken, over HTTP."""
+        return self._endpoints.http
 
     def add_operator(self, plan: OperatorPlan, *, radio_source: str, secret: bytes) -> None:
         """Add an operator, its access points' RADIUS client and its retail plan."""
@@ -202,6 +239,57 @@ class DemoStage:
                 )
                 assert refusal is None, refusal
 
+    def add_payer(self, person: Person, *, wallet: Address, amount_minor: int) -> None:
+        """Let a subscriber pay as it uses, from a wallet with this much on chain."""
+        _taken(Stakes(self._place).fund(wallet, amount_minor, reference="demo"))
+        with self._base.store.write() as unit:
+            subscriber = self._base.identity.directory.subscriber_by_imsi(unit, person.imsi)
+            assert subscriber is not None, "whoever pays was added before"
+            self._channels.service.enrol(unit, subscriber.party_id, Mode[person.pays.upper()])
+
+    def shop(self, seller: str) -> Shop:
+        """Return how one buys from an operator, by the plan it sells to everybody."""
+        operator, service = self._operators[seller], self._channels.service
+        with self._base.store.read() as unit:
+            plans = self._base.rating.plans(unit)
+        plan = next(item for item in plans if item.home == operator.party_id)
+
+        def price(counters: Counters) -> int:
+            legs = v1.retail_legs(plan.price, 0, counters)
+            return legs.seller_minor + legs.tax_minor
+
+        return Shop(
+            venue=service.venue, settings=service.settings, seller=operator.address, price=price
+        )
+
+    def tend_channels(self, *, everything: bool = False) -> None:
+        """Bring deposits to the chain and claim what is due; with `everything`, all of it."""
+        for _ in range(TENDED_MAX if everything else 1):
+            told = self._errands.tend_channels(everything=everything)
+            assert not told.note, told.note
+
+    def channels(self) -> list[ChannelLine]:
+        """Return what each operator was paid through channels, by name."""
+        contract = BatchChannels(self._channels.service.venue.contract)
+        lines = []
+        for name, operator in sorted(self._operators.items()):
+            with self._base.store.read() as unit:
+                own = [
+                    channel
+                    for channel in self._channels.service.channels(unit)
+                    if channel.seller == operator.party_id
+                ]
+            paid = contract.receiver(operator.address, self._place.manifest.token)
+            lines.append(
+                ChannelLine(
+                    name=name,
+                    channels=len(own),
+                    earned_minor=sum(channel.due_minor for channel in own),
+                    settled_minor=paid.ask(self._place.client).total_settled_minor,
+                )
+            )
+        return lines
+
     def add_stake(self, person: Person, *, key: bytes) -> None:
         """Lock a subscriber's tokens for the best tier, bind them, and set its discount aside."""
         stakes, signer = Stakes(self._place), KeySigner(key)
@@ -243,10 +331,12 @@ class DemoStage:
         assert driven.is_settled, driven.note
         return self.cycles()[-1]
 
-    def withdraw(self, host: str) -> HostLine:
+    def withdraw(self, host: str) -> Claimed:
         """Pay a host what it is entitled to."""
-        _taken(self._errands.withdraw(self._hosts[host]))
-        return next(line for line in self.hosts() if line.name == host)
+        done = _taken(self._errands.withdraw(self._hosts[host]))
+        receipt = self._place.client.receipt(done.tx_hash)
+        assert receipt is not None, "what was waited for is mined"
+        return Claimed(withdrawn_minor=done.lifetime_minor, gas=receipt.gas_used)
 
     def verify_receipts(self) -> int:
         """Have a separate process verify every record's receipt; return how many held."""
@@ -381,7 +471,13 @@ def run(request: Request) -> int:
             raise FolderError(f"{folder.root} holds data", "the demo needs a new folder")
         clock = FixedClock(world.SETUP_US)
         settings = Settings(
-            domain=DOMAIN, radius_port=0, acct_port=0, http_port=request.http_port, cycle_s=0
+            domain=DOMAIN,
+            radius_port=0,
+            acct_port=0,
+            http_port=request.http_port,
+            cycle_s=0,
+            slice_octets=SLICE_OCTETS,
+            slice_s=SLICE_S,
         )
         base = open_installation(folder, settings, clock=clock, entropy=DemoEntropy(request.seed))
         stack.callback(base.close)
@@ -410,7 +506,13 @@ async def _play(place: Onchain, clock: FixedClock, request: Request) -> int:
         loop.add_signal_handler(number, stop.set)
     async with serving(place) as served:
         served.web.ready = True
-        endpoints = Endpoints(auth=served.auth, acct=served.acct, rpc=served.running.rpc)
+        http = urlsplit(served.running.http)
+        endpoints = Endpoints(
+            auth=served.auth,
+            acct=served.acct,
+            http=(http.hostname or "", http.port or 0),
+            rpc=served.running.rpc,
+        )
         stage = DemoStage(place, clock, endpoints)
         script = Script(
             seed=request.seed,
@@ -466,6 +568,11 @@ def _result(stage: DemoStage, told: Told, web: Web) -> dict[str, Any]:
             for line in stage.hosts()
         ],
         "operators": [asdict(line) for line in stage.operators()],
+        "channels": {
+            "opened": told.bought.channels,
+            "vouchers": told.bought.vouchers,
+            "operators": [asdict(line) for line in stage.channels()],
+        },
         "stakers": [asdict(line) for line in stage.stakers()],
         "radius": {
             "accepts": told.accepts,

@@ -34,7 +34,10 @@ def decided(told: dict) -> dict:
     cycles = [{k: v for k, v in c.items() if k != "tx_hash"} for c in told["cycles"]]
     radius = {k: told["radius"][k] for k in ("accepts", "rejects", "accounting_responses")}
     return {
-        **{k: told[k] for k in ("ledger", "hosts", "operators", "stakers", "receipts_verified")},
+        **{
+            k: told[k]
+            for k in ("ledger", "hosts", "operators", "stakers", "channels", "receipts_verified")
+        },
         "cycles": cycles,
         "radius": radius,
     }
@@ -56,6 +59,11 @@ def test_the_demo_tells_what_scripts_match_on():
     assert all(host["earned_minor"] == host["withdrawn_minor"] for host in told["hosts"])
     assert told["radius"]["accepts"] > 60
     assert told["radius"]["rejects"] == 2
+    channels = told["channels"]
+    assert channels["opened"] >= 6
+    assert channels["vouchers"] > 5 * channels["opened"], "many vouchers, one deposit"
+    for line in channels["operators"]:
+        assert line["earned_minor"] == line["settled_minor"] > 0
     (staker,) = told["stakers"]
     assert staker["name"] == "Ada"
     assert staker["saved_minor"] * 10 > staker["paid_minor"] > 0, "a twelfth and more is off"

@@ -93,6 +93,7 @@ class Teller:
         out.print(_cycles(result))
         out.print(_earned(result))
         out.print(_operators(result))
+        out.print(_channels(result))
         for staker in result["stakers"]:
             paid, saved = money(staker["paid_minor"]), money(staker["saved_minor"])
             out.print(f"{staker['name']} staked: paid {paid}, {saved} less than without.")
@@ -132,4 +133,14 @@ def _operators(result: dict[str, Any]) -> Table:
     table = Table("operator", "country", "in the clearing house", title="Who paid")
     for line in result["operators"]:
         table.add_row(line["name"], line["jurisdiction"], money(line["collateral_minor"]))
+    return table
+
+
+def _channels(result: dict[str, Any]) -> Table:
+    told = result["channels"]
+    title = f"Paid as it was used: {told['opened']} channels, {told['vouchers']} vouchers"
+    table = Table("operator", "channels", "earned", "settled on chain", title=title)
+    for line in told["operators"]:
+        earned, settled = money(line["earned_minor"]), money(line["settled_minor"])
+        table.add_row(line["name"], str(line["channels"]), earned, settled)
     return table

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
+from opencarrier.channels.model import ChannelSettings, ChannelVenue
+from opencarrier.channels.rules import Price
+from opencarrier.kernel import signatures
 from opencarrier.sim.world import NodePlan, OperatorPlan, Person
 
 Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """Where a phone that pays as it uses buys: whom it pays, and its own reading of the plan."""
+
+    venue: ChannelVenue
+    settings: ChannelSettings
+    seller: signatures.Address
+    price: Price
 
 
 class CycleTold(Protocol):
@@ -51,6 +65,11 @@ class HostTold(Protocol):
         """How much, in minor units."""
         ...
 
+    @property
+    def gas(self) -> int:
+        """What its one claim used."""
+        ...
+
 
 class Stage(Protocol):
     """An installation that is being set up and then used; calls block."""
@@ -63,6 +82,11 @@ class Stage(Protocol):
     @property
     def acct(self) -> Address:
         """Where RADIUS accounting is answered."""
+        ...
+
+    @property
+    def vouchers(self) -> Address:
+        """Where vouchers are taken, over HTTP."""
         ...
 
     def add_operator(self, plan: OperatorPlan, *, radio_source: str, secret: bytes) -> None:
@@ -79,6 +103,18 @@ class Stage(Protocol):
 
     def add_person(self, person: Person, *, k: bytes, opc: bytes) -> None:
         """Add a subscriber with its SIM and its prepaid balance."""
+        ...
+
+    def add_payer(self, person: Person, *, wallet: signatures.Address, amount_minor: int) -> None:
+        """Let a subscriber pay as it uses, from a wallet with this much on chain."""
+        ...
+
+    def shop(self, seller: str) -> Shop:
+        """Return how one buys from an operator."""
+        ...
+
+    def tend_channels(self, *, everything: bool = False) -> None:
+        """Bring deposits to the chain and claim what is due; with `everything`, all of it."""
         ...
 
     def add_stake(self, person: Person, *, key: bytes) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from opencarrier.access.wire.aka_prime import Keys
 from opencarrier.access.wire.dictionary import AcctStatus
 from opencarrier.identity.milenage import derive_opc
 from opencarrier.kernel.entropy import Entropy, SeededEntropy
 from opencarrier.sim import world
+from opencarrier.sim.buying import Bought, Buyer, Wallet
 from opencarrier.sim.eap_peer import AkaPrimePeer
 from opencarrier.sim.radio import (
     Attached,
@@ -53,6 +55,7 @@ class Told:
     accounting_responses: int = 0
     retransmissions: int = 0
     receipts_verified: int = 0
+    bought: Bought = field(default_factory=Bought)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,9 @@ class Story:
         self._phones: dict[str, Usim] = {}
         self._radios: dict[str, Radio] = {}
         self._sessions: dict[Visit, Attached] = {}
+        self._wallets: dict[str, Wallet] = {}
+        self._buyers: dict[Visit, Buyer] = {}
+        self._now_us = world.SETUP_US
         self._visits = world.visits(script.seed)
         self.told = Told()
 
@@ -125,9 +131,24 @@ class Story:
                 key = self._entropy.octets(f"stake/{person.imsi}", 32)
                 self._stage.add_stake(person, key=key)
                 self._tell(f"{person.name} locks {money(person.stake_minor)} and will pay less")
-        self._stage.set_time(START_US)
+            if person.pays:
+                self._add_wallet(person)
+        self._set_time(START_US)
         for plan in world.OPERATORS:
             self._stage.deposit(plan, DEPOSIT_MINOR)
+
+    def _add_wallet(self, person: Person) -> None:
+        key = self._entropy.octets(f"wallet/{person.imsi}", 32)
+        wallet = Wallet(person, key, seed=self._script.seed)
+        self._stage.add_payer(person, wallet=wallet.address, amount_minor=world.WALLET_MINOR)
+        self._wallets[person.name] = wallet
+
+    def _set_time(self, now_us: int) -> None:
+        self._now_us = now_us
+        self._stage.set_time(now_us)
+
+    def _now_s(self) -> int:
+        return self._now_us // 1_000_000
 
     async def _open_radios(self) -> None:
         number_of = {plan.name: number for number, plan in enumerate(world.OPERATORS)}
@@ -149,7 +170,7 @@ class Story:
             self._radios[node.nas_identifier] = await Radio.open(settings, self._entropy)
 
     async def _play_cycle(self, cycle: int) -> None:
-        self._stage.set_time(START_US + cycle * CYCLE_US)
+        self._set_time(START_US + cycle * CYCLE_US)
         arriving = [visit for visit in self._visits if visit.first_cycle == cycle]
         await _each(arriving, self._arrive)
         if cycle == 0:
@@ -157,7 +178,7 @@ class Story:
         present = [v for v in self._visits if 0 <= cycle - v.first_cycle < len(v.steps)]
         await _each(present, lambda visit: self._use(visit, cycle - visit.first_cycle))
         end_us = START_US + (cycle + 1) * CYCLE_US
-        self._stage.set_time(end_us)
+        self._set_time(end_us)
         told = await asyncio.to_thread(self._stage.close_cycle, end_us)
         self._tell(
             f"cycle {told.sequence}: {told.records} records, {money(told.gross_minor)} owed, "
@@ -168,7 +189,8 @@ class Story:
     async def _arrive(self, visit: Visit) -> None:
         person = self._people[visit.person]
         radio = self._radios[visit.nas_identifier]
-        outcome = await radio.attach(self._peer(person, self._phones[person.name]))
+        peer = self._peer(person, self._phones[person.name])
+        outcome = await radio.attach(peer)
         assert isinstance(outcome, Attached), f"{person.name} was refused: {outcome}"
         assert outcome.keys_match, "phone and access point agree on the keys"
         self._sessions[visit] = outcome
@@ -185,32 +207,58 @@ class Story:
                 octets_out=0,
             ),
         )
+        if person.pays:
+            assert peer.keys is not None, "who is let in has keys"
+            await self._begin_to_buy(visit, peer.keys)
+
+    async def _begin_to_buy(self, visit: Visit, keys: Keys) -> None:
+        """Reach the voucher endpoint with the session's key; the first time, open a channel."""
+        wallet, visited = self._wallets[visit.person], _operator_of(visit.nas_identifier)
+        buyer = Buyer(self._stage, wallet, self.told.bought, self._now_s)
+        if await buyer.begin(keys, visited, self._acct_session_id(visit)):
+            self._tell(
+                f"{visit.person} opens a channel of {money(world.CHANNEL_MINOR)} with "
+                f"{wallet.seller(visited)}, without gas"
+            )
+        self._buyers[visit] = buyer
 
     async def _use(self, visit: Visit, part: int) -> None:
         steps = visit.steps[part]
-        leaves = part + 1 == len(visit.steps)
+        leaves, buyer = part + 1 == len(visit.steps), self._buyers.get(visit)
         for place, step in enumerate(steps):
             stops = leaves and place + 1 == len(steps)
+            if buyer is not None:
+                await buyer.use(step.octets_in + step.octets_out, step.session_time_s)
             await self._report(visit, AcctStatus.STOP if stops else AcctStatus.INTERIM_UPDATE, step)
+        if buyer is not None:
+            await buyer.acknowledge()
+        if buyer is not None and leaves:
+            await buyer.end()
         self._tell(
             f"{visit.person} used {steps[-1].octets_out // 1_000_000} MB at "
             f"{visit.nas_identifier} {'and left' if leaves else 'and stays'}"
+            f"{'' if buyer is None else f', {buyer.vouchers} vouchers'}"
         )
 
     async def _report(self, visit: Visit, status: AcctStatus, step: Step) -> None:
-        number = self._visits.index(visit)
         started = status is AcctStatus.START
+        octets_in, octets_out = step.octets_in, step.octets_out
+        if visit in self._buyers:
+            octets_in, octets_out = 0, octets_in + octets_out
         report = Report(
             status=status,
-            acct_session_id=f"{visit.nas_identifier}-{number:04x}",
+            acct_session_id=self._acct_session_id(visit),
             event_s=step.event_us // 1_000_000,
             session_time_s=None if started else step.session_time_s,
-            octets_in=None if started else step.octets_in,
-            octets_out=None if started else step.octets_out,
+            octets_in=None if started else octets_in,
+            octets_out=None if started else octets_out,
             terminate_cause=USER_REQUEST if status is AcctStatus.STOP else None,
         )
         await self._radios[visit.nas_identifier].report(report, self._sessions[visit])
         self.told.accounting_responses += 1
+
+    def _acct_session_id(self, visit: Visit) -> str:
+        return f"{visit.nas_identifier}-{self._visits.index(visit):04x}"
 
     async def _turn_away(self) -> None:
         """Let two try who must not get on: a cloned SIM, and somebody without money."""
@@ -230,10 +278,14 @@ class Story:
         return AkaPrimePeer(usim, self._operators[person.operator].realm)
 
     def _withdraw(self) -> None:
-        self._stage.set_time(START_US + CYCLES * CYCLE_US + REWARDS_DELAY_US)
+        self._stage.tend_channels(everything=True)
+        self._set_time(START_US + CYCLES * CYCLE_US + REWARDS_DELAY_US)
         for host in sorted({node.host for node in world.NODES}):
             told = self._stage.withdraw(host)
-            self._tell(f"{host} withdraws {money(told.withdrawn_minor)}")
+            self._tell(
+                f"{host} withdraws {money(told.withdrawn_minor)}: {CYCLES} cycles in one claim, "
+                f"{told.gas:,} gas"
+            )
 
 
 def source_of(number: int) -> str:
@@ -245,6 +297,10 @@ def money(minor: int) -> str:
     """Write micro-units as an amount with the demo token's code."""
     whole, micro = divmod(abs(minor), 1_000_000)
     return f"{'-' if minor < 0 else ''}{whole}.{micro:06d} DUSD"
+
+
+def _operator_of(nas_identifier: str) -> str:
+    return next(node.operator for node in world.NODES if node.nas_identifier == nas_identifier)
 
 
 def _node_of(operator: str) -> str:

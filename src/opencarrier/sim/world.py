@@ -67,6 +67,9 @@ class Person:
     imsi: str
     operator: str
     balance_minor: int
+    pays: str = ""
+    """Whom it pays as it uses: `home`, or `direct` the visited operator; empty: it is prepaid."""
+
     stake_minor: int = 0
     cloned: bool = False
 
@@ -136,18 +139,36 @@ ROAMING = tuple(
 """Who has an agreement with whom: oneself and two neighbours, so that debts run in circles."""
 
 
+PAYERS = {
+    "Bo": "home", "Chidi": "direct", "Lena": "home", "Uma": "home", "Xin": "direct", "Emre": "home",
+}  # fmt: skip
+"""Whose phones pay as they use, from a channel instead of a balance."""
+
+WALLET_MINOR = 20_000_000
+CHANNEL_MINOR = 5_000_000
+"""What such a phone has on chain, and what it puts into a channel."""
+
+STAKERS = {"Ada": 200_000_000}
+"""Who locks the settlement coin for a discount, and how much of it."""
+
+
 def people() -> tuple[Person, ...]:
-    """Return forty subscribers; one stakes, one has no money, one more carries a cloned SIM."""
+    """Return forty subscribers: most prepaid, some who pay as they use, one without money.
+
+    One of the prepaid stakes, one more carries a cloned SIM.
+    """
     made = []
     for number, name in enumerate(PEOPLE):
         operator = OPERATORS[number // PEOPLE_PER_OPERATOR]
+        pays = PAYERS.get(name, "")
         made.append(
             Person(
                 name=name,
                 imsi=f"{operator.mcc}{operator.mnc}{number + 1:010d}",
                 operator=operator.name,
-                balance_minor=0 if name == "Quinn" else 30_000_000,
-                stake_minor=200_000_000 if name == "Ada" else 0,
+                balance_minor=0 if pays or name == "Quinn" else 30_000_000,
+                pays=pays,
+                stake_minor=STAKERS.get(name, 0),
             )
         )
     return tuple(made)
@@ -167,17 +188,17 @@ def clone_of(person: Person) -> Person:
 def visits(seed: int) -> tuple[Visit, ...]:
     """Return who goes where in which cycle; every fifth stay lasts into the next cycle.
 
-    Who staked goes out in every one.
+    Who staked or pays as it uses goes out in every one.
     """
     random = Random(seed)  # noqa: S311 - a story, not a secret
     planned: list[Visit] = []
     for cycle in range(CYCLES):
         for number, person in enumerate(people()):
-            if person.balance_minor == 0:
+            if person.balance_minor == 0 and not person.pays:
                 continue
             if planned_past(planned, person.name, cycle):
                 continue
-            if random.random() < 0.35 and not person.stake_minor:
+            if random.random() < 0.35 and not (person.stake_minor or person.pays):
                 continue
             partners = [visited for home, visited in ROAMING if home == person.operator]
             operator = random.choice(partners)
