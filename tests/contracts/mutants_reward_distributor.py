@@ -121,7 +121,7 @@ MUTANTS = of(
     (".transfer(payout, amount,", ".transfer(account, amount,"),
     ("amount=amount, lifetime_amount", "amount=lifetime_amount, lifetime_amount"),
     ("    return amount\n", "    return lifetime_amount\n"),
-    ("            revert_on_failure=False,\n", ""),
+    ("        if done:\n", "        assert done\n        if done:\n"),
     ("@external\n@reentrant\n", "@external\n"),
     ("        if done:\n", "        if True:\n"),
     ("            paid += 1", "            paid += 2"),
