@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from opencarrier.access.wire.dictionary import AcctStatus
 from opencarrier.app.daemon import Serving, serving
+from opencarrier.app.terms import Limits, Terms, draft_agreement, draft_plan
 from opencarrier.app.venue import ChainWork
 from opencarrier.chain.contracts import BatchChannels, StableToken
 from opencarrier.chain.keys import LocalSigner
@@ -165,3 +166,32 @@ async def paying(scene: Scene, *, day_cap_minor: int = 10**9) -> AsyncIterator[P
             yield Paying(scene, served, radio, payer, Usim(imsi=IMSI, k=K, opc=OPC))
         finally:
             radio.close()
+
+
+def sell_directly(made: Scene) -> None:
+    """Let the visited operator sell to whoever comes: an agreement with itself, a plan."""
+    base, asset = made.place.base, made.place.manifest.asset
+    terms = {"unit": "octets_total", "step": 1024, "minimum_minor": 0}
+    wholesale = Terms(price_nano=1_900, tax_ppm=180_000, **terms)
+    retail = Terms(price_nano=5_200, tax_ppm=200_000, **terms)
+    limits = Limits(rate_cap_octets_per_s=250_000, session_s_max=3_600, interim_s=300)
+    at_us = made.clock.now_us()
+    with base.store.write() as unit:
+        agreement = taken(
+            draft_agreement(
+                base,
+                unit,
+                asset,
+                home="Visited",
+                visited="Visited",
+                terms=wholesale,
+                host_ppm=600_000,
+                protocol_ppm=10_000,
+            )
+        )
+        signatures = base.rating.sign_agreement(unit, agreement, base.identity.notary)
+        taken(base.rating.add_agreement(unit, agreement, signatures, at_us=at_us))
+        plan = draft_plan(
+            base, unit, asset, operator="Visited", plan_id="prepaid", terms=retail, limits=limits
+        )
+        taken(base.rating.add_plan(unit, taken(plan), at_us=at_us))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from opencarrier.access.wire.dictionary import AcctStatus
+from opencarrier.channels.model import Mode
 from opencarrier.channels.rules import Phase
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import chart
 
-from .paying import MIB, MONEY_MINOR, Paying, paying
+from .paying import MIB, MONEY_MINOR, Paying, paying, sell_directly
 from .scene import scene
 
 SLICE_OCTETS = 2 * MIB
@@ -93,6 +96,7 @@ async def whole_session(ada: Paying) -> None:
     ada.agrees()
 
 
+@pytest.mark.deep
 def test_strangers_are_not_heard_and_who_withdraws_is_not_served(tmp_path) -> None:
     async def play() -> None:
         with scene(tmp_path, **SETTINGS) as made:
@@ -184,3 +188,44 @@ def test_a_long_session_outlives_its_lease(tmp_path) -> None:
                 assert later.document["lease"]["number"] == 2
 
     asyncio.run(play())
+
+
+@pytest.mark.deep
+def test_a_direct_session_pays_the_visited_operator_and_makes_no_debt_of_the_home(tmp_path) -> None:
+    async def play() -> None:
+        with scene(tmp_path, **SETTINGS) as made:
+            sell_directly(made)
+            async with paying(made) as ada:
+                await direct_session(ada)
+
+    asyncio.run(play())
+
+
+async def direct_session(ada: Paying) -> None:
+    """The same use is never owed by voucher and by position: the visited operator is its home."""
+    made, place = ada.scene, ada.scene.place
+    visited, home = made.visited.party_id, made.home.party_id
+    with place.base.store.write() as unit:
+        ada.channels.service.enrol(unit, made.subscriber.party_id, Mode.DIRECT)
+    attached, phone = await ada.attach()
+    await ada.opened(phone, made.visited.address, Mode.DIRECT)
+    await ada.report(attached, AcctStatus.START, "s1", 0, 0)
+    assert (await asyncio.to_thread(phone.begin, "s1")).status == 200
+    await asyncio.to_thread(phone.pay, now_s=ada.now_s)
+    phone.use(SLICE_OCTETS, 10)
+    last = await asyncio.to_thread(phone.pay, now_s=ada.now_s, more=False)
+    assert not isinstance(last, Refusal)
+    due_minor = int(last.document["cumulative_minor"])
+    await ada.report(attached, AcctStatus.STOP, "s1", 10, SLICE_OCTETS)
+    await asyncio.to_thread(made.settle)
+    assert made.closed is not None
+    with place.base.store.read() as unit:
+        (usage,) = place.base.usage.usages(unit, made.closed.cycle.cycle_id)
+    assert (usage.home, usage.visited) == (visited, visited)
+    assert ada.posted(chart.vouchers(visited)) == -due_minor
+    for account in (chart.clearing(home), chart.revenue(home), chart.vouchers(home)):
+        assert ada.posted(account) == 0
+    for _ in range(4):
+        await ada.tend(everything=True)
+    assert ada.tokens(made.visited.address) == due_minor > 0
+    ada.agrees()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 
 from opencarrier.chain.typed_data import ChannelConfig, SigningDomain, batch_channels_domain
 from opencarrier.kernel.ids import Id
@@ -42,7 +43,12 @@ class ChannelVenue:
     @property
     def domain(self) -> SigningDomain:
         """Where vouchers count."""
-        return batch_channels_domain(chain_id=self.chain_id, contract=self.contract)
+        return _vouchers_domain(self.chain_id, self.contract)
+
+
+@lru_cache(maxsize=64)
+def _vouchers_domain(chain_id: int, contract: Address) -> SigningDomain:
+    return batch_channels_domain(chain_id=chain_id, contract=contract)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,8 @@ EIP-712 in a signing domain of our own, so that no voucher is ever an ack and no
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from opencarrier.chain.typed_data import ChannelConfig, SigningDomain, channel_id
 from opencarrier.chain.typed_data.base import struct_hash
 from opencarrier.channels.model import ChannelVenue, Lease, UsageAck
@@ -24,6 +26,7 @@ LEASE_TYPE_HASH = keccak(
 )
 
 
+@lru_cache(maxsize=64)
 def acks_domain(venue: ChannelVenue) -> SigningDomain:
     """Return where acks and leases count: beside the channels of one contract on one chain."""
     return SigningDomain(
