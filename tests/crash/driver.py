@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import Request as UrlRequest
+from urllib.request import urlopen
 
 from tests.app.scene import IMSI, OPC, START_US, K, Scene, scene, taken
 
@@ -31,7 +33,7 @@ from opencarrier.chain.model import LogFilter
 from opencarrier.chain.typed_data import Authorization, transfer_digest
 from opencarrier.kernel.crash import VARIABLE
 from opencarrier.kernel.ids import derive
-from opencarrier.kernel.signatures import KeySigner
+from opencarrier.kernel.signatures import Address, KeySigner
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.paywall import rules
@@ -64,6 +66,13 @@ OCTETS = 30_000_000
 UNBOOKED_MINOR = 7_000_000
 PAYER = KeySigner(b"\x11" * 32)
 PAID_MINOR = 3_000_000
+POOR = KeySigner(b"\x12" * 32)
+"""Holds the settlement coin and no gas."""
+
+SHOP = Address("0x" + "55" * 20)
+RELAYED_MINOR = 4_000_000
+RELAYED = "relayed.json"
+RELAY_TRIES_MAX = 60
 UP = (sys.executable, "-m", "opencarrier", "up")
 PORTS = ("--radius-port", "0", "--acct-port", "0", "--http-port", "0", "--cycle-s", "0")
 
@@ -81,6 +90,7 @@ def prepare(root: Path, **settings: object) -> None:
         _deposit_unbooked(made)
         token = StableToken(made.place.manifest.token)
         made.place.work.do(derive("test", "payer"), token.mint(PAYER.address, PAID_MINOR))
+        _sign_relayed(root, made)
         (root / SUBSCRIBER).write_text(made.subscriber.party_id)
 
 
@@ -95,6 +105,24 @@ def _deposit_unbooked(made: Scene) -> None:
     )
 
 
+def _sign_relayed(root: Path, made: Scene) -> None:
+    """Keep a payment that somebody without coin signed, as it is submitted to the relayer."""
+    place, token = made.place, StableToken(made.place.manifest.token)
+    place.work.do(derive("test", "poor"), token.mint(POOR.address, RELAYED_MINOR))
+    given = Authorization(
+        sender=POOR.address,
+        receiver=SHOP,
+        amount_minor=RELAYED_MINOR,
+        valid_after_s=0,
+        valid_before_s=1 << 40,
+        nonce=b"\x08" * 32,
+    )
+    digest = transfer_digest(token.signing_domain().ask(place.client), given)
+    call = token.transfer_with_authorization(given, POOR.sign(digest).octets)
+    calls = [{"to": call.to, "data": "0x" + call.data.hex()}]
+    (root / RELAYED).write_text(json.dumps({"calls": calls}))
+
+
 @dataclass
 class Phone:
     """What phone and access point remember, whatever happens to the server."""
@@ -104,6 +132,7 @@ class Phone:
     acknowledged: list[AcctStatus] = field(default_factory=list)
     payment: str = ""
     paid: bool = False
+    relayed: bool = False
 
     @property
     def done(self) -> bool:
@@ -151,8 +180,6 @@ def running(root: Path, process: subprocess.Popen) -> Running | None:
 
 
 def _is_ready(found: Running) -> bool:
-    from urllib.request import urlopen
-
     with suppress(OSError):
         return urlopen(f"{found.http}/readyz", timeout=5).status == 200
     return False
@@ -228,6 +255,25 @@ def _signed(offer: Offer) -> Payment:
     return Payment(offer=offer, authorization=given, signature=signature.octets)
 
 
+def relay(root: Path, found: Running, phone: Phone) -> None:
+    """Submit the signed payment under one key until it is taken, and see it through."""
+    body = (root / RELAYED).read_bytes()
+    headers = {"Content-Type": "application/json", "Idempotency-Key": "the one"}
+    with suppress(OSError):
+        taken_as = _asked(UrlRequest(f"{found.http}/v1/relay", data=body, headers=headers))
+        where = f"{found.http}/v1/relay/{taken_as['relay_id']}"
+        for _ in range(RELAY_TRIES_MAX):
+            phone.relayed = _asked(UrlRequest(where))["state"] == "done"
+            if phone.relayed:
+                return
+            time.sleep(0.5)
+
+
+def _asked(request: UrlRequest) -> dict[str, Any]:
+    with urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
+
+
 def close(found: Running) -> dict[str, Any]:
     """Close a cycle over HTTP; what a dying server says is nothing."""
     try:
@@ -243,7 +289,9 @@ def scenario(root: Path, process: subprocess.Popen, phone: Phone) -> dict[str, A
         return {"state": "dead"}
     play(found, phone)
     pay(root, found, phone)
-    return close(found) if phone.done and phone.paid else {"state": "dead"}
+    relay(root, found, phone)
+    is_done = phone.done and phone.paid and phone.relayed
+    return close(found) if is_done else {"state": "dead"}
 
 
 def finish(root: Path, phone: Phone) -> None:
@@ -255,6 +303,8 @@ def finish(root: Path, phone: Phone) -> None:
         assert phone.done
         pay(root, found, phone)
         assert phone.paid
+        relay(root, found, phone)
+        assert phone.relayed
         for _ in range(5):
             told = close(found)
             if told["state"] in ("final", "open") and told.get("note") != "unknown":
@@ -301,6 +351,13 @@ def check(root: Path, **settings: object) -> None:
             receipts = [place.issuer.issue(unit, u.usage_id) for u in usages]
         verifier = Verifier(place.manifest, place.client)
         assert all(verifier.verify(text).final for text in receipts)
+        token = StableToken(place.manifest.token)
+        assert token.balance_of(SHOP).ask(place.client) == RELAYED_MINOR
+        assert token.balance_of(POOR.address).ask(place.client) == 0
+        with base.store.read() as unit:
+            relays = place.relayer.counts(unit)
+        assert relays == {"queued": 0, "done": 1, "refused": 0, "failed": 0}
+        assert place.index.check(base.store.write).differences == ()
         settled = settled_logs(place)
         assert len(settled) == len({event.cycle_id for event in settled}) >= 1
 

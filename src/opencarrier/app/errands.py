@@ -122,8 +122,12 @@ class Errands:
 
     @in_turn
     def claim(self, account: Address) -> Withdrawn | Refusal:
-        """Push an account's claim, whoever it is: its entitlement goes to it, the hub pays gas."""
+        """Push an account's claim, whoever it is: its entitlement goes to it, the hub pays gas.
+
+        What a former process claimed and did not book is booked first.
+        """
         place = self.place
+        self.follow()
         with self._base.store.read() as unit:
             due = self._claims.due(unit, account, chain=place.client, now_s=place.chain_now_s())
         if isinstance(due, Refusal):
