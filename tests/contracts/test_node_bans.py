@@ -379,6 +379,10 @@ def test_the_guardians(nodes: NodeWorld):
     ):
         with refused(reason):
             nodes.send(owner, raw(guardians, threshold))
+    lowest = "0x" + "00" * 19 + "01"
+    with nodes.evm.anchor():
+        nodes.send(owner, raw([lowest, *addresses], 1))
+        assert registry.guardians().ask(nodes.evm)[0] == lowest
     crowd = sorted(key(f"crowd {i}").address for i in range(GUARDIANS_MAX))
     told = nodes.told(nodes.send(owner, registry.set_guardians(crowd, GUARDIANS_MAX)))
     assert told == [events.GuardiansSet(guardians=tuple(crowd), threshold=GUARDIANS_MAX)]

@@ -1,4 +1,4 @@
-"""Campaigns by forge: random histories of channels.
+"""Campaigns by forge: random histories of channels, random settlements of crowds.
 
 Where a proof by halmos is for few parties and one step, these are for many and for long; each
 holds its own books beside the shipped bytecode.
@@ -46,3 +46,9 @@ def test_the_campaign_gets_far_enough(tmp_path: Path) -> None:
         "invariant_nothing_is_settled",
         "invariant_nothing_comes_back",
     }
+
+
+def test_crowds_settle_to_zero(tmp_path: Path) -> None:
+    """C1, C2, C5 and C8 of contracts/ClearingHouse.md for forty members and chains of cycles."""
+    found = campaign(tmp_path, "ClearingHouse", ["NetSum", "Crowd"])
+    assert found == {"testFuzz_chain": True, "testFuzz_one_unit_off": True}

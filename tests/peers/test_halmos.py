@@ -1,8 +1,8 @@
 """Proofs by halmos, for all numbers at once, of the sums our money hangs on.
 
-The tier function (StakeDiscount) and the accumulator (RewardDistributor) are proven in the shipped
-bytecode. What is false must be found false with a witness, and so must a true claim about a
-contract with a mistake in it.
+The tier function (StakeDiscount), the accumulator (RewardDistributor) and the sum of nets
+(ClearingHouse) are proven in the shipped bytecode. What is false must be found false with a
+witness, and so must a true claim about a contract with a mistake in it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ CORES = {
         "RewardDistributor",
         {"check_paid_is_booked_and_funded", "check_a_claim_pays_the_difference_once"},
     ),
+    "NetSum": ("ClearingHouse", {"check_net_sum"}),
 }
 
 MISTAKES = {
     "Tiers": ("lock_s >= tier.min_lock_s", "lock_s <= tier.min_lock_s"),
     "Accumulator": ("self._totals[token] = totals + amount", "self._totals[token] = totals"),
+    "NetSum": ('assert credits == debits, "nets: sum"', 'assert credits <= debits, "nets: sum"'),
 }
 """A small wrong change for each core, which its proof must not survive."""
 
