@@ -1,7 +1,8 @@
 """Mutants of BatchChannels.vy, of its collector and of what both share.
 
 Equivalent, so not listed: `state == deposited` as the balance alone, for a channel without money
-is one of which nothing was claimed (B2).
+is one of which nothing was claimed (B2); `_shorten_withdrawal` without its early return, which
+writes the nothing that is there.
 """
 
 from __future__ import annotations
@@ -127,8 +128,14 @@ _CLAIM = (
         "REFUND_SIGNATURE_AT: constant(uint256) = 292",
         "REFUND_SIGNATURE_AT: constant(uint256) = 260",
     ),
-    ("ROWS_MAX: constant(uint256) = 100", "ROWS_MAX: constant(uint256) = 101"),
-    ("ROWS_MAX: constant(uint256) = 100", "ROWS_MAX: constant(uint256) = 99"),
+    (
+        "range(self._rows_count(rows_at), bound=ROWS_MAX)",
+        "range(self._rows_count(rows_at), bound=99)",
+    ),
+    (
+        "range(self._rows_count(rows_at), bound=ROWS_MAX)",
+        "range(self._rows_count(rows_at), bound=101)",
+    ),
     ("slice(abi_encode(entries), 64, 32 * count)", "slice(abi_encode(entries), 32, 32 * count)"),
 )
 
@@ -144,7 +151,6 @@ _SIGNED = (
     ("signer != empty(address) and self._recover", "self._recover"),
     ("return answered and answer == ERC1271_VALID", "return answered"),
     ("return answered and answer == ERC1271_VALID", "return answer == ERC1271_VALID"),
-    ("is_static_call=True, revert_on_failure=False", "revert_on_failure=False"),
     ('x"1901"', 'x"1900"'),
 )
 
@@ -170,7 +176,6 @@ _REFUND = (
     ("    self._shorten_withdrawal(channel, amount)\n", ""),
     ("0 if amount >= pending & LOW else", "0 if amount > pending & LOW else"),
     ("0 if amount >= pending & LOW else pending - amount", "0"),
-    ("    if pending == 0:\n        return\n    self", "    self"),
     (
         "    if state == amount:\n"
         "        log IBatchChannels.ChannelClosed(channelId=channel, config=config)\n"
@@ -180,7 +185,7 @@ _REFUND = (
     ("return (state & LOW) - (state >> 128)", "return state & LOW"),
     ("is_delegate_call=True", "is_delegate_call=False"),
     ("@external\n@reentrant\ndef multicall", "@external\ndef multicall"),
-    ("RESULT_SIZE_MAX: constant(uint256) = 512", "RESULT_SIZE_MAX: constant(uint256) = 32"),
+    ("max_outsize=RESULT_SIZE_MAX", "max_outsize=32"),
 )
 
 _COLLECTOR = (

@@ -106,7 +106,8 @@ def behave(answer: Bytes[64], wanted: bytes32, target: address, back: Bytes[4096
 @view
 @raw_return
 def isValidSignature(digest: bytes32, signature: Bytes[2000]) -> Bytes[64]:
-    assert not self.fails
+    if self.fails:
+        raw_revert(self.answer)
     if self.target != empty(address):
         raw_call(self.target, self.back, is_static_call=True)
     if keccak256(concat(digest, signature)) != self.wanted:
@@ -440,7 +441,7 @@ def test_a_longer_answer_is_read_by_its_first_word(wallet: ChannelWorld):
 
 
 def test_a_contract_that_fails(wallet: ChannelWorld):
-    """Its failure is not ours: the voucher is not signed, that is all."""
+    """Its failure is not ours: the voucher is not signed, even if it fails with the magic value."""
     _accept(wallet, 5, b"signed", fails=True)
     with refused("InvalidSignature"):
         wallet.claim(wallet.row(5, signature=b"signed"))
