@@ -33,7 +33,7 @@ from opencarrier.paywall.wire.exchange import PAYMENT_SIGNATURE, read_required, 
 PAYER = KeySigner(b"\x11" * 32)
 OTHER = KeySigner(b"\x22" * 32)
 STRANGER = LocalSigner(b"\x44" * 32)
-PURSE_MINOR = 100_000_000
+PURSE_MINOR = 1_000_000_000
 AMOUNT = 2_000_000
 
 
