@@ -274,6 +274,21 @@ def test_only_what_is_sponsored_is_sent(world: World) -> None:
     assert reason(world.submit(Call(to=world.token.address))) is RelayRefusal.NOT_SPONSORED
 
 
+def test_a_strangers_contract_does_not_answer_for_the_payer(world: World) -> None:
+    """Where an argument must be the venue's own, another address is not sponsored."""
+    right = Sponsored(
+        contract=world.token,
+        function="transferWithAuthorization",
+        payer=("sender",),
+        fixed=((("receiver",), SHOP),),
+    )
+    sponsorship = Sponsorship([right])
+    assert isinstance(sponsorship.action([world.pay(1)]), Action)
+    refused = sponsorship.action([world.pay(1, to=OTHER.address)])
+    assert isinstance(refused, Refusal)
+    assert refused.reason is RelayRefusal.NOT_SPONSORED
+
+
 def test_calls_have_one_form_and_a_size(world: World) -> None:
     """Trailing octets would make many ids of one action; too many calls or octets are refused."""
     given = world.pay(1)

@@ -6,11 +6,13 @@ from opencarrier.chain.contracts import (
     BatchChannels,
     ClearingHouse,
     Contract,
+    Erc3009DepositCollector,
     RewardDistributor,
     StableToken,
     StakeDiscount,
 )
 from opencarrier.chain.sponsored import Sponsored, Sponsorship
+from opencarrier.kernel.signatures import Address
 from opencarrier.receipts.manifest import Manifest
 
 Payer = tuple[str, ...]
@@ -41,8 +43,17 @@ def sponsorship(manifest: Manifest) -> Sponsorship:
                 function=function,
                 payer=payer,
                 may_fail=function in MAY_FAIL,
+                fixed=_fixed(manifest, kind),
             )
             for kind, function, payer in SPONSORED
             if kind.NAME in manifest.contracts
         ]
     )
+
+
+def _fixed(manifest: Manifest, kind: type[Contract]) -> tuple[tuple[Payer, Address], ...]:
+    """A deposit is of the venue's token, by the collector that checks its payer's signature."""
+    if kind is not BatchChannels:
+        return ()
+    collector = manifest.at(Erc3009DepositCollector)
+    return ((("collector",), collector), (("config", "token"), manifest.token))

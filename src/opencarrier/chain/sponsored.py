@@ -38,14 +38,16 @@ class RelayRefusal(Reason):
 class Sponsored:
     """One function of one contract; `payer` is the argument's name, then fields within it.
 
-    `may_fail` is for a step that somebody else may have done before us, such as a permit seen in
-    a pool: the next step tells whether it did its work.
+    `fixed` are arguments that must be an address of the venue's, where a stranger's contract could
+    say yes for the payer. `may_fail` is for a step that somebody else may have done before us, such
+    as a permit seen in a pool: the next step tells whether it did its work.
     """
 
     contract: Contract
     function: str
     payer: tuple[str, ...]
     may_fail: bool = False
+    fixed: tuple[tuple[tuple[str, ...], Address], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +101,14 @@ class Sponsorship:
             arguments = artefact.read_call(right.function, call.data)
         except PeerError as error:
             return Refusal(RelayRefusal.MALFORMED, error.detail[:100])
+        for path, address in right.fixed:
+            if _address(arguments, path) != address:
+                return Refusal(RelayRefusal.NOT_SPONSORED, f"{'.'.join(path)} is not {address}")
         plain = Call(to=call.to, data=call.data)
-        return _payer(arguments, right.payer), Step(call=plain, may_fail=right.may_fail)
+        return _address(arguments, right.payer), Step(call=plain, may_fail=right.may_fail)
 
 
-def _payer(arguments: Any, path: tuple[str, ...]) -> Address:
+def _address(arguments: Any, path: tuple[str, ...]) -> Address:
     for name in path:
         arguments = arguments[name]
     return Address(arguments)
