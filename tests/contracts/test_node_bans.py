@@ -77,6 +77,7 @@ def test_a_ban_counts_within_its_own_time(nodes: NodeWorld):
     for times, reason in (
         ((now + 1, now + 100), "ban: not yet"),
         ((now - 100, now), "ban: over"),
+        ((now - 100, now - 50), "ban: over"),
         ((now, now), "ban: over"),
         ((now, now + 5001), "ban: too long"),
         ((now - 1, now + 5000), "ban: too long"),
