@@ -11,7 +11,13 @@ from tests.chain.lying_node import LyingNode, saying, without_last
 from tests.clearing.facts import host, key, operator, payout, rated
 
 from opencarrier.chain.client import ChainClient, connect
-from opencarrier.chain.contracts import ClearingHouse, HouseTerms, RewardDistributor, StableToken
+from opencarrier.chain.contracts import (
+    ClearingHouse,
+    HouseTerms,
+    RewardDistributor,
+    StableToken,
+    claim_id,
+)
 from opencarrier.chain.keys import DynamicFeeTransaction, LocalSigner
 from opencarrier.chain.model import Call, Receipt
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
@@ -21,7 +27,7 @@ from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.signatures import Address, KeySigner
 from opencarrier.ledger import chart
 from opencarrier.rewards.claims import Claims, Due
-from opencarrier.settlement.custody import NOTICE_MINOR_MAX
+from opencarrier.settlement.bookings import NOTICE_MINOR_MAX
 from opencarrier.settlement.model import Alarm, CycleState, Venue
 from opencarrier.spine.money import RatedUsage
 
@@ -250,6 +256,32 @@ def test_another_token_is_no_collateral_in_these_books(chain: Chain) -> None:
     assert place.balance(chart.collateral(operator(0))) == held
     assert place.balance(chart.noticed(operator(0))) == 0
     place.assert_agrees()
+
+
+def test_claims_move_collateral_through_escrow(chain: Chain) -> None:
+    """A disputed claim from post to decision: the ledger has what the contract has, each step."""
+    place = chain.install()
+    chain.enrol(place)
+    debtor, creditor = (LocalSigner(_secret(operator(n))) for n in (0, 1))
+    house, usd = chain.house, chain.token.address
+    parties = {"debtor": debtor.address, "creditor": creditor.address}
+    claimed = claim_id(usd, bytes(32), **parties)
+
+    def told(sender: LocalSigner, call: Call) -> tuple[int, int, int]:
+        chain.send(sender, call)
+        assert place.follow() == ""
+        place.assert_agrees()
+        names = (f"collateral/{operator(0)}", f"escrow/{operator(0)}", f"collateral/{operator(1)}")
+        owed, held, due = map(place.balance, names)
+        return owed - FUNDS, held, due - FUNDS
+
+    chain.send(PAYER, house.set_arbiter(PAYER.address))
+    told(debtor, house.open_corridor(usd, creditor.address, window_s=600, cap=1000))
+    terms = {"cycle_id": bytes(32), "records_root": bytes(32), "amount": 100}
+    post = house.post_claim(usd, debtor.address, **terms)
+    assert told(creditor, post) == (-100, 100, 0)
+    assert told(debtor, house.dispute_claim(claimed, 20)) == (-108, 88, 20)
+    assert told(PAYER, house.decide_claim(claimed, 30)) == (-42, 0, 42)
 
 
 def test_a_member_short_at_the_venue_leaves_and_the_rest_is_paid(chain: Chain) -> None:

@@ -16,13 +16,13 @@ UNCLAIMED = "unclaimed"
 """What reached the till and is no payment's, or not yet."""
 
 NOTICES = "notices"
-"""The other side of all notices; stands in debit."""
+"""The other side of all notices: a note that no money moved for."""
 
 _LIMITED = frozenset(
-    ("collateral", "accrued", "entitled", "prepaid", "discounts", "unclaimed", "noticed")
+    ("collateral", "escrow", "noticed", "accrued", "entitled", "prepaid", "discounts", "unclaimed")
 )
 _OPEN = frozenset(
-    ("custody", "till", "notices", "clearing", "revenue", "retail-tax", "overrun", "funding")
+    ("custody", "notices", "till", "clearing", "revenue", "retail-tax", "overrun", "funding")
 )
 _OWED = frozenset(("vouchers", "claimed"))
 
@@ -32,8 +32,13 @@ def collateral(party: PartyId) -> str:
     return f"collateral/{party}"
 
 
+def escrow(debtor: PartyId) -> str:
+    """What one-sided claims hold of a member's money in the clearing house, bonds included."""
+    return f"escrow/{debtor}"
+
+
 def noticed(party: PartyId) -> str:
-    """What of a member's collateral is under notice: still there, backing nothing new."""
+    """What a member has asked to withdraw; it still is collateral, for no new credit."""
     return f"noticed/{party}"
 
 

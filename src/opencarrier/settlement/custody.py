@@ -1,17 +1,8 @@
-"""The ledger follows the contracts: deposits, withdrawals and claims are booked from final logs.
+"""The ledger follows the contracts: what happened at the venue is booked from final logs.
 
-    Deposited  debit custody              credit collateral/<member>
-    Withdrawn  debit collateral/<member>  credit custody
-    Claimed    debit entitled/<host>      credit custody
-    WithdrawalRequested                   debit notices  credit noticed/<member>
-    WithdrawalCancelled, Withdrawn        debit noticed/<member>  credit notices
-
-What is under notice is still collateral for what is owed, and backs nothing new: its member may
-take it out at once when the notice is over. Logs of another token than the venue's are none of
-these books.
-
-A log's place (block hash, index) is its transfer's id, so a log is booked once. What settlements
-move is not read here: `SettlementService.drive` posts it.
+`bookings` says what an event of the clearing house moves; a host's claim moves what it was
+entitled to out of custody. A log's place (block hash, index) is in its transfers' ids, so a log is
+booked once. What settlements move is not read here: `SettlementService.drive` posts it.
 """
 
 from __future__ import annotations
@@ -36,12 +27,24 @@ from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
 from opencarrier.settlement import rules, store
+from opencarrier.settlement.bookings import Bookings, Move
 from opencarrier.settlement.model import Alarm, Halt, Venue
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.ports import Members
 
 BATCHES_MAX = 16
 """Ranges of blocks that one `follow` reads."""
+
+
+_FOLLOWED = (
+    events.Deposited,
+    events.Withdrawn,
+    events.WithdrawalRequested,
+    events.WithdrawalCancelled,
+    events.ClaimPosted,
+    events.ClaimDisputed,
+    events.ClaimEnded,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +54,6 @@ class Caught:
     at: BlockPoint | None
     logs: int
     note: str = ""
-
-
-NOTICE_MINOR_MAX = 10**15
-"""A notice may name any amount; more than this is all there ever is, and is kept as this."""
 
 
 class _BlockedError(Exception):
@@ -70,12 +69,7 @@ class CustodyFollower:
         self._house = ClearingHouse(venue.clearing_house)
         self._pool = RewardDistributor(venue.distributor)
         topics = (
-            *self._house.topics(
-                events.Deposited,
-                events.WithdrawalRequested,
-                events.WithdrawalCancelled,
-                events.Withdrawn,
-            ),
+            *self._house.topics(*_FOLLOWED),
             *self._pool.topics(events.Claimed),
         )
         self._followed = Followed(
@@ -141,34 +135,21 @@ class CustodyFollower:
     ) -> list[Transfer]:
         event = self._house.event(log) or self._pool.event(log)
         place = derive("transfer", log.block_hash, log.log_index)
-        if event is None or getattr(event, "token", None) != self._venue.token:
+        if event is None:
             return []
         if isinstance(event, events.Claimed):
-            return self._claims(unit, place, event)
-        party = _party(parties, getattr(event, "member", Address("")))
-        account = chart.collateral(party)
-        match event:
-            case events.Deposited(amount=amount):
-                return [self._transfer(place, chart.CUSTODY, account, amount, "deposit")]
-            case events.WithdrawalRequested(amount=amount):
-                noticed_minor = min(amount, NOTICE_MINOR_MAX)
-                noticed = chart.noticed(party)
-                return [self._transfer(place, chart.NOTICES, noticed, noticed_minor, "notice")]
-            case events.Withdrawn(amount=amount) if amount:
-                paid = self._transfer(place, account, chart.CUSTODY, amount, "withdrawal")
-                return [paid, *self._notice_over(unit, place, party)]
-            case events.Withdrawn() | events.WithdrawalCancelled():
-                return self._notice_over(unit, place, party)
-        return []
+            is_ours = event.token == self._venue.token
+            return self._claims(unit, place, event) if is_ours else []
+        moves = self._bookings(unit, parties).moves(event)
+        return [self._transfer(derive("transfer", place, i), m) for i, m in enumerate(moves)]
 
-    def _notice_over(self, unit: Connection, place: Id, party: PartyId) -> list[Transfer]:
-        """End a member's notice, if these books know of one."""
-        noticed = chart.noticed(party)
-        noticed_minor = ledger.balance(unit, self._venue.asset, noticed).posted_minor
-        if not noticed_minor:
-            return []
-        key = derive("transfer", place, "notice")
-        return [self._transfer(key, noticed, chart.NOTICES, noticed_minor, "notice")]
+    def _bookings(self, unit: Connection, parties: dict[Address, PartyId]) -> Bookings:
+        asset = self._venue.asset
+        return Bookings(
+            self._venue.token,
+            party=lambda member: _party(parties, member),
+            posted=lambda account: ledger.balance(unit, asset, account).posted_minor,
+        )
 
     def _claims(self, unit: Connection, place: Id, event: events.Claimed) -> list[Transfer]:
         """Take a claim from the hosts paid at that address, in their order, as far as each has."""
@@ -180,20 +161,21 @@ class CustodyFollower:
             share = min(left, free)
             if share:
                 key = derive("transfer", place, host)
-                transfers.append(self._transfer(key, account, chart.CUSTODY, share, "claim"))
+                move = Move(debit=account, credit=chart.CUSTODY, amount_minor=share, what="claim")
+                transfers.append(self._transfer(key, move))
                 left -= share
         if left:
             raise _BlockedError(f"{event.account} claimed {left} that no host here was entitled to")
         return transfers
 
-    def _transfer(self, key: Id, debit: str, credit: str, amount: int, what: str) -> Transfer:
+    def _transfer(self, key: Id, move: Move) -> Transfer:
         return Transfer(
             transfer_id=key,
             asset=self._venue.asset,
-            debit=debit,
-            credit=credit,
-            amount_minor=int64(amount, "a log's amount"),
-            code=f"venue/{what}",
+            debit=move.debit,
+            credit=move.credit,
+            amount_minor=int64(move.amount_minor, "a log's amount"),
+            code=f"venue/{move.what}",
         )
 
     def _book(self, unit: Connection, log: Log, transfers: Sequence[Transfer], now_us: int) -> None:
