@@ -13,6 +13,7 @@ SUITE = {
         "test_clearing_house.py",
         "test_collateral.py",
         "test_corridors.py",
+        "test_stateful_corridors.py",
         "test_reentrancy.py",
     )
 }
