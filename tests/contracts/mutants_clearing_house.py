@@ -11,6 +11,7 @@ from mutant import of
 SUITE = {
     "ClearingHouse": (
         "test_clearing_house.py",
+        "test_mandates.py",
         "test_collateral.py",
         "test_corridors.py",
         "test_stateful_corridors.py",
