@@ -96,7 +96,7 @@ def test_there_is_something_to_try(name: str):
     """Each contract and module has mutants and tests; each listed equivalent is one of them."""
     target, text = TARGETS[name], TARGETS[name].text
     found = edits(text)
-    assert len(found) > 10
+    assert found
     assert target.tests
     places = {(edit.function, *edit.lines(text)) for edit in found}
     for one in mutation.equivalents():
