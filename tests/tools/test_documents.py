@@ -87,6 +87,6 @@ def test_a_python_without_venv_is_told_what_to_install(monkeypatch, tmp_path) ->
     monkeypatch.setattr(environment.shutil, "which", lambda name: None)
     monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(environment.Stop, match="without venv and ensurepip") as caught:
-        environment._make()
+        environment.make(environment.VENV)
     assert "apt install python3." in caught.value.hint
     assert caught.value.code == 3
