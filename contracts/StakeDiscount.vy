@@ -441,10 +441,7 @@ def _stake_of(account: address) -> IStakeDiscount.Stake:
     """
     @dev The stake as it stands.
     """
-    committed_at: uint256 = 0
-    packed: uint256 = 0
-    committed_at, packed = checkpoints._latest(convert(account, bytes32))
-    return self._unpacked(committed_at, packed)
+    return self._unpacked(checkpoints._latest(convert(account, bytes32)))
 
 
 @internal
@@ -453,10 +450,7 @@ def _stake_at(account: address, timepoint: uint256) -> IStakeDiscount.Stake:
     """
     @dev The stake of a past second, locked or not.
     """
-    committed_at: uint256 = 0
-    packed: uint256 = 0
-    committed_at, packed = checkpoints._in_past(convert(account, bytes32), timepoint)
-    return self._unpacked(committed_at, packed)
+    return self._unpacked(checkpoints._in_past(convert(account, bytes32), timepoint))
 
 
 @internal
@@ -471,18 +465,18 @@ def _locked_at(account: address, timepoint: uint256) -> IStakeDiscount.Stake:
 
 @internal
 @pure
-def _unpacked(committed_at: uint256, packed: uint256) -> IStakeDiscount.Stake:
+def _unpacked(past: checkpoints.Checkpoint) -> IStakeDiscount.Stake:
     """
     @dev A checkpoint as a stake; nothing staked has no times.
     """
-    if packed == 0:
+    if past.content == 0:
         return empty(IStakeDiscount.Stake)
-    lock_s: uint256 = packed >> AMOUNT_BITS
+    lock_s: uint256 = past.content >> AMOUNT_BITS
     return IStakeDiscount.Stake(
-        amount=packed & (AMOUNT_END - 1),
+        amount=past.content & (AMOUNT_END - 1),
         lock_s=lock_s,
-        committed_at=committed_at,
-        unlock_at=committed_at + lock_s,
+        committed_at=past.at,
+        unlock_at=past.at + lock_s,
     )
 
 
@@ -505,10 +499,7 @@ def _total() -> uint256:
     """
     @dev The sum of all stakes now.
     """
-    at: uint256 = 0
-    total: uint256 = 0
-    at, total = checkpoints._latest(TOTAL)
-    return total
+    return checkpoints._latest(TOTAL).content
 
 
 @internal
@@ -517,7 +508,4 @@ def _total_at(timepoint: uint256) -> uint256:
     """
     @dev The sum of all stakes in a past second.
     """
-    at: uint256 = 0
-    total: uint256 = 0
-    at, total = checkpoints._in_past(TOTAL, timepoint)
-    return total
+    return checkpoints._in_past(TOTAL, timepoint).content

@@ -15,6 +15,12 @@ VALUE_END: constant(uint256) = 1 << 208
 # A search halves what is left; no chain has room for 2**64 entries.
 SEARCH_STEPS: constant(uint256) = 64
 
+# What was set, and when; zeros before anything was.
+struct Checkpoint:
+    at: uint256
+    content: uint256
+
+
 counts: HashMap[bytes32, uint256]
 words: HashMap[bytes32, HashMap[uint256, uint256]]
 
@@ -42,21 +48,18 @@ def _count(key: bytes32) -> uint256:
 
 @internal
 @view
-def _latest(key: bytes32) -> (uint256, uint256):
+def _latest(key: bytes32) -> Checkpoint:
     """
-    @dev The time and value of the last checkpoint, zeros where there is none.
+    @dev The last checkpoint.
     """
-    count: uint256 = self.counts[key]
-    if count == 0:
-        return 0, 0
-    return self._unpacked(self.words[key][count - 1])
+    return self._before(key, self.counts[key])
 
 
 @internal
 @view
-def _in_past(key: bytes32, timepoint: uint256) -> (uint256, uint256):
+def _in_past(key: bytes32, timepoint: uint256) -> Checkpoint:
     """
-    @dev The time and value of the last checkpoint at or before a finished second.
+    @dev The last checkpoint at or before a finished second.
     """
     assert timepoint < block.timestamp, "timepoint: not past"
     low: uint256 = 0
@@ -69,15 +72,16 @@ def _in_past(key: bytes32, timepoint: uint256) -> (uint256, uint256):
             high = middle
         else:
             low = middle + 1
-    if low == 0:
-        return 0, 0
-    return self._unpacked(self.words[key][low - 1])
+    return self._before(key, low)
 
 
 @internal
-@pure
-def _unpacked(word: uint256) -> (uint256, uint256):
+@view
+def _before(key: bytes32, place: uint256) -> Checkpoint:
     """
-    @dev A word's time and value.
+    @dev The checkpoint in front of a place.
     """
-    return word >> VALUE_BITS, word & (VALUE_END - 1)
+    if place == 0:
+        return empty(Checkpoint)
+    word: uint256 = self.words[key][place - 1]
+    return Checkpoint(at=word >> VALUE_BITS, content=word & (VALUE_END - 1))

@@ -164,8 +164,8 @@ _CONTRACT = of(
     ("    self._check_received(held, amount)\n\n\n@internal", "\n\n@internal"),
     ("self) == held + amount", "self) >= held + amount - 1"),
     ("timepoint < past.unlock_at", "timepoint <= past.unlock_at"),
-    ("    if packed == 0:\n        return empty(IStakeDiscount.Stake)\n", ""),
-    ("unlock_at=committed_at + lock_s,\n    )", "unlock_at=committed_at,\n    )"),
+    ("    if past.content == 0:\n        return empty(IStakeDiscount.Stake)\n", ""),
+    ("unlock_at=past.at + lock_s,\n    )", "unlock_at=past.at,\n    )"),
     ("amount >= tier.min_amount and", "amount > tier.min_amount and"),
     ("lock_s >= tier.min_lock_s:", "lock_s > tier.min_lock_s:"),
     ("amount >= tier.min_amount and lock_s", "amount >= tier.min_amount or lock_s"),
@@ -192,11 +192,10 @@ _HISTORY = of(
     ("            high = middle\n", "            high = middle + 1\n"),
     ("            low = middle + 1\n", "            low = middle\n"),
     ("range(SEARCH_STEPS)", "range(1)"),
-    ("self.words[key][low - 1]", "self.words[key][low]"),
-    ("    if low == 0:\n        return 0, 0\n", ""),
-    ("    if count == 0:\n        return 0, 0\n", ""),
+    ("self.words[key][place - 1]", "self.words[key][place]"),
+    ("    if place == 0:\n        return empty(Checkpoint)\n", ""),
     ("word & (VALUE_END - 1)", "word"),
-    ("word >> VALUE_BITS, word", "word >> (VALUE_BITS + 1), word"),
+    ("at=word >> VALUE_BITS,", "at=word >> (VALUE_BITS + 1),"),
 )
 
 MUTANTS = _CONTRACT + _HISTORY
