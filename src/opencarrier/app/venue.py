@@ -14,6 +14,7 @@ from opencarrier.chain.contracts import (
     Contract,
     Erc3009DepositCollector,
     HouseTerms,
+    NodeRegistry,
     RewardDistributor,
     StableToken,
     StakeDiscount,
@@ -49,6 +50,15 @@ STAKE_TIERS = (
 
 STAKE_CAP_PPM = 3_000_000
 """A lock carries use at a discount worth three times its amount."""
+
+NODE_TERMS = {
+    "notice_s": 14 * _DAY_S,
+    "operator_delay_s": 3_600,
+    "appeal_s": 7 * _DAY_S,
+    "decision_s": 14 * _DAY_S,
+    "ban_s_max": 180 * _DAY_S,
+}
+"""How long things take at the registry of nodes: a bond's notice, a new key, an appeal, a ban."""
 
 C = TypeVar("C", bound=Contract)
 
@@ -189,6 +199,9 @@ CONTRACTS: dict[type[Contract], Callable[[Placed, Terms], Call]] = {
     Erc3009DepositCollector: lambda at, _: Erc3009DepositCollector.deployment(
         channels=at[BatchChannels].address
     ),
+    NodeRegistry: lambda at, terms: NodeRegistry.deployment(
+        token=at[StableToken].address, owner=terms.owner, **NODE_TERMS
+    ),
 }
 """The venue's contracts in the order they are put up: how each is deployed beside those before."""
 
@@ -198,6 +211,7 @@ SETUP: dict[str, Callable[[Placed, Terms], Call]] = {
     "set distributor": lambda at, _: at[ClearingHouse].set_distributor(
         at[RewardDistributor].address
     ),
+    "set registrar": lambda at, terms: at[NodeRegistry].set_registrar(terms.owner),
     "set minter": lambda at, terms: at[StableToken].set_minter(terms.owner, allowed=True),
 }
 """What the owner tells the contracts once all of them stand, in order."""

@@ -8,6 +8,7 @@ from opencarrier.app.cli import (
     books,
     chain,
     chain_channel,
+    chain_node,
     chain_stake,
     evidence,
     pay,
@@ -32,6 +33,7 @@ def make() -> typer.Typer:
     root.command("status")(run.status)
     chain.chain.add_typer(chain_stake.stake)
     chain.chain.add_typer(chain_channel.channel)
+    chain.chain.add_typer(chain_node.node)
     groups = (
         *people.GROUPS,
         *terms.GROUPS,
