@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
+from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import insert, inspect, select, text
 
 from opencarrier.app import schema
 from opencarrier.app.store import Store
+from opencarrier.ledger import service as ledger
+from opencarrier.settlement.store import rows
+
+OLD_ACCOUNTS = (
+    ("entitled/host_1", "credits_posted", True),
+    ("entitled/host_1", "credits_pending", True),
+    ("accrued/host_1", "credits_posted", False),
+)
 
 
 @pytest.fixture
@@ -29,6 +40,32 @@ def test_the_head_is_the_newest_migration(store):
     with store.write() as unit:
         script = ScriptDirectory.from_config(schema.alembic_config(unit))
         assert script.get_heads() == [schema.HEAD]
+
+
+def test_each_beneficiary_has_a_row_in_a_settlement(store):
+    """An address is part of a row's key, as it is declared; what was settled before is kept."""
+    kept = {"cycle_id": bytes(32), "number": 1, "is_host": True, "party": "host_1"}
+    kept |= {"address": "0x1", "amount_minor": 5, "signature_kid": "0x2", "signature": b"s"}
+    with store.write() as unit:
+        command.upgrade(schema.alembic_config(unit), "0011")
+        unit.execute(insert(rows).values(kept))
+        schema.upgrade(unit)
+        assert unit.execute(select(rows)).mappings().all() == [kept]
+        made = inspect(unit).get_pk_constraint("settlement_row")["constrained_columns"]
+        assert made == [column.name for column in rows.primary_key]
+        assert schema.differences(unit) == []
+
+
+@pytest.mark.parametrize(("name", "column", "is_owed"), OLD_ACCOUNTS)
+def test_money_under_a_former_name_is_claimed_first(store, name, column, is_owed):
+    """A host's account without its address is not carried over while anything is on it."""
+    with store.write() as unit:
+        command.upgrade(schema.alembic_config(unit), "0011")
+        ledger.ensure(unit, "x/EUR", [name])
+        unit.execute(text(f"UPDATE ledger_accounts SET {column} = 7"))
+    refused = pytest.raises(schema.SchemaError, match="claim") if is_owed else nullcontext()
+    with refused, store.write() as unit:
+        schema.upgrade(unit)
 
 
 def test_a_newer_database_is_refused(store):

@@ -14,11 +14,11 @@ from opencarrier.clearing.netting import NettingMode
 from opencarrier.clearing.service import ClearingService, Ports
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.ids import Id, derive
-from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.money import PPM, AssetId
 from opencarrier.kernel.signatures import Address, KeySigner, Signature
 from opencarrier.spine import ids
 from opencarrier.spine.money import Allocation, Charge, Kind, Position, RatedUsage, Role, Suspense
-from opencarrier.spine.parties import Host, Operator, PartyId
+from opencarrier.spine.parties import Beneficiary, Host, Operator, PartyId
 from opencarrier.spine.usage import ZERO, Counters, Rung, Usage
 
 ASSET = AssetId("eip155:31337/erc20:0x" + "11" * 20)
@@ -175,13 +175,16 @@ class People:
         self.absent = set(absent)
         self.strangers: set[PartyId] = set()
         self.unpaid: set[PartyId] = set()
-        self.hosts = [host(n) for n in range(8)]
+        self.splits: dict[PartyId, list[Beneficiary]] = {}
 
     def members(self, unit: Connection) -> Mapping[PartyId, Address]:
         return {p: key(p).address for p in self.parties if p not in self.strangers}
 
-    def hosts_by_payout(self, unit: Connection, address: Address) -> Sequence[PartyId]:
-        return [party for party in self.hosts if payout(party) == address]
+    def beneficiaries(
+        self, unit: Connection, party: PartyId, *, at_us: int
+    ) -> Sequence[Beneficiary]:
+        whole = [Beneficiary(payout=payout(party), share_ppm=PPM)]
+        return self.splits.get(party, whole)
 
     def operator(self, unit: Connection, party_id: PartyId) -> Operator | None:
         if party_id not in self.parties:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -9,11 +10,13 @@ from hypothesis import strategies as st
 
 from opencarrier.clearing import netting, rules
 from opencarrier.clearing.model import DeferralReason, OpenPosition, Policy
+from opencarrier.kernel.money import INT64_MAX, PPM
+from opencarrier.kernel.signatures import Address
 from opencarrier.spine.money import Position, RatedUsage, Role
-from opencarrier.spine.parties import PartyId
+from opencarrier.spine.parties import Beneficiary, PartyId
 from opencarrier.spine.usage import Rung
 
-from .facts import CYCLE, PROTOCOL, TAX, host, operator, rated, salted
+from .facts import CYCLE, PROTOCOL, TAX, host, operator, payout, rated, salted
 
 
 @st.composite
@@ -50,6 +53,40 @@ def test_nets_are_zero_sum_and_equal_to_their_charges(items: list[RatedUsage]) -
     assert _nonzero(nets.members) == _nonzero(by_charge.members)
     assert _nonzero(nets.hosts) == _nonzero(by_charge.hosts)
     assert all(amount >= 0 for amount in nets.hosts.values())
+
+
+@st.composite
+def beneficiaries(draw: st.DrawFn) -> list[Beneficiary]:
+    """One to sixteen addresses that share the whole between cuts drawn at random."""
+    cuts = draw(st.sets(st.integers(1, PPM - 1), max_size=15))
+    edges = [0, *sorted(cuts), PPM]
+    made = [
+        Beneficiary(payout=payout(host(n)), share_ppm=after - before)
+        for n, (before, after) in enumerate(pairwise(edges))
+    ]
+    return draw(st.permutations(made))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, INT64_MAX), beneficiaries())
+def test_a_split_is_exact_whatever_the_order(amount: int, named: list[Beneficiary]) -> None:
+    """Nobody has less than its part rounded down, all but the lowest address exactly that."""
+    parts = rules.split(amount, named)
+    assert sum(parts.values()) == amount
+    assert list(parts) == sorted(parts)
+    assert parts == rules.split(amount, sorted(named, key=lambda b: b.payout, reverse=True))
+    floors = {b.payout: amount * b.share_ppm // PPM for b in named}
+    rest = amount - sum(floors.values())
+    assert 0 <= rest < len(named)
+    assert parts.get(min(floors), 0) == floors.pop(min(floors)) + rest
+    assert all(parts.get(address, 0) == floor for address, floor in floors.items())
+
+
+def test_a_split_of_little_leaves_nobody_out_of_the_sum() -> None:
+    thirds = zip("abc", (333_333, 333_334, 333_333), strict=True)
+    named = [Beneficiary(payout=Address("0x" + c * 40), share_ppm=ppm) for c, ppm in thirds]
+    split = [list(rules.split(amount, named).values()) for amount in (0, 1, 2, 3, 100)]
+    assert split == [[], [1], [2], [2, 1], [34, 33, 33]]
 
 
 @settings(max_examples=100, deadline=None)

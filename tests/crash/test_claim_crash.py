@@ -93,7 +93,8 @@ def check(place) -> None:
         (host,) = base.identity.directory.hosts(unit)
         assert ledger.check(unit).findings == ()
         assert place.settlement.reconcile(unit, charges=True).agrees
-        owed = ledger.balance(unit, place.manifest.asset, chart.entitled(host.party_id))
+        account = chart.entitled(host.payout, host.party_id)
+        owed = ledger.balance(unit, place.manifest.asset, account)
     logs = client.logs(
         LogFilter(
             from_block=0,

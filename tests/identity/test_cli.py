@@ -127,6 +127,31 @@ def test_an_installation_is_set_up_by_commands(unit: Connection, identity: Ident
     assert identity.directory.client(unit, "192.0.2.7") is not None
 
 
+def test_a_host_is_split_by_command(unit: Connection, identity: Identity) -> None:
+    a, b = "0x" + "ab" * 20, "0x" + "cd" * 20
+    host = cli.host_add(identity, unit, name="Clinic")
+    assert isinstance(host, dict)
+    made = cli.host_split(identity, unit, name="Clinic", to=[f"{b}=1", f"{a}=999999"])
+    assert made == {"party_id": host["party_id"], "shares_ppm": {a: 999_999, b: 1}}
+    for name, to, reason in (
+        ("Nobody", [f"{a}=1000000"], "unknown_host"),
+        ("Clinic", [f"{a}=1"], "invalid_split"),
+        ("Clinic", ["me=1000000"], "invalid_address"),
+    ):
+        refused = cli.host_split(identity, unit, name=name, to=to)
+        assert isinstance(refused, Refusal)
+        assert refused.code == reason
+
+
+@pytest.mark.parametrize("text", ["", "0xab", "0xab=", "0xab=-1", "0xab=1e6", "0xab=12345678"])
+def test_a_share_is_an_address_and_millionths(
+    unit: Connection, identity: Identity, text: str
+) -> None:
+    cli.host_add(identity, unit, name="Clinic")
+    with pytest.raises(cli.InputError, match="ADDRESS=PPM"):
+        cli.host_split(identity, unit, name="Clinic", to=[text])
+
+
 def test_a_refused_sim_leaves_no_subscriber(
     unit: Connection, identity: Identity, lumen: Operator
 ) -> None:

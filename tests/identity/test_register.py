@@ -13,8 +13,11 @@ from sqlalchemy import Connection, select
 from opencarrier.identity import rules, store
 from opencarrier.identity.model import Party, PartyKind, SimKeys
 from opencarrier.identity.service import Identity
+from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.parties import Host, Node, Operator, RadiusClient, Subscriber
+
+from .conftest import World
 
 KEYS = SimKeys(bytes(16), bytes(range(16)))
 ADDRESS = "0x" + "ab" * 20
@@ -144,6 +147,72 @@ def test_a_host_is_paid_at_one_address(
     assert code(change(unit, lumen.party_id, payout=OTHER_ADDRESS)) == "unknown_host"
     assert code(change(unit, made.party_id, payout=lumen.address)) == "address_taken"
     assert code(change(unit, made.party_id, payout="0x")) == "invalid_address"
+
+
+def test_a_host_names_whom_its_shares_go_to(
+    unit: Connection, world: World, identity: Identity
+) -> None:
+    """A split counts for cycles closed after it; the cycles before keep what they had."""
+    split, directory = identity.register.split_host, identity.directory
+    host = identity.register.add_host(unit, name="Café", payout=ADDRESS)
+    assert isinstance(host, Host)
+
+    def at(us: int) -> list[tuple[str, int]]:
+        found = directory.beneficiaries(unit, host.party_id, at_us=us)
+        return [(one.payout, one.share_ppm) for one in found]
+
+    first_us = world.clock.now_us()
+    both = [(OTHER_ADDRESS.upper().replace("X", "x"), 250_000), (ADDRESS, 750_000)]
+    split(unit, host.party_id, [(OTHER_ADDRESS, 1_000_000)])
+    split(unit, host.party_id, both)
+    world.clock.set(first_us + 10)
+    split(unit, host.party_id, [(OTHER_ADDRESS, 1_000_000)])
+    whole = [(ADDRESS, 1_000_000)]
+    shared = sorted([(ADDRESS, 750_000), (OTHER_ADDRESS, 250_000)])
+    assert [at(first_us), at(first_us + 1), at(first_us + 10)] == [whole, shared, shared]
+    assert at(first_us + 11) == [(OTHER_ADDRESS, 1_000_000)]
+    world.clock = FixedClock(first_us + 9)
+    behind = world.another().register
+    assert code(behind.split_host(unit, host.party_id, both)) == "invalid_window"
+    assert at(first_us + 11) == [(OTHER_ADDRESS, 1_000_000)]
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ([], "invalid_split"),
+        ([(ADDRESS, 999_999)], "invalid_split"),
+        ([(ADDRESS, 1_000_001)], "invalid_split"),
+        ([(ADDRESS, 600_000), (OTHER_ADDRESS, 400_001)], "invalid_split"),
+        ([(ADDRESS, 500_000), (ADDRESS.upper().replace("X", "x"), 500_000)], "invalid_split"),
+        ([(ADDRESS, 1_000_000), (OTHER_ADDRESS, 0)], "invalid_split"),
+        ([(ADDRESS, 1_000_001), (OTHER_ADDRESS, -1)], "invalid_split"),
+        ([("0x" + "00" * 20, 1_000_000)], "invalid_address"),
+        ([("me", 1_000_000)], "invalid_address"),
+    ],
+)
+def test_a_split_that_is_not_the_whole_is_refused(
+    unit: Connection, identity: Identity, named: list[tuple[str, int]], reason: str
+) -> None:
+    host = identity.register.add_host(unit, name="Café", payout=ADDRESS)
+    assert isinstance(host, Host)
+    assert code(identity.register.split_host(unit, host.party_id, named)) == reason
+    found = identity.directory.beneficiaries(unit, host.party_id, at_us=1 << 62)
+    assert [(one.payout, one.share_ppm) for one in found] == [(ADDRESS, 1_000_000)]
+
+
+def test_a_host_names_sixteen_addresses_at_most(
+    unit: Connection, identity: Identity, lumen: Operator
+) -> None:
+    host = identity.register.add_host(unit, name="Café", payout=ADDRESS)
+    assert isinstance(host, Host)
+    named = [(f"0x{n:040x}", 62_500) for n in range(1, 17)]
+    made = identity.register.split_host(unit, host.party_id, named)
+    assert [(one.payout, one.share_ppm) for one in made] == named
+    many = [*named[1:], (f"0x{17:040x}", 62_499), (f"0x{18:040x}", 1)]
+    assert sum(share for _, share in many) == 1_000_000
+    assert code(identity.register.split_host(unit, host.party_id, many)) == "invalid_split"
+    assert code(identity.register.split_host(unit, lumen.party_id, named)) == "unknown_host"
 
 
 @pytest.mark.parametrize("kind", [PartyKind.TAX, PartyKind.PROTOCOL])

@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import INT64_MAX
+from opencarrier.kernel.signatures import Address
 from opencarrier.ledger import chart, service
 from opencarrier.ledger.model import (
     AT_US_MAX,
@@ -104,7 +105,8 @@ def test_the_chart_opens_accounts_with_their_limits(unit: Connection) -> None:
     party = PartyId("op_" + "0" * 32)
     names = [
         *(chart.collateral(party), chart.clearing(party), chart.accrued(party), chart.CUSTODY),
-        *(chart.entitled(party), chart.prepaid(party), chart.revenue(party), chart.funding(party)),
+        *(chart.prepaid(party), chart.revenue(party), chart.funding(party)),
+        chart.entitled(Address("0x" + "ab" * 20), party),
         *(chart.retail_tax(party), chart.overrun(party), chart.discounts(party)),
     ]
     service.ensure(unit, EUR, names)

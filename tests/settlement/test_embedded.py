@@ -208,7 +208,7 @@ def test_cycles_claims_and_withdrawals_agree_with_the_contracts(chain: Chain) ->
     chain.send(leaver, chain.house.request_withdrawal(chain.token.address, 1_234_567))
     chain.send(leaver, chain.house.withdraw(chain.token.address))
     assert place.follow() == ""
-    assert place.balance(f"entitled/{host(0)}") == 0
+    assert place.balance(chart.entitled(payout(host(0)), host(0))) == 0
     place.assert_agrees()
 
 

@@ -47,7 +47,7 @@ def test_a_cycle_is_closed_sent_confirmed_and_posted() -> None:
     assert driven.cycle.state is CycleState.FINAL
     assert chain.state.settled[order.cycle_id] == order.settlement_id
     assert place.held(collateral(operator(0))) == 0
-    assert place.balance(chart.entitled(host(0))) == 600 * (1 + 4)
+    assert place.balance(chart.entitled(payout(host(0)), host(0))) == 600 * (1 + 4)
     assert place.balance(chart.clearing(PROTOCOL)) == 0
     place.assert_agrees()
     with place.engine.begin() as unit:
@@ -82,7 +82,8 @@ def test_three_cycles_in_a_row_and_claims_between() -> None:
         place.close(roaming(10 * number))
         place.settle()
         due = chain.state.pool
-        chain.do(claim(payout(host(0)), place.balance(chart.entitled(host(0)))))
+        owed = chart.entitled(payout(host(0)), host(0))
+        chain.do(claim(payout(host(0)), place.balance(owed)))
         chain.mine(4)
         assert place.follow() == ""
         assert chain.state.pool < due
@@ -344,7 +345,7 @@ def test_a_claim_waits_for_its_entitlement() -> None:
     chain.mine()
     chain.do(claim(payout(host(0)), 3_000))
     chain.mine(4)
-    assert "no host here was entitled" in place.follow()
+    assert "nobody here earned" in place.follow()
     place.settle()
     assert place.follow() == ""
     place.assert_agrees()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -10,8 +12,9 @@ from opencarrier.app.bootstrap import Onchain
 from opencarrier.kernel.ids import to_hex
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
+from opencarrier.ledger.model import Balance
 from opencarrier.settlement.model import Attempt, Cycle
-from opencarrier.spine.parties import Host
+from opencarrier.spine.parties import Host, PartyId
 
 CYCLES_MAX = 100
 
@@ -59,9 +62,12 @@ def cycle_lines(place: Onchain, unit: Connection) -> list[CycleLine]:
 
 
 def host_lines(place: Onchain, unit: Connection) -> list[HostLine]:
-    """Return every host, by name."""
+    """Return every host, by name, with what it earned for all its beneficiaries."""
     hosts = place.base.identity.directory.hosts(unit)
-    return [_host_line(place, unit, host) for host in sorted(hosts, key=lambda h: h.name)]
+    parts: defaultdict[PartyId, list[Balance]] = defaultdict(list)
+    for account in ledger.accounts(unit, place.manifest.asset, prefix=chart.ENTITLED):
+        parts[chart.entitled_host(account.name)].append(account.balance)
+    return [_host_line(host, parts[host.party_id]) for host in sorted(hosts, key=lambda h: h.name)]
 
 
 def operator_lines(place: Onchain, unit: Connection) -> list[OperatorLine]:
@@ -99,11 +105,10 @@ def cycle_line(cycle: Cycle, attempt: Attempt) -> CycleLine:
     )
 
 
-def _host_line(place: Onchain, unit: Connection, host: Host) -> HostLine:
-    entitled = ledger.balance(unit, place.manifest.asset, chart.entitled(host.party_id))
+def _host_line(host: Host, parts: Sequence[Balance]) -> HostLine:
     return HostLine(
         name=host.name,
         payout=host.payout,
-        earned_minor=entitled.credits_posted,
-        withdrawn_minor=entitled.debits_posted,
+        earned_minor=sum(part.credits_posted for part in parts),
+        withdrawn_minor=sum(part.debits_posted for part in parts),
     )

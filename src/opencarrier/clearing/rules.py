@@ -16,10 +16,11 @@ from opencarrier.clearing.model import (
     SaltedRecord,
 )
 from opencarrier.kernel.ids import Id, derive
-from opencarrier.kernel.money import AssetId, int64
+from opencarrier.kernel.money import PPM, AssetId, int64
+from opencarrier.kernel.signatures import Address
 from opencarrier.spine import ids
 from opencarrier.spine.money import Allocation, Charge, Deferral, Kind, Nets, Position, Role
-from opencarrier.spine.parties import PartyId
+from opencarrier.spine.parties import Beneficiary, PartyId
 from opencarrier.spine.usage import Rung
 
 
@@ -209,6 +210,19 @@ def remove_defaulters(
         assert out, "a member with a debit has a position"
         removed += [_short(p, short) for p in out]
         kept = [p for p in kept if p.debtor not in short and p.creditor not in short]
+
+
+def split(amount_minor: int, beneficiaries: Iterable[Beneficiary]) -> dict[Address, int]:
+    """Split a host's share to the unit: parts are rounded down, the rest is the lowest address's.
+
+    Ascending by address, without the zeros, whatever the order they are named in.
+    """
+    named = sorted(beneficiaries)
+    assert sum(b.share_ppm for b in named) == PPM, "beneficiaries share the whole"
+    parts = {b.payout: amount_minor * b.share_ppm // PPM for b in named}
+    assert len(parts) == len(named), "a beneficiary is named once"
+    parts[min(parts)] += amount_minor - sum(parts.values())
+    return {payout: part for payout, part in parts.items() if part}
 
 
 def exclude(

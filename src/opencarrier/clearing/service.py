@@ -183,7 +183,14 @@ class ClearingService:
         roots = _jurisdiction_roots(kept)
         if kept:
             store.take(unit, cycle_id, [p.position_id for p in kept], roots)
-        return self._cleared(unit, cycle_id, kept, members, roots, deferred)
+        nets = rules.nets(kept)
+        rows = [
+            MemberNet(party=party, address=members[party], amount_minor=amount)
+            for party, amount in nets.members.items()
+            if amount
+        ]
+        earned = self._entitlements(unit, nets.hosts, at_us)
+        return self._cleared(cycle_id, kept, roots, rows, earned, deferred)
 
     def release(self, unit: Connection, *, cycle_id: Id) -> None:
         """Open a cycle's positions again: the attempt to settle them is provably dead."""
@@ -236,26 +243,20 @@ class ClearingService:
 
     def _cleared(
         self,
-        unit: Connection,
         cycle_id: Id,
         kept: Sequence[Position],
-        members: Mapping[PartyId, Address],
         roots: Mapping[str, bytes],
+        rows: Iterable[MemberNet],
+        earned: Iterable[Entitlement],
         deferred: Iterable[Deferral],
     ) -> Cleared:
-        nets = rules.nets(kept)
         flows = netting.net(netting.obligations(kept), self.mode)
-        rows = [
-            MemberNet(party=party, address=members[party], amount_minor=amount)
-            for party, amount in nets.members.items()
-            if amount
-        ]
         return Cleared(
             cycle_id=cycle_id,
             records_root=tree.seal_domain(tree.domain_tree(roots)),
             netting_mode=int(self.mode),
             nets=tuple(sorted(rows, key=lambda row: row.address)),
-            entitlements=tuple(self._entitlements(unit, nets.hosts)),
+            entitlements=tuple(earned),
             positions=len(kept),
             records=sum(position.records for position in kept),
             gross_minor=sum(position.amount_minor for position in kept),
@@ -265,13 +266,13 @@ class ClearingService:
         )
 
     def _entitlements(
-        self, unit: Connection, hosts: Mapping[PartyId, int]
+        self, unit: Connection, hosts: Mapping[PartyId, int], at_us: int
     ) -> Iterable[Entitlement]:
-        for party, amount in sorted(hosts.items()):
-            host = self._ports.directory.host(unit, party)
-            assert host is not None, "a host without payout was deferred"
-            if amount:
-                yield Entitlement(host=party, payout=host.payout, amount_minor=amount)
+        """Split each host's share among whom it named before the cycle was closed."""
+        for host, amount in sorted(hosts.items()):
+            named = self._ports.members.beneficiaries(unit, host, at_us=at_us)
+            for payout, part in rules.split(amount, named).items():
+                yield Entitlement(host=host, payout=payout, amount_minor=part)
 
     # what others read
 

@@ -7,6 +7,7 @@ of a message.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,6 +29,8 @@ KEY_DIGITS = 32
 """Of a SIM's keys: 128 bits."""
 
 ACCOUNT_KEY_DIGITS = 64
+
+_SHARE = re.compile(r"[0-9]{1,7}")
 
 
 class InputError(ValueError):
@@ -72,6 +75,18 @@ def host_add(
     if isinstance(made, Refusal):
         return made
     return {"party_id": made.party_id, "name": made.name, "payout": made.payout}
+
+
+def host_split(identity: Identity, unit: Connection, *, name: str, to: Sequence[str]) -> Result:
+    """`host split --to ADDRESS=PPM`: whom a host's shares of later cycles go to."""
+    named = [_read_share(text) for text in to]
+    host = find(identity, unit, PartyKind.HOST, name)
+    if isinstance(host, Refusal):
+        return host
+    made = identity.register.split_host(unit, host, named)
+    if isinstance(made, Refusal):
+        return made
+    return {"party_id": host, "shares_ppm": {one.payout: one.share_ppm for one in made}}
 
 
 def node_add(
@@ -218,6 +233,15 @@ def read_account_key(key_file: str, *, standard_input: TextIO) -> KeySigner:
         raise InputError(
             "the key is none of secp256k1", "zero and huge numbers are no keys"
         ) from None
+
+
+def _read_share(text: str) -> tuple[str, int]:
+    address, _, share = text.partition("=")
+    if not _SHARE.fullmatch(share):
+        raise InputError(
+            f"{text!r} is not ADDRESS=PPM", "write 250000 for a quarter; all sum to 1000000"
+        )
+    return address, int(share)
 
 
 def _read(file: str, what: str, standard_input: TextIO) -> str:

@@ -14,9 +14,18 @@ from opencarrier.identity.rules import candidate_prefixes, canonical_realm
 from opencarrier.identity.sealing import Place
 from opencarrier.identity.vault import Vault
 from opencarrier.kernel.encoding import Value
+from opencarrier.kernel.money import PPM
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
-from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
+from opencarrier.spine.parties import (
+    Beneficiary,
+    Host,
+    Node,
+    Operator,
+    PartyId,
+    RadiusClient,
+    Subscriber,
+)
 
 RECHECK_S = 0.25
 """How long an answer may be given without asking whether another process changed anything."""
@@ -134,10 +143,19 @@ class Directory:
         found = (party for kind in _MEMBERS for party in store.parties_of(unit, kind))
         return {p.party_id: p.address for p in found if p.address is not None}
 
-    def hosts_by_payout(self, unit: Connection, payout: Address) -> Sequence[PartyId]:
-        """Return the hosts paid at an address, ascending by party id."""
-        hosts = store.parties_of(unit, PartyKind.HOST)
-        return [host.party_id for host in hosts if host.address == payout]
+    def beneficiaries(
+        self, unit: Connection, host: PartyId, *, at_us: int
+    ) -> Sequence[Beneficiary]:
+        """Return whom a host's share of a cycle closed at an instant goes to, by address.
+
+        Those it named last before that instant; its own payout address where it named none.
+        """
+        named = store.beneficiaries(unit, host, before_us=at_us)
+        if named:
+            return named
+        found = store.host(unit, host)
+        assert found is not None, "who earned is a host"
+        return [Beneficiary(payout=found.payout, share_ppm=PPM)]
 
     def named(self, unit: Connection, kind: PartyKind, text: str) -> Party | None:
         """Return the party of a kind that people mean by an id or a name."""

@@ -47,6 +47,7 @@ class IdentityReason(Reason):
     INVALID_IMSI = 7
     INVALID_SECRET = 8
     INVALID_WINDOW = 9
+    INVALID_SPLIT = 10
     UNKNOWN_OPERATOR = 20
     UNKNOWN_HOST = 21
     UNKNOWN_NODE = 22

@@ -10,10 +10,11 @@ from opencarrier.identity import rules, store
 from opencarrier.identity.directory import Directory
 from opencarrier.identity.keyring import Keyring
 from opencarrier.identity.model import IdentityReason, Party, PartyKind
+from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
-from opencarrier.spine.parties import Host, Node, Operator, PartyId
+from opencarrier.spine.parties import Beneficiary, Host, Node, Operator, PartyId
 
 PARTY_OCTETS = 16
 
@@ -25,9 +26,12 @@ class Register:
     `exists_with_different_<field>`. A refusal leaves the unit as it was.
     """
 
-    def __init__(self, directory: Directory, keyring: Keyring, entropy: Entropy) -> None:
+    def __init__(
+        self, directory: Directory, keyring: Keyring, *, clock: Clock, entropy: Entropy
+    ) -> None:
         self._directory = directory
         self._keyring = keyring
+        self._clock = clock
         self._entropy = entropy
 
     def add_operator(
@@ -145,6 +149,25 @@ class Register:
             )
             self._directory.changed(unit, "payout", host, address)
         return store.host(unit, host) or known
+
+    def split_host(
+        self, unit: Connection, host: PartyId, named: Sequence[tuple[str, int]]
+    ) -> Sequence[Beneficiary] | Refusal:
+        """Name whom a host's shares go to, for the cycles that are closed after this instant.
+
+        What was earned in cycles closed before stays whose it was. Returned ascending by address.
+        """
+        beneficiaries = rules.read_split(named)
+        if isinstance(beneficiaries, Refusal):
+            return beneficiaries
+        if store.host(unit, host) is None:
+            return Refusal(IdentityReason.UNKNOWN_HOST, host)
+        now_us = self._clock.now_us()
+        newest_us = store.split_from_us(unit, host, before_us=None)
+        if newest_us is not None and now_us < newest_us:
+            return Refusal(IdentityReason.INVALID_WINDOW, "the clock is before the last split")
+        store.put_split(unit, host, beneficiaries, valid_from_us=now_us)
+        return beneficiaries
 
     def add_node(
         self,

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from opencarrier.identity.model import IdentityReason, SigningKey, Standing
+from opencarrier.kernel.money import PPM
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
+from opencarrier.spine.parties import Beneficiary
 
 NAME_LENGTH_MAX = 64
 NAS_IDENTIFIER_OCTETS_MAX = 253
@@ -18,6 +20,8 @@ RADIUS_SECRET_OCTETS_ADVISED = 16
 
 REALM_LENGTH_MAX = 253
 REALMS_PER_OPERATOR_MAX = 64
+BENEFICIARIES_MAX = 16
+"""Of a host: so many leaves a cycle adds for it at most."""
 
 _REALM = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+")
 _PLMN_REALM = re.compile(
@@ -70,6 +74,29 @@ def checked_address(text: str | None) -> Refusal | None:
     """An address that is given must be one."""
     read = None if text is None else read_address(text)
     return read if isinstance(read, Refusal) else None
+
+
+def read_split(named: Sequence[tuple[str, int]]) -> list[Beneficiary] | Refusal:
+    """Return 1 to 16 beneficiaries by address, each named once, sharing the whole."""
+    if not 0 < len(named) <= BENEFICIARIES_MAX:
+        return Refusal(
+            IdentityReason.INVALID_SPLIT, f"{len(named)} addresses, not 1 to {BENEFICIARIES_MAX}"
+        )
+    shares: dict[Address, int] = {}
+    for text, share_ppm in named:
+        payout = read_address(text)
+        if isinstance(payout, Refusal):
+            return payout
+        if payout in shares:
+            return Refusal(IdentityReason.INVALID_SPLIT, f"{payout} is named twice")
+        if not 0 < share_ppm <= PPM:
+            return Refusal(IdentityReason.INVALID_SPLIT, f"{payout} has {share_ppm} of {PPM}")
+        shares[payout] = share_ppm
+    if sum(shares.values()) != PPM:
+        return Refusal(
+            IdentityReason.INVALID_SPLIT, f"the shares sum to {sum(shares.values())}, not to {PPM}"
+        )
+    return [Beneficiary(payout=payout, share_ppm=part) for payout, part in sorted(shares.items())]
 
 
 def normal_realm(text: str) -> str:

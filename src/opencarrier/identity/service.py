@@ -41,6 +41,6 @@ class Identity:
         self.authentication = AuthenticationCentre(self.vault, entropy)
         self.notary = Notary(self.vault, clock)
         self.keyring = Keyring(self.vault, clock=clock, entropy=entropy)
-        self.register = Register(self.directory, self.keyring, entropy)
+        self.register = Register(self.directory, self.keyring, clock=clock, entropy=entropy)
         self.clients = Clients(self.directory, self.vault)
         self.subscriptions = Subscriptions(self.directory, self.vault, entropy)

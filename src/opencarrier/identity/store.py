@@ -17,6 +17,8 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    delete,
+    func,
     insert,
     select,
     update,
@@ -27,7 +29,7 @@ from opencarrier.identity.model import Credential, Party, PartyKind, SigningKey
 from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.signatures import Address
-from opencarrier.spine.parties import Host, Node, Operator, PartyId, Subscriber
+from opencarrier.spine.parties import Beneficiary, Host, Node, Operator, PartyId, Subscriber
 
 metadata = MetaData()
 
@@ -57,6 +59,15 @@ nodes = Table(
     Column("nas_identifier", String(253), nullable=False, unique=True),
     Column("operator", ForeignKey("identity_party.party_id"), nullable=False),
     Column("host", ForeignKey("identity_party.party_id"), nullable=False),
+)
+
+splits = Table(
+    "identity_split",
+    metadata,
+    Column("host", ForeignKey("identity_party.party_id"), primary_key=True),
+    Column("valid_from_us", BigInteger, primary_key=True),
+    Column("payout", String(42), primary_key=True),
+    Column("share_ppm", Integer, nullable=False),
 )
 
 clients = Table(
@@ -212,6 +223,43 @@ def host(unit: Connection, party_id: PartyId) -> Host | None:
         return None
     assert found.address is not None, "a host has a payout address"
     return Host(party_id=found.party_id, name=found.name, payout=found.address)
+
+
+def split_from_us(unit: Connection, party_id: PartyId, *, before_us: int | None) -> int | None:
+    """Return since when a host's newest split is valid, or its newest before an instant."""
+    chosen = select(func.max(splits.c.valid_from_us)).where(splits.c.host == party_id)
+    if before_us is not None:
+        chosen = chosen.where(splits.c.valid_from_us < before_us)
+    found: int | None = unit.execute(chosen).scalar_one()
+    return found
+
+
+def beneficiaries(unit: Connection, party_id: PartyId, *, before_us: int) -> list[Beneficiary]:
+    """Return whom a host named last before an instant, ascending by address; none if nobody."""
+    from_us = split_from_us(unit, party_id, before_us=before_us)
+    chosen = select(splits).where(splits.c.host == party_id, splits.c.valid_from_us == from_us)
+    return [
+        Beneficiary(payout=Address(row.payout), share_ppm=row.share_ppm)
+        for row in unit.execute(chosen.order_by(splits.c.payout))
+    ]
+
+
+def put_split(
+    unit: Connection, party_id: PartyId, named: Sequence[Beneficiary], *, valid_from_us: int
+) -> None:
+    """Keep whom a host names from an instant on, in place of what it named at the same one."""
+    same = (splits.c.host == party_id, splits.c.valid_from_us == valid_from_us)
+    unit.execute(delete(splits).where(*same))
+    rows = [
+        {
+            "host": party_id,
+            "valid_from_us": valid_from_us,
+            "payout": one.payout,
+            "share_ppm": one.share_ppm,
+        }
+        for one in named
+    ]
+    unit.execute(insert(splits), rows)
 
 
 def node(unit: Connection, *, column: str, value: str) -> Node | None:

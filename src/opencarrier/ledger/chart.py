@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.signatures import Address
 from opencarrier.ledger.model import AccountFlags, Opening
 from opencarrier.spine.parties import PartyId
 
@@ -14,6 +15,9 @@ TILL = "till"
 
 UNCLAIMED = "unclaimed"
 """What reached the till and is no payment's, or not yet."""
+
+ENTITLED = "entitled/"
+"""What the names of all entitlements begin with."""
 
 NOTICES = "notices"
 """The other side of all notices: a note that no money moved for."""
@@ -52,9 +56,18 @@ def accrued(host: PartyId) -> str:
     return f"accrued/{host}"
 
 
-def entitled(host: PartyId) -> str:
-    """A host's shares, funded in the distributor and unclaimed."""
-    return f"entitled/{host}"
+def entitled(payout: Address, host: PartyId) -> str:
+    """What an address has of a host's shares, funded in the distributor and unclaimed.
+
+    By address and host: whoever claims takes what is its own, whatever others earn there.
+    """
+    return f"{ENTITLED}{payout}/{host}"
+
+
+def entitled_host(account: str) -> PartyId:
+    """Return whose shares an account of entitlements holds."""
+    assert account.startswith(ENTITLED), f"{account} holds no entitlement"
+    return PartyId(account.rpartition("/")[2])
 
 
 def prepaid(subscriber: PartyId) -> str:

@@ -152,20 +152,21 @@ class CustodyFollower:
         )
 
     def _claims(self, unit: Connection, place: Id, event: events.Claimed) -> list[Transfer]:
-        """Take a claim from the hosts paid at that address, in their order, as far as each has."""
+        """Take a claim from what hosts earned for that address, in their order, as each has."""
         left = event.amount
         transfers = []
-        for host in self._members.hosts_by_payout(unit, event.account):
-            account = chart.entitled(host)
-            free = ledger.balance(unit, self._venue.asset, account).free_minor
-            share = min(left, free)
-            if share:
-                key = derive("transfer", place, host)
-                move = Move(debit=account, credit=chart.CUSTODY, amount_minor=share, what="claim")
+        prefix = chart.entitled(event.account, PartyId(""))
+        for account in ledger.accounts(unit, self._venue.asset, prefix=prefix):
+            part = min(left, account.balance.free_minor)
+            if part:
+                key = derive("transfer", place, chart.entitled_host(account.name))
+                move = Move(
+                    debit=account.name, credit=chart.CUSTODY, amount_minor=part, what="claim"
+                )
                 transfers.append(self._transfer(key, move))
-                left -= share
+                left -= part
         if left:
-            raise _BlockedError(f"{event.account} claimed {left} that no host here was entitled to")
+            raise _BlockedError(f"{event.account} claimed {left} that nobody here earned for it")
         return transfers
 
     def _transfer(self, key: Id, move: Move) -> Transfer:

@@ -106,7 +106,7 @@ class Cycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of an order with the party behind it: a member's net, or a host's share."""
+    """One line of an order: a member's net, or what an address has of a host's share."""
 
     party: PartyId
     address: Address

@@ -114,7 +114,7 @@ class Reconciler:
         chain, token = self._reader.chain, self._reader.token
         house = token.balance_of(self._venue.clearing_house).ask(chain, final)
         pool = token.balance_of(self._venue.distributor).ask(chain, final)
-        entitled = self._sums(unit, chart.entitled(PartyId("")))
+        entitled = self._sums(unit, chart.ENTITLED)
         custody = -self._posted(unit, chart.CUSTODY)
         yield Line(what=chart.CUSTODY, ledger_minor=custody, other_minor=house + pool)
         yield Line(what="entitled", ledger_minor=sum(entitled.values()), other_minor=pool)
@@ -167,10 +167,11 @@ class Reconciler:
 
 
 def _moved(attempt: Attempt) -> Mapping[str, int]:
-    return {
-        f"{'host' if row.is_host else 'member'}/{row.party}": row.amount_minor
-        for row in attempt.rows
-    }
+    """What an attempt moved per party; a host has a row for each of its beneficiaries."""
+    moved: dict[str, int] = {}
+    for row in attempt.rows:
+        _add(moved, {f"{'host' if row.is_host else 'member'}/{row.party}": row.amount_minor})
+    return moved
 
 
 def _add(sums: dict[str, int], more: Mapping[str, int]) -> None:

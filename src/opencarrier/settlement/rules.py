@@ -229,14 +229,14 @@ def _hold(asset: AssetId, settlement: Id, attempt: int, row: Row) -> Transfer:
     amount = row.amount_minor
     assert amount, "a row of zero moves nothing"
     if row.is_host:
-        debit, credit = chart.accrued(row.party), chart.entitled(row.party)
+        debit, credit = chart.accrued(row.party), chart.entitled(row.address, row.party)
     elif amount < 0:
         debit, credit = chart.collateral(row.party), chart.clearing(row.party)
     else:
         debit, credit = chart.clearing(row.party), chart.collateral(row.party)
-    kind = "host" if row.is_host else "member"
+    whose = ("host", row.party, row.address) if row.is_host else ("member", row.party)
     return Transfer(
-        transfer_id=derive("transfer", settlement, attempt, kind, row.party),
+        transfer_id=derive("transfer", settlement, attempt, *whose),
         asset=asset,
         debit=debit,
         credit=credit,

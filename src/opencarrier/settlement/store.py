@@ -88,7 +88,7 @@ rows = Table(
     Column("number", Integer, primary_key=True),
     Column("is_host", Boolean, primary_key=True),
     Column("party", String(64), primary_key=True),
-    Column("address", String(42), nullable=False),
+    Column("address", String(42), primary_key=True),
     Column("amount_minor", BigInteger, nullable=False),
     Column("signature_kid", String(42)),
     Column("signature", LargeBinary(65)),
@@ -338,7 +338,7 @@ def _attempt(unit: Connection, row: SqlRow[Any]) -> Attempt:
 
 
 def _rows(lines: Sequence[SqlRow[Any]]) -> tuple[Row, ...]:
-    """Members by address, then hosts by party: the order in which they were made."""
+    """Members by address, then hosts by party and address: the order in which they were made."""
     made = [
         Row(
             party=PartyId(line.party),
@@ -348,7 +348,7 @@ def _rows(lines: Sequence[SqlRow[Any]]) -> tuple[Row, ...]:
         )
         for line in lines
     ]
-    hosts = sorted((row for row in made if row.is_host), key=lambda row: row.party)
+    hosts = sorted((row for row in made if row.is_host), key=lambda row: (row.party, row.address))
     return (*(row for row in made if not row.is_host), *hosts)
 
 

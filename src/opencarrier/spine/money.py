@@ -155,7 +155,7 @@ class Net:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entitlement:
-    """A host's share of a cycle, paid through the reward pool to its payout address."""
+    """A beneficiary's part of a host's share of a cycle, paid through the reward pool."""
 
     host: PartyId
     payout: Address

@@ -25,11 +25,19 @@ class Operator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """Whoever owns nodes and is paid for their use, at one payout address."""
+    """Whoever owns nodes and is paid for their use, at its payout address if it named no other."""
 
     party_id: PartyId
     name: str
     payout: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Beneficiary:
+    """An address that has a part of what a host earns, in millionths."""
+
+    payout: Address
+    share_ppm: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

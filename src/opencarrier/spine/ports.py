@@ -25,7 +25,15 @@ from opencarrier.spine.money import (
     Sale,
     Suspense,
 )
-from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
+from opencarrier.spine.parties import (
+    Beneficiary,
+    Host,
+    Node,
+    Operator,
+    PartyId,
+    RadiusClient,
+    Subscriber,
+)
 from opencarrier.spine.usage import Counters, Observation, Usage
 
 if TYPE_CHECKING:
@@ -284,8 +292,13 @@ class Members(Protocol):
         """Return every member's own address: operators, protocol parties, tax parties."""
         ...
 
-    def hosts_by_payout(self, unit: Connection, payout: Address) -> Sequence[PartyId]:
-        """Return the hosts paid at an address, ascending by party id."""
+    def beneficiaries(
+        self, unit: Connection, host: PartyId, *, at_us: int
+    ) -> Sequence[Beneficiary]:
+        """Return whom a host's share of a cycle closed at an instant goes to, by address.
+
+        Their shares sum to one million.
+        """
         ...
 
 

@@ -131,9 +131,29 @@ def host_add(
     emit(made, as_json=as_json)
 
 
+@host.command("split")
+def host_split(
+    name: Name,
+    to: Annotated[
+        list[str], typer.Option("--to", help="ADDRESS=PPM, a beneficiary; all sum to 1000000.")
+    ],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Name whom a host's shares go to, for every cycle closed from now on.
+
+    Example: opencarrier host split Cafe --to 0x70997970c51812dc3a010c7d01b50e0d17dc79c8=1000000
+    """
+    from opencarrier.identity import cli
+
+    with installation(data) as base, base.store.write() as unit:
+        made = taken(cli.host_split(base.identity, unit, name=name, to=to))
+    emit(made, as_json=as_json)
+
+
 @host.command("withdraw")
 def host_withdraw(name: Name, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """Pay a host what it is entitled to, to its payout address.
+    """Pay a host what its payout address is entitled to; for another one: `chain claim`.
 
     Example: opencarrier host withdraw "Cafe Lumiere"
     """
