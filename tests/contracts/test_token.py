@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from contract_evm import GENESIS_S, INT_MAX, MAX, ZERO, key, refused
+from contract_evm import GENESIS_S, MAX, ZERO, key, refused
 from contract_world import DEPOSIT, TOKEN, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,7 +74,7 @@ def test_transfer_bounds(world: World, amount: int):
     assert world.tokens(other.address) == DEPOSIT + amount
 
 
-@pytest.mark.parametrize("amount", [DEPOSIT + 1, INT_MAX, MAX])
+@pytest.mark.parametrize("amount", [DEPOSIT + 1, MAX // 2, MAX])
 def test_transfer_beyond_balance(world: World, amount: int):
     one, other = world.members[:2]
     with refused("token: short balance"):

@@ -6,6 +6,7 @@ built in, on the embedded node and on anvil. The SDK reads the wall clock, so th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -64,6 +65,7 @@ SENDERS = [OWNER, KeySigner(FACILITATOR_SECRET), KeySigner(PAYERS[2])]
 PRICE = 7_000
 PURSE_MINOR = 50_000_000
 ROWS_PER_CLAIM = 18
+RECEIPT_TRIES_MAX = 1_000
 """What the facilitator's default gas limit of 500,000 holds, less one for a margin."""
 
 MULTICALL3 = """
@@ -128,8 +130,12 @@ def _send(client: ChainClient, sender: KeySigner, call: Call) -> Receipt:
     )
     signed = sign_transaction(transaction, sender)
     client.send_raw(signed.raw)
-    receipt = client.receipt(signed.tx_hash)
-    assert receipt is not None
+    for _ in range(RECEIPT_TRIES_MAX):
+        receipt = client.receipt(signed.tx_hash)
+        if receipt is not None:
+            break
+        time.sleep(0.01)
+    assert receipt is not None, "the chain does not mine"
     assert receipt.succeeded
     return receipt
 

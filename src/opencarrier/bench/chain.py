@@ -203,7 +203,7 @@ def _transactions(count: int) -> dict[str, Any]:
     return {
         **told,
         "anvil_us": round(anvil_us),
-        "times_anvil": round(embedded_us / anvil_us, 2),
+        "times_anvil": round(embedded_us / max(anvil_us, 1), 2),
     }
 
 
