@@ -13,8 +13,9 @@ from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, Stable
 from opencarrier.chain.model import Call
 from opencarrier.chain.typed_data import Authorization
 from opencarrier.kernel.keccak import keccak
+from opencarrier.kernel.pair_tree import pair_hash
 from opencarrier.kernel.signatures import Address, KeySigner
-from opencarrier.rewards.merkle import Tree, leaf_hash, node_hash
+from opencarrier.rewards.merkle import Tree, leaf_hash
 from opencarrier.rewards.model import EntitlementLeaf
 from opencarrier.spine.money import Net, SettlementOrder
 
@@ -466,7 +467,7 @@ class _Crowd:
         )
         node = leaf_hash(leaf)
         for sibling in self._deep_siblings():
-            node = node_hash(node, sibling)
+            node = pair_hash(node, sibling)
         return node
 
     def _deep_siblings(self) -> Iterator[bytes]:

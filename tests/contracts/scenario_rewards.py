@@ -16,8 +16,9 @@ from opencarrier.chain.client import ChainClient
 from opencarrier.chain.contracts import CLAIMS_MAX, RewardClaim, RewardDistributor, StableToken
 from opencarrier.chain.model import Call
 from opencarrier.kernel.keccak import keccak
+from opencarrier.kernel.pair_tree import pair_hash
 from opencarrier.kernel.signatures import Address
-from opencarrier.rewards.merkle import Tree, leaf_hash, node_hash
+from opencarrier.rewards.merkle import Tree, leaf_hash
 from opencarrier.rewards.model import EntitlementLeaf
 
 DELAY_S = 60
@@ -290,5 +291,5 @@ def deep_root(leaf: EntitlementLeaf) -> bytes:
 def walk(node: bytes, siblings) -> bytes:
     """The root that siblings lead to."""
     for sibling in siblings:
-        node = node_hash(node, sibling)
+        node = pair_hash(node, sibling)
     return node

@@ -66,7 +66,9 @@ def test_a_channel_needs_its_parties(channel_world: ChannelWorld, party):
 
 @pytest.mark.parametrize("delay_s", [WITHDRAW_DELAY_S_MIN, WITHDRAW_DELAY_S_MAX])
 def test_delays_within_the_bounds(channel_world: ChannelWorld, delay_s):
-    channel_world.deposit(1, channel_world.terms(withdraw_delay_s=delay_s))
+    config = channel_world.terms(withdraw_delay_s=delay_s)
+    channel_world.deposit(1, config)
+    assert channel_world.state(config).balance_minor == 1
 
 
 @pytest.mark.parametrize("delay_s", [0, WITHDRAW_DELAY_S_MIN - 1, WITHDRAW_DELAY_S_MAX + 1])

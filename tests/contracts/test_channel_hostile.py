@@ -438,6 +438,7 @@ def test_a_contract_that_says_anything_else(wallet: ChannelWorld, answer):
 def test_a_longer_answer_is_read_by_its_first_word(wallet: ChannelWorld):
     _accept(wallet, 5, b"signed", answer=VALID + b"\xff" * 32)
     wallet.claim(wallet.row(5, signature=b"signed"))
+    assert wallet.state().total_claimed_minor == 5
 
 
 def test_a_contract_that_fails(wallet: ChannelWorld):

@@ -14,7 +14,8 @@ from opencarrier.chain.contracts import PROOF_MAX, RewardDistributor
 from opencarrier.chain.contracts.reward_distributor import AMOUNT_BITS, DELAY_MAX_S
 from opencarrier.chain.model import Call
 from opencarrier.kernel.keccak import keccak
-from opencarrier.rewards.merkle import leaf_hash, node_hash
+from opencarrier.kernel.pair_tree import pair_hash
+from opencarrier.rewards.merkle import leaf_hash
 from opencarrier.rewards.model import EntitlementLeaf
 
 AMOUNT_MAX = (1 << AMOUNT_BITS) - 1
@@ -170,7 +171,7 @@ def test_the_longest_proof(pool: Pool):
     siblings = [bytes((i,)) * 32 for i in range(PROOF_MAX)]
     root = leaf_hash(leaf)
     for sibling in siblings:
-        root = node_hash(root, sibling)
+        root = pair_hash(root, sibling)
     pool.publish(root, 5)
     pool.pass_delay()
     data = RewardDistributor.artefact().call_data(

@@ -7,7 +7,9 @@ whoever makes it, so that the 64 octets of an inner node cannot be passed off as
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from opencarrier.kernel.keccak import keccak
 
@@ -30,38 +32,52 @@ def pair_hash(one: bytes, other: bytes) -> bytes:
 
 
 class PairTree:
-    """The tree over a set of leaf hashes; the same set gives the same root in any order."""
+    """The tree over a set of leaf hashes; the same set gives the same root in any order.
 
-    __slots__ = ("_nodes", "_positions")
+    All nodes are one run of octets, 64 for each leaf, so two million leaves fit in memory. A leaf
+    is found by its hash, as leaves stand in descending order of it.
+    """
+
+    __slots__ = ("_count", "_nodes")
 
     def __init__(self, leaves: Iterable[bytes]) -> None:
-        hashed = sorted(leaves)
-        last = 2 * len(hashed) - 2
-        self._positions = {digest: last - i for i, digest in enumerate(hashed)}
-        assert len(self._positions) == len(hashed), "a leaf stands in a tree once"
-        nodes = [b""] * max(len(hashed) - 1, 0) + hashed[::-1]
-        for position in range(len(hashed) - 2, -1, -1):
-            nodes[position] = pair_hash(nodes[2 * position + 1], nodes[2 * position + 2])
-        self._nodes = nodes
+        digests = sorted(leaves, reverse=True)
+        assert all(one != other for one, other in pairwise(digests)), "a leaf stands in a tree once"
+        self._count = len(digests)
+        inner = max(self._count - 1, 0)
+        self._nodes = bytearray(inner * HASH_OCTETS) + b"".join(digests)
+        for position in range(inner - 1, -1, -1):
+            pair = pair_hash(self._node(2 * position + 1), self._node(2 * position + 2))
+            self._nodes[HASH_OCTETS * position : HASH_OCTETS * (position + 1)] = pair
 
     def __len__(self) -> int:
         """Count the leaves."""
-        return len(self._positions)
+        return self._count
 
     @property
     def root(self) -> bytes:
         """The root; `NO_ROOT` of an empty tree."""
-        return self._nodes[0] if self._nodes else NO_ROOT
+        return self._node(0) if self._count else NO_ROOT
 
     def siblings(self, leaf: bytes) -> tuple[bytes, ...]:
-        """Return the proof of a leaf of this tree: its siblings from the leaf up."""
-        position = self._positions[leaf]
+        """Return the proof of a leaf: its siblings from the leaf up; `KeyError` for a stranger."""
+        position = self._position(leaf)
         proof = []
         while position:
-            proof.append(self._nodes[position + 1 if position % 2 else position - 1])
+            proof.append(self._node(position + 1 if position % 2 else position - 1))
             position = (position - 1) // 2
         assert len(proof) <= PROOF_MAX, "no contract takes a longer proof"
         return tuple(proof)
+
+    def _position(self, digest: bytes) -> int:
+        last = 2 * self._count - 2
+        index = bisect_left(range(self._count), digest, key=lambda i: self._node(last - i))
+        if index == self._count or self._node(last - index) != digest:
+            raise KeyError(digest.hex())
+        return last - index
+
+    def _node(self, position: int) -> bytes:
+        return bytes(self._nodes[HASH_OCTETS * position : HASH_OCTETS * (position + 1)])
 
 
 def verify(root: bytes, leaf: bytes, siblings: Sequence[bytes]) -> bool:

@@ -89,3 +89,10 @@ def recover(digest: bytes, octets: bytes) -> Address | None:
 def verify(digest: bytes, signature: Signature) -> bool:
     """Say whether the key the signature names did sign the digest."""
     return recover(digest, signature.octets) == signature.kid
+
+
+def address_word(address: Address) -> bytes:
+    """Return an address as the 32-octet word the contract ABI has for it."""
+    octets = bytes.fromhex(address.removeprefix("0x"))
+    assert len(octets) == 20, "an address has 20 octets"
+    return bytes(12) + octets

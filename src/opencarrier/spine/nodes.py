@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from opencarrier.kernel.keccak import keccak
 from opencarrier.kernel.pair_tree import twice
-from opencarrier.kernel.signatures import Address
+from opencarrier.kernel.signatures import Address, address_word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +30,5 @@ def chain_node_id(node_id: str) -> bytes:
 def node_leaf_hash(leaf: NodeLeaf) -> bytes:
     """Hash a leaf as the registry does: twice over (node_id, owner, operator, valid_from)."""
     assert len(leaf.node_id) == 32, "a node's id on chain has 32 octets"
-    addresses = b"".join(_word(address) for address in (leaf.owner, leaf.operator))
+    addresses = b"".join(address_word(address) for address in (leaf.owner, leaf.operator))
     return twice(leaf.node_id + addresses + leaf.valid_from.to_bytes(32, "big"))
-
-
-def _word(address: Address) -> bytes:
-    octets = bytes.fromhex(address.removeprefix("0x"))
-    assert len(octets) == 20, "an address has 20 octets"
-    return bytes(12) + octets

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from opencarrier.kernel.keccak import keccak
-from opencarrier.kernel.signatures import Address
+from opencarrier.kernel.signatures import Address, address_word
 
 DOMAIN_TYPE_HASH = keccak(
     b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -47,8 +47,6 @@ def _word(value: bytes | int | str) -> bytes:
     if isinstance(value, int):
         return value.to_bytes(32, "big")
     if isinstance(value, str):
-        octets = bytes.fromhex(value.removeprefix("0x"))
-        assert len(octets) == 20, "an address has 20 octets"
-        return bytes(12) + octets
+        return address_word(Address(value))
     assert len(value) == 32, "a hash has 32 octets"
     return value
