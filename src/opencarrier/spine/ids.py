@@ -50,6 +50,14 @@ def usage_id(session: Id, counters_from: Counters, counters_to: Counters) -> Id:
     return derive("usage", session, _counters(counters_from), _counters(counters_to))
 
 
+def reported_usage_id(source_kind: str, reporter: PartyId, session_key: str, sequence: int) -> Id:
+    """Name a usage that a file reports without counters, by its place in the reporter's sequence.
+
+    `session_key` is what the reporter calls the session, `source_kind` the form it wrote (`tap`).
+    """
+    return derive("usage/reported", source_kind, reporter, session_key, sequence)
+
+
 def charge_id(
     usage: Id, kind: Kind, *, inputs_hash: bytes, rule_version: str, amount_minor: int
 ) -> Id:
