@@ -62,7 +62,7 @@ from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import PeerError, Refusal
-from opencarrier.kernel.signatures import Address
+from opencarrier.kernel.signatures import Address, KeySigner
 from opencarrier.paywall.model import Till
 from opencarrier.paywall.service import PURPOSE as PAYMENT
 from opencarrier.paywall.service import PaywallService
@@ -241,9 +241,11 @@ class Onchain:
                 token=self.manifest.token,
                 address=base.till_signer().address,
                 from_block=self.manifest.from_block,
+                owner=base.hub.party_id,
             ),
             self.manager,
             client,
+            identity.directory,
             timeout_s=settings.payment_timeout_s,
         )
         self.stakes = _stakes(self.manifest, client)
@@ -285,6 +287,12 @@ class Onchain:
             follower=ChannelFollower(venue, self.client),
             claimer=Claimer(venue, self.manager, self.relayer, self.client, notary, settings),
         )
+
+    def work_of(self, signer: KeySigner) -> ChainWork:
+        """Return the errands of another key at this venue, under the same caps as the hub's."""
+        base = self.base
+        manager = TransactionManager(self.client, LocalSigner.of(signer), _spending(base.settings))
+        return ChainWork(self.client, manager, base.store.write, base.clock)
 
     def chain_now_s(self) -> int:
         """Return a second the next block is not before: our clock's or, elsewhere, the head's."""

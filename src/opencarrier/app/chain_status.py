@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.till import till_status
 from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.index import Checked
 from opencarrier.chain.model import LATEST, Block
@@ -40,6 +41,7 @@ def chain_status(place: Onchain, unit: Connection) -> dict[str, Any]:
         "gas_wei": client.balance(manager.sender),
         "open_transactions": [_shown(record) for record in manager.pending(unit)[:SHOWN_MAX]],
         "relays": place.relayer.counts(unit),
+        "till": till_status(place, unit),
         "followers": _followers(place, unit, final),
         "alarms": _alarms(place, unit),
     }

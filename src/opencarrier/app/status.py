@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Installation, Onchain
+from opencarrier.app.till import till_status
 from opencarrier.app.views import cycle_lines, host_lines, operator_lines
 from opencarrier.ledger import service as ledger
 
@@ -51,5 +52,6 @@ def venue_status(place: Onchain, unit: Connection) -> dict[str, Any]:
         ],
         "halt": None if halt is None else {"alarm": halt.alarm.value, "detail": halt.detail},
         "hosts_money": [asdict(line) for line in host_lines(place, unit)],
+        "till": till_status(place, unit),
         "operators_money": [asdict(line) for line in operator_lines(place, unit)],
     }

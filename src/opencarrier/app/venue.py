@@ -70,11 +70,11 @@ class ChainWorkError(Exception):
 
 
 class GasError(Exception):
-    """The account that settles cannot pay for its transactions; `hint` says whom to fund."""
+    """An account cannot pay for its transactions; `hint` says whom to fund."""
 
     def __init__(self, account: Address, *, chain_id: int, held_wei: int, needed_wei: int) -> None:
         super().__init__(
-            f"the hub's key {account} has {held_wei} wei, this transaction's gas takes {needed_wei}"
+            f"the key {account} has {held_wei} wei, this transaction's gas takes {needed_wei}"
         )
         self.hint = (
             f"send that address coin of chain {chain_id}, with some to spare, and repeat; "

@@ -2,9 +2,11 @@
 
     Transfer to the till, final     debit till        credit unclaimed
     a payment that this transfer is  debit unclaimed   credit what was bought
+    Transfer from the till, final    debit funding     credit till
 
-The first is a mirror of the chain, each transfer once by its place there; so the books hold what
-the till holds, gifts included. The second happens once per payment, and only out of what came.
+The first and the last mirror the chain, each transfer once by its place there; so the books hold
+what the till holds, gifts included. The second happens once per payment, and only out of what came.
+What leaves goes to the funding account of whose address it reached, the hub's where it is nobody's.
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ from opencarrier.chain.ports import LogReader, UnitOfWork
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import int64
+from opencarrier.kernel.signatures import Address
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
 from opencarrier.paywall import store
 from opencarrier.paywall.model import Kept, PaymentState, Till
+from opencarrier.spine.ports import Members
 
 BATCHES_MAX = 16
 """Ranges of blocks that one `follow` reads."""
@@ -44,24 +48,24 @@ class TillChain(LogReader, Protocol):
 class TillBooks:
     """Books the till's transfers and the payments they are; repeat as often as one likes."""
 
-    def __init__(self, till: Till, chain: TillChain) -> None:
+    def __init__(self, till: Till, chain: TillChain, members: Members) -> None:
         self._till = till
         self._chain = chain
+        self._members = members
         self._token = StableToken(till.token)
-        receiver = bytes(12) + bytes.fromhex(till.address[2:])
-        self._followed = Followed(
-            name=f"till/{till.address}",
-            from_block=till.from_block,
-            addresses=(till.token,),
-            topics=(self._token.topics(TokenTransfer), None, (receiver,)),
-            only_final=True,
+        transfers = self._token.topics(TokenTransfer)
+        ours = bytes(12) + bytes.fromhex(till.address[2:])
+        self._followed = (
+            self._of_till("till", (transfers, None, (ours,))),
+            self._of_till("till-out", (transfers, (ours,), None)),
         )
 
     def follow(self, begin: UnitOfWork, *, now_us: int) -> str:
         """Book the new final transfers; return what holds the books up, empty for nothing."""
-        follower = LogFollower(self._chain, self._followed, _Handler(self, now_us))
+        handler = _Handler(self, now_us)
         try:
-            follower.poll(begin, batches_max=BATCHES_MAX)
+            for followed in self._followed:
+                LogFollower(self._chain, followed, handler).poll(begin, batches_max=BATCHES_MAX)
         except FinalityBrokenError as error:
             return f"what was final is gone, nothing is booked until a person looked: {error}"
         return ""
@@ -80,13 +84,36 @@ class TillBooks:
         booked = ledger.balance(unit, self._till.asset, chart.TILL).posted_minor
         return -booked, self._token.balance_of(self._till.address).ask(self._chain, final)
 
+    def unclaimed_minor(self, unit: Connection) -> int:
+        """Return what is in the till and is no payment's, or not yet."""
+        return ledger.balance(unit, self._till.asset, chart.UNCLAIMED).posted_minor
+
     def book(self, unit: Connection, log: Log, now_us: int) -> None:
-        """Book one final transfer to the till."""
+        """Book one final transfer to or from the till."""
         event = self._token.event(log)
         assert isinstance(event, TokenTransfer), "the filter lets transfers through"
-        if event.value:
-            key = _transfer_id(log.block_hash, log.log_index)
-            self._apply(unit, key, (chart.TILL, chart.UNCLAIMED), event.value, "till/in", now_us)
+        if not event.value or event.sender == event.receiver:
+            return
+        key = _transfer_id(log.block_hash, log.log_index)
+        if event.receiver == self._till.address:
+            sides, code = (chart.TILL, chart.UNCLAIMED), "till/in"
+        else:
+            sides, code = (self._funding(unit, event.receiver), chart.TILL), "till/out"
+        self._apply(unit, key, sides, event.value, code, now_us)
+
+    def _funding(self, unit: Connection, address: Address) -> str:
+        """Return the account of whose address the money reached: a member's, else the hub's."""
+        members = {item: party for party, item in self._members.members(unit).items()}
+        return chart.funding(members.get(address, self._till.owner))
+
+    def _of_till(self, name: str, topics: tuple[tuple[bytes, ...] | None, ...]) -> Followed:
+        return Followed(
+            name=f"{name}/{self._till.address}",
+            from_block=self._till.from_block,
+            addresses=(self._till.token,),
+            topics=topics,
+            only_final=True,
+        )
 
     def _claim(self, unit: Connection, kept: Kept, now_us: int) -> None:
         """Credit one payment and close it, both or neither."""

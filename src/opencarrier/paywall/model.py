@@ -10,6 +10,7 @@ from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Reason
 from opencarrier.kernel.signatures import Address
+from opencarrier.spine.parties import PartyId
 
 EXACT = "exact"
 """The scheme in which exactly the asked amount moves, by one ERC-3009 authorisation."""
@@ -166,7 +167,7 @@ class Kept:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Till:
     """Where payments go: an account of one token on one chain; no log of its lies before
-    `from_block`.
+    `from_block`. `owner` is whose it is.
     """
 
     asset: AssetId
@@ -174,6 +175,7 @@ class Till:
     token: Address
     address: Address
     from_block: int
+    owner: PartyId
 
     @property
     def network(self) -> str:

@@ -45,6 +45,7 @@ from opencarrier.paywall.model import (
     Sale,
     Till,
 )
+from opencarrier.spine.ports import Members
 
 OPEN_MAX = 64
 """Payments under way at once; each costs a few questions to the chain in every pass."""
@@ -80,14 +81,20 @@ class PaywallService:
     """Sells for payments into one till. Raises `ChainError` where the chain does not answer."""
 
     def __init__(
-        self, till: Till, manager: TransactionManager, chain: PaywallChain, *, timeout_s: int
+        self,
+        till: Till,
+        manager: TransactionManager,
+        chain: PaywallChain,
+        members: Members,
+        *,
+        timeout_s: int,
     ) -> None:
         self.till = till
         self._manager = manager
         self._chain = chain
         self._timeout_s = timeout_s
         self._token = StableToken(till.token)
-        self._books = TillBooks(till, chain)
+        self._books = TillBooks(till, chain, members)
         self._domain: SigningDomain | None = None
 
     def offer(self, sale: Sale) -> Offer:
@@ -173,6 +180,14 @@ class PaywallService:
     def books(self, unit: Connection) -> tuple[int, int]:
         """Return what the ledger says is in the till, and what the token says, as of final."""
         return self._books.compare(unit)
+
+    def unclaimed_minor(self, unit: Connection) -> int:
+        """Return what is in the till and is no payment's, or not yet."""
+        return self._books.unclaimed_minor(unit)
+
+    def count_open(self, unit: Connection) -> int:
+        """Count the payments that are neither booked nor dead."""
+        return store.count_open(unit)
 
     def _quote(self, payment: Payment) -> Quote | Refusal:
         """Ask the chain whether the payment would go through now, and what that takes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,14 +13,11 @@ from opencarrier.app.cli.common import (
     at_venue,
     group,
     installation,
+    payout_address,
     taken,
     venue,
 )
 from opencarrier.app.output import Exit, emit, refused
-
-if TYPE_CHECKING:
-    from opencarrier.app.bootstrap import Installation
-    from opencarrier.kernel.signatures import Address
 
 chain = group("chain", "The chain: the venue's contracts and what is under way there.")
 
@@ -81,7 +78,7 @@ def chain_claim(
     from opencarrier.kernel.ids import to_hex
 
     with venue(data) as place:
-        account = _payout(place.base, who)
+        account = payout_address(place.base, who)
         done = taken(Errands(place).claim(account), "what a cycle earned comes with its settlement")
     emit(
         {
@@ -145,21 +142,6 @@ def chain_resume(
             )
         place.settlement.resume(unit)
     emit({"resumed": alarm, "detail": halt.detail}, as_json=as_json)
-
-
-def _payout(base: Installation, who: str) -> Address:
-    """Return where a host is paid, or the address itself where one is named."""
-    from opencarrier.identity.cli import find
-    from opencarrier.identity.model import PartyKind
-    from opencarrier.identity.rules import read_address
-
-    if who.startswith("0x"):
-        return taken(read_address(who))
-    with base.store.read() as unit:
-        party = taken(find(base.identity, unit, PartyKind.HOST, who))
-        found = base.identity.directory.host(unit, party)
-    assert found is not None, "what was found by name is a host"
-    return found.payout
 
 
 GROUPS = (chain,)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from opencarrier.app.bootstrap import Installation, Onchain
     from opencarrier.app.folder import Folder
     from opencarrier.kernel.money import AssetId
+    from opencarrier.kernel.signatures import Address, KeySigner
 
 DATA_VARIABLE = "OPENCARRIER_DATA"
 DEFAULT_DATA = Path("opencarrier-data")
@@ -87,6 +88,56 @@ def asset_of(base: Installation) -> AssetId:
         with at_venue(base) as place:
             manifest = place.manifest
     return manifest.asset
+
+
+def signer_of(key_file: str) -> KeySigner | None:
+    """Return the key in a file (`-`: standard input), None where no file is named."""
+    from opencarrier.identity.cli import read_account_key
+
+    if not key_file:
+        return None
+    standard_input_once(key_file)
+    return read_account_key(key_file, standard_input=sys.stdin)
+
+
+def digest_of(text: str, what: str) -> bytes:
+    """Return 32 octets that were typed as 0x and 64 hex digits."""
+    from opencarrier.kernel.ids import from_hex
+
+    try:
+        return from_hex(text)
+    except ValueError as error:
+        raise CommandError(Exit.USAGE, f"{what} {text}: {error}", "0x and 64 hex digits") from None
+
+
+def operator_address(base: Installation, who: str) -> Address:
+    """Return an operator's address by its name or party id, or the address that is named."""
+    from opencarrier.identity.cli import find
+    from opencarrier.identity.model import PartyKind
+    from opencarrier.identity.rules import read_address
+
+    if who.startswith("0x"):
+        return taken(read_address(who))
+    with base.store.read() as unit:
+        party = taken(find(base.identity, unit, PartyKind.OPERATOR, who))
+        found = base.identity.directory.operator(unit, party)
+    assert found is not None, "what was found by name is an operator"
+    return found.address
+
+
+def payout_address(base: Installation, who: str) -> Address:
+    """Return where a host is paid, by its name or party id, or the address that is named."""
+    from opencarrier.identity.cli import find
+    from opencarrier.identity.model import PartyKind
+    from opencarrier.identity.rules import read_address
+
+    if who.startswith("0x"):
+        return taken(read_address(who))
+    with base.store.read() as unit:
+        party = taken(find(base.identity, unit, PartyKind.HOST, who))
+        found = base.identity.directory.host(unit, party)
+    assert found is not None, "what was found by name is a host"
+    return found.payout
 
 
 def fresh_reference(base: Installation) -> str:

@@ -8,8 +8,11 @@ from opencarrier.app.cli import (
     books,
     chain,
     chain_channel,
+    chain_corridor,
     chain_node,
+    chain_rewards,
     chain_stake,
+    chain_till,
     evidence,
     pay,
     people,
@@ -34,6 +37,9 @@ def make() -> typer.Typer:
     chain.chain.add_typer(chain_stake.stake)
     chain.chain.add_typer(chain_channel.channel)
     chain.chain.add_typer(chain_node.node)
+    chain.chain.add_typer(chain_corridor.corridor)
+    chain.chain.add_typer(chain_rewards.rewards)
+    chain.chain.add_typer(chain_till.till)
     groups = (
         *people.GROUPS,
         *terms.GROUPS,
