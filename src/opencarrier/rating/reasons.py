@@ -28,6 +28,13 @@ class DocumentReason(Reason):
     OVERLAPS = 6
 
 
+class DisputeReason(Reason):
+    """Why a usage is rated as agreed though its reporter quoted something else."""
+
+    QUOTE_IN_OTHER_CURRENCY = 1
+    QUOTE_ABOVE_AGREEMENT = 2
+
+
 class SuspenseReason(Reason):
     """Why a usage cannot be rated yet; its code is the reason a `Suspense` carries."""
 

@@ -38,6 +38,16 @@ class WholesaleLegs:
     protocol_minor: int
     tax_minor: int
 
+    def __sub__(self, before: WholesaleLegs) -> WholesaleLegs:
+        """Return what each leg rose by."""
+        names = self.__slots__
+        return WholesaleLegs(**{n: getattr(self, n) - getattr(before, n) for n in names})
+
+    @property
+    def amount_minor(self) -> int:
+        """The sum of the legs."""
+        return self.seller_minor + self.host_minor + self.protocol_minor + self.tax_minor
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetailLegs:
@@ -85,22 +95,33 @@ def cumulative(price: Price, amount: int, discount_ppm: int = 0) -> int:
 
 def tax(price: Price, price_minor: int) -> int:
     """Return the tax on a price, rounded half up: within it or on top, as the terms say."""
-    base_ppm = PPM + price.tax_ppm if price.tax_included else PPM
-    return divide_half_up(price_minor * price.tax_ppm, base_ppm)
+    return _tax(price.tax_ppm, included=price.tax_included, price_minor=price_minor)
 
 
 def wholesale_legs(tariff: Tariff, protocol_ppm: int, counters: Counters) -> WholesaleLegs:
-    """Return what a session so far owes to the visited operator, host, protocol and tax.
+    """Return what a session so far owes to the visited operator, host, protocol and tax."""
+    return fall(
+        cumulative(tariff, quantity(tariff.unit, counters)),
+        tax_ppm=tariff.tax_ppm,
+        tax_included=tariff.tax_included,
+        host_ppm=tariff.host_ppm,
+        protocol_ppm=protocol_ppm,
+    )
+
+
+def fall(
+    price_minor: int, *, tax_ppm: int, tax_included: bool, host_ppm: int, protocol_ppm: int
+) -> WholesaleLegs:
+    """Return how a price falls to its legs.
 
     The host has its share of the price without tax, rounded down. The protocol has its ppm of
     the same price, taken from what the host left and rounded down, so that no leg ever falls as
     the session grows. The visited operator keeps every remainder.
     """
-    price_minor = cumulative(tariff, quantity(tariff.unit, counters))
-    tax_minor = tax(tariff, price_minor)
-    untaxed_minor = price_minor - tax_minor if tariff.tax_included else price_minor
-    host_minor = divide_floor(untaxed_minor * tariff.host_ppm, PPM)
-    left_minor, left_ppm = untaxed_minor - host_minor, PPM - tariff.host_ppm
+    tax_minor = _tax(tax_ppm, included=tax_included, price_minor=price_minor)
+    untaxed_minor = price_minor - tax_minor if tax_included else price_minor
+    host_minor = divide_floor(untaxed_minor * host_ppm, PPM)
+    left_minor, left_ppm = untaxed_minor - host_minor, PPM - host_ppm
     protocol_minor = divide_floor(left_minor * protocol_ppm, left_ppm) if left_ppm else 0
     return WholesaleLegs(
         seller_minor=left_minor - protocol_minor,
@@ -124,6 +145,10 @@ def retail_legs(price: Price, discount_ppm: int, counters: Counters) -> RetailLe
         tax_minor=tax_minor,
         discount_minor=_discount_minor(price, amount, discount_ppm),
     )
+
+
+def _tax(tax_ppm: int, *, included: bool, price_minor: int) -> int:
+    return divide_half_up(price_minor * tax_ppm, PPM + tax_ppm if included else PPM)
 
 
 def _gross_nano(price: Price, amount: int) -> int:

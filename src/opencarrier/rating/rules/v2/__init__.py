@@ -1,0 +1,35 @@
+"""Rating rules, version 2: first and next steps, an amount per session, quotes in band."""
+
+from opencarrier.rating.rules.v2.formula import (
+    KIB,
+    NOTHING,
+    UNITS,
+    VERSION,
+    Amounts,
+    Quote,
+    Rated,
+    Terms,
+    beyond,
+    cumulative,
+    fits,
+    price_of,
+    quantity,
+    rate,
+)
+
+__all__ = [
+    "KIB",
+    "NOTHING",
+    "UNITS",
+    "VERSION",
+    "Amounts",
+    "Quote",
+    "Rated",
+    "Terms",
+    "beyond",
+    "cumulative",
+    "fits",
+    "price_of",
+    "quantity",
+    "rate",
+]
