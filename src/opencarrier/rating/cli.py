@@ -13,7 +13,9 @@ from sqlalchemy import Connection
 
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.kernel.signatures import Signature
+from opencarrier.kernel.signatures import Signature, verify
+from opencarrier.rating.agreements.book import FILE_OCTETS_MAX, Entry, read_book
+from opencarrier.rating.agreements.rows import rows_of, signers_of
 from opencarrier.rating.documents import (
     DOCUMENT_OCTETS_MAX,
     read_agreement,
@@ -67,6 +69,21 @@ def agreement_sign(
     return {**_described(agreement, signatures), "document": document}
 
 
+def agreement_check(*, file: Path) -> dict[str, Any]:
+    """`agreement check FILE`: read the agreements of a file, or say where they contradict.
+
+    Nothing is opened but the file. `InputError` is `FILE:LINE: what`, with both lines where two
+    contradict each other. `signed_by` are the parties' keys whose signatures hold.
+    """
+    source = _text(file, FILE_OCTETS_MAX)
+    try:
+        book = read_book(source, str(file))
+    except DocumentError as error:
+        raise InputError(error.what, error.hint) from None
+    checked = [_checked(entry) for entry in book.entries]
+    return {"agreements": checked, "rows": sum(item["rows"] for item in checked)}
+
+
 def tariff_add(service: RatingService, unit: Connection, *, file: Path, at_us: int) -> Result:
     """`tariff add FILE`: take a home operator's retail plan."""
     plan = _load(file, read_plan)
@@ -83,17 +100,36 @@ def tariff_add(service: RatingService, unit: Connection, *, file: Path, at_us: i
 
 
 def _load(file: Path, read: _Read) -> Any:
+    source = _text(file, DOCUMENT_OCTETS_MAX)
     try:
-        with file.open("rb") as stream:
-            octets = stream.read(DOCUMENT_OCTETS_MAX + 1)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}", "check the path and its permission") from None
-    try:
-        return read(octets.decode())
-    except UnicodeDecodeError:
-        raise InputError(f"{file}: it is not UTF-8 text", "save it as UTF-8") from None
+        return read(source)
     except DocumentError as error:
         raise InputError(f"{file}: {error.what}", error.hint) from None
+
+
+def _text(file: Path, octets_max: int) -> str:
+    """Read a file as text, and one octet more than is taken so that its reader can say so."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(octets_max + 1).decode()
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}", "check the path and its permission") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: it is not UTF-8 text", "save it as UTF-8") from None
+
+
+def _checked(entry: Entry) -> dict[str, Any]:
+    agreement = entry.agreement
+    signers = signers_of(agreement)
+    held = {item.kid for item in entry.signatures if verify(agreement.hash, item)}
+    return {
+        "agreement_hash": to_hex(agreement.hash),
+        "parties": sorted(set(signers.values())),
+        "rows": len(rows_of(agreement)),
+        "deals": 0 if isinstance(agreement, Agreement) else len(agreement.deals),
+        "signed_by": sorted(held & signers.keys()),
+        "complete": held == signers.keys(),
+    }
 
 
 def _signed(

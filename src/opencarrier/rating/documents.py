@@ -125,12 +125,15 @@ def _check_tariffs(tariffs: tuple[Tariff, ...], protocol_ppm: int) -> None:
             f"tariffs[{first}] ({tariffs[first]}) and tariffs[{second}] ({tariffs[second]}) "
             "are in force at once",
             "end one window where the other starts",
+            ("tariffs", first),
+            ("tariffs", second),
         )
     for place, tariff in enumerate(tariffs):
         if tariff.host_ppm + protocol_ppm > PPM:
             raise DocumentError(
                 f"tariffs[{place}].host_ppm and protocol_ppm take more than the whole price",
                 f"keep their sum at most {PPM}",
+                ("tariffs", place),
             )
 
 

@@ -58,13 +58,21 @@ PLAN_KEYS: Final = frozenset(
 Document: TypeAlias = Mapping[str, Any]
 
 
-class DocumentError(PeerError):
-    """A document does not say what it must; `hint` is what to do about it."""
+Place: TypeAlias = tuple[str | int, ...]
+"""Where a value stands in a document: keys and indexes from the root."""
 
-    def __init__(self, what: str, hint: str) -> None:
+
+class DocumentError(PeerError):
+    """A document does not say what it must; `hint` is what to do about it.
+
+    `places` name the values that are wrong, two where they contradict each other.
+    """
+
+    def __init__(self, what: str, hint: str, *places: Place) -> None:
         super().__init__("document", what)
         self.what = what
         self.hint = hint
+        self.places = places
 
 
 def read_price(value: Any, where: str) -> Price:

@@ -118,6 +118,20 @@ def agreement_add(
     )
 
 
+@agreement.command("check")
+def agreement_check(
+    file: Annotated[Path, typer.Argument(help="An agreement, or one a line in a .jsonl file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check agreements without an installation: what contradicts itself is named by its lines.
+
+    Example: opencarrier agreement check docs/guides/examples/roaming-agreement.json --json
+    """
+    from opencarrier.rating.cli import agreement_check as check
+
+    emit(check(file=file), as_json=as_json)
+
+
 @tariff.command("add")
 def tariff_add(
     file: File = None,
