@@ -53,6 +53,9 @@ class State:
     is_paused: bool = False
     settler: Address = SETTLER
     pool: int = 0
+    roots: set[bytes] = field(default_factory=set)
+    claimed: dict[Address, int] = field(default_factory=dict)
+    notices: dict[Address, int] = field(default_factory=dict)
 
     @property
     def house(self) -> int:
@@ -338,6 +341,7 @@ def claim(account: Address, amount: int) -> Callable[[State], list[events.Event]
     def apply(state: State) -> list[events.Event]:
         assert state.pool >= amount
         state.pool -= amount
+        state.claimed[account] = state.claimed.get(account, 0) + amount
         return [events.Claimed(account=account, token=TOKEN, amount=amount, lifetime_amount=amount)]
 
     return apply
@@ -425,6 +429,7 @@ def _settle(
     _require(sum(net.amount_minor for net in nets) + rewards == 0, "nets: sum")
     _require((rewards_root == NO_ROOT) == (rewards == 0), "rewards: root without money")
     state.pool += rewards
+    state.roots.add(rewards_root)
     return happened
 
 
@@ -443,12 +448,18 @@ _HOUSE: Mapping[str, Callable[..., tuple[Any, ...]]] = {
     "mandate_interval_s": lambda state: (0,),
     "is_member": lambda state, token, member: (member in state.members,),
     "balance_of": lambda state, token, member: (state.balances.get(member, 0),),
+    "withdrawal_of": lambda state, token, member: ((state.notices.get(member, 0), 0),),
     "mandate_of": lambda state, token, member: ((state.mandates.get(member, 0), 1 << 31, 1),),
 }
 _TOKEN: Mapping[str, Callable[..., tuple[Any, ...]]] = {
     "balanceOf": lambda state, holder: ({HOUSE: state.house, POOL: state.pool}[holder],),
 }
+_POOL: Mapping[str, Callable[..., tuple[Any, ...]]] = {
+    "ready_at": lambda state, token, root: (int(root in state.roots),),
+    "claimed": lambda state, account, token: (state.claimed.get(account, 0),),
+}
 _CONTRACTS = {
+    POOL: (RewardDistributor.artefact(), _POOL),
     HOUSE: (ClearingHouse.artefact(), _HOUSE),
     TOKEN: (StableToken.artefact(), _TOKEN),
 }

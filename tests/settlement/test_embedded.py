@@ -279,7 +279,14 @@ def test_claims_move_collateral_through_escrow(chain: Chain) -> None:
     told(debtor, house.open_corridor(usd, creditor.address, window_s=600, cap=1000))
     terms = {"cycle_id": bytes(32), "records_root": bytes(32), "amount": 100}
     post = house.post_claim(usd, debtor.address, **terms)
-    assert told(creditor, post) == (-100, 100, 0)
+    chain.send(creditor, post)
+    chain.send(debtor, house.request_withdrawal(usd, 50))
+    assert {line.what: line.other_minor for line in place.reconcile().findings} == {
+        f"collateral/{operator(0)}": FUNDS - 100,
+        f"escrow/{operator(0)}": 100,
+        f"noticed/{operator(0)}": 50,
+    }, "what the books have not followed yet is named"
+    assert told(debtor, house.cancel_withdrawal(usd)) == (-100, 100, 0)
     assert told(debtor, house.dispute_claim(claimed, 20)) == (-108, 88, 20)
     assert told(PAYER, house.decide_claim(claimed, 30)) == (-42, 0, 42)
 

@@ -8,6 +8,8 @@ from tests.clearing.facts import ASSET, PROTOCOL, host, key, operator, payout, r
 from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.clearing.model import RecordProof
 from opencarrier.ledger import chart
+from opencarrier.ledger import service as ledger
+from opencarrier.ledger.model import Transfer, derive
 from opencarrier.settlement.model import Alarm, AttemptState, CycleState
 from opencarrier.spine import ids
 from opencarrier.spine.money import RatedUsage
@@ -437,16 +439,41 @@ def test_reconcile_finds_every_kind_of_difference() -> None:
     place.close(roaming())
     place.settle()
     place.assert_agrees()
+    earner = payout(host(0))
     chain.state.balances[key(operator(0)).address] += 1
     chain.state.pool += 2
+    chain.state.claimed[earner] = 5
+    chain.state.notices[key(operator(1)).address] = 3
     chain.mine(3)
     assert {
         (line.what, line.other_minor - line.ledger_minor) for line in place.reconcile().findings
     } == {
         ("collateral/op_0", 1),
+        ("noticed/op_1", 3),
         ("custody", 3),
         ("entitled", 2),
+        (f"entitled/{earner}", -5),
     }
+
+
+def test_reconcile_names_the_addresses_whose_differences_cancel() -> None:
+    """One was paid what another's books lost: every total agrees, two lines do not."""
+    _, place = single()
+    place.close(roaming())
+    place.settle()
+    names = [chart.entitled(payout(host(number)), host(number)) for number in (0, 1)]
+    with place.engine.begin() as unit:
+        planted = Transfer(
+            transfer_id=derive("transfer", "planted"),
+            asset=ASSET,
+            debit=names[0],
+            credit=names[1],
+            amount_minor=9,
+            code="planted",
+        )
+        assert ledger.apply(unit, [planted], place.now_us) == [None]
+    found = {line.what: line.other_minor - line.ledger_minor for line in place.reconcile().findings}
+    assert found == {name.rpartition("/")[0]: by for name, by in zip(names, (9, -9), strict=True)}
 
 
 def test_reconcile_sums_the_charges_again() -> None:

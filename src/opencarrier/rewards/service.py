@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -103,6 +103,11 @@ class RewardService:
         if cycle is None:
             return 0
         return store.lifetime(unit, self.asset, account, through=cycle.number)
+
+    def lifetimes(self, unit: Connection, *, root: bytes) -> Mapping[Address, int]:
+        """Return what each account has earned as of a root that was made here."""
+        cycle = self._published(unit, root)
+        return {} if cycle is None else store.lifetimes(unit, self.asset, through=cycle.number)
 
     def proof(
         self, unit: Connection, account: Address, *, root: bytes | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -12,13 +12,17 @@ from opencarrier.kernel.signatures import Address
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.settlement import store
+from opencarrier.settlement.bookings import NOTICE_MINOR_MAX
 from opencarrier.settlement.model import Attempt, CycleState
 from opencarrier.settlement.rules import IN_FLIGHT
 from opencarrier.settlement.venue import VenueReader
 from opencarrier.spine.parties import PartyId
-from opencarrier.spine.ports import Clearing, Members
+from opencarrier.spine.ports import Clearing, Members, RewardBook
 
 CYCLES_MAX = 1_000_000
+
+ROOTS_MAX = 100
+"""How far back the newest published root is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +61,14 @@ class Reconciliation:
 class Reconciler:
     """Compares the ledger with the venue and with the charges. Raises what the chain raises."""
 
-    def __init__(self, reader: VenueReader, members: Members, clearing: Clearing) -> None:
+    def __init__(
+        self, reader: VenueReader, members: Members, clearing: Clearing, rewards: RewardBook
+    ) -> None:
         self._reader = reader
         self._venue = reader.venue
         self._members = members
         self._clearing = clearing
+        self._rewards = rewards
 
     def reconcile(self, unit: Connection, *, charges: bool = True) -> Reconciliation:
         """Compare everything; `charges` also sums every settled record again.
@@ -71,9 +78,13 @@ class Reconciler:
         """
         final = self._reader.chain.final_block_number() or 0
         newest = store.newest_cycle(unit, self._venue)
+        addresses = self._addresses(unit)
         lines = [
-            *self._collateral(unit, final),
+            *self._collateral(unit, addresses, final),
+            *self._notices(unit, addresses, final),
+            *self._escrow(unit, addresses, final),
             *self._custody(unit, final),
+            *self._entitled(unit, final),
             *self._accruals(unit),
         ]
         if charges:
@@ -84,25 +95,53 @@ class Reconciler:
             lines=tuple(lines),
         )
 
-    def _collateral(self, unit: Connection, final: int) -> Iterable[Line]:
-        """Each member's collateral is its balance in the clearing house.
+    def _addresses(self, unit: Connection) -> Mapping[PartyId, Address]:
+        """Who may hold anything at the venue; a member nobody here knows stands as its address."""
+        found = dict(self._members.members(unit))
+        for prefix in (chart.collateral, chart.noticed, chart.escrow):
+            for party in self._sums(unit, prefix(PartyId(""))):
+                if party.startswith("0x"):
+                    found.setdefault(party, Address(party))
+        return found
 
-        A member nobody here knows stands under its address; one that has left has no balance.
-        """
-        addresses = dict(self._members.members(unit))
-        prefix = chart.collateral(PartyId(""))
-        for account in ledger.accounts(unit, self._venue.asset, prefix=prefix):
-            party = PartyId(account.name.removeprefix(prefix))
-            if party.startswith("0x"):
-                addresses.setdefault(party, Address(party))
-            elif party not in addresses:
-                posted = account.balance.posted_minor
-                yield Line(what=account.name, ledger_minor=posted, other_minor=0)
-        for party, address in sorted(addresses.items()):
+    def _collateral(
+        self, unit: Connection, addresses: Mapping[PartyId, Address], final: int
+    ) -> Iterable[Line]:
+        """Each member's collateral is its balance in the clearing house."""
+        held = {party: self._balance(address, final) for party, address in addresses.items()}
+        return self._lines(unit, chart.collateral, held)
+
+    def _notices(
+        self, unit: Connection, addresses: Mapping[PartyId, Address], final: int
+    ) -> Iterable[Line]:
+        """What each member has asked to withdraw is its notice, as far as a note goes."""
+        noticed = {}
+        for party, address in addresses.items():
+            query = self._reader.house.withdrawal_of(self._venue.token, address)
+            noticed[party] = min(query.ask(self._reader.chain, final).amount, NOTICE_MINOR_MAX)
+        return self._lines(unit, chart.noticed, noticed)
+
+    def _escrow(
+        self, unit: Connection, addresses: Mapping[PartyId, Address], final: int
+    ) -> Iterable[Line]:
+        """What undecided claims hold of each debtor is its escrow."""
+        parties = {address: party for party, address in addresses.items()}
+        held = {
+            parties.get(debtor, PartyId(debtor)): amount
+            for debtor, amount in self._reader.escrowed(final).items()
+        }
+        return self._lines(unit, chart.escrow, held)
+
+    def _lines(
+        self, unit: Connection, name: Callable[[PartyId], str], found: Mapping[PartyId, int]
+    ) -> Iterable[Line]:
+        """One line for each party in the accounts of a kind or at the venue, one without is 0."""
+        posted = self._sums(unit, name(PartyId("")))
+        for party in sorted(posted.keys() | found.keys()):
             yield Line(
-                what=chart.collateral(party),
-                ledger_minor=self._posted(unit, chart.collateral(party)),
-                other_minor=self._balance(address, final),
+                what=name(party),
+                ledger_minor=posted.get(party, 0),
+                other_minor=found.get(party, 0),
             )
 
     def _balance(self, member: Address, final: int) -> int:
@@ -118,6 +157,30 @@ class Reconciler:
         custody = -self._posted(unit, chart.CUSTODY)
         yield Line(what=chart.CUSTODY, ledger_minor=custody, other_minor=house + pool)
         yield Line(what="entitled", ledger_minor=sum(entitled.values()), other_minor=pool)
+
+    def _entitled(self, unit: Connection, final: int) -> Iterable[Line]:
+        """What each address is entitled to is what it has earned by the newest published root,
+        less what the distributor has paid it.
+        """
+        earned = self._earned(unit, final)
+        posted: dict[str, int] = {}
+        for name, amount in self._sums(unit, chart.ENTITLED).items():
+            _add(posted, {name.partition("/")[0]: amount})
+        for account in sorted(posted.keys() | earned.keys()):
+            query = self._reader.pool.claimed(Address(account), self._venue.token)
+            paid = query.ask(self._reader.chain, final)
+            yield Line(
+                what=f"{chart.ENTITLED}{account}",
+                ledger_minor=posted.get(account, 0),
+                other_minor=earned.get(Address(account), 0) - paid,
+            )
+
+    def _earned(self, unit: Connection, final: int) -> Mapping[Address, int]:
+        for root in self._rewards.roots(unit, limit=ROOTS_MAX):
+            query = self._reader.pool.ready_at(self._venue.token, root)
+            if query.ask(self._reader.chain, final):
+                return self._rewards.lifetimes(unit, root=root)
+        return {}
 
     def _accruals(self, unit: Connection) -> Iterable[Line]:
         """What rating accrued and no settlement posted is what unsettled positions come to."""

@@ -58,7 +58,7 @@ class SettlementService:
         self._manager = manager
         self._reader = VenueReader(chain, venue)
         self._custody = CustodyFollower(venue, ports.members, chain)
-        self._reconciler = Reconciler(self._reader, ports.members, ports.clearing)
+        self._reconciler = Reconciler(self._reader, ports.members, ports.clearing, ports.rewards)
         self._desk = OrderDesk(venue, ports, manager)
 
     # closing

@@ -9,6 +9,7 @@ from typing import Protocol
 from opencarrier.chain import events
 from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
 from opencarrier.chain.errors import ChainError, ChainUnavailableError, RevertedError
+from opencarrier.chain.logs import BLOCKS_PER_BATCH_MAX
 from opencarrier.chain.model import LATEST, Block, BlockAt, Call, Log, LogFilter, Receipt
 from opencarrier.chain.ports import LogReader
 from opencarrier.chain.rules import Transaction
@@ -106,6 +107,36 @@ class VenueReader:
         if head.timestamp_s < used_at + interval_s:
             return None
         return self.house.rulebook_epoch().ask(self.chain, head.number)
+
+    def escrowed(self, final_number: int) -> dict[Address, int]:
+        """Return what undecided claims hold of each debtor's money, bonds included.
+
+        The contract names no open claims, so they are looked for in its logs, as many blocks at
+        a time as a follower reads.
+        """
+        found: dict[Address, int] = {}
+        for claim_id, debtor in self._open_claims(final_number).items():
+            claim = self.house.claim_of(claim_id).ask(self.chain, final_number)
+            found[debtor] = found.get(debtor, 0) + claim.escrow
+        return found
+
+    def _open_claims(self, final_number: int) -> dict[bytes, Address]:
+        """Return the claims of the venue's token that were posted and have not ended."""
+        open_claims: dict[bytes, Address] = {}
+        for first in range(self.venue.from_block, final_number + 1, BLOCKS_PER_BATCH_MAX):
+            wanted = LogFilter(
+                from_block=first,
+                to_block=min(first + BLOCKS_PER_BATCH_MAX - 1, final_number),
+                addresses=(self.venue.clearing_house,),
+                topics=(self.house.topics(events.ClaimPosted, events.ClaimEnded),),
+            )
+            for log in self.chain.logs(wanted):
+                event = self.house.event(log)
+                if isinstance(event, events.ClaimEnded):
+                    open_claims.pop(event.claim_id, None)
+                elif isinstance(event, events.ClaimPosted) and event.token == self.venue.token:
+                    open_claims[event.claim_id] = event.debtor
+        return open_claims
 
     def settling_transaction(
         self, cycle_id: Id, ours: Transaction, final_number: int

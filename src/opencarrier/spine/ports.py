@@ -284,6 +284,14 @@ class RewardBook(Protocol):
         """
         ...
 
+    def roots(self, unit: Connection, *, limit: int) -> Sequence[bytes]:
+        """Return the roots made here, the newest first; the last may not be published yet."""
+        ...
+
+    def lifetimes(self, unit: Connection, *, root: bytes) -> Mapping[Address, int]:
+        """Return what each account has earned as of a root that was made here."""
+        ...
+
 
 class Members(Protocol):
     """The clearing domain as its venue knows it (answered by `identity`)."""
