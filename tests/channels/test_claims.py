@@ -184,7 +184,6 @@ def test_a_deposit_is_relayed_until_it_is_there_or_has_expired(side: Side) -> No
     assert len({call.data for call in side.chain.relayed}) == 1
     side.world.at_us += 3_600 * 1_000_000
     assert side.drive().deposits == 0
-    assert store.count_opening(side.world.unit) == 0
 
 
 def test_when_a_claim_is_due(world: World) -> None:

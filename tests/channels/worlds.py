@@ -7,10 +7,17 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
-from opencarrier.chain.typed_data import SigningDomain
+from opencarrier.chain.typed_data import ChannelConfig, SigningDomain
 from opencarrier.channels import store
 from opencarrier.channels.book import ChannelBook
-from opencarrier.channels.model import ChannelSettings, ChannelVenue, Mode, Payment
+from opencarrier.channels.model import (
+    Channel,
+    ChannelSettings,
+    ChannelVenue,
+    Deposit,
+    Mode,
+    Payment,
+)
 from opencarrier.channels.rules import Standing
 from opencarrier.channels.service import ChannelService, Ports
 from opencarrier.kernel.clock import SECOND_US, Window
@@ -142,6 +149,7 @@ class World:
     settings: ChannelSettings = SETTINGS
     price: Price = field(default_factory=lambda: price(2_000))
     discount_ppm: int = 0
+    venue: ChannelVenue = VENUE
 
     def __post_init__(self) -> None:
         self.unit = ENGINE.connect()
@@ -164,7 +172,7 @@ class World:
 
     def service(self, *, books: bool) -> ChannelService:
         ports = Ports(prices=self.rating, directory=self.directory, notary=Notary())
-        return ChannelService(VENUE, ports, self.settings, books=books)
+        return ChannelService(self.venue, ports, self.settings, books=books)
 
     @property
     def now_s(self) -> int:
@@ -186,7 +194,7 @@ class World:
 
     def payer(self, *, day_cap_minor: int = 10**9, seed: int = 5) -> Payer:
         return Payer(
-            VENUE,
+            self.venue,
             self.settings,
             KeySigner(bytes(31) + bytes((seed,))),
             SeededEntropy(seed),
@@ -200,6 +208,26 @@ class World:
             return None
         legs = v1.retail_legs(self.price, self.discount_ppm, counters)
         return legs.seller_minor + legs.tax_minor
+
+    def registered(self, payer: Payer, *, deposit_minor: int = 50_000) -> Channel:
+        """Open a channel whose deposit is not on the chain yet."""
+        self.channels.enrol(self.unit, ADA.party_id, Mode.HOME)
+        seller = SIGNERS[HOME].address
+        config, deposit = payer.open(seller, deposit_minor, now_s=self.now_s)
+        return self.registered_as(config, deposit)
+
+    def registered_as(self, config: ChannelConfig, deposit: Deposit) -> Channel:
+        made = self.channels.register(
+            self.unit,
+            subscriber=ADA.party_id,
+            seller=HOME,
+            mode=Mode.HOME,
+            config=config,
+            deposit=deposit,
+            at_us=self.at_us,
+        )
+        assert isinstance(made, Channel), made
+        return made
 
     def opened(self, payer: Payer, *, deposit_minor: int = 50_000, mode: Mode = Mode.HOME) -> Id:
         """Open a channel and see its deposit on the chain."""

@@ -85,6 +85,7 @@ class Claimer:
         self._reader = reader
         self._notary = notary
         self._settings = settings or ChannelSettings()
+        self._after = b""
 
     def drive(self, begin: UnitOfWork, *, now_us: int, everything: bool = False) -> ClaimReport:
         """Do once what is due; `everything` claims whatever is earned, however little."""
@@ -108,21 +109,24 @@ class Claimer:
                     store.end_claim(unit, intent)
 
     def _deposit(self, begin: UnitOfWork, now_us: int) -> int:
-        """Have signed deposits brought to the chain, until they are there or have expired."""
+        """Have signed deposits brought to the chain, until they are there or have expired.
+
+        Some in a pass and the next ones in the next, so that those nobody can bring are in no
+        other's way.
+        """
         with begin() as unit:
-            waiting = store.open_deposits(unit, STEPS_MAX)
+            waiting = store.open_deposits(unit, STEPS_MAX, after=self._after)
+        self._after = waiting[-1].channel_id if len(waiting) == STEPS_MAX else b""
         done = 0
         for deposit in waiting:
+            if now_us // SECOND_US >= deposit.valid_before_s:
+                continue
             with begin() as unit:
                 channel = store.channel(unit, deposit.channel_id)
-                assert channel is not None, "a deposit's channel is gone"
-                expired = now_us // SECOND_US >= deposit.valid_before_s
-                if expired:
-                    store.finish_deposit(unit, deposit.channel_id)
-            if not expired:
-                call, key = self._deposit_call(channel, deposit), to_hex(deposit.channel_id)
-                taken = self._relayer.submit(begin, [call], key=key, now_us=now_us)
-                done += not isinstance(taken, Refusal)
+            assert channel is not None, "a deposit's channel is gone"
+            call, key = self._deposit_call(channel, deposit), to_hex(deposit.channel_id)
+            taken = self._relayer.submit(begin, [call], key=key, now_us=now_us)
+            done += not isinstance(taken, Refusal)
         return done
 
     def _claim(self, begin: UnitOfWork, now_us: int, everything: bool) -> int:

@@ -7,23 +7,30 @@
 
 A log's place (block hash, index) is its transfer's id, so a log is booked once. Channels nobody
 opened here, and what a receiver claims of them, are none of these books.
+
+Logs tell nothing of what was before a channel was opened here, so while its deposit is awaited the
+contract itself is asked, as of the block the logs were read to; from there on they are followed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from sqlalchemy import Connection
 
 from opencarrier.chain import events
-from opencarrier.chain.contracts import BatchChannels
+from opencarrier.chain import store as chain_store
+from opencarrier.chain.contracts import BatchChannels, ChannelState
 from opencarrier.chain.errors import ChainError
 from opencarrier.chain.logs import FinalityBrokenError, Followed, LogFollower
-from opencarrier.chain.model import Log
+from opencarrier.chain.model import LATEST, BlockAt, Call, Log
 from opencarrier.chain.ports import LogReader, UnitOfWork
+from opencarrier.chain.rules import BlockPoint
 from opencarrier.channels import store
-from opencarrier.channels.model import Channel, ChannelVenue
+from opencarrier.channels.model import Channel, ChannelVenue, Deposit
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import INT64_MAX
@@ -33,6 +40,25 @@ from opencarrier.ledger.model import Transfer
 
 BATCHES_MAX = 16
 """Ranges of blocks that one `follow` reads."""
+
+AWAITED_MAX = 64
+"""Channels whose deposit is awaited that one `follow` asks the contract about; the next, others."""
+
+
+class ChannelChain(LogReader, Protocol):
+    """The part of a chain client that the follower needs; `ChainClient` is one."""
+
+    def call(self, call: Call, at: BlockAt = LATEST) -> bytes:
+        """Run a call without sending it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the contract says of a channel at a block."""
+
+    state: ChannelState
+    withdrawing: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +72,9 @@ class Caught:
 class ChannelFollower:
     """Takes what final blocks say of the venue's channels; `follow` as often as one likes."""
 
-    def __init__(self, venue: ChannelVenue, chain: LogReader) -> None:
+    def __init__(self, venue: ChannelVenue, chain: ChannelChain) -> None:
         self._venue = venue
+        self._after = b""
         self._contract = BatchChannels(venue.contract)
         self._chain = chain
         self._followed = Followed(
@@ -59,10 +86,15 @@ class ChannelFollower:
         )
 
     def follow(self, begin: UnitOfWork, *, now_us: int) -> Caught:
-        """Take the final logs that are new, in the chain's order, each batch with its cursor."""
+        """Take the final logs that are new, in the chain's order, each batch with its cursor.
+
+        Then look whether deposits that are awaited are there.
+        """
         follower = LogFollower(self._chain, self._followed, _Handler(self, now_us))
         try:
             polled = follower.poll(begin, batches_max=BATCHES_MAX)
+            if polled.at is not None:
+                self._await(begin, polled.at, now_us // SECOND_US)
         except FinalityBrokenError as error:
             return Caught(logs=0, note=f"what was final is not: {error}")
         except ChainError as error:
@@ -79,8 +111,9 @@ class ChannelFollower:
                 continue
             channel_id = getattr(event, "channel_id", None)
             channel = None if channel_id is None else store.channel(unit, channel_id)
-            if event is not None and channel is not None:
-                self._channel(unit, channel, event, place, now_us)
+            if event is None or channel is None or store.is_awaited(unit, channel.channel_id):
+                continue
+            self._channel(unit, channel, event, place, now_us)
         crashpoint("channels.followed")
 
     def _channel(
@@ -88,7 +121,6 @@ class ChannelFollower:
     ) -> None:
         match event:
             case events.ChannelDeposited(new_balance=balance):
-                store.finish_deposit(unit, channel.channel_id)
                 channel = replace(channel, deposited_minor=min(balance, INT64_MAX))
             case events.ChannelRefunded(amount=amount):
                 channel = replace(channel, deposited_minor=channel.deposited_minor - amount)
@@ -101,6 +133,47 @@ class ChannelFollower:
                 self._claimed(unit, channel, total, place, now_us)
                 channel = replace(channel, claimed_minor=min(total, INT64_MAX))
         store.put_channel(unit, channel)
+
+    def _await(self, begin: UnitOfWork, at: BlockPoint, now_s: int) -> None:
+        """Ask the contract about awaited deposits, as of the block up to which logs were read."""
+        with begin() as unit:
+            awaited = store.open_deposits(unit, AWAITED_MAX, after=self._after)
+        self._after = awaited[-1].channel_id if len(awaited) == AWAITED_MAX else b""
+        for deposit in awaited:
+            found = self._found(deposit.channel_id, at)
+            is_there = found.state.unclaimed_minor >= deposit.amount_minor
+            if is_there or now_s >= deposit.valid_before_s:
+                with begin() as unit:
+                    if chain_store.cursor(unit, self._followed.name) == at:
+                        self._take_up(unit, deposit, found)
+
+    def _found(self, channel_id: Id, at: BlockPoint) -> Found:
+        withdrawal = self._contract.pending_withdrawal(channel_id).ask(self._chain, at.number)
+        return Found(
+            state=self._contract.channel(channel_id).ask(self._chain, at.number),
+            withdrawing=withdrawal.initiated_at_s > 0,
+        )
+
+    def _take_up(self, unit: Connection, deposit: Deposit, found: Found) -> None:
+        """Take a channel as it is on chain; what was claimed of it before was not earned here."""
+        channel = store.channel(unit, deposit.channel_id)
+        assert channel is not None, "a deposit's channel is gone"
+        assert channel.due_minor == 0, "nothing is served before a deposit is there"
+        balance, claimed = (
+            min(amount, INT64_MAX)
+            for amount in (found.state.balance_minor, found.state.total_claimed_minor)
+        )
+        taken = replace(
+            channel,
+            deposited_minor=balance,
+            claimed_minor=claimed,
+            voucher_minor=claimed,
+            due_minor=claimed,
+            position_minor=claimed,
+            withdrawing=channel.withdrawing or found.withdrawing,
+        )
+        store.put_channel(unit, taken)
+        store.finish_deposit(unit, deposit.channel_id)
 
     def _claimed(
         self, unit: Connection, channel: Channel, total: int, place: Id, now_us: int

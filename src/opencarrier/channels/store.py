@@ -195,10 +195,17 @@ def add_deposit(unit: Connection, item: Deposit) -> None:
     _put(unit, DEPOSITS, deposit_row(item))
 
 
-def open_deposits(unit: Connection, limit: int) -> list[Deposit]:
-    """Return deposits that are not on the chain yet."""
-    query = select(DEPOSITS).where(DEPOSITS.c.done.is_(False)).limit(limit)
+def open_deposits(unit: Connection, limit: int, *, after: bytes = b"") -> list[Deposit]:
+    """Return deposits that are not on the chain yet, ascending by channel."""
+    query = select(DEPOSITS).where(DEPOSITS.c.done.is_(False), DEPOSITS.c.channel_id > after)
+    query = query.order_by(DEPOSITS.c.channel_id).limit(limit)
     return [deposit_of(row) for row in unit.execute(query)]
+
+
+def is_awaited(unit: Connection, channel_id: bytes) -> bool:
+    """Say whether a channel's deposit is not on the chain yet."""
+    query = select(DEPOSITS.c.done).where(DEPOSITS.c.channel_id == channel_id)
+    return unit.scalar(query) is False
 
 
 def count_opening(unit: Connection) -> int:

@@ -1,0 +1,244 @@
+"""Channels on a chain that forgets, and in a token that pauses and freezes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opencarrier.chain.contracts import collector_data
+from opencarrier.chain.model import Call
+from opencarrier.chain.typed_data import Authorization, ChannelConfig, deposit_nonce
+from opencarrier.channels import store
+from opencarrier.channels.model import Channel, Deposit
+from opencarrier.channels.service import DEPOSIT_TTL_S_MAX
+from opencarrier.kernel.refusals import Refusal
+
+from .chains import ADA_KEY, DEPTH, MONEY_MINOR, OWNER, Street
+from .worlds import HOME, KIB, SIGNERS, refused
+
+DEPOSIT_MINOR = 50_000
+USED_MINOR = 160
+"""80 KiB at 2 a KiB."""
+
+SELLER = SIGNERS[HOME].address
+DEPTHS = [
+    depth if depth in (1, DEPTH - 1) else pytest.param(depth, marks=pytest.mark.deep)
+    for depth in range(1, DEPTH)
+]
+"""A block is final under eight others; the ends of that are tried with every change."""
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Iterator[Street]:
+    made = Street(tmp_path)
+    yield made
+    made.close()
+
+
+def deposit_call(street: Street, config: ChannelConfig, deposit: Deposit) -> Call:
+    """The deposit as its payer would bring it to the chain itself."""
+    authorization = Authorization(
+        sender=config.payer,
+        receiver=street.collector,
+        amount_minor=deposit.amount_minor,
+        valid_after_s=deposit.valid_after_s,
+        valid_before_s=deposit.valid_before_s,
+        nonce=deposit_nonce(deposit.channel_id, deposit.salt),
+    )
+    data = collector_data(authorization, salt=deposit.salt, signature=deposit.signature)
+    return street.contract.deposit(
+        config, deposit.amount_minor, collector=street.collector, collector_data=data
+    )
+
+
+def test_a_deposit_made_before_its_channel_is_registered_is_found(street: Street) -> None:
+    """The follower has read past it; the contract is asked, and the deposit is not made twice."""
+    payer = street.world.payer()
+    config, deposit = payer.open(SELLER, DEPOSIT_MINOR, now_s=street.world.now_s)
+    street.send(ADA_KEY, deposit_call(street, config, deposit))
+    street.network.mine(2 * DEPTH)
+    street.tend()
+    channel = street.world.registered_as(config, deposit)
+    street.settle(2)
+    assert street.seen(channel).deposited_minor == DEPOSIT_MINOR
+    assert store.count_opening(street.world.unit) == 0
+    assert street.balance(ADA_KEY.address) == MONEY_MINOR - DEPOSIT_MINOR
+    street.served(payer, channel, 80 * KIB)
+    street.settle()
+    assert street.seen(channel).claimed_minor == USED_MINOR
+    street.agrees(channel)
+
+
+def test_a_withdrawal_begun_before_registration_is_found_too(street: Street) -> None:
+    payer = street.world.payer()
+    config, deposit = payer.open(SELLER, DEPOSIT_MINOR, now_s=street.world.now_s)
+    street.send(ADA_KEY, deposit_call(street, config, deposit))
+    street.send(ADA_KEY, street.contract.initiate_withdraw(config, DEPOSIT_MINOR))
+    street.network.mine(2 * DEPTH)
+    street.tend()
+    channel = street.world.registered_as(config, deposit)
+    street.tend()
+    assert street.seen(channel).withdrawing
+    lease = street.world.channels.lease(
+        street.world.unit, channel.channel_id, "node-1", at_us=street.world.at_us
+    )
+    assert refused(lease) == "channel_ended"
+
+
+def test_a_deposit_that_never_comes_is_awaited_until_it_expires(street: Street) -> None:
+    """Nobody else's deposit waits behind it, and less than it promised is taken at the end."""
+    world, payer = street.world, street.world.payer()
+    channel = world.registered(payer, deposit_minor=MONEY_MINOR + 1)
+    street.network.mine(DEPTH)
+    street.tend()
+    assert store.count_opening(world.unit) == 1
+    street.pass_s(DEPOSIT_TTL_S_MAX)
+    street.network.mine(1)
+    street.tend()
+    assert store.count_opening(world.unit) == 0
+    assert street.seen(channel).deposited_minor == 0
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_deposit_that_a_reorg_takes_away_was_never_served_on(street: Street, depth: int) -> None:
+    """Before a deposit is final nothing is served on it, so a reorg of any depth costs nobody."""
+    world, payer = street.world, street.world.payer()
+    street.network.mine(DEPTH)
+    before = street.network.fork()
+    channel = world.registered(payer)
+    street.tend()
+    assert street.state(channel).balance_minor == DEPOSIT_MINOR
+    street.network.mine(depth - 1)
+    street.tend()
+    assert street.seen(channel).deposited_minor == 0, "it is not final"
+    lease = world.channels.lease(world.unit, channel.channel_id, "node-1", at_us=world.at_us)
+    assert refused(lease) == "nothing_deposited"
+    street.network.reorg(before, depth)
+    assert street.state(channel).balance_minor == 0
+    street.settle(3)
+    assert street.seen(channel).deposited_minor == DEPOSIT_MINOR, "it is brought there again"
+    street.served(payer, channel, 80 * KIB)
+    street.settle()
+    street.agrees(channel)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_claim_that_a_reorg_takes_away_is_made_again_once(street: Street, depth: int) -> None:
+    channel = earned(street)
+    before = street.network.fork()
+    street.tend()
+    street.tend()
+    assert street.state(channel).total_claimed_minor == USED_MINOR
+    street.network.mine(max(depth - 1, 0))
+    street.tend()
+    assert street.seen(channel).claimed_minor == 0, "nothing is booked before it is final"
+    street.network.reorg(before, depth)
+    assert street.state(channel).total_claimed_minor == 0
+    street.settle()
+    assert street.seen(channel).claimed_minor == USED_MINOR
+    assert street.balance(SELLER) == USED_MINOR
+    street.agrees(channel)
+
+
+def test_a_claim_that_was_dropped_is_replaced_and_counts_once(street: Street) -> None:
+    """The endpoint loses what it is given; later offers pay more, and one of them is mined."""
+    channel = earned(street)
+    street.network.dropping, street.network.handed_over = True, []
+    for _ in range(4):
+        street.tend()
+        street.network.mine(1)
+    assert len(set(street.network.handed_over)) > 1, "it was replaced by one that pays more"
+    assert street.state(channel).total_claimed_minor == 0
+    street.network.dropping = False
+    street.restart()
+    street.settle()
+    assert street.seen(channel).claimed_minor == USED_MINOR
+    assert street.balance(SELLER) == USED_MINOR
+    street.agrees(channel)
+
+
+def test_a_token_paused_during_a_claim_loses_nothing(street: Street) -> None:
+    """What is earned is claimed, for no token moves; it is paid once the pause is over."""
+    channel = earned(street)
+    street.send(OWNER, street.token.set_paused(paused=True))
+    street.settle()
+    assert street.seen(channel).claimed_minor == USED_MINOR
+    assert street.balance(SELLER) == 0
+    street.agrees(channel)
+    street.send(OWNER, street.token.set_paused(paused=False))
+    street.settle()
+    assert street.balance(SELLER) == USED_MINOR
+    street.agrees(channel)
+
+
+def test_a_frozen_receiver_is_paid_when_it_is_free_again(street: Street) -> None:
+    channel = earned(street)
+    street.send(OWNER, street.token.freeze(SELLER))
+    street.settle()
+    assert (street.seen(channel).claimed_minor, street.balance(SELLER)) == (USED_MINOR, 0)
+    street.send(OWNER, street.token.unfreeze(SELLER))
+    street.settle()
+    assert street.balance(SELLER) == USED_MINOR
+    street.agrees(channel)
+
+
+def test_a_frozen_payer_holds_up_its_own_refund_and_no_claim(street: Street) -> None:
+    """The seller is paid; the rest waits in the contract until its payer may be paid."""
+    channel = earned(street)
+    street.send(OWNER, street.token.freeze(ADA_KEY.address))
+    street.world.channels.close(street.world.unit, channel.channel_id)
+    street.settle()
+    assert street.balance(SELLER) == USED_MINOR
+    assert street.state(channel).unclaimed_minor == DEPOSIT_MINOR - USED_MINOR
+    street.agrees(channel)
+    street.send(OWNER, street.token.unfreeze(ADA_KEY.address))
+    street.settle()
+    assert street.balance(ADA_KEY.address) == MONEY_MINOR - USED_MINOR
+    street.agrees(channel)
+
+
+def test_a_frozen_payer_cannot_open_and_is_not_served(street: Street) -> None:
+    street.send(OWNER, street.token.freeze(ADA_KEY.address))
+    channel = street.world.registered(street.world.payer())
+    street.settle(2)
+    assert street.seen(channel).deposited_minor == 0
+    street.send(OWNER, street.token.unfreeze(ADA_KEY.address))
+    street.settle(2)
+    assert street.seen(channel).deposited_minor == DEPOSIT_MINOR
+
+
+@pytest.mark.parametrize("first", ["claim", "withdrawal"])
+def test_a_payer_who_withdraws_during_a_claim_gets_no_earned_money(
+    street: Street, first: str
+) -> None:
+    """Whichever comes first, the claim is through within the delay and nothing is paid twice."""
+    channel = earned(street)
+    if first == "claim":
+        street.tend()
+    wanted = street.state(channel).unclaimed_minor
+    street.send(ADA_KEY, street.contract.initiate_withdraw(channel.config, wanted))
+    street.settle()
+    assert street.seen(channel).withdrawing
+    street.pass_s(channel.config.withdraw_delay_s)
+    street.send(ADA_KEY, street.contract.finalize_withdraw(channel.config))
+    street.settle()
+    assert street.balance(SELLER) == USED_MINOR
+    assert street.balance(ADA_KEY.address) == MONEY_MINOR - USED_MINOR
+    assert street.seen(channel).closed
+    more = street.world.channels.lease(
+        street.world.unit, channel.channel_id, "node-1", at_us=street.world.at_us
+    )
+    assert isinstance(more, Refusal)
+    street.agrees(channel)
+
+
+def earned(street: Street) -> Channel:
+    """A channel with its deposit final, of which a session has used 80 KiB."""
+    payer = street.world.payer()
+    channel = street.world.registered(payer)
+    street.settle(2)
+    assert street.seen(channel).deposited_minor == DEPOSIT_MINOR
+    street.served(payer, channel, 80 * KIB)
+    return channel
