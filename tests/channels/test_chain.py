@@ -7,13 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from opencarrier.chain.contracts import collector_data
+from opencarrier.chain.contracts import VoucherClaim, collector_data
 from opencarrier.chain.model import Call
-from opencarrier.chain.typed_data import Authorization, ChannelConfig, deposit_nonce
-from opencarrier.channels import store
+from opencarrier.chain.typed_data import (
+    Authorization,
+    ChannelConfig,
+    ClaimEntry,
+    claim_batch_digest,
+    deposit_nonce,
+    voucher_digest,
+)
+from opencarrier.channels import custody, store
 from opencarrier.channels.model import Channel, Deposit
 from opencarrier.channels.service import DEPOSIT_TTL_S_MAX
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.ledger import chart
+from opencarrier.sim.payer import Payer
 
 from .chains import ADA_KEY, DEPTH, MONEY_MINOR, OWNER, Street
 from .worlds import HOME, KIB, SIGNERS, refused
@@ -85,6 +94,45 @@ def test_a_withdrawal_begun_before_registration_is_found_too(street: Street) -> 
         street.world.unit, channel.channel_id, "node-1", at_us=street.world.at_us
     )
     assert refused(lease) == "channel_ended"
+
+
+def test_what_was_claimed_before_registration_is_not_earned_here(street: Street) -> None:
+    """Another installation of the seller served it before: here it begins where that ended."""
+    payer = street.world.payer()
+    config, deposit = payer.open(SELLER, DEPOSIT_MINOR, now_s=street.world.now_s)
+    street.send(ADA_KEY, deposit_call(street, config, deposit))
+    street.send(OWNER, foreign_claim(street, payer, config, 700))
+    street.network.mine(2 * DEPTH)
+    street.tend()
+    channel = street.world.registered_as(config, deposit)
+    street.tend()
+    seen = street.seen(channel)
+    assert (seen.deposited_minor, seen.claimed_minor, seen.due_minor) == (DEPOSIT_MINOR, 700, 700)
+    assert street.world.posted(chart.vouchers(HOME)) == 0
+    begun = street.world.begun(channel.channel_id)
+    assert (begun.lease.floor_minor, begun.session.base_minor) == (700, 700)
+
+
+def test_some_awaited_deposits_are_looked_for_in_a_pass_and_the_others_next(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(custody, "AWAITED_MAX", 2)
+    payer = street.world.payer()
+    channels = [street.world.registered(payer) for _ in range(3)]
+    now_us = street.world.at_us
+    street.network.mine(4)
+    assert "final block" in street.follower.follow(street.begin, now_us=now_us).note
+    street.network.mine(DEPTH)
+    street.claimer.drive(street.begin, now_us=now_us)
+    street.relayer.drive(street.begin, now_us=now_us)
+    street.manager.drive(street.begin, now_us=now_us)
+    street.network.mine(DEPTH)
+
+    def seen() -> int:
+        street.follower.follow(street.begin, now_us=now_us)
+        return sum(street.seen(channel).deposited_minor > 0 for channel in channels)
+
+    assert (seen(), seen()) == (1, 3), "two had their turn before, in vain"
 
 
 def test_a_deposit_that_never_comes_is_awaited_until_it_expires(street: Street) -> None:
@@ -232,6 +280,24 @@ def test_a_payer_who_withdraws_during_a_claim_gets_no_earned_money(
     )
     assert isinstance(more, Refusal)
     street.agrees(channel)
+
+
+def foreign_claim(street: Street, payer: Payer, config: ChannelConfig, amount: int) -> Call:
+    """What the seller claims from somewhere else, on a voucher nobody here has seen."""
+    channel_id = payer.channel_id
+    assert payer._delegate is not None
+    voucher = payer._delegate.sign(voucher_digest(street.venue.domain, channel_id, amount))
+    entry = ClaimEntry(
+        channel_id=channel_id, max_claimable_minor=amount, total_claimed_minor=amount
+    )
+    batch = SIGNERS[HOME].sign(claim_batch_digest(street.venue.domain, [entry]))
+    claim = VoucherClaim(
+        config=config,
+        max_claimable_minor=amount,
+        signature=voucher.octets,
+        total_claimed_minor=amount,
+    )
+    return street.contract.claim_with_signature([claim], batch.octets)
 
 
 def earned(street: Street) -> Channel:

@@ -22,18 +22,21 @@ from sqlalchemy import Connection
 
 from opencarrier.chain import events
 from opencarrier.chain import store as chain_store
-from opencarrier.chain.contracts import BatchChannels, ChannelState
+from opencarrier.chain.contracts import BatchChannels, ChannelState, StableToken
 from opencarrier.chain.errors import ChainError
 from opencarrier.chain.logs import FinalityBrokenError, Followed, LogFollower
 from opencarrier.chain.model import LATEST, BlockAt, Call, Log
 from opencarrier.chain.ports import LogReader, UnitOfWork
 from opencarrier.chain.rules import BlockPoint
+from opencarrier.chain.typed_data import deposit_nonce
 from opencarrier.channels import store
 from opencarrier.channels.model import Channel, ChannelVenue, Deposit
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import INT64_MAX
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.kernel.signatures import Address
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
@@ -55,10 +58,11 @@ class ChannelChain(LogReader, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What the contract says of a channel at a block."""
+    """What is on chain at a block: the channel, and whether its deposit was made or taken back."""
 
     state: ChannelState
     withdrawing: bool
+    is_over: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,8 @@ class ChannelFollower:
             return Caught(logs=0, note=f"what was final is not: {error}")
         except ChainError as error:
             return Caught(logs=0, note=f"the chain does not answer: {error}")
+        except PeerError as error:
+            return Caught(logs=0, note=f"no channels in the newest final block: {error.reason}")
         return Caught(logs=polled.events)
 
     def apply(self, unit: Connection, logs: Sequence[Log], now_us: int) -> None:
@@ -111,9 +117,8 @@ class ChannelFollower:
                 continue
             channel_id = getattr(event, "channel_id", None)
             channel = None if channel_id is None else store.channel(unit, channel_id)
-            if event is None or channel is None or store.is_awaited(unit, channel.channel_id):
-                continue
-            self._channel(unit, channel, event, place, now_us)
+            if event is not None and channel is not None and not _is_awaited(unit, channel):
+                self._channel(unit, channel, event, place, now_us)
         crashpoint("channels.followed")
 
     def _channel(
@@ -121,6 +126,7 @@ class ChannelFollower:
     ) -> None:
         match event:
             case events.ChannelDeposited(new_balance=balance):
+                store.finish_deposit(unit, channel.channel_id)
                 channel = replace(channel, deposited_minor=min(balance, INT64_MAX))
             case events.ChannelRefunded(amount=amount):
                 channel = replace(channel, deposited_minor=channel.deposited_minor - amount)
@@ -137,43 +143,38 @@ class ChannelFollower:
     def _await(self, begin: UnitOfWork, at: BlockPoint, now_s: int) -> None:
         """Ask the contract about awaited deposits, as of the block up to which logs were read."""
         with begin() as unit:
-            awaited = store.open_deposits(unit, AWAITED_MAX, after=self._after)
-        self._after = awaited[-1].channel_id if len(awaited) == AWAITED_MAX else b""
-        for deposit in awaited:
-            found = self._found(deposit.channel_id, at)
-            is_there = found.state.unclaimed_minor >= deposit.amount_minor
-            if is_there or now_s >= deposit.valid_before_s:
+            deposits = store.open_deposits(unit, AWAITED_MAX, after=self._after)
+        self._after = deposits[-1].channel_id if len(deposits) == AWAITED_MAX else b""
+        for deposit in deposits:
+            with begin() as unit:
+                channel = store.channel(unit, deposit.channel_id)
+            assert channel is not None, "a deposit's channel is gone"
+            found = self._found(channel.config.payer, deposit, at)
+            if found.is_over or now_s >= deposit.valid_before_s:
                 with begin() as unit:
                     if chain_store.cursor(unit, self._followed.name) == at:
-                        self._take_up(unit, deposit, found)
+                        self._take_up(unit, deposit.channel_id, found)
 
-    def _found(self, channel_id: Id, at: BlockPoint) -> Found:
-        withdrawal = self._contract.pending_withdrawal(channel_id).ask(self._chain, at.number)
+    def _found(self, payer: Address, deposit: Deposit, at: BlockPoint) -> Found:
+        key, nonce = deposit.channel_id, deposit_nonce(deposit.channel_id, deposit.salt)
+        withdrawal = self._contract.pending_withdrawal(key).ask(self._chain, at.number)
+        used = StableToken(self._venue.token).authorization_used(payer, nonce)
         return Found(
-            state=self._contract.channel(channel_id).ask(self._chain, at.number),
+            state=self._contract.channel(key).ask(self._chain, at.number),
             withdrawing=withdrawal.initiated_at_s > 0,
+            is_over=used.ask(self._chain, at.number),
         )
 
-    def _take_up(self, unit: Connection, deposit: Deposit, found: Found) -> None:
-        """Take a channel as it is on chain; what was claimed of it before was not earned here."""
-        channel = store.channel(unit, deposit.channel_id)
+    def _take_up(self, unit: Connection, channel_id: Id, found: Found) -> None:
+        """Take a channel as it is on chain; what was claimed of it before was not earned here.
+
+        One that is followed already is left as it is: what it awaited shows in the logs.
+        """
+        channel = store.channel(unit, channel_id)
         assert channel is not None, "a deposit's channel is gone"
-        assert channel.due_minor == 0, "nothing is served before a deposit is there"
-        balance, claimed = (
-            min(amount, INT64_MAX)
-            for amount in (found.state.balance_minor, found.state.total_claimed_minor)
-        )
-        taken = replace(
-            channel,
-            deposited_minor=balance,
-            claimed_minor=claimed,
-            voucher_minor=claimed,
-            due_minor=claimed,
-            position_minor=claimed,
-            withdrawing=channel.withdrawing or found.withdrawing,
-        )
-        store.put_channel(unit, taken)
-        store.finish_deposit(unit, deposit.channel_id)
+        store.finish_deposit(unit, channel_id)
+        if _is_new(channel):
+            store.put_channel(unit, _as_found(channel, found))
 
     def _claimed(
         self, unit: Connection, channel: Channel, total: int, place: Id, now_us: int
@@ -221,6 +222,29 @@ class ChannelFollower:
         ledger.ensure(unit, asset, [debit, credit])
         outcome = ledger.apply(unit, [transfer], now_us)
         assert outcome == [None], f"what was due and claimed does not go: {outcome}"
+
+
+def _is_new(channel: Channel) -> bool:
+    """Say whether nothing is known of a channel but that it was opened here."""
+    return channel.deposited_minor == 0 and channel.voucher_minor == 0
+
+
+def _as_found(channel: Channel, found: Found) -> Channel:
+    claimed = min(found.state.total_claimed_minor, INT64_MAX)
+    return replace(
+        channel,
+        deposited_minor=min(found.state.balance_minor, INT64_MAX),
+        claimed_minor=claimed,
+        voucher_minor=claimed,
+        due_minor=claimed,
+        position_minor=claimed,
+        withdrawing=channel.withdrawing or found.withdrawing,
+    )
+
+
+def _is_awaited(unit: Connection, channel: Channel) -> bool:
+    """Say whether a channel's first deposit was not seen yet."""
+    return _is_new(channel) and store.is_awaited(unit, channel.channel_id)
 
 
 class _Handler:
