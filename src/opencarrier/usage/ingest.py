@@ -102,8 +102,11 @@ def _look(path: Path) -> _File:
     return _File(path, digest.digest(), octets, kind)
 
 
-def _reader(kind: str) -> Reader:
-    readers: dict[str, Callable[[], Reader]] = {"pcap": PcapReader, "pcapng": PcapngReader}
+def _reader(kind: str) -> Reader[Datagram]:
+    readers: dict[str, Callable[[], Reader[Datagram]]] = {
+        "pcap": PcapReader,
+        "pcapng": PcapngReader,
+    }
     return readers.get(kind, DetailReader)()
 
 
