@@ -1,0 +1,1 @@
+"""Transferred accounts (TAP 3.10 to 3.12): read, checked, returned and written."""
