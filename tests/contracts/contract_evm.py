@@ -1,12 +1,11 @@
 """A bare EVM for contract tests: titanoboa's py-evm, driven by the shipped bytecode alone.
 
 The package's own bindings make the calls and read the answers, so a test of a contract is one of
-its bindings too. `OPENCARRIER_TEST_ARTEFACTS` names another folder of artefacts (the mutants').
+its bindings too.
 """
 
 from __future__ import annotations
 
-import os
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 import boa.environment
 import pytest
 
-from opencarrier.chain import abi, contracts
+from opencarrier.chain import abi
 from opencarrier.chain.contracts import HouseTerms
 from opencarrier.chain.errors import RevertedError
 from opencarrier.chain.model import LATEST, BlockAt, Call
@@ -119,14 +118,6 @@ def key(name: str) -> KeySigner:
     return KeySigner(keccak(name.encode()))
 
 
-def use_artefacts(folder: str | None) -> None:
-    """Take the artefacts from a folder instead of the package."""
-    if folder is None:
-        return
-    found = {p.stem: abi.parse(p.read_text("utf-8")) for p in Path(folder).glob("*.json")}
-    contracts.Contract.artefact = classmethod(lambda cls: found[cls.NAME])
-
-
 def sealed(
     *,
     token: str,
@@ -189,7 +180,3 @@ def refused(reason: str | None) -> Iterator[None]:
     with pytest.raises(RevertedError) as caught:
         yield
     assert caught.value.reason == reason
-
-
-ARTEFACTS_VARIABLE = "OPENCARRIER_TEST_ARTEFACTS"
-use_artefacts(os.environ.get(ARTEFACTS_VARIABLE))

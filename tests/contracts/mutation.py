@@ -4,341 +4,147 @@
     python tests/contracts/mutation.py --contract modules/ecdsa --sample 20 --seed 1
     python tests/contracts/mutation.py --list --contract NodeRegistry
 
-A mutant is compiled, and skipped if it does not compile or compiles to the same bytecode; then the
-contract's own tests (`SUITE` in `mutants_*.py`) run on it in a forked process until one fails,
-those first that noticed most so far. What became of each is kept in `.mutation/` by the hash of
-all its sources, so a run that was stopped goes on where it was; a survivor is tried again once the
-tests changed. Survivors that no test can notice stand in `equivalents.toml` with the reason.
+A mutant is compiled, and skipped if it does not compile or compiles to the same code; then those
+of the contract's tests that reach the changed lines run on it until one fails, those first that
+noticed most in the same function so far. All of that happens in a copy of this process, which has
+collected the tests. What became of each mutant is kept in `.mutation/` by the hash of all its
+sources, so a run that was stopped goes on where it was; a survivor is tried again once the tests
+changed. Survivors that no test can notice stand in `equivalents.toml` with the reason.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
-import importlib.util
-import io
-import json
-import os
+import gc
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
-import tomllib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from functools import cached_property, partial
 from hashlib import sha256
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
-from mutants import CONTRACTS, HERE, ROOT, SUITE
-from mutation_operators import Edit, edits
+import mutation_book as book
+import pytest
+from mutation_book import ENDLESS, KILLED, SAME, STILLBORN, SURVIVED, Book, Outcome, Target
+from mutation_compiler import NO_CONTRACT, check, compiled
+from mutation_mistakes import MISTAKES
+from mutation_operators import Edit, edits, mistakes, statements
+from mutation_reach import Reach
+from mutation_tests import Copy, Loop, use_artefacts, with_tests
 
-RESULTS = ROOT / ".mutation"
-EQUIVALENTS = HERE / "equivalents.toml"
-SHARED_TESTS = ("test_bindings.py", "test_authority.py", "test_stateful.py")
-OPTIONS = (
-    *("-x", "-q", "-n0", "--assert=plain", "-p", "no:cacheprovider"),
-    *("-m", "not deep and not peer", "-c", str(ROOT / "pyproject.toml")),
-)
-SECONDS_MAX = 900
-POLL_S = 0.02
-
-KILLED, SURVIVED, ENDLESS = "killed", "survived", "endless"
-STILLBORN, SAME = "stillborn", "same"
-"""Noticed, or not; still running after `SECONDS_MAX`; no contract at all, or the same contract."""
+from opencarrier.chain.abi import load
 
 
-@dataclass(frozen=True)
-class Target:
-    """One source and the contracts it is part of."""
+class Grounds:
+    """What all hunts share: contracts as they ship, their tests, and what those reach."""
 
-    source: str
-    affects: tuple[str, ...]
+    def __init__(self, names: Iterable[str], loop: Loop, items: list[pytest.Item]) -> None:
+        self.loop, self.items = loop, items
+        self.originals = {name: compiled(name, book.CONTRACTS) for name in names}
+        for name, original in self.originals.items():
+            check(original, load(name))
+        self.reach = Reach(list(self.originals.values()), book.HERE, book.RESULTS / "reach")
+        self.reach.add(loop, items)
 
-    @property
-    def text(self) -> str:
-        """The source as it is."""
-        return (CONTRACTS / self.source).read_text()
-
-    @property
-    def tests(self) -> tuple[str, ...]:
-        """The files of tests that know its contracts, the nearest first."""
-        own = [file for name in self.affects for file in SUITE[name]]
-        shared = [
-            file
-            for file in SHARED_TESTS
-            if any(name in (HERE / file).read_text() for name in self.affects)
-        ]
-        return tuple(dict.fromkeys([*own, *shared]))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a mutant, and which test noticed it."""
-
-    what: str
-    by: str = ""
-    seconds: float = 0.0
-    durations: Mapping[str, float] = field(default_factory=dict, compare=False)
-
-
-@functools.cache
-def build() -> ModuleType:
-    """The compiler's driver, `contracts/build.py`."""
-    spec = importlib.util.spec_from_file_location("contracts_build", CONTRACTS / "build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def reached(name: str) -> list[Path]:
-    """Every source that a contract is made of."""
-    return sorted(build()._reached(CONTRACTS / f"{name}.vy", CONTRACTS))
-
-
-def targets() -> dict[str, Target]:
-    """Every contract and module, by the name the command line takes."""
-    names = [name for name in build().NAMES if name in SUITE]
-    found = {name: Target(f"{name}.vy", (name,)) for name in names}
-    for path in sorted((CONTRACTS / "modules").glob("*.vy")):
-        users = tuple(name for name in names if path in reached(name))
-        found[f"modules/{path.stem}"] = Target(f"modules/{path.name}", users)
-    return found
-
-
-# Equivalents
-
-
-def equivalents() -> list[dict[str, str]]:
-    """Mutants that no test can notice: source, function, lines before and after, reason."""
-    listed = tomllib.loads(EQUIVALENTS.read_text()) if EQUIVALENTS.exists() else {}
-    return list(listed.get("equivalent", []))
-
-
-def reason_of(target: Target, edit: Edit, text: str) -> str | None:
-    """Why a mutant cannot be noticed; None where it can."""
-    old, new = edit.lines(text)
-    for one in equivalents():
-        place = (one["source"], one.get("function", ""), one["old"], one["new"])
-        if place == (target.source, edit.function, old, new):
-            return one["reason"]
-    return None
-
-
-# One mutant
-
-
-def compiled(target: Target, edit: Edit | None, folder: Path) -> dict[str, str] | None:
-    """Compile a target's contracts with an edit into artefacts; None if one does not compile."""
-    sources = folder / "contracts"
-    shutil.copytree(CONTRACTS, sources)
-    if edit is not None:
-        (sources / target.source).write_text(edit.apply(target.text))
-    try:
-        return {name: build().artefact_text(name, sources) for name in target.affects}
-    except Exception:
-        return None
-
-
-def bytecode_of(artefacts: dict[str, str]) -> str:
-    """Tell artefacts apart by what runs; Vyper's last octets tell sources apart, not code."""
-    found = []
-    for _, text in sorted(artefacts.items()):
-        octets = bytes.fromhex(json.loads(text)["bytecode"].removeprefix("0x"))
-        found.append(octets[: -int.from_bytes(octets[-2:], "big")])
-    return sha256(b"".join(found)).hexdigest()
-
-
-class Watcher:
-    """A pytest plug-in: known killers first, slow tests last; remembers what failed."""
-
-    def __init__(self, weights: dict[str, float]) -> None:
-        self.weights = weights
-        self.failed = ""
-        self.seconds: dict[str, float] = {}
-
-    def pytest_collection_modifyitems(self, items: list) -> None:
-        """Order the tests."""
-        items.sort(key=lambda item: -self.weights.get(item.nodeid, 0.0))
-
-    def pytest_runtest_logreport(self, report) -> None:
-        """Remember a test."""
-        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0) + report.duration
-        if report.failed and not self.failed:
-            self.failed = report.nodeid
-
-
-def prepare(tests: Iterable[str]) -> None:
-    """Load once what every copy of this process needs, the tests included."""
-    import pytest
-    from hypothesis import Phase, settings
-
-    # A failure is enough; it need not be made small, nor be remembered.
-    phases = (Phase.explicit, Phase.generate)
-    settings.register_profile("mutation", database=None, derandomize=True, phases=phases)
-    settings.load_profile("mutation")
-    with redirect_stdout(io.StringIO()):
-        code = pytest.main([*OPTIONS, "--collect-only", *(str(HERE / file) for file in tests)])
-    assert code == 0, "the tests can be collected"
-
-
-def in_fork(tests: Iterable[str], artefacts: Path, weights: dict[str, float]) -> Outcome:
-    """Run tests on a folder of artefacts in a copy of this process; `by` is what failed first."""
-    began = time.monotonic()
-    with tempfile.NamedTemporaryFile("r", suffix=".json") as answer:
-        child = os.fork()
-        if child == 0:
-            _play(tests, artefacts, weights, Path(answer.name))
-        while time.monotonic() - began < SECONDS_MAX:
-            if os.waitpid(child, os.WNOHANG)[0]:
-                break
-            time.sleep(POLL_S)
-        else:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return Outcome(ENDLESS, seconds=SECONDS_MAX)
-        told = answer.read()
-    code, failed, durations = json.loads(told) if told else (2, "the process ended", {})
-    assert code in (0, 1, 2), f"pytest ended with {code}"
-    what = KILLED if code else SURVIVED
-    by = failed or ("collection" if code else "")
-    return Outcome(what, by, time.monotonic() - began, durations)
-
-
-def _play(tests: Iterable[str], artefacts: Path, weights: dict[str, float], answer: Path) -> None:
-    """Be the copy: run the tests, write down what failed, and end."""
-    import pytest
-
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
-    watcher, code = Watcher(weights), 2
-    try:
-        import_module("contract_evm").use_artefacts(str(artefacts))
-        code = int(pytest.main([*OPTIONS, *(str(HERE / file) for file in tests)], [watcher]))
-    finally:
-        answer.write_text(json.dumps([code, watcher.failed, watcher.seconds]))
-        os._exit(0)
-
-
-# All mutants
-
-
-class Book:
-    """What became of each mutant of a target, kept in a file by the hash of its sources."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.path = RESULTS / f"{target.source.replace('/', '-')}.jsonl"
-        self.rest = [
-            p.read_text()
-            for p in sorted({p for name in target.affects for p in reached(name)})
-            if p != CONTRACTS / target.source
-        ]
-        self.tests_hash = _hash(*((HERE / file).read_text() for file in target.tests))
-        self.known: dict[str, dict] = {}
-        if self.path.exists():
-            lines = self.path.read_text().splitlines()
-            self.known = {line["key"]: line for line in map(json.loads, lines)}
-
-    def key(self, edit: Edit, text: str) -> str:
-        """Name a mutant by everything it is compiled from."""
-        return _hash(edit.apply(text), *self.rest)
-
-    def recall(self, key: str) -> Outcome | None:
-        """Return what is known; a survivor of other tests is not known."""
-        line = self.known.get(key)
-        if line is None or (
-            line["what"] in (SURVIVED, ENDLESS) and line["tests"] != self.tests_hash
-        ):
-            return None
-        return Outcome(line["what"], line["by"], line["seconds"])
-
-    def keep(self, key: str, outcome: Outcome) -> None:
-        """Remember what became of a mutant."""
-        line = {"key": key, "tests": self.tests_hash, "what": outcome.what}
-        line |= {"by": outcome.by, "seconds": round(outcome.seconds, 2)}
-        self.known[key] = line
-        self.path.parent.mkdir(exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def weights(self, durations: Mapping[str, float]) -> dict[str, float]:
-        """What each test is worth first: mutants it noticed per second it takes, then its speed."""
-        kills = Counter(line["by"] for line in self.known.values() if line["what"] == KILLED)
-        return {
-            test: (100 * kills[test] + 1) / (seconds + 0.05) for test, seconds in durations.items()
-        }
-
-
-def _hash(*texts: str) -> str:
-    return sha256("\0".join(texts).encode()).hexdigest()
+    @cached_property
+    def lines(self) -> set[tuple[str, int]]:
+        """Every line that some code is from."""
+        parts = [part for original in self.originals.values() for part in original.lines]
+        return {line for part in parts for line in part.values()}
 
 
 class Hunt:
     """Tries mutants of one target."""
 
-    def __init__(self, target: Target) -> None:
-        self.target, self.text, self.book = target, target.text, Book(target)
-        self.by_bytecode: dict[str, Outcome] = {}
-        self.durations: Mapping[str, float] = {}
+    def __init__(self, target: Target, grounds: Grounds) -> None:
+        self.target, self.grounds = target, grounds
+        self.text, self.book = target.text, Book(target)
+        self.source = Path(target.source).name
+        self.statements = statements(self.text)
+        self.killer_of: dict[str, str] = {}
+
+    def outcomes(self, chosen: list[Edit], jobs: int) -> Iterator[tuple[Edit, Outcome]]:
+        """Say what became of mutants, from the book where it is known; try so many at once."""
+        waiting: deque[tuple[Edit, Outcome | Copy]] = deque()
+        for edit in chosen:
+            known = self.book.recall(edit)
+            waiting.append((edit, known or Copy(partial(self._tried, edit))))
+            if len(waiting) == jobs:
+                yield self._ended(*waiting.popleft())
+        while waiting:
+            yield self._ended(*waiting.popleft())
+
+    def _ended(self, edit: Edit, became: Outcome | Copy) -> tuple[Edit, Outcome]:
+        if isinstance(became, Copy):
+            outcome = Outcome(*(became.answer() or (ENDLESS,)))
+            if outcome.what == KILLED:
+                self.killer_of[outcome.code] = outcome.by
+            self.book.keep(edit, outcome)
+            return edit, outcome
+        return edit, became
+
+    def _tried(self, edit: Edit) -> tuple[str, str, str, float]:
+        """In a copy: compile and test one contract after another until a test fails."""
+        what, started_s = SAME, time.process_time()
         with tempfile.TemporaryDirectory() as folder:
-            original = compiled(target, None, Path(folder))
-            assert original, "the contract itself compiles"
-            self.by_bytecode[bytecode_of(original)] = Outcome(SAME)
+            sources = Path(folder) / "contracts"
+            shutil.copytree(book.CONTRACTS, sources)
+            (sources / self.target.source).write_text(edit.apply(self.text))
+            for name in self.target.affects:
+                what, by, code = self._of_contract(name, sources, edit, what)
+                if what in (KILLED, STILLBORN):
+                    return what, by, code, time.process_time() - started_s
+        return what, "", "", time.process_time() - started_s
 
-    def check(self) -> None:
-        """The tests pass on the contract as it is; what they notice is the change."""
-        prepare(self.target.tests)
-        outcome = in_fork(self.target.tests, build().ARTEFACTS, {})
-        assert outcome.what == SURVIVED, f"the tests fail without a mutant: {outcome.by}"
-        self.durations = outcome.durations
+    def _of_contract(
+        self, name: str, sources: Path, edit: Edit, before: str
+    ) -> tuple[str, str, str]:
+        original = self.grounds.originals[name]
+        gc.disable()
+        try:
+            mutant = compiled(name, sources)
+        except NO_CONTRACT:
+            return STILLBORN, "", ""
+        gc.enable()
+        gc.freeze()
+        if mutant.creation == original.creation:
+            return before, "", ""
+        code = sha256(mutant.creation).hexdigest()
+        by = self.killer_of.get(code)
+        if by is None:
+            use_artefacts({name: mutant.artefact(load(name))})
+            by = self.grounds.loop.first_failure(self.tests_of(name, edit))
+        return (KILLED, by, code) if by else (SURVIVED, "", code)
 
-    def of(self, edit: Edit) -> Outcome:
-        """Say what became of a mutant, from the book where it is known."""
-        key = self.book.key(edit, self.text)
-        outcome = self.book.recall(key)
-        if outcome is None:
-            outcome = self._tried(edit)
-            self.book.keep(key, outcome)
-        return outcome
+    def tests_of(self, name: str, edit: Edit) -> list[pytest.Item]:
+        """Return a contract's tests that reach the changed lines, the likeliest to fail first."""
+        known, kills = self.grounds.reach.known, self.book.kills[edit.function]
+        tests = [item for item in self.grounds.items if item.path.name in book.tests_of(name)]
+        lines = self.lines_of(edit)
+        if lines:
+            tests = [t for t in tests if lines & set(known[t.nodeid].lines.get(self.source, ()))]
 
-    def _tried(self, edit: Edit) -> Outcome:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            artefacts = compiled(self.target, edit, folder)
-            if artefacts is None:
-                return Outcome(STILLBORN)
-            bytecode = bytecode_of(artefacts)
-            if bytecode not in self.by_bytecode:
-                shutil.copytree(build().ARTEFACTS, folder / "artefacts")
-                for contract, text in artefacts.items():
-                    (folder / "artefacts" / f"{contract}.json").write_text(text)
-                weights = self.book.weights(self.durations)
-                outcome = in_fork(self.target.tests, folder / "artefacts", weights)
-                self.by_bytecode[bytecode] = outcome
-            return self.by_bytecode[bytecode]
+        def worth(test: pytest.Item) -> float:
+            return (100 * kills[test.nodeid] + 1) / (known[test.nodeid].seconds + 0.05)
 
+        return sorted(tests, key=worth, reverse=True)
 
-def hunt(target: Target, chosen: list[Edit]) -> Iterator[tuple[Edit, Outcome]]:
-    """Try mutants of a target in turn."""
-    tried = Hunt(target)
-    tried.check()
-    for edit in chosen:
-        yield edit, tried.of(edit)
+    def lines_of(self, edit: Edit) -> set[int]:
+        """Return the lines a test must reach to notice; none where no code tells."""
+        line = self.text.count("\n", 0, edit.start) + 1
+        around = min((s for s in self.statements if line in s), key=len, default=range(0))
+        return {line for line in around if (self.source, line) in self.grounds.lines}
 
 
 def chosen_of(target: Target, sample: int | None, seed: int) -> list[Edit]:
     """All mutants that can be noticed, or so many of them that a seed picks."""
     text = target.text
-    found = [edit for edit in edits(text) if reason_of(target, edit, text) is None]
+    by_hand = mistakes(text, MISTAKES.get(target.source, ()))
+    found = [e for e in (*edits(text), *by_hand) if book.reason_of(target, e, text) is None]
     if sample is None or sample >= len(found):
         return found
     return random.Random(seed).sample(found, sample)
@@ -351,16 +157,33 @@ def told(target: Target, edit: Edit, text: str) -> str:
     return f"{target.source}:{line} {edit.operator} {edit.function}\n  - {old}\n  + {new}"
 
 
-def run(name: str, target: Target, chosen: list[Edit]) -> int:
+def run(name: str, hunt: Hunt, chosen: list[Edit], jobs: int = 1) -> int:
     """Try mutants, tell survivors as they are found and the sum at the end; count survivors."""
-    text, counts = target.text, Counter[str]()
-    for edit, outcome in hunt(target, chosen):
+    counts = Counter[str]()
+    for edit, outcome in hunt.outcomes(chosen, jobs):
         counts[outcome.what] += 1
-        if outcome.what == SURVIVED:
-            print("survives:", told(target, edit, text), flush=True)
+        if outcome.what in (SURVIVED, ENDLESS):
+            print(f"{outcome.what}:", told(hunt.target, edit, hunt.text), flush=True)
     summary = ", ".join(f"{counts[what]} {what}" for what in (KILLED, SURVIVED, ENDLESS))
     print(f"{name}: {summary}; {counts[STILLBORN]} stillborn, {counts[SAME]} the same", flush=True)
     return counts[SURVIVED]
+
+
+def hunt_all(chosen: dict[str, tuple[Target, list[Edit]]], jobs: int) -> int:
+    """Try the chosen mutants of targets; count survivors."""
+    survivors = 0
+
+    def use(loop: Loop, items: list[pytest.Item]) -> None:
+        nonlocal survivors
+        grounds = Grounds(
+            dict.fromkeys(n for t, _ in chosen.values() for n in t.affects), loop, items
+        )
+        for name, (target, found) in chosen.items():
+            survivors += run(name, Hunt(target, grounds), found, jobs)
+
+    files = dict.fromkeys(file for target, _ in chosen.values() for file in target.tests)
+    with_tests((book.HERE / file for file in files), use)
+    return survivors
 
 
 def main(arguments: list[str]) -> int:
@@ -369,17 +192,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--contract", action="append", help="one, such as modules/merkle")
     parser.add_argument("--sample", type=int, help="try so many, picked by --seed")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="try so many at once")
     parser.add_argument("--list", action="store_true", help="name the mutants, try none")
     options = parser.parse_args(arguments)
-    known, survivors = targets(), 0
-    for name in options.contract or sorted(known, key=lambda n: len(edits(known[n].text))):
-        target = known[name]
-        chosen = chosen_of(target, options.sample, options.seed)
-        if options.list:
-            print("\n".join(told(target, edit, target.text) for edit in chosen))
-            continue
-        survivors += run(name, target, chosen)
-    return 1 if survivors else 0
+    known = book.targets()
+    names = options.contract or sorted(known, key=lambda n: len(edits(known[n].text)))
+    chosen = {n: (known[n], chosen_of(known[n], options.sample, options.seed)) for n in names}
+    if options.list:
+        for target, found in chosen.values():
+            print("\n".join(told(target, edit, target.text) for edit in found))
+        return 0
+    return 1 if hunt_all(chosen, options.jobs) else 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ piece of code stands, so a mutant differs from its source in that piece alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -30,10 +30,6 @@ ZERO = re.compile(r"0|empty\((address|bytes32|uint\d+)\)")
 BELOW_ZERO = (("Eq", "<="), ("NotEq", ">"), ("Gt", "!="))
 """Next to zero these differ below it only, where nothing of ours is."""
 CONSTANT = {"Lt": "False", "LtE": "True", "Gt": "False", "GtE": "True", "Eq": "False"}
-ARITHMETIC = {
-    "Add": "-", "Sub": "+", "Mult": "//", "FloorDiv": "*", "Mod": "*", "Pow": "*",
-    "BitOr": "&", "BitAnd": "|", "BitXor": "|", "LShift": ">>", "RShift": "<<",
-}  # fmt: skip
 SYMBOL = r"(<=|>=|==|!=|<<|>>|\*\*|//|[-+*%<>|&^]|\bnot\s+in\b|\bin\b)"
 
 
@@ -65,6 +61,26 @@ def edits(text: str) -> list[Edit]:
     assert text.isascii(), "offsets count octets"
     found = {edit.apply(text): edit for edit in _Finder(text).all()}
     return sorted(found.values(), key=lambda e: (e.start, e.end, e.operator, e.new))
+
+
+def mistakes(text: str, pairs: Iterable[tuple[str, str]]) -> list[Edit]:
+    """List mistakes written by hand: a text and what stands in its place."""
+    found = []
+    for old, new in pairs:
+        assert old in text, f"no such text: {old}"
+        start = text.index(old)
+        found.append(Edit("HND", "", start, start + len(old), new))
+    return found
+
+
+def statements(text: str) -> list[range]:
+    """Return the lines of every statement, of `if` and `for` those before the body."""
+    found = []
+    for function in parse_to_ast(text).get_children(vy.FunctionDef):
+        for node in function.get_descendants(vy.Stmt):
+            body = getattr(node, "body", None)
+            found.append(range(node.lineno, body[0].lineno if body else node.end_lineno + 1))
+    return found
 
 
 def _spaced(text: str) -> str:
@@ -156,8 +172,8 @@ class _Finder:
                 yield "ROR", self._symbol(node.left, node.right), new
 
     def _binop(self, node):
-        new = ARITHMETIC[type(node.op).__name__]
-        yield "AOR", self._symbol(node.left, node.right), new
+        for operand in (node.left, node.right):
+            yield "ODL", self._span(node), f"({self._text(operand)})"
 
     def _boolop(self, node):
         values = [f"({self._text(value)})" for value in node.values]
@@ -185,6 +201,10 @@ class _Finder:
         text = self._text(node)
         yield "CRP", self._span(node), text[:-1] + ("0" if text[-1] != "0" else "1")
 
+    def _hexbytes(self, node):
+        text = self._text(node)
+        yield "CRP", self._span(node), text[:-2] + ("0" if text[-2] != "0" else "1") + text[-1]
+
     def _nameconstant(self, node):
         if node.value in (True, False):
             yield "CRP", self._span(node), str(not node.value)
@@ -202,6 +222,8 @@ class _Finder:
                 yield "MMX", self._span(node), self._text(argument)
         else:
             yield from self._swaps([*node.args, *(k.value for k in node.keywords)])
+        if name in ("abi_encode", "concat"):
+            yield from self._shorter(node.args)
         for keyword in node.keywords:
             if keyword.arg in ("default_return_value", "revert_on_failure"):
                 start, end = self._span(keyword)
@@ -216,6 +238,13 @@ class _Finder:
             assert other_name is None or "," in between
             yield "ARG", (start, end), self._text(other) + between + self._text(one)
 
+    def _shorter(self, values: list) -> Iterator[tuple[str, tuple[int, int], str]]:
+        spans = [self._span(value) for value in values]
+        for (start, _), (following, _) in pairwise(spans):
+            yield "ENC", (start, following), ""
+        for (_, before), (_, end) in list(pairwise(spans))[-1:]:
+            yield "ENC", (before, end), ""
+
     def _subscript(self, node):
         if isinstance(node.value, vy.Subscript):
             inner, outer = self._text(node.value.slice), self._text(node.slice)
@@ -224,10 +253,6 @@ class _Finder:
 
     # Statements
 
-    def _assert(self, node):
-        yield "SDL", self._span(node), "pass"
-        yield "ASN", self._span(node.test), f"not ({self._text(node.test)})"
-
     def _if(self, node):
         for value in ("True", "False"):
             yield "CND", self._span(node.test), value
@@ -235,7 +260,7 @@ class _Finder:
     def _deleted(self, node):
         yield "SDL", self._span(node), "pass"
 
-    _assign = _log = _break = _continue = _deleted
+    _assert = _assign = _log = _break = _continue = _deleted
 
     def _expr(self, node):
         if not isinstance(node.value, vy.Str | vy.DocStr):
@@ -243,9 +268,7 @@ class _Finder:
 
     def _augassign(self, node):
         yield "SDL", self._span(node), "pass"
-        start, end = self._symbol(node.target, node.value)
-        yield "AOR", (start, end), ARITHMETIC[type(node.op).__name__]
-        yield "AOR", (start, end), ""
+        yield "ODL", self._symbol(node.target, node.value), ""
 
     def _annassign(self, node):
         yield "DEF", self._span(node.value), f"empty({self._text(node.annotation)})"
