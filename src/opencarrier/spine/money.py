@@ -97,6 +97,35 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adjustment:
+    """What a deal between operators adds to or takes off a period's charges, tax included.
+
+    Amounts and legs may be negative, and are in millionths of `currency`. `number` counts the
+    adjustments of a deal and period from 0: each is what is owed by then less all that was booked
+    before. `inputs` is the canonical encoding of everything it was made from.
+    """
+
+    adjustment_id: Id
+    payer: PartyId
+    seller: PartyId
+    asset: AssetId
+    currency: str
+    amount_minor: int
+    agreement_hash: bytes
+    deal_hash: bytes
+    start_us: int
+    end_us: int
+    number: int
+    is_final: bool
+    inputs: bytes
+    allocations: tuple[Allocation, ...]
+
+    def __post_init__(self) -> None:
+        assert self.start_us < self.end_us
+        assert sum(leg.amount_minor for leg in self.allocations) == self.amount_minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sale:
     """Who sells to a subscriber that pays as it uses, and by which of the seller's plans."""
 

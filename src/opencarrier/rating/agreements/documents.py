@@ -66,30 +66,14 @@ def read_roaming_agreement(source: str) -> tuple[RoamingAgreement, tuple[Signatu
 
 def roaming_agreement(document: Cursor) -> tuple[RoamingAgreement, tuple[Signature, ...]]:
     """Read an agreement from a document that is parsed already."""
-    fields = document.keys(
-        "document",
-        "parties",
-        "asset",
-        "currency",
-        "protocol_party",
-        "protocol_ppm",
-        "periods_us",
-        "lines",
-        "rates",
-        "deals",
-        "signatures",
-    )
+    lists = ("lines", "rates", "deals", "signatures")
+    fields = document.keys("document", *HEAD_KEYS, *lists)
     fields["document"].one_of((ROAMING_AGREEMENT,))
     agreement = RoamingAgreement(
-        parties=tuple(_signatory(item) for item in fields["parties"].items(1, 2)),
-        asset=AssetId(fields["asset"].text(ASSET_PATTERN, "give a CAIP-19 id")),
-        currency=_currency(fields["currency"]),
-        protocol_party=_party(fields["protocol_party"]),
-        protocol_ppm=fields["protocol_ppm"].integer(0, PPM),
-        periods_us=_periods(fields["periods_us"]),
+        **read_roaming_head(fields),
         lines=tuple(_line(item) for item in fields["lines"].items(1, LINES_MAX)),
         rates=tuple(_rate(item) for item in fields["rates"].items(0, RATES_MAX)),
-        deals=tuple(_deal(item) for item in fields["deals"].items(0, DEALS_MAX)),
+        deals=tuple(read_deal(item) for item in fields["deals"].items(0, DEALS_MAX)),
     )
     check(agreement)
     signatures = fields["signatures"].items(0, SIGNATURES_MAX)
@@ -111,9 +95,16 @@ def write_roaming_agreement(
     return json.dumps(document, indent=2) + "\n"
 
 
-def read_deal(value: Any) -> Deal:
-    """Read the terms of a deal, as an adjustment's inputs show them."""
-    return _deal(Cursor(value, ("deal",)))
+def read_roaming_head(fields: dict[str, Cursor]) -> dict[str, Any]:
+    """Read what an agreement says besides its lists, as a constructor's arguments."""
+    return {
+        "parties": tuple(_signatory(item) for item in fields["parties"].items(1, 2)),
+        "asset": AssetId(fields["asset"].text(ASSET_PATTERN, "give a CAIP-19 id")),
+        "currency": _currency(fields["currency"]),
+        "protocol_party": _party(fields["protocol_party"]),
+        "protocol_ppm": fields["protocol_ppm"].integer(0, PPM),
+        "periods_us": _periods(fields["periods_us"]),
+    }
 
 
 def _signatory(item: Cursor) -> Signatory:
@@ -173,7 +164,8 @@ def _rate(item: Cursor) -> ExchangeRate:
     )
 
 
-def _deal(item: Cursor) -> Deal:
+def read_deal(item: Cursor) -> Deal:
+    """Read the terms of a deal."""
     fields = item.keys("deal", "home", "visited", "per", "currency", "commitment", "pricings")
     commitment = fields["commitment"]
     return Deal(
@@ -248,6 +240,14 @@ def _signature(item: Cursor) -> Signature:
     return Signature(Address(fields["kid"].text(ADDRESS_PATTERN, hint)), bytes.fromhex(octets[2:]))
 
 
+HEAD_KEYS: Final = (
+    "parties",
+    "asset",
+    "currency",
+    "protocol_party",
+    "protocol_ppm",
+    "periods_us",
+)
 _LINE_KEYS: Final = (
     "line",
     "home",

@@ -38,6 +38,11 @@ class WholesaleLegs:
     protocol_minor: int
     tax_minor: int
 
+    def __add__(self, other: WholesaleLegs) -> WholesaleLegs:
+        """Add leg by leg."""
+        names = self.__slots__
+        return WholesaleLegs(**{n: getattr(self, n) + getattr(other, n) for n in names})
+
     def __sub__(self, before: WholesaleLegs) -> WholesaleLegs:
         """Return what each leg rose by."""
         names = self.__slots__

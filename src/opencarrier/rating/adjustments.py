@@ -1,0 +1,128 @@
+"""Adjustments as records: made from a period's sums, and made again from their inputs alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from opencarrier.kernel.clock import Window
+from opencarrier.kernel.ids import derive
+from opencarrier.kernel.money import MoneyError, int64
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.rating.adjustment_inputs import (
+    LEGS,
+    AdjustmentInputs,
+    decode_inputs,
+    encode_inputs,
+)
+from opencarrier.rating.agreements.model import Deal, RoamingAgreement
+from opencarrier.rating.periods import NONE, Legs, Owed, PeriodSums, charged, owed
+from opencarrier.spine.money import Adjustment, Allocation, Role
+
+_ROLES: Final = {
+    "seller_minor": Role.SELLER,
+    "host_minor": Role.HOST,
+    "protocol_minor": Role.PROTOCOL,
+    "tax_minor": Role.TAX,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """What an adjustment moves, and how the deal stood when it was made."""
+
+    legs: Legs
+    owed: Owed
+
+
+def inputs_of(
+    agreement: RoamingAgreement,
+    deal: Deal,
+    window: Window,
+    sums: PeriodSums,
+    *,
+    earlier: tuple[Adjustment, ...] = (),
+    is_final: bool,
+) -> AdjustmentInputs:
+    """Gather what the next adjustment of a deal and period is made from."""
+    booked = sum((_legs_of(item) for item in earlier), start=NONE)
+    names = {name for item in deal.pricings for name in (*item.lines, *item.reverse_lines)}
+    lines = {name: item for name, item in sums.lines.items() if name in names}
+    return AdjustmentInputs(
+        head=agreement.head,
+        deal=deal,
+        window=window,
+        number=len(earlier),
+        is_final=is_final,
+        sums=PeriodSums(lines, sums.subscribers),
+        booked=booked,
+    )
+
+
+def adjust(inputs: AdjustmentInputs) -> Adjustment | None:
+    """Make the adjustment, None where nothing is left to move. `MoneyError` beyond 64 bits."""
+    legs = adjusted(inputs).legs
+    if legs == NONE:
+        return None
+    deal, head, octets = inputs.deal, inputs.head, encode_inputs(inputs)
+    tax_party = next(item.tax_party for item in head.parties if item.party == deal.visited)
+    parties = {
+        Role.SELLER: deal.visited,
+        Role.PROTOCOL: head.protocol_party,
+        Role.TAX: tax_party,
+    }
+    allocations = tuple(
+        Allocation(
+            role=role,
+            party=parties[role],
+            account=f"clearing/{parties[role]}",
+            amount_minor=getattr(legs, name),
+        )
+        for name, role in _ROLES.items()
+        if getattr(legs, name)
+    )
+    return Adjustment(
+        adjustment_id=derive(
+            "adjustment", head.hash, deal.hash, inputs.number, sha256(octets).digest()
+        ),
+        payer=deal.home,
+        seller=deal.visited,
+        asset=head.asset,
+        currency=deal.currency,
+        amount_minor=legs.amount_minor,
+        agreement_hash=head.hash,
+        deal_hash=deal.hash,
+        start_us=inputs.window.start_us,
+        end_us=inputs.window.end_us,
+        number=inputs.number,
+        is_final=inputs.is_final,
+        inputs=octets,
+        allocations=allocations,
+    )
+
+
+def adjusted(inputs: AdjustmentInputs) -> Adjusted:
+    """Return what is owed less what the records were charged and earlier adjustments booked."""
+    deal, sums = inputs.deal, inputs.sums
+    found = owed(deal, inputs.head.protocol_ppm, sums, is_final=inputs.is_final)
+    legs = found.legs - charged(deal, sums) - inputs.booked
+    for name in LEGS:
+        int64(getattr(legs, name), "an adjustment's leg")
+    return Adjusted(legs, found)
+
+
+def readjust(data: bytes) -> Adjusted:
+    """Adjust again from the octets an adjustment carries; `PeerError` where they are no inputs.
+
+    The head and the hashes among them lead to the hash that both operators signed.
+    """
+    try:
+        return adjusted(decode_inputs(data))
+    except MoneyError as error:
+        raise PeerError("inputs", str(error)) from None
+
+
+def _legs_of(item: Adjustment) -> Legs:
+    by_role = {leg.role: leg.amount_minor for leg in item.allocations}
+    return Legs(**{name: by_role.get(role, 0) for name, role in _ROLES.items()})
