@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections import Counter
@@ -9,10 +10,14 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.scheduling import ByFile, longest_first
 
 ROOT = Path(__file__).parent.parent
 GUARD = ROOT / "tools" / "guard"
 PEERS = "tests/peers/"
+
+if importlib.util.find_spec("sha3") is not None:  # as the engine does, before anything else hashes
+    os.environ.setdefault("ETH_HASH_BACKEND", "pysha3")
 
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -34,16 +39,23 @@ def _stay_at_home() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     default = "ci" if os.environ.get("CI") else "default"
-    config.addinivalue_line("markers", "xdist_group(name): one worker runs the whole group")
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", default))
     _stay_at_home()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Peers share ports and network namespaces: one worker runs them all, one after another."""
-    for item in items:
-        if item.get_closest_marker("peer"):
-            item.add_marker(pytest.mark.xdist_group("peers"))
+    longest_first(items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Let the collector walk no more over what was imported; it is a tenth of a run."""
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)

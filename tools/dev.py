@@ -54,7 +54,7 @@ def test(arguments: list[str]) -> int:
         expression = f"({expression}) and not deep"
     command = [str(PYTHON), "-m", "pytest", "-m", expression]
     if not any(word.startswith(("-n", "-p")) for word in rest):
-        command += ["-n", "2", "--dist", "loadgroup"]
+        command += ["-n", "2", "--dist", "loadfile"]
     if not any(word.startswith("--hypothesis-seed") for word in rest):
         seed = 0 if os.environ.get("CI") else secrets.randbelow(1 << 32)
         command.append(f"--hypothesis-seed={seed}")

@@ -43,7 +43,8 @@ MODULE = 'import pytest\npytest.skip("hostapd is not installed", allow_module_le
 def suite(tmp_path: Path) -> Path:
     (tmp_path / "tests" / "peers").mkdir(parents=True)
     (tmp_path / "tools" / "guard").mkdir(parents=True)
-    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path / "tests")
+    for name in ("conftest.py", "scheduling.py"):
+        shutil.copy(ROOT / "tests" / name, tmp_path / "tests")
     shutil.copy(ROOT / "tools" / "guard" / "sitecustomize.py", tmp_path / "tools" / "guard")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  peer: foreign\n")
     (tmp_path / "tests" / "peers" / "test_one.py").write_text(SUITE)

@@ -1,0 +1,54 @@
+"""How tests are shared among workers: a file is one piece of work, and the longest come first.
+
+What a file's tests share is then made once, by one worker. xdist's own groups do not hold: a worker
+tells them by renaming tests, and pytest 9.2 takes no other name (pytest-xdist, issue 1386).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+TOGETHER = {
+    f"tests/peers/{name}.py": "network namespaces"
+    for name in ("test_access_wired", "test_app_access")
+}
+"""Files that one worker runs, one after another, and what they share."""
+
+LONGEST = (
+    "tests/crash/test_app_crash.py",
+    "tests/peers/test_halmos.py",
+    "tests/peers/test_app_access.py",
+    "tests/app/test_cli.py",
+    "tests/contracts/test_gas.py",
+    "tests/app/test_demo.py",
+    "tests/contracts/test_build.py",
+    "tests/contracts/test_index.py",
+    "tests/settlement/test_machine.py",
+    "tests/usage/test_properties.py",
+)
+"""What would hold one worker up at the end, if it came late."""
+
+RANK = {file: rank for rank, file in enumerate(LONGEST)}
+
+
+class ByFile(LoadScopeScheduling):
+    """Gives a whole file to a worker, in the order in which they were collected."""
+
+    def __init__(self, config: pytest.Config, log: Any = None) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return TOGETHER.get(file := _file(nodeid), file)
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first, and let the order be otherwise."""
+    items.sort(key=lambda item: RANK.get(_file(item.nodeid), len(RANK)))
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
