@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from alembic import command
@@ -22,11 +23,16 @@ def main(words: str) -> None:
         store = Store(Path(folder) / "empty.sqlite")
         with store.write() as unit:
             config = schema.alembic_config(unit)
-            count = len(list(ScriptDirectory.from_config(config).walk_revisions()))
-            if count:
+            known = [item.revision for item in ScriptDirectory.from_config(config).walk_revisions()]
+            if known:
                 command.upgrade(config, "head")
-            command.revision(config, message=words, autogenerate=True, rev_id=f"{count + 1:04d}")
+            command.revision(config, message=words, autogenerate=True, rev_id=following(known))
         store.close()
+
+
+def following(known: Iterable[str]) -> str:
+    """Return the highest number plus one: numbers in between may be missing."""
+    return f"{max(map(int, known), default=0) + 1:04d}"
 
 
 if __name__ == "__main__":
