@@ -69,3 +69,11 @@ def run(capfd, tmp_path, monkeypatch):
         return printed.out + printed.err
 
     return command
+
+
+@pytest.fixture
+def here(oc, run, monkeypatch):
+    """Run a command on the data of `oc`, without a process of its own."""
+    for name, value in oc.env.items():
+        monkeypatch.setenv(name, value)
+    return run

@@ -1,4 +1,7 @@
-"""The commands as others script them: real processes, one data folder."""
+"""The commands as others script them: real processes, one data folder.
+
+What only prepares, or is run a second time, runs in this process.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ SECRET = "a secret of sixteen or more"
 K, OPC = "00112233445566778899aabbccddeeff", "ffeeddccbbaa99887766554433221100"
 
 
-def found(oc) -> None:
+def found(run) -> None:
     """Found two operators with an agreement, a host's node and money."""
-    oc.run("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
-    oc.run("operator", "add", "Baobab", "--jurisdiction", "SN", "--realm", "baobab.example")
-    oc.run("operator", "deposit", "Lumen", "100000000", "--reference", "first")
-    oc.run("host", "add", "Cafe", "--payout", PAYOUT)
-    oc.run("node", "add", "cafe-1", "--operator", "Baobab", "--host", "Cafe")
-    oc.run(
+    run("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
+    run("operator", "add", "Baobab", "--jurisdiction", "SN", "--realm", "baobab.example")
+    run("operator", "deposit", "Lumen", "100000000", "--reference", "first")
+    run("host", "add", "Cafe", "--payout", PAYOUT)
+    run("node", "add", "cafe-1", "--operator", "Baobab", "--host", "Cafe")
+    run(
         *("agreement", "add", "--home", "Lumen", "--visited", "Baobab"),
         *("--price-nano", "1900", "--tax-ppm", "180000"),
     )
@@ -56,16 +59,16 @@ def stop(process: subprocess.Popen) -> None:
 
 @pytest.mark.timeout(240)
 @pytest.mark.skipif(not CAPTURE.exists(), reason=f"no capture at {CAPTURE}")
-def test_a_capture_becomes_money_and_a_receipt_that_verifies(oc, tmp_path):
+def test_a_capture_becomes_money_and_a_receipt_that_verifies(oc, here, tmp_path):
     """Ingest once and twice, close, settle as one-sided evidence, withdraw, verify, restore."""
-    found(oc)
+    found(oc.run)
     words = ("ingest", str(CAPTURE), "--operator", "Baobab", "--node", "cafe-1", "--home", "Lumen")
     first = oc.json(*words)
     assert (first["sessions"], first["usage_new"], first["usage_duplicate"]) == (1, 1, 0)
     assert (first["octets_out"], first["octets_in"]) == (5_682_218_308, 147_699_750)
     assert first["duration_s"] == 1_773
     assert first["refused"] == []
-    again = oc.json(*words)
+    again = json.loads(here(*words, "--json"))
     assert (again["usage_new"], again["usage_duplicate"]) == (0, 1)
 
     closed = oc.json("cycle", "close")
@@ -85,7 +88,7 @@ def test_a_capture_becomes_money_and_a_receipt_that_verifies(oc, tmp_path):
         assert told["receipts"][0]["final"]
         assert told["receipts"][0]["finality"].startswith("final (single_operator")
         receipt.write_text(receipt.read_text().replace("1773", "1774"))
-        told = json.loads(oc.run("verify", str(receipt), "--rpc", rpc, "--json", code=1).stdout)
+        told = json.loads(here("verify", str(receipt), "--rpc", rpc, "--json", code=1))
         assert told["receipts"][0]["broke"] == "usage"
 
         status = oc.json("status")
@@ -98,7 +101,7 @@ def test_a_capture_becomes_money_and_a_receipt_that_verifies(oc, tmp_path):
         paid = oc.json("host", "withdraw", "Cafe")
         assert paid["payout"] == PAYOUT
         assert paid["amount_minor"] == status["hosts_money"][0]["earned_minor"] > 0
-        assert "nothing_due" in oc.run("host", "withdraw", "Cafe", code=1).stderr
+        assert "nothing_due" in here("host", "withdraw", "Cafe", code=1)
         kept = oc.json("backup", str(tmp_path / "kept"))
         assert kept["books_agree"]
     finally:
@@ -106,21 +109,22 @@ def test_a_capture_becomes_money_and_a_receipt_that_verifies(oc, tmp_path):
     back = oc.json("restore", str(tmp_path / "kept"), "--data", str(tmp_path / "back"))
     assert back["books_agree"]
     assert back["journal_entries"] == kept["journal_entries"]
-    old, new = oc.json("status"), oc.json("status", "--data", str(tmp_path / "back"))
+    old = json.loads(here("status", "--json"))
+    new = json.loads(here("status", "--json", "--data", str(tmp_path / "back")))
     assert old["cycles"] == new["cycles"]
     assert old["operators_money"] == new["operators_money"]
     assert old["hosts_money"] == new["hosts_money"]
 
 
 @pytest.mark.timeout(240)
-def test_what_is_added_is_in_force_in_a_running_server_within_a_second(oc, tmp_path):
+def test_what_is_added_is_in_force_in_a_running_server_within_a_second(oc, here, tmp_path):
     """A subscriber, client and plan that come while `up` runs: the phone gets on."""
-    found(oc)
+    found(here)
     process = serve(oc)
     try:
         (tmp_path / "secret").write_text(SECRET + "\n")
-        oc.run("node", "add", "home-1", "--operator", "Lumen", "--host", "Cafe")
-        oc.run(
+        here("node", "add", "home-1", "--operator", "Lumen", "--host", "Cafe")
+        here(
             *("agreement", "add", "--home", "Lumen", "--visited", "Lumen"),
             *("--price-nano", "1000"),
         )
@@ -134,11 +138,11 @@ def test_what_is_added_is_in_force_in_a_running_server_within_a_second(oc, tmp_p
             *("--imsi", "208930000000001", "--ki-file", "-", "--opc-file", "-"),
             stdin=f"{K}\n{OPC}\n",
         )
-        oc.run("subscriber", "topup", "208930000000001", "50000000")
+        here("subscriber", "topup", "208930000000001", "50000000")
         time.sleep(1)
         outcome = attach(json.loads((oc.data / "run.json").read_text()))
         assert outcome == "Attached"
-        closed = oc.json("cycle", "close")
+        closed = json.loads(here("cycle", "close", "--json"))
         assert closed["state"] == "final"
         assert closed["records"] == 1
     finally:
@@ -186,26 +190,24 @@ def attach(running: dict) -> str:
     return asyncio.run(play())
 
 
-def test_errors_say_what_happened_and_what_to_do(oc, tmp_path):
+def test_errors_say_what_happened_and_what_to_do(oc, here, tmp_path):
     """Wrong input ends with its own code, the input named, and a hint on a line of its own."""
     missing = oc.run("status", code=3)
     assert "is no data folder" in missing.stderr
     assert "\nhint: " in missing.stderr
-    oc.run("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
-    oc.run("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
+    here("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
+    here("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
     other = oc.run("operator", "add", "Lumen", "--jurisdiction", "SN", "--plmn", "20893", code=1)
     assert "exists_with_different_jurisdiction" in other.stderr
-    assert (
-        "unknown_host"
-        in oc.run("node", "add", "n", "--operator", "Lumen", "--host", "Nobody", code=1).stderr
-    )
-    secret = oc.run(
+    words = ("node", "add", "n", "--operator", "Lumen", "--host", "Nobody")
+    assert "unknown_host" in here(*words, code=1)
+    secret = here(
         *("client", "add", "10.0.0.1", "--operator", "Lumen"),
         *("--secret-file", str(tmp_path / "none")),
         code=2,
     )
-    assert "none" in secret.stderr
-    assert "hint: " in secret.stderr
+    assert "none" in secret
+    assert "hint: " in secret
     keys = oc.run(
         *("subscriber", "add", "--operator", "Lumen", "--plan", "p", "--imsi", "208930000000001"),
         *("--ki-file", "-", "--opc-file", "-"),
@@ -217,8 +219,8 @@ def test_errors_say_what_happened_and_what_to_do(oc, tmp_path):
     assert oc.run("bench", "nothing", code=2).stderr.count("hint: ") == 1
 
 
-def test_config_show_says_where_each_value_comes_from(oc):
-    oc.run("operator", "add", "Lumen", "--jurisdiction", "FR")
+def test_config_show_says_where_each_value_comes_from(oc, here):
+    here("operator", "add", "Lumen", "--jurisdiction", "FR")
     (oc.data / "config.toml").write_text("http_port = 9999\n")
     shown = oc.json("config", "show", "--origin")
     assert shown["http_port"]["value"] == 9999
