@@ -57,16 +57,21 @@ CANCEL_TYPE_HASH: constant(bytes32) = keccak256(
     "CancelAuthorization(address authorizer,bytes32 nonce)"
 )
 
+# The highest bit of an account's word; a balance is below it, as all tokens together are.
+FROZEN: constant(uint256) = 2**255
+SUPPLY_MAX: constant(uint256) = FROZEN - 1
+
 symbol: public(immutable(String[8]))
 
 totalSupply: public(uint256)
-balanceOf: public(HashMap[address, uint256])
 allowance: public(HashMap[address, HashMap[address, uint256]])
 nonces: public(HashMap[address, uint256])
 authorizationState: public(HashMap[address, HashMap[bytes32, bool]])
 is_minter: public(HashMap[address, bool])
-is_frozen: public(HashMap[address, bool])
 is_paused: public(bool)
+
+# Frozen (1) and balance (255): a transfer reads and writes one word of each account.
+_accounts: HashMap[address, uint256]
 
 
 @deploy
@@ -103,6 +108,28 @@ def version() -> String[8]:
 
 
 @external
+@view
+def balanceOf(account: address) -> uint256:
+    """
+    @notice What an account holds, frozen or not.
+    @param account Whose tokens.
+    @return uint256 The amount, in millionths.
+    """
+    return self._accounts[account] & SUPPLY_MAX
+
+
+@external
+@view
+def is_frozen(account: address) -> bool:
+    """
+    @notice Whether an account is stopped from sending, receiving and spending.
+    @param account Which account.
+    @return bool Whether it is frozen.
+    """
+    return self._accounts[account] >= FROZEN
+
+
+@external
 def transfer(receiver: address, amount: uint256) -> bool:
     """
     @notice Moves the caller's tokens.
@@ -123,7 +150,7 @@ def transferFrom(sender: address, receiver: address, amount: uint256) -> bool:
     @param amount How many, in millionths.
     @return bool Always true; a failure reverts.
     """
-    assert not self.is_frozen[msg.sender], "token: frozen"
+    self._check_free(msg.sender)
     allowed: uint256 = self.allowance[sender][msg.sender]
     assert allowed >= amount, "token: short allowance"
     if allowed != max_value(uint256):
@@ -261,8 +288,9 @@ def mint(account: address, amount: uint256):
     assert self.is_minter[msg.sender], "token: not minter"
     self._check_running()
     self._check_receiver(account)
+    assert amount <= SUPPLY_MAX - self.totalSupply, "token: too many"
     self.totalSupply += amount
-    self.balanceOf[account] += amount
+    self._accounts[account] = self._free_balance(account) + amount
     log IERC20.Transfer(sender=empty(address), receiver=account, value=amount)
 
 
@@ -274,9 +302,9 @@ def burn(amount: uint256):
     """
     assert self.is_minter[msg.sender], "token: not minter"
     self._check_running()
-    assert not self.is_frozen[msg.sender], "token: frozen"
-    assert self.balanceOf[msg.sender] >= amount, "token: short balance"
-    self.balanceOf[msg.sender] -= amount
+    balance: uint256 = self._free_balance(msg.sender)
+    assert balance >= amount, "token: short balance"
+    self._accounts[msg.sender] = balance - amount
     self.totalSupply -= amount
     log IERC20.Transfer(sender=msg.sender, receiver=empty(address), value=amount)
 
@@ -300,7 +328,7 @@ def freeze(account: address):
     @param account Which account.
     """
     ownable._check_owner()
-    self.is_frozen[account] = True
+    self._accounts[account] |= FROZEN
     log IStableToken.FrozenSet(account=account, frozen=True)
 
 
@@ -311,7 +339,7 @@ def unfreeze(account: address):
     @param account Which account.
     """
     ownable._check_owner()
-    self.is_frozen[account] = False
+    self._accounts[account] &= SUPPLY_MAX
     log IStableToken.FrozenSet(account=account, frozen=False)
 
 
@@ -339,10 +367,29 @@ def _check_running():
 @view
 def _check_receiver(receiver: address):
     """
-    @dev Refuses receivers whose tokens would be lost, and frozen ones.
+    @dev Refuses receivers whose tokens would be lost.
     """
     assert receiver != empty(address) and receiver != self, "token: bad receiver"
-    assert not self.is_frozen[receiver], "token: frozen"
+
+
+@internal
+@view
+def _check_free(account: address):
+    """
+    @dev Refuses frozen accounts.
+    """
+    assert self._accounts[account] < FROZEN, "token: frozen"
+
+
+@internal
+@view
+def _free_balance(account: address) -> uint256:
+    """
+    @dev What an account holds, unless it is frozen: then the word would be more.
+    """
+    word: uint256 = self._accounts[account]
+    assert word < FROZEN, "token: frozen"
+    return word
 
 
 @internal
@@ -351,11 +398,11 @@ def _move(sender: address, receiver: address, amount: uint256):
     @dev Every change of holder; the supply stays.
     """
     self._check_running()
-    assert not self.is_frozen[sender], "token: frozen"
     self._check_receiver(receiver)
-    assert self.balanceOf[sender] >= amount, "token: short balance"
-    self.balanceOf[sender] -= amount
-    self.balanceOf[receiver] += amount
+    balance: uint256 = self._free_balance(sender)
+    assert balance >= amount, "token: short balance"
+    self._accounts[sender] = balance - amount
+    self._accounts[receiver] = self._free_balance(receiver) + amount
     log IERC20.Transfer(sender=sender, receiver=receiver, value=amount)
 
 
@@ -364,7 +411,8 @@ def _approve(owner: address, spender: address, amount: uint256):
     """
     @dev Every change of an allowance.
     """
-    assert not self.is_frozen[owner] and not self.is_frozen[spender], "token: frozen"
+    self._check_free(owner)
+    self._check_free(spender)
     self.allowance[owner][spender] = amount
     log IERC20.Approval(owner=owner, spender=spender, value=amount)
 

@@ -129,8 +129,23 @@ def test_mint_and_burn(world: World):
     assert world.token.total_supply().ask(world.evm) == 8 * DEPOSIT + 4
     with refused("token: short balance"):
         world.send(minter, world.token.burn(2))
-    with refused(None):
-        world.send(minter, world.token.mint(account, MAX))
+
+
+def test_supply_stays_below_the_flag(world: World):
+    """T1, T6: all tokens together are less than the frozen bit, to the last one."""
+    account, minter = world.members[0].address, world.owner
+    left = (1 << 255) - 1 - 8 * DEPOSIT
+    for too_many in (left + 1, MAX):
+        with refused("token: too many"):
+            world.send(minter, world.token.mint(account, too_many))
+    world.send(minter, world.token.mint(account, left))
+    assert world.tokens(account) == left + DEPOSIT
+    assert not world.token.is_frozen(account).ask(world.evm)
+    with refused("token: too many"):
+        world.send(minter, world.token.mint(minter.address, 1))
+    world.send(world.members[0], world.token.transfer(minter.address, left + DEPOSIT))
+    world.send(minter, world.token.burn(1))
+    world.send(minter, world.token.mint(minter.address, 1))
 
 
 def test_minter_comes_and_goes(world: World):
@@ -167,9 +182,15 @@ def test_frozen_account(world: World):
         with refused("token: frozen"):
             world.send(sender, call)
     world.send(other, world.token.transfer(third.address, 1))
-    told = world.told(world.send(world.owner, world.token.unfreeze(frozen.address)))
+    world.send(world.owner, world.token.freeze(frozen.address))
+    assert world.token.is_frozen(frozen.address).ask(world.evm)
+    assert world.tokens(frozen.address) == DEPOSIT
+    for _ in range(2):
+        told = world.told(world.send(world.owner, world.token.unfreeze(frozen.address)))
     assert told == [events.FrozenSet(account=frozen.address, frozen=False)]
+    assert not world.token.is_frozen(frozen.address).ask(world.evm)
     world.send(frozen, world.token.transfer(other.address, 1))
+    assert world.tokens(frozen.address) == DEPOSIT - 1
 
 
 def test_frozen_minter_cannot_burn(world: World):

@@ -1,7 +1,7 @@
 """Proofs by halmos, for all numbers at once, of the sums our money hangs on.
 
-The tier function (StakeDiscount), the accumulator (RewardDistributor) and the sum of nets
-(ClearingHouse) are proven in the shipped bytecode. What is false must be found false with a
+The tier function (StakeDiscount), the accumulator (RewardDistributor), the sum of nets
+(ClearingHouse) and the packed balance (StableToken) are proven in the shipped bytecode. What is false must be found false with a
 witness, and so must a true claim about a contract with a mistake in it.
 """
 
@@ -35,11 +35,21 @@ CORES = {
         {"check_paid_is_booked_and_funded", "check_a_claim_pays_the_difference_once"},
     ),
     "NetSum": ("ClearingHouse", {"check_net_sum"}),
+    "Balances": (
+        "StableToken",
+        {
+            "check_a_transfer_moves_its_amount_alone",
+            "check_a_transfer_to_oneself",
+            "check_a_freeze_leaves_the_balance",
+            "check_minting_never_freezes",
+        },
+    ),
 }
 
 MISTAKES = {
     "Tiers": ("lock_s >= tier.min_lock_s", "lock_s <= tier.min_lock_s"),
     "Accumulator": ("self._totals[token] = totals + amount", "self._totals[token] = totals"),
+    "Balances": ("self._accounts[account] |= FROZEN", "self._accounts[account] = FROZEN"),
     "NetSum": ('assert credits == debits, "nets: sum"', 'assert credits <= debits, "nets: sum"'),
 }
 """A small wrong change for each core, which its proof must not survive."""

@@ -86,6 +86,10 @@ class StableToken(Ownable):
         """What a spender may move."""
         return self._query("allowance", owner, spender)
 
+    def is_frozen(self, account: Address) -> Query[bool]:
+        """Whether an account is stopped."""
+        return self._query("is_frozen", account)
+
     def total_supply(self) -> Query[int]:
         """All tokens there are."""
         return self._query("totalSupply")
