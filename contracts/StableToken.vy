@@ -7,14 +7,15 @@
 @notice An ERC-20 of 6 decimals with ERC-2612 permits and ERC-3009 authorisations. It
         freezes and pauses as regulated stable coins do, so that everything written
         against it has met both. StableToken.md names the roles and the invariants.
-@dev Vyper has no overloading: of the two ERC-3009 forms only the one with `bytes`
-     signatures is here. A signature is 65 bytes of one key; contract accounts
+@dev A signature is 65 bytes of one key, whole or as `v`, `r`, `s`; contract accounts
      (ERC-1271) use `approve`.
 """
 
 from ethereum.ercs import IERC20
 from ethereum.ercs import IERC20Detailed
 
+# @dev The calls `__default__` answers.
+from .interfaces import ISplitAuthorizations
 from .interfaces import IStableToken
 
 # @dev One accepted form of a signature.
@@ -42,6 +43,33 @@ exports: (
     ownable.accept_ownership,
 )
 
+
+# What is moved by authorisation, as it is signed.
+struct Grant:
+    sender: address
+    receiver: address
+    amount: uint256
+    valid_after: uint256
+    valid_before: uint256
+    nonce: bytes32
+
+
+# The arguments of the split forms as they lie in the call data.
+struct SplitGrant:
+    grant: Grant
+    v: uint8
+    r: bytes32
+    s: bytes32
+
+
+struct SplitCancel:
+    authorizer: address
+    nonce: bytes32
+    v: uint8
+    r: bytes32
+    s: bytes32
+
+
 decimals: public(constant(uint8)) = 6
 
 PERMIT_TYPE_HASH: constant(bytes32) = keccak256(
@@ -56,6 +84,18 @@ RECEIVE_TYPE_HASH: constant(bytes32) = keccak256(
 CANCEL_TYPE_HASH: constant(bytes32) = keccak256(
     "CancelAuthorization(address authorizer,bytes32 nonce)"
 )
+
+TRANSFER_SPLIT: constant(Bytes[4]) = method_id(
+    "transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)"
+)
+RECEIVE_SPLIT: constant(Bytes[4]) = method_id(
+    "receiveWithAuthorization(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)"
+)
+CANCEL_SPLIT: constant(Bytes[4]) = method_id(
+    "cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)"
+)
+SPLIT_GRANT_SIZE: constant(uint256) = 9 * 32
+SPLIT_CANCEL_SIZE: constant(uint256) = 5 * 32
 
 # The highest bit of an account's word; a balance is below it, as all tokens together are.
 FROZEN: constant(uint256) = 2**255
@@ -224,13 +264,15 @@ def transferWithAuthorization(
     @param nonce Any value the sender has not used.
     @param signature 65 bytes `r || s || v`, low s.
     """
-    struct_hash: bytes32 = keccak256(
-        abi_encode(
-            TRANSFER_TYPE_HASH, sender, receiver, amount, valid_after, valid_before, nonce
-        )
+    grant: Grant = Grant(
+        sender=sender,
+        receiver=receiver,
+        amount=amount,
+        valid_after=valid_after,
+        valid_before=valid_before,
+        nonce=nonce,
     )
-    self._use_authorization(sender, valid_after, valid_before, nonce, struct_hash, signature)
-    self._move(sender, receiver, amount)
+    self._transfer_authorized(grant, signature)
 
 
 @external
@@ -254,14 +296,15 @@ def receiveWithAuthorization(
     @param nonce Any value the sender has not used.
     @param signature 65 bytes `r || s || v`, low s.
     """
-    assert msg.sender == receiver, "authorization: not receiver"
-    struct_hash: bytes32 = keccak256(
-        abi_encode(
-            RECEIVE_TYPE_HASH, sender, receiver, amount, valid_after, valid_before, nonce
-        )
+    grant: Grant = Grant(
+        sender=sender,
+        receiver=receiver,
+        amount=amount,
+        valid_after=valid_after,
+        valid_before=valid_before,
+        nonce=nonce,
     )
-    self._use_authorization(sender, valid_after, valid_before, nonce, struct_hash, signature)
-    self._move(sender, receiver, amount)
+    self._receive_authorized(grant, signature)
 
 
 @external
@@ -272,10 +315,28 @@ def cancelAuthorization(authorizer: address, nonce: bytes32, signature: Bytes[65
     @param nonce The authorisation's nonce.
     @param signature 65 bytes `r || s || v`, low s.
     """
-    self._check_running()
-    struct_hash: bytes32 = keccak256(abi_encode(CANCEL_TYPE_HASH, authorizer, nonce))
-    self._consume(authorizer, nonce, struct_hash, signature)
-    log IStableToken.AuthorizationCanceled(authorizer=authorizer, nonce=nonce)
+    self._cancel(authorizer, nonce, signature)
+
+
+@external
+def __default__():
+    """
+    @notice Answers ISplitAuthorizations: transfer, receipt and cancellation by a signature
+            as `v`, `r`, `s` (ERC-3009). Each does what its form with `bytes` does.
+    @dev Vyper has no overloading; the arguments are decoded as strictly as typed ones.
+    """
+    method: Bytes[4] = slice(msg.data, 0, 4)
+    if method == CANCEL_SPLIT:
+        told: SplitCancel = abi_decode(slice(msg.data, 4, SPLIT_CANCEL_SIZE), SplitCancel)
+        self._cancel(told.authorizer, told.nonce, ecdsa._joined(told.v, told.r, told.s))
+        return
+    assert method == TRANSFER_SPLIT or method == RECEIVE_SPLIT
+    split: SplitGrant = abi_decode(slice(msg.data, 4, SPLIT_GRANT_SIZE), SplitGrant)
+    signature: Bytes[65] = ecdsa._joined(split.v, split.r, split.s)
+    if method == TRANSFER_SPLIT:
+        self._transfer_authorized(split.grant, signature)
+    else:
+        self._receive_authorized(split.grant, signature)
 
 
 @external
@@ -418,21 +479,43 @@ def _approve(owner: address, spender: address, amount: uint256):
 
 
 @internal
-def _use_authorization(
-    authorizer: address,
-    valid_after: uint256,
-    valid_before: uint256,
-    nonce: bytes32,
-    struct_hash: bytes32,
-    signature: Bytes[65],
-):
+def _transfer_authorized(grant: Grant, signature: Bytes[65]):
     """
-    @dev Checks the time, then uses the nonce up. Both bounds are exclusive (ERC-3009).
+    @dev By the sender's signature, whoever submits it.
     """
-    assert block.timestamp > valid_after, "authorization: not yet"
-    assert block.timestamp < valid_before, "authorization: expired"
+    self._move_authorized(TRANSFER_TYPE_HASH, grant, signature)
+
+
+@internal
+def _receive_authorized(grant: Grant, signature: Bytes[65]):
+    """
+    @dev By the sender's signature, submitted by the receiver.
+    """
+    assert msg.sender == grant.receiver, "authorization: not receiver"
+    self._move_authorized(RECEIVE_TYPE_HASH, grant, signature)
+
+
+@internal
+def _move_authorized(type_hash: bytes32, grant: Grant, signature: Bytes[65]):
+    """
+    @dev Checks the time, uses the nonce up, moves. Both bounds are exclusive (ERC-3009).
+    """
+    assert block.timestamp > grant.valid_after, "authorization: not yet"
+    assert block.timestamp < grant.valid_before, "authorization: expired"
+    self._consume(grant.sender, grant.nonce, keccak256(abi_encode(type_hash, grant)), signature)
+    log IStableToken.AuthorizationUsed(authorizer=grant.sender, nonce=grant.nonce)
+    self._move(grant.sender, grant.receiver, grant.amount)
+
+
+@internal
+def _cancel(authorizer: address, nonce: bytes32, signature: Bytes[65]):
+    """
+    @dev Uses a nonce up and moves nothing.
+    """
+    self._check_running()
+    struct_hash: bytes32 = keccak256(abi_encode(CANCEL_TYPE_HASH, authorizer, nonce))
     self._consume(authorizer, nonce, struct_hash, signature)
-    log IStableToken.AuthorizationUsed(authorizer=authorizer, nonce=nonce)
+    log IStableToken.AuthorizationCanceled(authorizer=authorizer, nonce=nonce)
 
 
 @internal

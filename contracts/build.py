@@ -30,7 +30,10 @@ NAMES = tuple(sorted(path.stem for path in CONTRACTS.glob("*.vy")))
 COMPILER = "0.4.3"
 EVM_VERSION = "cancun"
 IMPORT = re.compile(r"^from (\.+)(\w*) import (\w+)$", re.MULTILINE)
-ANSWERED_BY_DEFAULT = {"BatchChannels": "interfaces/IBatchClaims.vyi"}
+ANSWERED_BY_DEFAULT = {
+    "BatchChannels": "interfaces/IBatchClaims.vyi",
+    "StableToken": "interfaces/ISplitAuthorizations.vyi",
+}
 """Where a contract's default function answers calls: the interface that describes them."""
 
 FORMATS = ("abi", "bytecode", "bytecode_runtime", "layout", "method_identifiers")
@@ -82,7 +85,7 @@ def artefact_text(name: str, contracts: Path = CONTRACTS) -> str:
         "compiler": f"vyper {vyper.__version__}",
         "evm_version": EVM_VERSION,
         "sources_sha256": dict(_sources(name, contracts)),
-        "abi": built["abi"] + _answered_by_default(name, contracts),
+        "abi": _answered_by_default(name, contracts) + built["abi"],
         "bytecode": built["bytecode"],
         "runtime": {
             "length": len(runtime),

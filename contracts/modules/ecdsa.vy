@@ -37,3 +37,12 @@ def _recover_vrs(digest: bytes32, v: uint8, r: bytes32, s: bytes32) -> address:
     if convert(s, uint256) > convert(S_MAX, uint256) or (v != 27 and v != 28):
         return empty(address)
     return ecrecover(digest, v, r, s)
+
+
+@internal
+@pure
+def _joined(v: uint8, r: bytes32, s: bytes32) -> Bytes[65]:
+    """
+    @dev The one accepted form of a signature that came in parts.
+    """
+    return concat(r, s, convert(v, bytes1))

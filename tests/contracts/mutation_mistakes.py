@@ -81,7 +81,12 @@ MISTAKES: dict[str, tuple[tuple[str, str], ...]] = {
             "PERMIT_TYPE_HASH, owner, spender, amount,",
             "PERMIT_TYPE_HASH, owner, spender, empty(uint256),",
         ),
-        ("            RECEIVE_TYPE_HASH, sender", "            TRANSFER_TYPE_HASH, sender"),
+        (
+            "self._move_authorized(RECEIVE_TYPE_HASH",
+            "self._move_authorized(TRANSFER_TYPE_HASH",
+        ),
+        ("self._accounts[account] |= FROZEN", "self._accounts[account] ^= FROZEN"),
+        ("self._accounts[account] &= SUPPLY_MAX", "self._accounts[account] ^= FROZEN"),
     ),
     "StakeDiscount.vy": (
         ("keccak256(abi_encode(lock_s, salt))", "salt"),

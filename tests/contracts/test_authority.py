@@ -13,6 +13,7 @@ from opencarrier.chain import typed_data
 from opencarrier.chain.contracts import ClearingHouse, StableToken, claim_id
 from opencarrier.chain.model import Call
 from opencarrier.chain.typed_data import Authorization
+from opencarrier.kernel.signatures import Address
 
 ROLES = (
     "owner",
@@ -38,6 +39,7 @@ class Right:
 
 
 OWNER = "owner: not caller"
+SPLIT = "(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)"
 ANYBODY = ROLES
 
 
@@ -84,13 +86,31 @@ def _receive_authorized(world: World) -> Call:
 
 
 def _cancel_authorized(world: World) -> Call:
-    holder = world.members[0]
-    digest = typed_data.cancel_digest(
-        world.token_domain, authorizer=holder.address, nonce=b"\x06" * 32
-    )
-    return world.token.cancel_authorization(
-        holder.address, b"\x06" * 32, holder.sign(digest).octets
-    )
+    holder, nonce, signature = _cancellation(world)
+    return world.token.cancel_authorization(holder, nonce, signature)
+
+
+def _transfer_split(world: World) -> Call:
+    granted = _authorization(world)
+    digest = typed_data.transfer_digest(world.token_domain, granted)
+    return world.token.transfer_with_split_signature(granted, world.members[0].sign(digest).octets)
+
+
+def _receive_split(world: World) -> Call:
+    granted = _authorization(world)
+    digest = typed_data.receive_digest(world.token_domain, granted)
+    return world.token.receive_with_split_signature(granted, world.members[0].sign(digest).octets)
+
+
+def _cancel_split(world: World) -> Call:
+    holder, nonce, signature = _cancellation(world)
+    return world.token.cancel_with_split_signature(holder, nonce, signature)
+
+
+def _cancellation(world: World) -> tuple[Address, bytes, bytes]:
+    holder, nonce = world.members[0], b"\x06" * 32
+    digest = typed_data.cancel_digest(world.token_domain, authorizer=holder.address, nonce=nonce)
+    return holder.address, nonce, holder.sign(digest).octets
 
 
 def _mandate_signed(world: World) -> Call:
@@ -160,6 +180,13 @@ RIGHTS: dict[tuple[str, str], Right] = {
         ("creditor",), _receive_authorized, "authorization: not receiver"
     ),
     ("StableToken", "cancelAuthorization"): Right(ANYBODY, _cancel_authorized),
+    ("StableToken", "transferWithAuthorization" + SPLIT): Right(ANYBODY, _transfer_split),
+    ("StableToken", "receiveWithAuthorization" + SPLIT): Right(
+        ("creditor",), _receive_split, "authorization: not receiver"
+    ),
+    ("StableToken", "cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)"): Right(
+        ANYBODY, _cancel_split
+    ),
     ("StableToken", "mint"): Right(
         ("minter",), lambda w: w.token.mint(somebody(w), 1), "token: not minter"
     ),

@@ -8,6 +8,7 @@ from contract_nodes import TERMS, NodeWorld, number
 from test_authority import OWNER, Right
 
 from opencarrier.chain.contracts import NodeRegistry
+from opencarrier.chain.model import Call
 from opencarrier.kernel.pair_tree import NO_ROOT
 
 ROLES = (
@@ -23,6 +24,15 @@ NOT_OWNER = "node: not owner"
 
 def somebody(nodes: NodeWorld) -> str:
     return key("somebody").address
+
+
+SHORT = "safeTransferFrom(address,address,uint256)"
+"""ERC-721's form without data; the bindings use the other."""
+
+
+def _short_transfer(world: NodeWorld) -> Call:
+    values = (world.hosts[0].address, somebody(world), number(world.ids[0]))
+    return Call(to=world.registry.address, data=NodeRegistry.artefact().call_data(SHORT, *values))
 
 
 RIGHTS = {
@@ -56,6 +66,11 @@ RIGHTS = {
     "safeTransferFrom": Right(
         MOVERS,
         lambda w: w.registry.safe_transfer_from(w.hosts[0].address, somebody(w), number(w.ids[0])),
+        "erc721: not allowed",
+    ),
+    SHORT: Right(
+        MOVERS,
+        lambda w: _short_transfer(w),
         "erc721: not allowed",
     ),
     "set_operator": Right(

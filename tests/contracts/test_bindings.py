@@ -181,6 +181,11 @@ def test_x402_selectors():
     artefact = StableToken.artefact()
     assert artefact.selector("receiveWithAuthorization").hex() == "88b7ab63"
     assert artefact.selector("transferWithAuthorization").hex() == "cf092995"
+    split = "(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)"
+    assert artefact.selector("receiveWithAuthorization" + split).hex() == "ef55bec6"
+    assert artefact.selector("transferWithAuthorization" + split).hex() == "e3ee160e"
+    cancel = "cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)"
+    assert artefact.selector(cancel).hex() == "5a049a70"
     assert artefact.selector("permit").hex() == "d505accf"
     assert artefact.selector("transferFrom").hex() == "23b872dd"
     assert artefact.selector("eip712Domain").hex() == "84b0196e"

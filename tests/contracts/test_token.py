@@ -398,6 +398,121 @@ def test_authorisation_forged(world: World, forge):
             )
 
 
+def test_a_split_signature_is_the_same_signature(world: World):
+    """T5: ERC-3009's form with v, r, s does what the other does, and one nonce serves once."""
+    holder, other = world.members[:2]
+    granted = given_by(world)
+    signature = holder.sign(typed_data.transfer_digest(world.token_domain, granted)).octets
+    split = world.token.transfer_with_split_signature(granted, signature)
+    whole = world.token.transfer_with_authorization(granted, signature)
+    outcomes = []
+    for first, second in ((split, whole), (whole, split)):
+        with world.evm.anchor():
+            outcomes.append(world.told(world.send(world.stranger, first)))
+            assert world.tokens(other.address) == DEPOSIT + 5 * TOKEN
+            for again in (first, second):
+                with refused("authorization: used"):
+                    world.send(world.stranger, again)
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_split_receipt_is_the_receivers(world: World):
+    """T5: as with the other form, only the receiver submits it, once, and it is no transfer."""
+    holder, other = world.members[:2]
+    granted = given_by(world)
+    signature = holder.sign(typed_data.receive_digest(world.token_domain, granted)).octets
+    call = world.token.receive_with_split_signature(granted, signature)
+    with refused("authorization: not receiver"):
+        world.send(world.stranger, call)
+    with refused("authorization: bad signature"):
+        world.send(other, world.token.transfer_with_split_signature(granted, signature))
+    world.send(other, call)
+    assert world.tokens(other.address) == DEPOSIT + 5 * TOKEN
+    with refused("authorization: used"):
+        world.send(other, world.token.receive_with_authorization(granted, signature))
+
+
+def test_a_split_cancellation(world: World):
+    """T5, T7: it cancels what both forms transfer; not while paused."""
+    holder = world.members[0]
+    granted = given_by(world)
+    cancel = typed_data.cancel_digest(
+        world.token_domain, authorizer=holder.address, nonce=granted.nonce
+    )
+    forged = world.token.cancel_with_split_signature(
+        holder.address, granted.nonce, world.stranger.sign(cancel).octets
+    )
+    with refused("authorization: bad signature"):
+        world.send(world.stranger, forged)
+    call = world.token.cancel_with_split_signature(
+        holder.address, granted.nonce, holder.sign(cancel).octets
+    )
+    world.send(world.owner, world.token.set_paused(paused=True))
+    with refused("token: paused"):
+        world.send(world.stranger, call)
+    world.send(world.owner, world.token.set_paused(paused=False))
+    told = world.told(world.send(world.stranger, call))
+    assert told == [events.AuthorizationCanceled(authorizer=holder.address, nonce=granted.nonce)]
+    signature = holder.sign(typed_data.transfer_digest(world.token_domain, granted)).octets
+    for taken in (
+        world.token.transfer_with_authorization(granted, signature),
+        world.token.transfer_with_split_signature(granted, signature),
+    ):
+        with refused("authorization: used"):
+            world.send(world.stranger, taken)
+
+
+WORD = 32
+SPLIT_V = 4 + 6 * WORD
+"""Where the split form has its `v`."""
+
+
+def test_split_arguments_are_read_strictly(world: World):
+    """T5: what is too short or too large for its type reverts; marks behind it are no matter."""
+    holder, other = world.members[:2]
+    granted = given_by(world)
+    signature = holder.sign(typed_data.transfer_digest(world.token_domain, granted)).octets
+    call = world.token.transfer_with_split_signature(granted, signature)
+    data = call.data
+    broken = [
+        b"",
+        data[:3],
+        data[:4],
+        data[:-1],
+        b"\x00\x00\x00\x00" + data[4:],
+        data[:4] + b"\x01" + data[5:],
+        data[: 4 + WORD] + b"\x01" + data[5 + WORD :],
+        data[: SPLIT_V + 30] + b"\x01" + data[SPLIT_V + 31 :],
+    ]
+    for changed in broken:
+        with refused(None):
+            world.send(world.stranger, replace(call, data=changed))
+    world.send(world.stranger, replace(call, data=data + b"mark" * 9))
+    assert world.tokens(other.address) == DEPOSIT + 5 * TOKEN
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        malleable,
+        lambda octets: octets[:64] + b"\x1d",
+        lambda octets: octets[:64] + bytes((octets[64] - 27,)),
+        lambda octets: octets[32:64] + octets[:32] + octets[64:],
+        lambda octets: bytes(65),
+    ],
+)
+def test_a_split_signature_forged(world: World, forge):
+    """T2, T5: malleable, swapped and broken parts; the zero address signs nothing."""
+    granted = given_by(world)
+    digest = typed_data.transfer_digest(world.token_domain, granted)
+    signature = forge(world.members[0].sign(digest).octets)
+    for claimed in (granted, replace(granted, sender=ZERO)):
+        with refused("authorization: bad signature"):
+            world.send(
+                world.stranger, world.token.transfer_with_split_signature(claimed, signature)
+            )
+
+
 def test_authorisation_cancelled(world: World):
     """T5: a cancelled nonce is used up, and cancels once."""
     holder = world.members[0]

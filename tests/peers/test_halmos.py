@@ -1,8 +1,9 @@
 """Proofs by halmos, for all numbers at once, of the sums our money hangs on.
 
 The tier function (StakeDiscount), the accumulator (RewardDistributor), the sum of nets
-(ClearingHouse) and the packed balance (StableToken) are proven in the shipped bytecode. What is false must be found false with a
-witness, and so must a true claim about a contract with a mistake in it.
+(ClearingHouse) and the packed balance (StableToken) are proven in the shipped bytecode. What is
+false must be found false with a witness, and so must a true claim about a contract with a
+mistake in it.
 """
 
 from __future__ import annotations

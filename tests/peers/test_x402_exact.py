@@ -23,6 +23,7 @@ import requests
 import uvicorn
 import vyper
 from eth_account import Account
+from eth_utils import to_checksum_address
 from fastapi import FastAPI
 from tests.app.scene import Scene, furnish
 from tests.peers.test_app_anvil import find_anvil, rpc
@@ -269,8 +270,24 @@ def test_a_payment_of_the_sdk_shown_again_is_answered_and_taken_once(hub):
     hub.agrees()
 
 
-@pytest.fixture(scope="module")
-def foreign_token(hub) -> str:
+@dataclass(frozen=True)
+class Coin:
+    """What a shop takes: a token and the domain its holders sign in."""
+
+    address: str
+    name: str
+    version: str
+
+
+@pytest.fixture(scope="module", params=["our token", "foreign token"])
+def coin(request, hub) -> Coin:
+    if request.param == "foreign token":
+        return Coin(_foreign_token(hub), "Foreign Dollar", "2")
+    domain = hub.token.signing_domain().ask(hub.made.place.client)
+    return Coin(domain.contract, domain.name, domain.version)
+
+
+def _foreign_token(hub: Hub) -> str:
     source = Path(__file__).with_name("foreign_token.vy").read_text()
     made = vyper.compile_code(source, output_formats=["bytecode"])["bytecode"]
     payer = Account.from_key(PAYER).address
@@ -278,14 +295,14 @@ def foreign_token(hub) -> str:
     work = hub.made.place.work
     call = Call(to=None, data=bytes.fromhex(made[2:]) + arguments)
     done = work.do(derive("test", "foreign token"), call)
-    gas = Call(to=FACILITATOR.address, value_wei=10**17)
-    work.do(derive("test", "gas"), gas)
     return create_address(work.manager.sender, done.nonce)
 
 
 @pytest.fixture(scope="module")
-def sdk_shop(hub, foreign_token) -> Iterator[str]:
+def sdk_shop(hub, coin) -> Iterator[str]:
     """A FastAPI app behind the SDK's middleware; server and facilitator are the SDK's."""
+    gas = Call(to=FACILITATOR.address, value_wei=10**17)
+    hub.made.place.work.do(derive("test", "gas"), gas)
     facilitator = x402Facilitator()
     signer = FacilitatorWeb3Signer("0x" + "33" * 32, hub.rpc, gas_limit=300_000)
     facilitator.register([NETWORK], ExactEvmFacilitatorScheme(signer))
@@ -293,10 +310,11 @@ def sdk_shop(hub, foreign_token) -> Iterator[str]:
     server.register(NETWORK, ExactEvmServerScheme())
     price = {
         "amount": str(PRICE),
-        "asset": foreign_token,
-        "extra": {"name": "Foreign Dollar", "version": "2"},
+        "asset": to_checksum_address(coin.address),
+        "extra": {"name": coin.name, "version": coin.version},
     }
-    accepts = {"scheme": "exact", "payTo": SHOPKEEPER, "price": price, "network": NETWORK}
+    receiver = to_checksum_address(SHOPKEEPER)  # the SDK's client writes it as it was told
+    accepts = {"scheme": "exact", "payTo": receiver, "price": price, "network": NETWORK}
     app = FastAPI()
     guard = payment_middleware({"GET /weather": {"accepts": accepts}}, server)
 
@@ -326,11 +344,30 @@ def our_client(hub: Hub, token: str, folder: Path, *, amount_max: int = PRICE) -
     )
 
 
-def test_our_client_pays_a_server_of_the_sdk(hub, foreign_token, sdk_shop, tmp_path):
-    """Server and facilitator take it and settle it; asked again under its name it pays nothing."""
-    token = StableToken(foreign_token)
+def test_the_sdk_pays_itself(hub, coin, sdk_shop):
+    """Its client, server and facilitator settle `exact` over the token, none of them changed."""
+    token = StableToken(coin.address)
     before = token.balance_of(SHOPKEEPER).ask(hub.made.place.client)
-    client = our_client(hub, foreign_token, tmp_path)
+    client = x402ClientSync()
+    client.register(NETWORK, ExactEvmClientScheme(Account.from_key(PAYER)))
+    client.set_spend_controls({"allowed_assets": [{"network": NETWORK, "asset": coin.address}]})
+    session = requests.Session()
+    session.mount("http://", x402HTTPAdapter(client))
+    answer = session.get(sdk_shop, timeout=60)
+    assert answer.json() == {"weather": "fair"}
+    settled = decode_payment_response_header(answer.headers["PAYMENT-RESPONSE"])
+    assert settled.success
+    receipt = hub.made.place.client.receipt(bytes.fromhex(settled.transaction[2:]))
+    assert receipt is not None
+    assert receipt.succeeded
+    assert token.balance_of(SHOPKEEPER).ask(hub.made.place.client) == before + PRICE
+
+
+def test_our_client_pays_a_server_of_the_sdk(hub, coin, sdk_shop, tmp_path):
+    """Server and facilitator take it and settle it; asked again under its name it pays nothing."""
+    token = StableToken(coin.address)
+    before = token.balance_of(SHOPKEEPER).ask(hub.made.place.client)
+    client = our_client(hub, coin.address, tmp_path)
     request = Request(method="GET", url=sdk_shop, reference="one")
     bought = client.buy(request)
     assert isinstance(bought, Bought), bought
@@ -339,18 +376,16 @@ def test_our_client_pays_a_server_of_the_sdk(hub, foreign_token, sdk_shop, tmp_p
     assert bought.settled.success
     paid = token.balance_of(SHOPKEEPER).ask(hub.made.place.client) - before
     assert paid == PRICE
-    assert our_client(hub, foreign_token, tmp_path).buy(request) == bought
+    assert our_client(hub, coin.address, tmp_path).buy(request) == bought
     assert token.balance_of(SHOPKEEPER).ask(hub.made.place.client) - before == PRICE
 
 
-def test_our_client_keeps_to_its_limits_with_the_sdks_server(
-    hub, foreign_token, sdk_shop, tmp_path
-):
-    refused = our_client(hub, foreign_token, tmp_path, amount_max=PRICE - 1).buy(
+def test_our_client_keeps_to_its_limits_with_the_sdks_server(hub, coin, sdk_shop, tmp_path):
+    refused = our_client(hub, coin.address, tmp_path, amount_max=PRICE - 1).buy(
         Request(method="GET", url=sdk_shop)
     )
     assert refused.code == "above_limit"
-    other = our_client(hub, hub.token.address, tmp_path).buy(Request(method="GET", url=sdk_shop))
+    other = our_client(hub, SHOPKEEPER, tmp_path).buy(Request(method="GET", url=sdk_shop))
     assert other.code == "asset_not_allowed"
     assert list(tmp_path.iterdir()) == []
 

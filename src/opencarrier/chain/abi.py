@@ -42,8 +42,11 @@ class Artefact:
 
     @cached_property
     def functions(self) -> dict[str, Mapping[str, Any]]:
-        """Functions by name; Vyper has no overloading."""
-        return {e["name"]: e for e in self.entries if e["type"] == "function"}
+        """Functions by name; of several with one name the last, the others by signature."""
+        entries = [e for e in self.entries if e["type"] == "function"]
+        named = {e["name"]: e for e in entries}
+        others = (e for e in entries if named[e["name"]] is not e)
+        return named | {_signature(e).decode(): e for e in others}
 
     @cached_property
     def events(self) -> dict[bytes, Mapping[str, Any]]:

@@ -10,6 +10,8 @@ from opencarrier.chain.model import Call
 from opencarrier.chain.typed_data import Authorization, SigningDomain
 from opencarrier.kernel.signatures import Address
 
+_SPLIT = "address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32"
+
 
 class StableToken(Ownable):
     """ERC-20 of 6 decimals with permits and transfers by signature."""
@@ -63,8 +65,24 @@ class StableToken(Ownable):
         self, *, owner: Address, spender: Address, amount: int, deadline: int, signature: bytes
     ) -> Call:
         """Set an allowance by the owner's 65-octet signature (anybody)."""
-        r, s, v = signature[:32], signature[32:64], signature[64]
-        return self._call("permit", owner, spender, amount, deadline, v, r, s)
+        return self._call("permit", owner, spender, amount, deadline, *_split(signature))
+
+    def transfer_with_split_signature(self, given: Authorization, signature: bytes) -> Call:
+        """As `transfer_with_authorization`, in the form with `v`, `r` and `s` (anybody)."""
+        parts = _split(signature)
+        return self._call(f"transferWithAuthorization({_SPLIT})", *_authorization(given), *parts)
+
+    def receive_with_split_signature(self, given: Authorization, signature: bytes) -> Call:
+        """As `receive_with_authorization`, in the form with `v`, `r` and `s` (the receiver)."""
+        parts = _split(signature)
+        return self._call(f"receiveWithAuthorization({_SPLIT})", *_authorization(given), *parts)
+
+    def cancel_with_split_signature(
+        self, authorizer: Address, nonce: bytes, signature: bytes
+    ) -> Call:
+        """As `cancel_authorization`, in the form with `v`, `r` and `s` (anybody)."""
+        function = "cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)"
+        return self._call(function, authorizer, nonce, *_split(signature))
 
     def transfer_with_authorization(self, given: Authorization, signature: bytes) -> Call:
         """Move tokens by the sender's signature (anybody)."""
@@ -109,6 +127,10 @@ class StableToken(Ownable):
     def signing_domain(self) -> Query[SigningDomain]:
         """Where signatures for this token count, as the token itself says (EIP-5267)."""
         return domain_query(self._query("eip712Domain"))
+
+
+def _split(signature: bytes) -> tuple[int, bytes, bytes]:
+    return signature[64], signature[:32], signature[32:64]
 
 
 def _authorization(given: Authorization) -> tuple[Any, ...]:
