@@ -19,7 +19,7 @@ from opencarrier.chain.typed_data import (
 )
 from opencarrier.channels import custody, store
 from opencarrier.channels.model import Channel, Deposit
-from opencarrier.channels.service import DEPOSIT_TTL_S_MAX
+from opencarrier.channels.opening import DEPOSIT_TTL_S_MAX
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import chart
 from opencarrier.sim.payer import Payer

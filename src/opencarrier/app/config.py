@@ -77,6 +77,10 @@ class Settings:
     payment_wait_s: int = field(
         default=30, metadata={"help": "how long its request waits for the payment to be through"}
     )
+    channels: str = field(
+        default="own",
+        metadata={"help": "channels of a venue deployed here: `own`, or ours at `x402`'s place"},
+    )
     slice_octets: int = field(
         default=10_000_000, metadata={"help": "octets a voucher pays for, or the next line's time"}
     )

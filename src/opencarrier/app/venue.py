@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -168,8 +168,8 @@ class Terms:
 class Placed:
     """Where the contracts stand that are there so far."""
 
-    def __init__(self) -> None:
-        self.addresses: dict[type[Contract], Address] = {}
+    def __init__(self, standing: Mapping[type[Contract], Address]) -> None:
+        self.addresses: dict[type[Contract], Address] = dict(standing)
 
     def __getitem__(self, kind: type[C]) -> C:
         """Return the contract of a kind."""
@@ -218,10 +218,17 @@ SETUP: dict[str, Callable[[Placed, Terms], Call]] = {
 
 
 def deploy(
-    work: ChainWork, *, domain: str, house: HouseTerms, rulebook_hash: bytes, rewards: RewardTerms
+    work: ChainWork,
+    *,
+    domain: str,
+    house: HouseTerms,
+    rulebook_hash: bytes,
+    rewards: RewardTerms,
+    standing: Mapping[type[Contract], Address],
 ) -> Manifest:
     """Put the contracts on the chain, introduce them to each other and pin them.
 
+    Those `standing` there already are pinned as they are, or refused where they are not ours.
     Repeating it after a crash goes on where it stopped: every step is an intent with its own id.
     """
     terms = Terms(
@@ -230,9 +237,11 @@ def deploy(
         rulebook_hash=rulebook_hash,
         rewards=rewards,
     )
-    at = Placed()
+    at = Placed(standing)
     blocks: list[int] = []
     for kind, deployment in CONTRACTS.items():
+        if kind in standing:
+            continue
         record = work.do(derive("venue", domain, kind.NAME), deployment(at, terms))
         assert record.mined is not None, "what was waited for is mined"
         at.addresses[kind] = create_address(terms.owner, record.nonce)

@@ -124,7 +124,7 @@ class Claimer:
             with begin() as unit:
                 channel = store.channel(unit, deposit.channel_id)
             assert channel is not None, "a deposit's channel is gone"
-            call, key = self._deposit_call(channel, deposit), to_hex(deposit.channel_id)
+            call, key = self._deposit_call(channel, deposit), _deposit_key(deposit)
             taken = self._relayer.submit(begin, [call], key=key, now_us=now_us)
             done += not isinstance(taken, Refusal)
         return done
@@ -283,6 +283,11 @@ class Claimer:
         return self._contract.refund_with_signature(
             channel.config, amount_minor, nonce=nonce, signature=signature.octets
         )
+
+
+def _deposit_key(deposit: Deposit) -> str:
+    """Name a deposit: a channel may be given more than one."""
+    return to_hex(derive("channels/deposit", deposit.channel_id, deposit.salt.to_bytes(32, "big")))
 
 
 def _came_to_nothing(record: Transaction) -> bool:

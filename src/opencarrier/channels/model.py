@@ -13,6 +13,9 @@ from opencarrier.kernel.signatures import Address
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import ZERO, Counters
 
+PAYER = "payer_"
+"""What the name of a payer nobody knows here begins with; its address follows."""
+
 
 class Mode(IntEnum):
     """Who is paid by the channel.
@@ -107,6 +110,11 @@ class Channel:
     def __post_init__(self) -> None:
         assert 0 <= self.due_minor <= self.voucher_minor, "never more due than a voucher says"
         assert self.due_minor <= self.position_minor
+
+    @property
+    def is_for_purchases(self) -> bool:
+        """Say whether it pays for single requests, of whoever has its key."""
+        return self.subscriber.startswith(PAYER)
 
     @property
     def claimable_minor(self) -> int:

@@ -260,8 +260,12 @@ def next_lease(
 def claim_due(
     channel: Channel, latest: Lease | None, now_s: int, settings: ChannelSettings
 ) -> bool:
-    """Say whether what a channel has earned is to be claimed now: enough, or it is at its end."""
+    """Say whether what a channel has earned is to be claimed now: enough, or it is at its end.
+
+    One for purchases has no lease; it is at its end when it is closed or its payer leaves.
+    """
     over = latest is None or latest.returned or now_s >= latest.expires_s
+    over = over and not channel.is_for_purchases
     unclaimed_minor = channel.claimable_minor - channel.claimed_minor
     ending = channel.withdrawing or channel.closed or over
     return unclaimed_minor > 0 and (ending or unclaimed_minor >= settings.claim_minor)

@@ -190,9 +190,15 @@ def sold(unit: Connection, ids: Iterable[bytes]) -> set[bytes]:
     return found
 
 
-def add_deposit(unit: Connection, item: Deposit) -> None:
-    """Keep a deposit that is to be brought to the chain."""
+def put_deposit(unit: Connection, item: Deposit) -> None:
+    """Keep a deposit that is to be brought to the chain, in the place of the channel's former."""
     _put(unit, DEPOSITS, deposit_row(item))
+
+
+def deposit(unit: Connection, channel_id: bytes) -> tuple[Deposit, bool] | None:
+    """Return a channel's last deposit and whether it needs nothing more."""
+    row = unit.execute(select(DEPOSITS).where(DEPOSITS.c.channel_id == channel_id)).first()
+    return None if row is None else (deposit_of(row), row.done)
 
 
 def open_deposits(unit: Connection, limit: int, *, after: bytes = b"") -> list[Deposit]:
