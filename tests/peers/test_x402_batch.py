@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import requests
@@ -148,25 +150,23 @@ def _send(client: ChainClient, sender: KeySigner, call: Call) -> Receipt:
 
 def codes() -> dict[Address, bytes]:
     """Runtime code by the address where the SDK looks for it, made in a scratch chain."""
-    node = EmbeddedNode.open(
-        ":memory:",
-        NodeSettings(chain_id=CHAIN_ID, genesis={OWNER.address: 10**21}),
-        SystemClock(),
-    )
-    try:
-        client = connect("embedded:", node=node)
-        collector = ours.Erc3009DepositCollector.deployment(channels=ours.X402_SETTLEMENT_ADDRESS)
-        wanted = {
-            ours.X402_SETTLEMENT_ADDRESS: ours.BatchChannels.deployment(),
-            ours.X402_COLLECTOR_ADDRESS: collector,
-            Address(MULTICALL3_ADDRESS.lower()): _compiled(MULTICALL3),
-        }
-        return {
-            address: client.code(_send(client, OWNER, call).contract_address)
-            for address, call in wanted.items()
-        }
-    finally:
-        node.close()
+    settings = NodeSettings(chain_id=CHAIN_ID, genesis={OWNER.address: 10**21})
+    collector = ours.Erc3009DepositCollector.deployment(channels=ours.X402_SETTLEMENT_ADDRESS)
+    wanted = {
+        ours.X402_SETTLEMENT_ADDRESS: ours.BatchChannels.deployment(),
+        ours.X402_COLLECTOR_ADDRESS: collector,
+        Address(MULTICALL3_ADDRESS.lower()): _compiled(MULTICALL3),
+    }
+    with TemporaryDirectory() as folder:
+        node = EmbeddedNode.open(Path(folder, "scratch.sqlite"), settings, SystemClock())
+        try:
+            client = connect("embedded:", node=node)
+            return {
+                address: client.code(_send(client, OWNER, call).contract_address)
+                for address, call in wanted.items()
+            }
+        finally:
+            node.close()
 
 
 def _compiled(text: str) -> Call:
