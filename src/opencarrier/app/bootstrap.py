@@ -284,7 +284,7 @@ class Onchain:
         if venue is None:
             return None
         directory, notary = base.identity.directory, base.identity.notary
-        settings = self._channel_settings()
+        settings = _channel_settings(base.settings)
         ports = ChannelPorts(prices=base.rating, directory=directory, notary=notary)
         return Channels(
             service=ChannelService(venue, ports, settings),
@@ -300,15 +300,11 @@ class Onchain:
         assert base.hub.address is not None
         purchases = Purchases(
             venue,
-            self._channel_settings(),
+            _channel_settings(base.settings),
             seller=base.hub.party_id,
             receiver=base.hub.address,
         )
         return ChannelSales(purchases, self.manager)
-
-    def _channel_settings(self) -> ChannelSettings:
-        settings = self.base.settings
-        return ChannelSettings(slice_octets=settings.slice_octets, slice_s=settings.slice_s)
 
     def work_of(self, signer: KeySigner) -> ChainWork:
         """Return the errands of another key at this venue, under the same caps as the hub's."""
@@ -550,6 +546,18 @@ def _index(client: ChainClient, manifest: Manifest) -> Indexer:
 def _relayer(manager: TransactionManager, manifest: Manifest, settings: Settings) -> Relayer:
     policy = RelayPolicy(payer_day_max_wei=settings.relay_payer_day_max_wei)
     return Relayer(manager, sponsorship(manifest), policy)
+
+
+def _channel_settings(settings: Settings) -> ChannelSettings:
+    return ChannelSettings(
+        slice_octets=settings.slice_octets,
+        slice_s=settings.slice_s,
+        free_octets=settings.free_octets,
+        free_s=settings.free_s,
+        lease_s=settings.channel_lease_s,
+        lease_minor=settings.channel_lease_minor,
+        claim_minor=settings.channel_claim_minor,
+    )
 
 
 def _venue(manifest: Manifest) -> Venue:

@@ -60,13 +60,14 @@ class ChannelSettings:
 
     A slice is what one side trusts the other with: octets or seconds, whichever is first.
     `lease_minor` bounds what one node accepts before it has to ask again. The free tier is what a
-    session may use unpaid in all. `late_s` after its grant a session's device is still heard.
+    session may use unpaid in all: octets or seconds, whichever ends first. `late_s` after its
+    grant a session's device is still heard.
     """
 
     slice_octets: int = 10_000_000
     slice_s: int = 60
     free_octets: int = 1_000_000
-    free_octets_per_s: int = 8_000
+    free_s: int = 600
     lease_s: int = 3_600
     lease_minor: int = 5_000_000
     skew_s: int = 5
@@ -82,6 +83,7 @@ class ChannelSettings:
     def __post_init__(self) -> None:
         assert self.slice_octets > 0
         assert self.slice_s > 0
+        assert self.lease_s > self.skew_s, "a lease outlives the clocks' error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
