@@ -241,9 +241,10 @@ def claimable(unit: Connection, limit: int) -> list[Channel]:
     return [channel_of(row) for row in unit.execute(query)]
 
 
-def refundable(unit: Connection, limit: int) -> list[Channel]:
+def refundable(unit: Connection, limit: int, *, after: bytes = b"") -> list[Channel]:
     """Return closed channels that hold what nobody has earned, once all that was is claimed."""
     query = select(CHANNELS).where(
+        CHANNELS.c.channel_id > after,
         CHANNELS.c.closed,
         ~CHANNELS.c.withdrawing,
         CHANNELS.c.deposited_minor > CHANNELS.c.claimed_minor,
@@ -253,9 +254,10 @@ def refundable(unit: Connection, limit: int) -> list[Channel]:
     return [channel_of(row) for row in rows]
 
 
-def receivers(unit: Connection, limit: int) -> list[Address]:
-    """Return the receivers that have claimed anything."""
-    query = select(CHANNELS.c.receiver).where(CHANNELS.c.claimed_minor > 0).distinct()
+def receivers(unit: Connection, limit: int, *, after: str = "") -> list[Address]:
+    """Return the receivers that have claimed anything, ascending."""
+    condition = (CHANNELS.c.claimed_minor > 0, CHANNELS.c.receiver > after)
+    query = select(CHANNELS.c.receiver).where(*condition).distinct()
     return list(unit.scalars(query.order_by(CHANNELS.c.receiver).limit(limit)))
 
 
