@@ -12,6 +12,7 @@ import pytest
 from opencarrier.chain.rules import TransactionState
 from opencarrier.channels import claims, service, store
 from opencarrier.channels.model import Channel, ChannelSettings, Mode, Payment
+from opencarrier.channels.opening import DEPOSIT_TTL_S_MAX
 from opencarrier.channels.rules import Standing
 from opencarrier.channels.tables import DEPOSITS
 from opencarrier.channels.wire import (
@@ -66,7 +67,7 @@ class TestOpening:
         ("name", "low", "high"),
         [
             ("amount_minor", SETTINGS.deposit_minor_min, SETTINGS.deposit_minor_max),
-            ("valid_before_s", 1, service.DEPOSIT_TTL_S_MAX),
+            ("valid_before_s", 1, DEPOSIT_TTL_S_MAX),
         ],
     )
     def test_a_deposit_has_bounds(self, world: World, name: str, low: int, high: int) -> None:
@@ -278,7 +279,7 @@ def queue(world: World, many: int) -> None:
         key = derive("test-channel", number)
         config = replace(template.config, salt=key)
         store.put_channel(world.unit, replace(template, channel_id=key, config=config))
-        store.add_deposit(world.unit, replace(deposit, channel_id=key))
+        store.put_deposit(world.unit, replace(deposit, channel_id=key))
 
 
 def numbered(world: World, number: int) -> Payment:

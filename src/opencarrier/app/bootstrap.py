@@ -23,7 +23,14 @@ from opencarrier.app.folder import Folder, FolderError
 from opencarrier.app.sponsoring import sponsorship
 from opencarrier.app.store import Store
 from opencarrier.app.system import SystemClock, SystemEntropy
-from opencarrier.app.venue import ChainWork, RewardTerms, deploy, rulebook_hash
+from opencarrier.app.venue import (
+    ChainWork,
+    RewardTerms,
+    StakeTerms,
+    deploy,
+    read_tiers,
+    rulebook_hash,
+)
 from opencarrier.chain.client import ChainClient, connect
 from opencarrier.chain.contracts import (
     X402_COLLECTOR_ADDRESS,
@@ -353,6 +360,9 @@ class Onchain:
                 guardian=self._guardian(settings.rewards_guardian), delay_s=settings.rewards_delay_s
             ),
             standing=_standing(settings),
+            stakes=StakeTerms(
+                tiers=read_tiers(settings.stake_tiers), cap_ppm=settings.stake_cap_ppm
+            ),
         )
         temporary = self.base.folder.manifest.with_suffix(".tmp")
         temporary.write_text(manifest.to_json())

@@ -128,6 +128,20 @@ class Settings:
         default="",
         metadata={"help": "who may veto it, an address; empty: the hub, in a venue deployed here"},
     )
+    stake_tiers: str = field(
+        default="10000000:2592000:30000 50000000:7776000:60000 200000000:31536000:120000",
+        metadata={
+            "help": "stake:lock in seconds:discount in millionths, ascending, in a venue deployed"
+            " from here"
+        },
+    )
+    stake_cap_ppm: int = field(
+        default=3_000_000,
+        metadata={
+            "help": "use at a discount that a stake carries, in millionths of it, in such a venue",
+            "range": (0, 10**9),
+        },
+    )
     mandate_interval_s: int = field(
         default=3_600, metadata={"help": "least time between settlements that use mandates"}
     )
