@@ -6,13 +6,12 @@ import json
 
 import pytest
 
-from opencarrier.app.config import Settings
-from opencarrier.app.venue import read_tiers
+from opencarrier.app.venue import STAKE_TIERS
 from opencarrier.kernel.signatures import KeySigner
 
 SECRET = "07" * 32
 ACCOUNT = KeySigner(bytes.fromhex(SECRET)).address
-TIER = read_tiers(Settings().stake_tiers)[0]
+TIER = STAKE_TIERS[0]
 IMSI = "208930000000001"
 
 

@@ -312,7 +312,9 @@ def test_use_that_cannot_be_rated_waits_and_is_rated_when_it_can(empty: World) -
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_a_suspended_session_keeps_the_tariff_it_began_under(empty: World, together: bool) -> None:
+def test_a_suspended_session_has_the_tariffs_of_when_it_was_used(
+    empty: World, together: bool
+) -> None:
     soon = START_US + DAY_US
     first, second = split(usage(after=counters(200 * KIB)), counters(100 * KIB, seconds=30))
     second = replace(second, start_us=soon, end_us=soon)
@@ -323,22 +325,30 @@ def test_a_suspended_session_keeps_the_tariff_it_began_under(empty: World, toget
     empty.agree(agreement(old, new))
     charges, waiting = empty.rate()
     assert not waiting
-    assert {charge.tariff_hash for charge in charges} == {old.hash}
-    assert sum(charge.amount_minor for charge in charges) == 200
+    assert {charge.tariff_hash: charge.amount_minor for charge in charges} == {
+        old.hash: 100,
+        new.hash: 900,  # what the second 100 KiB add to a session of 200
+    }
 
 
-def test_a_granted_session_keeps_the_tariff_it_was_granted(world: World) -> None:
+def test_a_session_keeps_the_tariff_it_was_granted_as_long_as_that_lasts(world: World) -> None:
     end_us = START_US + 10 * DAY_US
     new = tariff(window=Window(end_us, end_us + DAY_US), price_nano=9_000)
     world.agree(agreement(new))
     world.at_us = end_us - 1
     grant = world.granted()
+    assert grant.session_timeout_s == 60, "the floor: another grant follows under the next tariff"
     world.at_us = end_us + SECOND_US
-    charges, _ = world.rate(usage(grant=grant, start_us=end_us, closed=True))
-    assert {charge.kind: charge.tariff_hash for charge in charges} == {
-        Kind.WHOLESALE: grant.wholesale_tariff_hash,
-        Kind.RETAIL: grant.retail_tariff_hash,
-    }
+    first, second = split(usage(grant=grant, closed=True), counters(40 * KIB, seconds=30))
+    first = replace(first, start_us=end_us - 2, end_us=end_us)  # the packet's clock is behind
+    second = replace(second, start_us=end_us, end_us=end_us + 1)
+    charges, _ = world.rate(first, second)
+    made = {(charge.usage_id, charge.kind): charge for charge in charges}
+    assert made[first.usage_id, Kind.WHOLESALE].tariff_hash == grant.wholesale_tariff_hash
+    assert made[second.usage_id, Kind.WHOLESALE].tariff_hash == new.hash
+    assert made[second.usage_id, Kind.WHOLESALE].amount_minor == 540
+    for part in (first, second):  # the subscriber pays what its grant said
+        assert made[part.usage_id, Kind.RETAIL].tariff_hash == grant.retail_tariff_hash
 
 
 def test_counters_beyond_the_guards_wait_and_break_nothing(world: World) -> None:

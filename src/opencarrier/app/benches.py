@@ -11,7 +11,6 @@ BENCHES = {
     "demo": "opencarrier.bench.demo",
     "ledger": "opencarrier.ledger.bench",
     "rating": "opencarrier.rating.bench",
-    "tap": "opencarrier.bench.tap",
 }
 
 

@@ -20,11 +20,24 @@ from opencarrier.spine.parties import PartyId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
-    """What was spent at an authorisation's discount, and what it may still reach."""
+    """What was spent at an authorisation's discount, and what it may still reach.
+
+    `ends_us` is when the lock ends and use has its full price; None where the discount was
+    promised to the end, as to a device that signs for each slice at it.
+    """
 
     reading: StakeReading
     reserved_minor: int
     spent_minor: int
+    ends_us: int | None = None
+
+    def holds(self, at_us: int) -> bool:
+        """Say whether use that begins at an instant has the discount."""
+        return self.ends_us is None or at_us < self.ends_us
+
+    def released(self) -> Spending:
+        """Return the spending when nothing more can be had at it."""
+        return replace(self, reserved_minor=0)
 
     def after(self, charge: Charge, *, done: bool) -> Spending:
         """Return the spending after a charge; `done` releases what was not reached."""
@@ -34,7 +47,12 @@ class Spending:
 
 
 def insert(
-    unit: Connection, authorisation: Authorisation, discount: Discount, reserved_minor: int
+    unit: Connection,
+    authorisation: Authorisation,
+    discount: Discount,
+    *,
+    reserved_minor: int,
+    ends_us: int | None,
 ) -> None:
     """Keep the discount of an authorisation, and reserve what it may reach."""
     row = {
@@ -47,6 +65,7 @@ def insert(
         "reserved_minor": reserved_minor,
         "spent_minor": 0,
         "expires_us": authorisation.hold_expires_us,
+        "ends_us": ends_us,
     }
     unit.execute(discounts.insert(), row)
 
@@ -60,6 +79,7 @@ def by_authorisation(unit: Connection, ids: Iterable[bytes]) -> dict[bytes, Spen
             ),
             reserved_minor=row.reserved_minor,
             spent_minor=row.spent_minor,
+            ends_us=row.ends_us,
         )
         for row in by_ids(unit, select(discounts), ids, discounts.c.authorisation_id)
     }

@@ -31,7 +31,7 @@ class Offer:
     collateral_minor: int | None
     """What the home's collateral still covers; None where that is not asked."""
     longest_s: int = SESSION_S_MAX
-    """When what is offered ends, such as the lock a discount hangs on."""
+    """When what is offered ends: a tariff, a plan, the lock a discount hangs on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

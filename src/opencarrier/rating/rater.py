@@ -121,13 +121,13 @@ class Run:
         terms = self._terms(usage)
         if isinstance(terms, _Why):
             return terms
-        (head, tariff), host = terms, self._host(usage)
+        (head, tariff, at_us), host = terms, self._host(usage)
         if host is None:
             return _Why(SuspenseReason.NO_NODE, str(usage.node_id))
         inputs = v1.WholesaleInputs(
             head=head,
             tariff=tariff,
-            tariff_at_us=self._tariff_at_us(usage),
+            tariff_at_us=at_us,
             host=host,
             counters_from=usage.counters_from,
             counters_to=usage.counters_to,
@@ -146,7 +146,7 @@ class Run:
             plan=plan,
             plan_at_us=authorisation.granted_us,
             subscriber=authorisation.subscriber,
-            discount_ppm=authorisation.discount_ppm,
+            discount_ppm=authorisation.discount_ppm if self._discounted(usage) else 0,
             counters_from=usage.counters_from,
             counters_to=usage.counters_to,
         )
@@ -164,20 +164,33 @@ class Run:
         spending = self._spendings.get(_id(usage))
         if spending is None:
             return charge
+        if not spending.holds(usage.start_us):
+            self._spendings[_id(usage)] = spending.released() if done else spending
+            return charge
         self._spendings[_id(usage)] = spending.after(charge, done=done)
         return replace(charge, stake=spending.reading)
 
-    def _terms(self, usage: Usage) -> _Terms | _Why:
-        """Find the agreement and its tariff in force when the session was granted or began."""
+    def _discounted(self, usage: Usage) -> bool:
+        """Say whether the lock behind an authorisation's discount still held when use began."""
+        spending = self._spendings.get(_id(usage))
+        return spending is None or spending.holds(usage.start_us)
+
+    def _terms(self, usage: Usage) -> tuple[AgreementHead, Tariff, int] | _Why:
+        """Find the agreement, the tariff, and the instant both are looked up at.
+
+        That is when the session was granted or began, as long as the tariff of then lasts; what
+        was used after it has the tariff of when that use began.
+        """
         if usage.home is None:
             return _Why(SuspenseReason.NO_HOME, f"at {usage.visited}")
         pair = (usage.home, usage.visited)
         if pair not in self._terms_of:
             self._terms_of[pair] = _dated(store.agreements_of(self._unit, *pair))
-        dated, at_us = self._terms_of[pair], self._tariff_at_us(usage)
-        place = bisect_right(dated, at_us, key=lambda item: item[1].window.start_us) - 1
-        if place >= 0 and dated[place][1].window.holds(at_us):
-            return dated[place]
+        dated, later_us = self._terms_of[pair], self._used_at_us(usage)
+        for at_us in (self._tariff_at_us(usage), later_us):
+            found = _in_force(dated, at_us)
+            if found is not None and found[1].window.holds(later_us):
+                return *found, at_us
         reason = SuspenseReason.NO_TARIFF_IN_FORCE if dated else SuspenseReason.NO_AGREEMENT
         return _Why(reason, f"{usage.home} at {usage.visited}")
 
@@ -191,6 +204,10 @@ class Run:
     def _tariff_at_us(self, usage: Usage) -> int:
         authorisation = self._authorisations.get(usage.authorisation_id or b"")
         return self._starts[usage.session_id] if authorisation is None else authorisation.granted_us
+
+    def _used_at_us(self, usage: Usage) -> int:
+        """Return when a usage began, and not before its session was granted."""
+        return max(self._tariff_at_us(usage), usage.start_us)
 
     def _host(self, usage: Usage) -> PartyId | None:
         if usage.node_id is None:
@@ -220,7 +237,7 @@ class Run:
             ),
             home=usage.home,
             visited=usage.visited,
-            tariff_at_us=self._tariff_at_us(usage),
+            tariff_at_us=self._used_at_us(usage),
         )
 
     def _book(self, rated: Sequence[_Rated]) -> None:
@@ -279,6 +296,12 @@ def _id(usage: Usage) -> bytes:
 
 def _matches(usage: Usage, authorisation: Authorisation) -> bool:
     return usage.home == authorisation.home and usage.visited == authorisation.visited
+
+
+def _in_force(dated: Sequence[_Terms], at_us: int) -> _Terms | None:
+    """Return the terms in force at an instant."""
+    place = bisect_right(dated, at_us, key=lambda item: item[1].window.start_us) - 1
+    return dated[place] if place >= 0 and dated[place][1].window.holds(at_us) else None
 
 
 def _dated(agreements: Sequence[Agreement]) -> list[_Terms]:

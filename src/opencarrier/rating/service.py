@@ -173,7 +173,14 @@ class RatingService:
         self._open_hold(unit, authorisation, request.at_us)
         store.insert_authorisation(unit, authorisation)
         if discount is not None:
-            discounts.insert(unit, authorisation, discount, quoted.spend_minor)
+            ends_us = discount.unlock_at_s * SECOND_US if sale is None else None
+            discounts.insert(
+                unit,
+                authorisation,
+                discount,
+                reserved_minor=quoted.spend_minor,
+                ends_us=ends_us,
+            )
         grant = _grant(authorisation)
         if sale is not None:
             self._sales.sold(unit, grant)
@@ -319,6 +326,7 @@ class RatingService:
             grace_s=self._settings.grace_s,
             balance_minor=balance.free_minor if prepaid else None,
             collateral_minor=self._collateral_minor(unit, home, agreement.asset, at_us),
+            longest_s=_left_s(min(tariff.window.end_us, plan.price.window.end_us), at_us),
         )
 
     def _discount(
@@ -331,10 +339,9 @@ class RatingService:
         )
         if discount is None or discount.asset != offer.plan.asset:
             return None
-        reduced = _reduced(offer, discount, at_us)
-        if reduced.longest_s < INTERIM_FLOOR_S:
+        if discount.unlock_at_s - divide_ceiling(at_us, SECOND_US) < INTERIM_FLOOR_S:
             return None
-        quoted = quote(reduced)
+        quoted = quote(_reduced(offer, discount, at_us))
         left_minor = discounts.left_minor(unit, subscriber.home, discount, at_us)
         covered = isinstance(quoted, Quote) and quoted.spend_minor <= left_minor
         return discount if covered else None
@@ -423,7 +430,12 @@ def _overlapping_agreement(unit: Connection, agreement: Agreement) -> Refusal | 
 def _reduced(offer: Offer, discount: Discount, at_us: int) -> Offer:
     """Return an offer at a discount, which lasts to the end of its lock."""
     longest_s = discount.unlock_at_s - divide_ceiling(at_us, SECOND_US)
-    return replace(offer, discount_ppm=discount.ppm, longest_s=longest_s)
+    return replace(offer, discount_ppm=discount.ppm, longest_s=min(offer.longest_s, longest_s))
+
+
+def _left_s(end_us: int, at_us: int) -> int:
+    """Return the whole seconds from the next one on that begin and end before an instant."""
+    return end_us // SECOND_US - divide_ceiling(at_us, SECOND_US)
 
 
 def _grant(item: Authorisation) -> Grant:

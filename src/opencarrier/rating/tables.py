@@ -101,6 +101,7 @@ discounts = Table(
     Column("reserved_minor", BigInteger, nullable=False),
     Column("spent_minor", BigInteger, nullable=False),
     Column("expires_us", BigInteger, nullable=False),
+    Column("ends_us", BigInteger),
     Index("rating_discounts_lock", "home", "contract", "account", "lock_began_s"),
 )
 

@@ -34,7 +34,7 @@ from opencarrier.spine.parties import (
     RadiusClient,
     Subscriber,
 )
-from opencarrier.spine.usage import Counters, Observation, Usage
+from opencarrier.spine.usage import Counters, Observation, Stretch, Usage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -164,6 +164,17 @@ class Acknowledgements(Protocol):
         ...
 
 
+class TermChanges(Protocol):
+    """When what use costs changes (answered by `rating`)."""
+
+    def changes(self, unit: Connection, stretches: Sequence[Stretch]) -> Mapping[Id, Sequence[int]]:
+        """Return the instants within each stretch, ascending, at which a session is to be cut.
+
+        Sessions whose terms stay are left out.
+        """
+        ...
+
+
 class UsageSink(Protocol):
     """Where observations are kept (answered by `usage`)."""
 
@@ -176,7 +187,9 @@ class UsageSource(Protocol):
     """Where a cycle gets its usage (answered by `usage`)."""
 
     def cut(self, unit: Connection, *, cycle_id: Id, cut_us: int) -> Sequence[Usage]:
-        """End a cycle: one usage per session with anything new up to `cut_us`, ascending by id.
+        """End a cycle: what each session has new up to `cut_us`, ascending by usage id.
+
+        That is one usage a session, and one more for each change of its terms.
 
         The same id again returns the same usages. A cycle in which nothing fell due stays open;
         its later cuts have ids of their own (`spine.ids.cut_id`).

@@ -65,6 +65,21 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A part of a session that is about to be cut: whose it is, where, and between which instants.
+
+    It began at `start_us` (the end of what was cut before) and was last seen at `end_us`.
+    """
+
+    session_id: Id
+    authorisation_id: bytes | None
+    home: PartyId
+    visited: PartyId
+    start_us: int
+    end_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What a session used between two cuts: the difference of two cumulative counters.
 

@@ -17,6 +17,7 @@ from opencarrier.kernel.ids import Id
 from opencarrier.spine import ids
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import ZERO, Counters, Observation, Rung, Status, Usage
+from opencarrier.usage.cuts import Mark
 from opencarrier.usage.meters import Meter, meters, slack_us
 from opencarrier.usage.model import Anomaly, Reading, Session, Stream
 
@@ -110,35 +111,48 @@ def due(session: Session, acknowledged: Counters | None) -> Counters:
     return join(session.settled, both)
 
 
-def usage_of(session: Session, to: Counters) -> Usage | None:
-    """Return what a session used since it was last settled, up to `to`; None where nothing was."""
-    if to == session.settled:
-        return None
+def usages_of(session: Session, marks: Iterable[Mark]) -> list[Usage]:
+    """Return what a session used since it was last settled, a usage up to each mark.
+
+    There is none up to a mark by which nothing more was used.
+    """
+    found: list[Usage] = []
+    start_us, reached = session.settled_us, session.settled
+    for mark in marks:
+        if mark.counters != reached:
+            found.append(_usage(session, Mark(start_us, reached), mark))
+        start_us, reached = mark.at_us, mark.counters
+    if found:
+        found[-1] = replace(found[-1], closed_by=session.closed_by)
+    return found
+
+
+def _usage(session: Session, before: Mark, after: Mark) -> Usage:
     return Usage(
-        usage_id=ids.usage_id(session.session_id, session.settled, to),
+        usage_id=ids.usage_id(session.session_id, before.counters, after.counters),
         session_id=session.session_id,
         authorisation_id=session.authorisation_id,
         home=session.home,
         visited=session.stream.visited,
         node_id=session.node_id,
         subject=session.subject,
-        counters_from=session.settled,
-        counters_to=to,
-        start_us=session.settled_us,
-        end_us=session.end_us,
+        counters_from=before.counters,
+        counters_to=after.counters,
+        start_us=before.at_us,
+        end_us=after.at_us,
         weak=session.weak,
-        closed_by=session.closed_by,
+        closed_by=_OPEN,
         rung=Rung.ONE_SIDED if session.weak else Rung.CO_SIGNED,
     )
 
 
-def settle(session: Session, to: Counters) -> Session:
-    """Return the session with what it used settled, up to `to`."""
+def settle(session: Session, to: Counters, usages: int) -> Session:
+    """Return the session with what it used settled, up to `to`, in so many usages."""
     return replace(
         session,
         settled=to,
         settled_us=session.end_us,
-        usages=session.usages + 1,
+        usages=session.usages + usages,
     )
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_
 
 from opencarrier.kernel.ids import Id
-from opencarrier.spine.ports import Acknowledgements
-from opencarrier.spine.usage import Counters, Observation, Usage
+from opencarrier.spine.ports import Acknowledgements, TermChanges
+from opencarrier.spine.usage import Counters, Observation, Stretch, Usage
 from opencarrier.usage import store, tables
+from opencarrier.usage.cuts import marks
 from opencarrier.usage.model import SILENCE_US, Reading, Session, Stream, Totals
-from opencarrier.usage.rules import due, reduce_stream, settle, usage_of
+from opencarrier.usage.rules import due, reduce_stream, settle, usages_of
 
 STREAMS_MAX = 256
 """Streams reduced and written together; memory holds these and no more."""
@@ -26,18 +27,22 @@ class UsageService:
 
     `silence_us` closes a session nobody reported on for longer. `acknowledgements` says how far
     devices signed for sessions that are paid for as they go: what a meter shows beyond that is
-    withheld, and owed by a later cut as far as it is signed for then.
+    withheld, and owed by a later cut as far as it is signed for then. `terms` says when a session's
+    terms change: it is cut there, to the microsecond.
     """
 
     silence_us: int = SILENCE_US
     acknowledgements: Acknowledgements | None = None
+    terms: TermChanges | None = None
 
     def record(self, unit: Connection, observations: Sequence[Observation]) -> int:
         """Keep observations durably with the unit; return how many were new."""
         return store.append(unit, observations)
 
     def cut(self, unit: Connection, *, cycle_id: Id, cut_us: int) -> Sequence[Usage]:
-        """End a cycle: one usage per session with anything new up to `cut_us`, ascending by id.
+        """End a cycle: what each session has new up to `cut_us`, ascending by usage id.
+
+        That is one usage a session, and one more for each change of its terms.
 
         What is later than `cut_us` waits for a later cut. The same cycle again returns the same
         usages and changes nothing, whatever arrived since.
@@ -134,21 +139,27 @@ class UsageService:
                 silence_us=self.silence_us,
             )
         ]
-        return self._owe(unit, cycle_id, [s for known in stood.values() for s in known], found)
+        before = [session for known in stood.values() for session in known]
+        return self._owe(unit, cycle_id, before, found, heard)
 
     def _owe(
-        self, unit: Connection, cycle_id: Id, stood: list[Session], found: list[Session]
+        self,
+        unit: Connection,
+        cycle_id: Id,
+        stood: list[Session],
+        found: list[Session],
+        heard: dict[Stream, list[Reading]],
     ) -> int:
         """Settle what is owed of some sessions, withhold the rest of it; return the usages."""
-        acknowledged = self._acknowledged(unit, found)
+        acknowledged, changes = self._acknowledged(unit, found), self._changes(unit, found)
         usages: list[Usage] = []
         sessions: list[Session] = []
         for session in found:
             to = due(session, acknowledged.get(session.session_id))
-            usage = usage_of(session, to)
-            if usage is not None:
-                usages.append(usage)
-            sessions.append(session if usage is None else settle(session, to))
+            instants = changes.get(session.session_id, ())
+            parts = usages_of(session, marks(session, to, heard[session.stream], instants))
+            usages += parts
+            sessions.append(settle(session, to, len(parts)) if parts else session)
         store.withhold(unit, sessions, before=stood)
         store.replace_sessions(unit, stood, sessions)
         store.add_usages(unit, cycle_id, usages)
@@ -159,6 +170,26 @@ class UsageService:
         if self.acknowledgements is None or not known:
             return {}
         return self.acknowledgements.acknowledged(unit, known)
+
+    def _changes(self, unit: Connection, sessions: Sequence[Session]) -> Mapping[Id, Sequence[int]]:
+        """Return when the terms of some sessions change between their last cut and their end."""
+        if self.terms is None:
+            return {}
+        return self.terms.changes(
+            unit,
+            [
+                Stretch(
+                    session_id=session.session_id,
+                    authorisation_id=session.authorisation_id,
+                    home=session.home,
+                    visited=session.stream.visited,
+                    start_us=session.settled_us,
+                    end_us=session.end_us,
+                )
+                for session in sessions
+                if session.home is not None and session.settled_us < session.end_us
+            ],
+        )
 
 
 def _batched(streams: Iterable[Stream], size: int) -> Iterator[list[Stream]]:
