@@ -81,6 +81,10 @@ class Evm:
             raise RevertedError(ran.output)
         return int(ran.get_gas_used())
 
+    def forget(self) -> None:
+        """Make every account and slot cold, as a new transaction finds them."""
+        self.env.evm.vm.state.lock_changes()
+
     def code(self, address: str) -> bytes:
         return bytes(self.env.get_code(address))
 
