@@ -1,22 +1,20 @@
-"""NodeRegistry as ERC-721 (N4): by itself, against snekmate's, and before receivers that misbehave.
+"""NodeRegistry as ERC-721 (N4): by itself, against others', and before receivers that misbehave.
 
-Any sequence of calls has the same answers, reverts, events and balances in both contracts. Where
-they differ is listed in `_stricter`: there snekmate refuses what the standard allows.
+Any sequence of calls has the same answers, reverts, events and balances here and in snekmate's and
+OpenZeppelin's. Where they differ is listed in `_stricter` and `_looser`: what snekmate refuses
+though the standard allows it, and what it allows though we and OpenZeppelin do not.
 """
 
 from __future__ import annotations
 
-import site
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+import solidity
 from contract_evm import GENESIS_S, ZERO, Evm, key, refused, vyper
 from contract_nodes import TERMS, NodeWorld, number
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vyper.compiler import compile_code
-from vyper.compiler.input_bundle import FilesystemInputBundle
 
 from opencarrier.chain import abi, events
 from opencarrier.chain.contracts import NodeRegistry
@@ -39,6 +37,28 @@ def __init__():
     ownable.__init__()
     erc721.__init__("nodes", "NODE", "", "nodes", "1")
 """
+
+OPENZEPPELIN = """
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.28;
+import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
+
+contract Nodes is ERC721 {
+    uint256 private count;
+
+    constructor() ERC721("nodes", "NODE") {}
+
+    function safe_mint(address owner, string calldata) external {
+        _safeMint(owner, count++);
+    }
+}
+"""
+
+needs_solidity = [
+    pytest.mark.peer,
+    pytest.mark.skipif(not solidity.is_installed(), reason="solc and OpenZeppelin are missing"),
+]
+ORACLES = ["snekmate", pytest.param("openzeppelin", marks=needs_solidity)]
 
 RECEIVER = """
 # pragma version 0.4.3
@@ -78,17 +98,17 @@ def encoded(signature: str, *values: object) -> bytes:
 
 
 class Pair:
-    """Our registry and snekmate's ERC-721 in one EVM, with the same owners of the same tokens."""
+    """Our registry and a foreign ERC-721 in one EVM, with the same owners of the same tokens."""
 
-    def __init__(self) -> None:
-        self.evm = Evm()
+    def __init__(self, oracle: str) -> None:
+        self.evm, self.oracle = Evm(), oracle
         deployer = key("owner").address
         terms = {"token": deployer, "owner": deployer, **TERMS}
         ours = self.evm.deploy(deployer, NodeRegistry.deployment(**terms))
-        bundle = FilesystemInputBundle([Path(path) for path in site.getsitepackages()])
-        built = compile_code(SNEKMATE, input_bundle=bundle, output_formats=["bytecode"])
-        code = bytes.fromhex(built["bytecode"].removeprefix("0x"))
-        theirs = self.evm.deploy(deployer, Call(to=None, data=code))
+        if oracle == "snekmate":
+            theirs = vyper(SNEKMATE, sender=deployer, evm=self.evm)
+        else:
+            theirs = solidity.solidity(OPENZEPPELIN, "Nodes", sender=deployer, evm=self.evm)
         self.contracts = (ours, theirs)
         self.receivers = [vyper(RECEIVER, sender=deployer, evm=self.evm) for _ in range(3)]
         for receiver, answer, mode in zip(
@@ -141,9 +161,9 @@ class Pair:
         ]
 
 
-@pytest.fixture(scope="module")
-def pair() -> Pair:
-    return Pair()
+@pytest.fixture(scope="module", params=ORACLES)
+def pair(request) -> Pair:
+    return Pair(request.param)
 
 
 people = st.integers(0, 6)
@@ -176,6 +196,8 @@ def data_of(pair: Pair, call: tuple) -> bytes:
 
 def _stricter(pair: Pair, call: tuple, sender: str) -> bool:
     """Whether snekmate refuses it though ERC-721 does not say so: an owner approving itself."""
+    if pair.oracle != "snekmate":
+        return False
     everybody = [*PEOPLE, ZERO, *pair.receivers]
     if call[0] == "approve" and call[3] < TOKENS:
         owner = NodeRegistry(pair.contracts[0]).owner_of(call[3]).ask(pair.evm)
@@ -183,9 +205,14 @@ def _stricter(pair: Pair, call: tuple, sender: str) -> bool:
     return call[0] == "all" and everybody[call[2]] == sender
 
 
+def _looser(pair: Pair, call: tuple) -> bool:
+    """Whether snekmate takes what we refuse: the zero operator, of which ERC-721 is silent."""
+    return pair.oracle == "snekmate" and call[0] == "all" and call[2] == 3
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(calls, min_size=1, max_size=12))
-def test_as_snekmate_does(pair: Pair, sequence: list[tuple]):
+def test_as_others_do(pair: Pair, sequence: list[tuple]):
     """The same calls have the same answers, events and reverts, and leave the same state."""
     with pair.evm.anchor():
         for call in sequence:
@@ -193,8 +220,7 @@ def test_as_snekmate_does(pair: Pair, sequence: list[tuple]):
             if _stricter(pair, call, sender):
                 continue
             ours, theirs = pair.both(sender, data_of(pair, call))
-            if call[0] == "all" and call[2] == 3:
-                # ERC-721 is silent on the zero operator; OpenZeppelin refuses it as we do.
+            if _looser(pair, call):
                 assert ours is None
                 continue
             assert ours == theirs, call

@@ -1,4 +1,4 @@
-"""A token that calls back while it moves finds every door shut, reading ones included (C5, R1)."""
+"""A token that calls back while it moves finds every door shut, reading too (C5, C16, R1)."""
 
 from __future__ import annotations
 
@@ -88,6 +88,12 @@ class CallingBack(World):
     def called_back(self) -> bool:
         return bool(int.from_bytes(self.tell("succeeded()", [])))
 
+    def act(self, call: Call) -> None:
+        """Have the token make a call while nothing else is under way; it succeeds."""
+        self.arm(call)
+        self.tell("transfer(address,uint256)", ["address", "uint256"], self.owner.address, 0)
+        assert self.called_back()
+
 
 @pytest.fixture
 def odd() -> CallingBack:
@@ -109,8 +115,70 @@ def doors(odd: CallingBack) -> dict[str, Call]:
 @pytest.mark.parametrize("door", list(doors(CallingBack())))
 def test_the_house_is_shut_while_tokens_move(odd: CallingBack, door: str):
     """Deposit, withdrawal and rewards: whatever the token tries from inside fails."""
+    assert_shut(odd, doors(odd)[door])
+
+
+CORRIDOR_DOORS = (
+    *("open", "close", "post", "accept", "dispute", "agree", "decide", "finish"),
+    *("claim", "corridor"),
+)
+WINDOW_S = 60
+
+
+def corridor_doors(odd: CallingBack) -> dict[str, Call]:
+    """What the token may do at corridors as debtor, creditor and arbiter, each at its turn."""
+    house, token, (other, third) = odd.house, odd.odd, odd.members[:2]
+    terms = {"window_s": WINDOW_S, "cap": 100}
+    odd.send(odd.owner, house.set_arbiter(token))
+    odd.send(other, house.deposit(odd.usd, token, 100))
+    odd.act(house.open_corridor(odd.usd, other.address, **terms))
+    odd.send(third, house.open_corridor(odd.usd, token, **terms))
+    due, free, disputed = (posted(odd, cycle) for cycle in range(3))
+    odd.act(house.dispute_claim(disputed, 1))
+    return {
+        "open": house.open_corridor(odd.usd, third.address, **terms),
+        "close": house.close_corridor(odd.usd, other.address),
+        "post": house.post_claim(
+            odd.usd, third.address, cycle_id=bytes(32), records_root=bytes(32), amount=5
+        ),
+        "accept": house.accept_claim(free),
+        "dispute": house.dispute_claim(free, 1),
+        "agree": house.agree_claim(disputed, 2),
+        "decide": house.decide_claim(disputed, 2),
+        "finish": house.finish_claim(due),
+        "claim": house.claim_of(free).call,
+        "corridor": house.corridor_of(odd.usd, token, other.address).call,
+    }
+
+
+def posted(odd: CallingBack, cycle: int) -> bytes:
+    """A claim against the token; the first one's window is over when the second is posted."""
+    cycle_id = keccak(b"claimed %d" % cycle)
+    call = odd.house.post_claim(
+        odd.usd, odd.odd, cycle_id=cycle_id, records_root=bytes(32), amount=10
+    )
+    if cycle == 1:
+        odd.evm.pass_time(WINDOW_S)
+    return odd.send(odd.members[0], call).output
+
+
+@pytest.mark.parametrize("door", CORRIDOR_DOORS)
+def test_corridors_are_shut_while_tokens_move(odd: CallingBack, door: str):
+    """C5, C16: nothing is claimed, answered, divided or read from inside; outside it would be."""
+    call = corridor_doors(odd)[door]
+    with odd.evm.anchor():
+        odd.act(call)
+    assert_shut(odd, call)
+
+
+def test_every_corridor_door_is_tried(odd: CallingBack):
+    assert set(CORRIDOR_DOORS) == set(corridor_doors(odd))
+
+
+def assert_shut(odd: CallingBack, door: Call) -> None:
+    """Whatever moves tokens of the house lets the token do nothing at this door."""
     member = odd.members[0]
-    odd.arm(doors(odd)[door])
+    odd.arm(door)
     odd.send(member, odd.house.deposit(odd.usd, member.address, 1))
     assert not odd.called_back()
     odd.send(member, odd.house.request_withdrawal(odd.usd, 1))
