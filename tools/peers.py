@@ -34,12 +34,13 @@ PROGRAMS = {
     "ip": "iproute2",
     "strace": "strace",
     "tshark": "tshark",
+    "psql": "postgresql",
     "npm": "npm",
     "node": "nodejs",
 }
 """Each program with the Debian package it comes in."""
 
-SERVICES = ("freeradius", "hostapd", "wpa_supplicant")
+SERVICES = ("freeradius", "hostapd", "postgres", "wpa_supplicant")
 """Daemons a package may start on its own; the tests start their own copies."""
 
 

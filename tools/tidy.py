@@ -10,6 +10,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -169,7 +170,8 @@ def undeclared(tree: ast.Module, declared: set[str]) -> Iterator[Finding]:
 
 def _declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {_normal(re.split(r"[^A-Za-z0-9_.-]", entry)[0]) for entry in project["dependencies"]}
+    entries = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    return {_normal(re.split(r"[^A-Za-z0-9_.-]", entry)[0]) for entry in entries}
 
 
 def _normal(name: str) -> str:

@@ -467,7 +467,7 @@ def run(request: Request) -> int:
             root = request.data
         folder = Folder(root.resolve())
         stack.enter_context(folder.lock())
-        if folder.database.exists():
+        if folder.begun:
             raise FolderError(f"{folder.root} holds data", "the demo needs a new folder")
         clock = FixedClock(world.SETUP_US)
         settings = Settings(

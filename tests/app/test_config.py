@@ -40,3 +40,16 @@ def test_what_is_wrong_is_named(tmp_path, text, environ, words):
     file.write_text(text)
     with pytest.raises(ConfigError, match=words):
         load(file=file, environ=environ, flags={})
+
+
+@pytest.mark.parametrize("before", ["", "cycle_s = 5\n", 'cycle_s = 5\ndatabase = "old"'])
+def test_one_setting_is_written_and_the_others_stay(tmp_path, before):
+    """A command that changes where things are says so in the file, whatever the value holds."""
+    file = tmp_path / "config.toml"
+    if before:
+        file.write_text(before)
+    value = 'postgresql://a:"b\\@host/é'
+    settle_on(file, "database", value)
+    settings = load(file=file, environ={}, flags={}).settings
+    assert settings.database == value
+    assert settings.cycle_s == (5 if before else 3600)

@@ -7,8 +7,8 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
 
-from opencarrier.app import schema
-from opencarrier.app.store import Store
+from opencarrier.app import moving, schema
+from opencarrier.app.store import Store, StoreError, check_text, open_engine
 from opencarrier.ledger import service as ledger
 from opencarrier.settlement.store import rows
 
@@ -97,3 +97,45 @@ def test_durability_is_full(store):
         assert unit.execute(text("PRAGMA synchronous")).scalar() == 2
         assert unit.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert unit.execute(text("PRAGMA foreign_keys")).scalar() == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "collation"), [("UTF8", "en_US.utf8"), ("UTF8", "C.UTF-16"), ("LATIN1", "C")]
+)
+def test_a_server_that_sorts_text_otherwise_is_refused(encoding, collation):
+    """Ids are made in the order of text; both engines must have one."""
+    check_text("UTF8", "C")
+    with pytest.raises(StoreError, match=collation):
+        check_text(encoding, collation)
+
+
+@pytest.mark.parametrize("url", ["mysql://u@h/n", "nonsense", ""])
+def test_a_database_of_another_kind_is_refused(url):
+    with pytest.raises(StoreError) as told:
+        open_engine(url)
+    assert "postgresql://" in told.value.hint
+
+
+def test_only_a_file_is_moved(tmp_path):
+    """What watches for changes is SQLite's; a server has tools of its own."""
+    store = Store("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(StoreError, match="not a file"):
+        moving.move(store, Store(tmp_path / "new.sqlite"))
+
+
+def test_a_move_that_was_killed_is_begun_again(store, tmp_path):
+    """Its triggers are left behind; they are taken away and nothing was moved."""
+    with store.write() as unit:
+        schema.upgrade(unit)
+        ledger.ensure(unit, "x/EUR", ["accrued/a"])
+    moving.watch(store)
+    with store.write() as unit:
+        ledger.ensure(unit, "x/EUR", ["accrued/b"])
+    target = Store(tmp_path / "new.sqlite")
+    moved = moving.move(store, target)
+    assert (moved.changed_meanwhile, moved.rows > 0) == (0, True)
+    with target.read() as unit:
+        assert ledger.check(unit).accounts == 2
+    with store.read() as unit:
+        assert moving.moved_to(unit) == str(target)
+    target.close()

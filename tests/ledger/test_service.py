@@ -299,7 +299,7 @@ def test_sums_are_exact_beyond_64_bits(unit: Connection) -> None:
     orders = [transfer(name, name, "cash", 0) for name in names]
     assert service.apply(unit, orders, 1) == [None] * 6
     unit.exec_driver_sql(
-        "UPDATE ledger_accounts SET debits_posted = ? WHERE name LIKE 'n_'", (INT64_MAX,)
+        f"UPDATE ledger_accounts SET debits_posted = {INT64_MAX} WHERE name LIKE 'n_'"
     )
     assert service.sum_minor(unit)[EUR] == 6 * INT64_MAX
     unit.exec_driver_sql("UPDATE ledger_accounts SET debits_posted = 0, credits_posted = 3")

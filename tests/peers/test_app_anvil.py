@@ -178,7 +178,7 @@ def twins(world: World) -> tuple[Scene, Onchain]:
     first = world.open("first")
     scene = world.furnish(first)
     scene.use("one", octets=50_000_000, grant=scene.authorise())
-    back_up(first.base.folder, world.root / "second")
+    back_up(first.base.folder, world.root / "second", first.base.settings)
     return scene, world.open("second")
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.pool import StaticPool
 from tests.clearing.facts import ASSET, People, Rates, clearing, key
 
+from opencarrier.app.store import open_engine
 from opencarrier.chain import store as chain_store
 from opencarrier.chain.rules import Policy
 from opencarrier.chain.transactions import TransactionManager
@@ -103,16 +104,7 @@ class Booking(Rates):
 
 def engine(url: str = "sqlite://") -> Engine:
     """A database whose units take the writer's turn and roll back as a whole."""
-    made = create_engine(url, poolclass=StaticPool)
-
-    @event.listens_for(made, "connect")
-    def configure(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-
-    @event.listens_for(made, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
+    made = open_engine(url, poolclass=StaticPool)
     with made.begin() as unit:
         for room in (chain_store, clearing_store, ledger_store, rewards_store, settlement_store):
             room.metadata.create_all(unit)

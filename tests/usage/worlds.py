@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
+from opencarrier.app.store import open_engine
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.spine.parties import PartyId
@@ -64,16 +65,7 @@ def restart(second: float, *, nas: str = NAS, status: Status = Status.ON) -> Obs
 
 
 def database() -> Engine:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: object, _: object) -> None:
-        connection.isolation_level = None  # type: ignore[attr-defined]
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
+    engine = open_engine("sqlite://", poolclass=StaticPool)
     metadata.create_all(engine)
     return engine
 

@@ -20,6 +20,7 @@ from opencarrier.access.service import AccessPorts, AccessService
 from opencarrier.app import config, schema
 from opencarrier.app.config import ConfigError, Settings
 from opencarrier.app.folder import Folder, FolderError
+from opencarrier.app.moving import see_where_it_is
 from opencarrier.app.sponsoring import sponsorship
 from opencarrier.app.store import Store
 from opencarrier.app.system import SystemClock, SystemEntropy
@@ -98,7 +99,7 @@ class Installation:
         self.entropy = entropy
         folder.make()
         sealing_key = _sealing_key(folder, entropy)
-        self.store = Store(folder.database)
+        self.store = Store(settings.database or folder.database)
         self.identity = Identity(sealing_key, clock=clock, entropy=entropy)
         self.channel_book = ChannelBook()
         self.usage = UsageService(
@@ -115,6 +116,7 @@ class Installation:
             sales=self.channel_book,
             settings=RatingSettings(settlement_lag_s=settings.settlement_lag_s),
         )
+        see_where_it_is(self.store)
         with self.store.write() as unit:
             schema.upgrade(unit)
             self.identity.vault.check(unit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -31,6 +33,10 @@ class Settings:
         default="", metadata={"help": "a second endpoint of that chain, run by somebody else"}
     )
     chain_id: int = field(default=31337, metadata={"help": "chain id of the embedded chain"})
+    database: str = field(
+        default="",
+        metadata={"help": "`postgresql://USER@HOST/NAME` for state and ledger; empty: a file here"},
+    )
     domain: str = field(default="opencarrier", metadata={"help": "name of the clearing domain"})
     cycle_s: int = field(default=3600, metadata={"help": "length of a cycle; 0: by hand only"})
     netting: str = field(default="circular", metadata={"help": "`circular` or `bilateral`"})
@@ -127,6 +133,19 @@ def load(*, file: Path | None, environ: Mapping[str, str], flags: Mapping[str, A
             settings = replace(settings, **{name: _checked(name, value, place)})
             origin[name] = place if place != "environment" else PREFIX + name.upper()
     return Loaded(settings, origin)
+
+
+def settle_on(file: Path, name: str, value: str) -> Path:
+    """Set one text setting in a file of settings, above whatever else is in it."""
+    quoted = json.dumps(value, ensure_ascii=False)
+    before = file.read_text() if file.exists() else ""
+    kept = [line for line in before.splitlines() if not re.match(rf"{name}\s*=", line)]
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text("\n".join([f"{name} = {quoted}", *kept]) + "\n")
+    load(file=temporary, environ={}, flags={})
+    temporary.chmod(0o600)
+    temporary.replace(file)
+    return file
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from opencarrier.app.config import Settings
 from opencarrier.app.errands import Errands
 from opencarrier.app.folder import FolderError, Running
 from opencarrier.app.http import ANY_HOST, Web, make_app
+from opencarrier.app.moving import see_where_it_is
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
@@ -110,6 +111,7 @@ async def serve(place: Onchain, ready: Callable[[Serving], None]) -> None:
             ready(running)
             scheduler = Scheduler(place)
             while not stop.is_set():
+                await asyncio.to_thread(see_where_it_is, place.base.store)
                 await asyncio.to_thread(scheduler.tick)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), TICK_S)

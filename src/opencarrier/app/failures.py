@@ -49,6 +49,7 @@ def _name(error: Exception) -> str:
 
 _CODES = {
     "FolderError": Exit.ENVIRONMENT,
+    "StoreError": Exit.ENVIRONMENT,
     "ConfigError": Exit.USAGE,
     "SealError": Exit.ENVIRONMENT,
     "SchemaError": Exit.ENVIRONMENT,

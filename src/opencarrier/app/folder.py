@@ -43,6 +43,11 @@ class Folder:
         return self.root / "opencarrier.sqlite"
 
     @property
+    def begun(self) -> bool:
+        """Whether an installation was begun here, wherever its database is."""
+        return self.seal_key.exists() or self.database.exists()
+
+    @property
     def chain(self) -> Path:
         """The embedded chain, where one is used."""
         return self.root / "chain.sqlite"

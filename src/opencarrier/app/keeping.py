@@ -8,7 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder, FolderError
+from opencarrier.app.moving import compare, copy_rows, prepare
 from opencarrier.app.schema import version
 from opencarrier.app.store import Store
 from opencarrier.ledger import service as ledger
@@ -16,18 +18,22 @@ from opencarrier.ledger import service as ledger
 FILES = ("seal.key", "venue.json", "config.toml")
 
 
-def back_up(folder: Folder, target: Path) -> dict[str, Any]:
+def back_up(folder: Folder, target: Path, settings: Settings) -> dict[str, Any]:
     """Copy a folder as of one instant per database, the state before the chain.
 
     So a restored chain may be ahead of the state, which then reads the rest, and never behind it.
+    State that a server holds becomes a file of the copy, which stands alone.
     """
     if target.exists():
         raise FolderError(f"{target} exists", "name a folder that does not exist yet")
-    if not folder.database.exists():
+    if not folder.begun:
         raise FolderError(f"{folder.root} is no data folder", "name one with --data")
     copy = Folder(target)
     copy.make()
-    _copy_database(folder.database, copy.database)
+    if settings.database:
+        _copy_state(settings.database, copy.database)
+    else:
+        _copy_database(folder.database, copy.database)
     if folder.chain.exists():
         _copy_database(folder.chain, copy.chain)
     for name in FILES:
@@ -64,6 +70,18 @@ def _examined(folder: Folder) -> dict[str, Any]:
             }
     finally:
         store.close()
+
+
+def _copy_state(url: str, target: Path) -> None:
+    source, copy = Store(url), Store(target)
+    try:
+        with source.read() as unit, copy.write() as fresh:
+            prepare(fresh)
+            copy_rows(unit, fresh)
+            compare(unit, fresh)
+    finally:
+        source.close()
+        copy.close()
 
 
 def _copy_database(source: Path, target: Path) -> None:

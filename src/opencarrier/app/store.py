@@ -1,29 +1,51 @@
-"""The one database: SQLite here, PostgreSQL beyond, a transaction from receive to book."""
+"""The one database: SQLite here, PostgreSQL beyond, a transaction from receive to book.
+
+Both keep the same promise: one writer at a time, who sees all that was committed before; a reader
+sees one state; what was committed survives a power cut.
+"""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
 
 BUSY_MS = 10_000
+POOL_SIZE = 8
+
+WRITER, OWNER = 0x0C0C_0001, 0x0C0C_0002
+"""Advisory locks of a PostgreSQL schema: the writer's turn, and the process that serves it."""
+
+
+class StoreError(Exception):
+    """The database cannot be used; `hint` says what to do (exit code 3)."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Store:
     """Opens units of work: `write` takes the writer's turn at once, `read` sees one snapshot.
 
     SQLite runs with `synchronous=FULL`: what was acknowledged survives a power cut, at about
-    0.2 ms a commit, shared by everything a group commit holds.
+    0.2 ms a commit, shared by everything a group commit holds. PostgreSQL runs with
+    `synchronous_commit=on` and one advisory lock for the writer's turn.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._engine = _engine(path)
+    def __init__(self, where: Path | str) -> None:
+        self.url = URL.create("sqlite", database=str(where)) if isinstance(where, Path) else where
+        self._engine = open_engine(self.url)
         self._reader = self._engine.execution_options(opencarrier_read=True)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it is a file of the data folder."""
+        return self._engine.dialect.name == "sqlite"
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -37,21 +59,67 @@ class Store:
         with self._reader.connect() as unit:
             yield unit
 
-    def backup(self, target: Path) -> None:
-        """Copy the database as of one instant, while others go on writing."""
-        with (
-            closing(sqlite3.connect(self.path)) as source,
-            closing(sqlite3.connect(target)) as copy,
-        ):
-            source.backup(copy)
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Be the one process that serves this database; `StoreError` where another does.
+
+        A SQLite file is guarded by its folder's lock.
+        """
+        if self.embedded:
+            yield
+            return
+        with self._reader.connect() as unit:
+            query = f"SELECT pg_try_advisory_lock({OWNER}, {_SCHEMA})"
+            taken = unit.exec_driver_sql(query).scalar()
+            unit.commit()
+            try:
+                if not taken:
+                    raise StoreError(
+                        f"{self} is served by another process", "stop it, or name another database"
+                    )
+                yield
+            finally:
+                unit.invalidate()  # the lock is the session's: it ends with it
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
+    def __str__(self) -> str:
+        return self._engine.url.render_as_string(hide_password=True)
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=0)
+
+def open_engine(url: URL | str, **options: Any) -> Engine:
+    """Return an engine whose units keep this module's promise; `StoreError` for a bad URL.
+
+    `options` choose another pool.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError("the database is not named by a URL", _HINT) from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite(parsed, options)
+        case "postgresql":
+            return _postgresql(parsed.set(drivername="postgresql+psycopg"), options)
+    raise StoreError(f"there is no store on {parsed.get_backend_name()}", _HINT)
+
+
+def check_text(encoding: str, collation: str) -> None:
+    """See that text sorts by its octets, as SQLite's does: ids are made in that order."""
+    if encoding != "UTF8" or collation not in _BY_OCTETS:
+        raise StoreError(
+            f"the database is {encoding} and sorts as {collation}",
+            "createdb --encoding=UTF8 --locale=C --template=template0 NAME",
+        )
+
+
+_HINT = "give postgresql://USER@HOST/DATABASE, the password in PGPASSFILE; or nothing for SQLite"
+
+
+def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
+    engine = create_engine(url, **options or {"pool_size": POOL_SIZE, "max_overflow": 0})
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: Any) -> None:
@@ -66,7 +134,48 @@ def _engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("opencarrier_read", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if _reads(connection) else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
+    pool = options or {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_pre_ping": True}
+    try:
+        engine = create_engine(url, **pool)
+    except ModuleNotFoundError:
+        raise StoreError("the driver is missing", "pip install 'opencarrier[postgresql]'") from None
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _: Any) -> None:
+        from psycopg.types.numeric import IntLoader
+
+        connection.adapters.register_loader("numeric", IntLoader)  # sums of bigint: whole numbers
+        with connection.cursor() as cursor:
+            cursor.execute(_SETTINGS)
+            cursor.execute(_TEXT)
+            encoding, collation = cursor.fetchone()
+        connection.commit()
+        check_text(encoding, collation)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if _reads(connection):
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        else:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER}, {_SCHEMA})")
+
+    return engine
+
+
+_SCHEMA = "hashtext(current_schema())"
+_SETTINGS = f"SET synchronous_commit = on; SET lock_timeout = {BUSY_MS}"
+_TEXT = """
+    SELECT current_setting('server_encoding'), datcollate FROM pg_database
+    WHERE datname = current_database()
+"""
+_BY_OCTETS = ("C", "POSIX", "C.UTF-8", "C.utf8")
+
+
+def _reads(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get("opencarrier_read", False))

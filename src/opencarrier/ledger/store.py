@@ -26,6 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     func,
+    literal,
     or_,
     select,
 )
@@ -269,7 +270,8 @@ def to_account(row: AnyRow) -> Account:
 def sums(unit: Connection) -> dict[AssetId, int]:
     """Return debits less credits posted, per asset; exact beyond 64 bits."""
     column = accounts.c.debits_posted - accounts.c.credits_posted
-    high, low = column.bitwise_rshift(32), column.bitwise_and(0xFFFF_FFFF)
+    high = column.bitwise_rshift(literal(32, Integer))
+    low = column.bitwise_and(0xFFFF_FFFF)
     query = select(accounts.c.asset, func.sum(high), func.sum(low)).group_by(accounts.c.asset)
     return {asset: (int(top) << 32) + int(rest) for asset, top, rest in unit.execute(query)}
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, bindparam, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
 
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId
@@ -203,7 +203,7 @@ def note_sessions(unit: Connection, seen: Iterable[tuple[bytes, Id, bool]]) -> N
     if not rows:
         return
     statement = insert(authorised_sessions)
-    latest = statement.excluded.closed | authorised_sessions.c.closed
+    latest = or_(statement.excluded.closed, authorised_sessions.c.closed)
     unit.execute(
         statement.on_conflict_do_update(
             index_elements=["authorisation_id", "session_id"], set_={"closed": latest}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -16,7 +17,7 @@ from sqlalchemy import (
     Table,
     select,
 )
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from opencarrier.chain.contracts import Tier
 from opencarrier.kernel.signatures import Address
@@ -139,7 +140,7 @@ def put_commitment(unit: Connection, address: Address, item: Commitment) -> None
         "lock_s": item.lock_s,
         "began_s": item.began_s,
     }
-    unit.execute(insert(commitments).on_conflict_do_update(set_=row), row)
+    unit.execute(_put(commitments, row))
 
 
 def commitment(
@@ -178,7 +179,7 @@ def put_binding(unit: Connection, item: Binding) -> None:
         "bound_us": item.bound_us,
         "free_us": item.free_us,
     }
-    unit.execute(insert(bindings).on_conflict_do_update(set_=row), row)
+    unit.execute(_put(bindings, row))
 
 
 def binding(unit: Connection, address: Address, home: PartyId, account: Address) -> Binding | None:
@@ -197,6 +198,12 @@ def binding_of(unit: Connection, subscriber: PartyId) -> Binding | None:
     )
     row = unit.execute(query).one_or_none()
     return None if row is None else _binding(row)
+
+
+def _put(table: Table, row: Mapping[str, Any]) -> Insert:
+    """Insert a row, in place of the one with its key."""
+    keys = [column.name for column in table.primary_key]
+    return insert(table).values(row).on_conflict_do_update(index_elements=keys, set_=row)
 
 
 def _tier(row: Row[Any]) -> Tier:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    case,
     delete,
     false,
     func,
@@ -26,7 +27,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.dml import Insert
 
 from opencarrier.kernel.ids import Id
@@ -58,7 +59,7 @@ _RECORDED = tuple(column.name for column in OBSERVATIONS.c if column.name != "se
 
 def insert_new(table: Table) -> Insert:
     """Return an insert that leaves what is already there as it is."""
-    return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
 
 
 @lru_cache(maxsize=4)
@@ -80,9 +81,10 @@ def append(unit: Connection, observations: Sequence[Observation]) -> int:
     rows = [_recorded(observation) for observation in observations]
     if positional:
         return unit.exec_driver_sql(statement, rows).rowcount
-    return unit.execute(
-        insert_new(OBSERVATIONS), [dict(zip(_RECORDED, row, strict=True)) for row in rows]
-    ).rowcount
+    named = [dict(zip(_RECORDED, row, strict=True)) for row in rows]
+    return len(
+        unit.execute(insert_new(OBSERVATIONS).returning(OBSERVATIONS.c.sequence), named).all()
+    )
 
 
 def _keep_restarts(unit: Connection, observations: Sequence[Observation]) -> None:
@@ -152,6 +154,7 @@ _READING = (
     OBSERVATIONS.c.subject,
 )
 _STREAM = (OBSERVATIONS.c.visited, OBSERVATIONS.c.nas_key, OBSERVATIONS.c.acct_session_id)
+_STOPPED = case((OBSERVATIONS.c.status == int(Status.STOP), 1), else_=0)
 
 
 def readings(
@@ -349,7 +352,7 @@ def totals(unit: Connection) -> Totals:
         return int(unit.scalar(select(func.count()).select_from(table).where(*conditions)) or 0)
 
     waiting = and_(pending(unit), OBSERVATIONS.c.status.not_in(_RESTARTS))
-    streams = select(*_STREAM, func.max(OBSERVATIONS.c.status == int(Status.STOP)).label("stop"))
+    streams = select(*_STREAM, func.max(_STOPPED).label("stop"))
     heard = streams.where(waiting).group_by(*_STREAM).subquery()
     same = and_(*(heard.c[name] == SESSIONS.c[name] for name in Stream._fields))
     known = select(SESSIONS.c.session_id).where(same).exists()

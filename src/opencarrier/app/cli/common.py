@@ -49,7 +49,7 @@ def installation(data: Path, *, begin: bool = False) -> Iterator[Installation]:
     from opencarrier.app.bootstrap import load_settings, open_installation
 
     folder = folder_of(data)
-    if not begin and not folder.database.exists():
+    if not begin and not folder.begun:
         raise CommandError(
             Exit.ENVIRONMENT,
             f"{data} is no data folder",

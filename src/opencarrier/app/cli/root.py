@@ -47,6 +47,7 @@ def make() -> typer.Typer:
         *books.GROUPS,
         *chain.GROUPS,
         run.config,
+        run.database,
     )
     for group in groups:
         root.add_typer(group)

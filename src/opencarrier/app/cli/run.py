@@ -25,6 +25,7 @@ from opencarrier.app.output import CommandError, Exit, emit, say
 if TYPE_CHECKING:
     from opencarrier.app.daemon import Serving
 
+database = group("database", "Where state and ledger are kept.")
 config = group("config", "Settings: what they are and where they come from.")
 
 
@@ -63,7 +64,7 @@ def up(
         base = open_installation(folder, load_settings(folder, flags).settings)
         say(f"settles  as {base.hub.address}, which pays for gas, on {base.settings.chain}")
         try:
-            with at_venue(base) as place:
+            with base.store.owned(), at_venue(base) as place:
                 asyncio.run(serve(place, _greet))
         finally:
             base.close()
@@ -122,9 +123,11 @@ def backup(
 
     Example: opencarrier backup /mnt/safe/venue-2026-11-23
     """
+    from opencarrier.app.bootstrap import load_settings
     from opencarrier.app.keeping import back_up
 
-    emit(back_up(folder_of(data), target), as_json=as_json)
+    folder = folder_of(data)
+    emit(back_up(folder, target, load_settings(folder, {}).settings), as_json=as_json)
 
 
 def restore(
@@ -139,6 +142,33 @@ def restore(
     from opencarrier.app.keeping import restore_from
 
     emit(restore_from(source, folder_of(data)), as_json=as_json)
+
+
+@database.command("move")
+def database_move(
+    url: Annotated[str, typer.Argument(help="postgresql://USER@HOST/NAME, an empty database.")],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Move state and ledger to PostgreSQL, also while the folder is served.
+
+    Everything is compared before the old file is closed to writing; a running `up` then ends, and
+    starts again on the new one.
+
+    Example: opencarrier database move postgresql://opencarrier@db.example/venue
+    """
+    from opencarrier.app.config import settle_on
+    from opencarrier.app.moving import move
+    from opencarrier.app.store import Store
+
+    with installation(data) as base:
+        target = Store(url)
+        try:
+            moved = move(base.store, target)
+        finally:
+            target.close()
+    written = settle_on(folder_of(data).config, "database", url)
+    emit({**asdict(moved), "database": str(target), "config": str(written)}, as_json=as_json)
 
 
 def bench(

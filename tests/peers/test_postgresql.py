@@ -1,0 +1,252 @@
+"""The store on PostgreSQL: the rooms' tests, one story on both, a move, a killed server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from tests.app.scene import START_US, scene
+from tests.postgresql import Server, program, server
+
+from opencarrier.app import moving, schema
+from opencarrier.app.bootstrap import Installation, open_installation
+from opencarrier.app.config import Settings
+from opencarrier.app.folder import Folder
+from opencarrier.app.keeping import back_up, restore_from
+from opencarrier.app.store import POOL_SIZE, Store, StoreError
+from opencarrier.kernel.clock import FixedClock
+from opencarrier.ledger import service as ledger
+from opencarrier.ledger.export import export_beancount
+
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+SUITES = (
+    *("tests/ledger/test_service.py", "tests/ledger/test_precedence.py"),
+    *("tests/ledger/test_export.py", "tests/usage/test_cut.py", "tests/rating/test_rating.py"),
+    *("tests/rating/test_discounts.py", "tests/clearing/test_service.py", "tests/settlement"),
+    *("tests/rewards/test_rewards.py", "tests/identity", "tests/staking/test_history.py"),
+    *("tests/chain/test_relayer.py",),
+    *("tests/chain/test_logs.py", "tests/chain/test_spending.py"),
+)
+"""Tests of each room's store and service: every line of them is SQLite's too."""
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Server]:
+    if program("initdb") is None:
+        pytest.skip("PostgreSQL is missing (apt: postgresql)")
+    with server() as made:
+        yield made
+
+
+@pytest.fixture
+def store(postgresql) -> Iterator[Store]:
+    made = Store(postgresql.database())
+    yield made
+    made.close()
+
+
+def ledger_of(store: Store) -> list[str]:
+    with store.read() as unit:
+        assert ledger.check(unit).findings == ()
+        return list(export_beancount(unit))
+
+
+def test_the_rooms_hold_what_they_promise_on_postgresql(postgresql):
+    """The tests of the rooms' stores run unchanged, on a server in the place of SQLite."""
+    files = [file for file in SUITES if (ROOT / file).exists()]
+    assert files == list(SUITES)
+    options = ["-q", "-x", "-n0", "-p", "tests.on_postgresql", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "-m", "not (deep or peer or crash)", *files],
+        env=os.environ | {"OPENCARRIER_TEST_DATABASE": postgresql.database()},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4_000:]
+    assert "[100%]" in done.stdout
+
+
+def test_the_migrations_make_what_the_rooms_declare(store):
+    with store.write() as unit:
+        schema.upgrade(unit)
+        assert schema.differences(unit) == []
+
+
+def test_one_story_has_the_same_ids_roots_and_books_on_both(postgresql, tmp_path):
+    told = []
+    for name, database in (("file", ""), ("server", postgresql.database())):
+        with scene(tmp_path / name, database=database) as made:
+            made.use("a", octets=5_000_000, grant=made.authorise())
+            made.use("b", octets=7_000_000, grant=None)
+            for _ in range(3):
+                made.settle()
+            base = made.place.base
+            with base.store.read() as unit:
+                head = ledger.head(unit)
+            told.append((made.closed, head, ledger_of(base.store)))
+    assert told[0] == told[1]
+
+
+def test_a_database_is_moved_while_it_serves(postgresql, tmp_path):
+    """A writer goes on all the while; nothing it was promised is lost, and nothing it was not."""
+    with scene(tmp_path / "old") as made:
+        made.use("before", octets=5_000_000, grant=made.authorise())
+        base = made.place.base
+        target = Store(postgresql.database())
+        kept: list[str] = []
+        told: list[str] = []
+        ended = threading.Event()
+
+        def write() -> None:
+            for number in range(100_000):
+                try:
+                    made.use(f"s{number}", octets=1_000 + number, grant=None)
+                except DBAPIError as error:
+                    told.append(str(error))
+                    break
+                kept.append(f"s{number}")
+            ended.set()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        moved = moving.move(base.store, target)
+        assert ended.wait(30)
+        writer.join()
+        assert "this database was moved" in told[0]
+        assert moved.changed_meanwhile > 0
+        with target.read() as unit:
+            rows = unit.execute(text("SELECT acct_session_id FROM usage_observation")).scalars()
+            assert sorted(rows) == sorted(["before", *kept])
+        with base.store.read() as unit:
+            assert moving.moved_to(unit) == str(target)
+        target.close()
+    with pytest.raises(StoreError, match="moved to postgresql"):
+        _opened(tmp_path / "old")
+    place = _opened(tmp_path / "old", database=str(target.url))
+    assert ledger_of(place.store)
+    place.close()
+
+
+def test_a_target_with_tables_is_refused(store, tmp_path):
+    old = Store(tmp_path / "old.sqlite")
+    for each in (old, store):
+        with each.write() as unit:
+            schema.upgrade(unit)
+    with pytest.raises(StoreError, match="the target holds tables"):
+        moving.move(old, store)
+    with old.write() as unit:
+        assert moving.moved_to(unit) is None
+    old.close()
+
+
+@pytest.mark.crash
+def test_a_killed_server_loses_nothing_that_was_acknowledged(postgresql, tmp_path):
+    """Every unit that was committed is there after the server's power is taken, and no half one."""
+    with scene(tmp_path, database=postgresql.database()) as made:
+        kept, failed = [], threading.Event()
+
+        def write() -> None:
+            for number in range(100_000):
+                try:
+                    made.use(f"s{number}", octets=1_000 + number, grant=None)
+                except DBAPIError:
+                    failed.set()
+                    return
+                kept.append(f"s{number}")
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        while len(kept) < 200:
+            threading.Event().wait(0.01)
+        postgresql.kill()
+        assert failed.wait(30)
+        writer.join()
+        postgresql.start()
+        base = made.place.base
+        with base.store.read() as unit:
+            query = text("SELECT acct_session_id FROM usage_observation")
+            stored = set(unit.execute(query).scalars())
+        assert set(kept) <= stored
+        assert len(stored) <= len(kept) + 1
+        made.settle()
+        made.settle()
+        assert made.closed is not None
+        assert made.closed.cleared.records == len(stored)
+        ledger_of(base.store)
+
+
+def test_one_writer_at_a_time_and_readers_see_one_state(store):
+    with store.write() as unit:
+        unit.execute(text("CREATE TABLE counter (n BIGINT)"))
+        unit.execute(text("INSERT INTO counter VALUES (0)"))
+
+    def count() -> None:
+        for _ in range(50):
+            with store.write() as unit:
+                n = unit.execute(text("SELECT n FROM counter")).scalar_one()
+                unit.execute(text(f"UPDATE counter SET n = {n + 1}"))
+
+    threads = [threading.Thread(target=count) for _ in range(POOL_SIZE - 2)]
+    with store.read() as reader:
+        before = reader.execute(text("SELECT n FROM counter")).scalar_one()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert reader.execute(text("SELECT n FROM counter")).scalar_one() == before == 0
+    with store.read() as reader:
+        assert reader.execute(text("SELECT n FROM counter")).scalar_one() == 50 * len(threads)
+
+
+def test_a_reader_cannot_write(store):
+    with pytest.raises(DBAPIError, match="read-only"), store.read() as unit:
+        unit.execute(text("CREATE TABLE t (n INTEGER)"))
+
+
+def test_one_process_serves_a_database(postgresql):
+    url = postgresql.database()
+    one, other = Store(url), Store(url)
+    refused = pytest.raises(StoreError, match="served by another process")
+    with one.owned(), refused, other.owned():
+        pass
+    with other.owned():
+        pass
+    one.close()
+    other.close()
+
+
+def test_a_database_that_is_not_unicode_is_refused(postgresql):
+    store = Store(postgresql.database(ENCODING="LATIN1"))
+    with pytest.raises(StoreError, match="the database is LATIN1"), store.read():
+        pass
+    store.close()
+
+
+def test_a_backup_of_a_served_database_is_a_folder_like_any_other(postgresql, tmp_path):
+    with scene(tmp_path / "new", database=postgresql.database()) as made:
+        made.use("a", octets=5_000_000, grant=made.authorise())
+        made.settle()
+        base = made.place.base
+        told = back_up(base.folder, tmp_path / "kept", base.settings)
+        lines = ledger_of(base.store)
+    assert told["books_agree"]
+    restore_from(tmp_path / "kept", Folder(tmp_path / "again"))
+    restored = Store(tmp_path / "again" / "opencarrier.sqlite")
+    assert ledger_of(restored) == lines
+    restored.close()
+
+
+def _opened(folder: Path, **settings: object) -> Installation:
+    return open_installation(
+        Folder(folder), Settings(cycle_s=0, **settings), clock=FixedClock(START_US)
+    )
