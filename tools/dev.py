@@ -139,7 +139,7 @@ def _reported(name: str, command: list[str]) -> int:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=os.environ | {"NO_COLOR": "1"},
+        env=os.environ | BYTECODE | {"NO_COLOR": "1"},
     )
     say(f"{'FAIL' if done.returncode else 'ok  '} {name}")
     if done.returncode:

@@ -28,7 +28,7 @@ from opencarrier.app.http import Web
 from opencarrier.app.output import Exit, say
 from opencarrier.app.staking import Stakes
 from opencarrier.app.teller import Teller
-from opencarrier.app.venue import STAKE_TIERS
+from opencarrier.app.venue import read_tiers
 from opencarrier.app.views import (
     CycleLine,
     HostLine,
@@ -293,7 +293,7 @@ class DemoStage:
     def add_stake(self, person: Person, *, key: bytes) -> None:
         """Lock a subscriber's tokens for the best tier, bind them, and set its discount aside."""
         stakes, signer = Stakes(self._place), KeySigner(key)
-        lock_s = STAKE_TIERS[-1].min_lock_s
+        lock_s = read_tiers(self._base.settings.stake_tiers)[-1].min_lock_s
         _taken(stakes.fund(signer.address, person.stake_minor, reference="demo"))
         _taken(stakes.stake(signer, person.stake_minor, lock_s, reference="demo"))
         with self._base.store.write() as unit:

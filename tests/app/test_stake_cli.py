@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from opencarrier.app.venue import STAKE_TIERS
+from opencarrier.app.config import Settings
+from opencarrier.app.venue import read_tiers
 from opencarrier.kernel.signatures import KeySigner
 
 SECRET = "07" * 32
 ACCOUNT = KeySigner(bytes.fromhex(SECRET)).address
-TIER = STAKE_TIERS[0]
+TIER = read_tiers(Settings().stake_tiers)[0]
 IMSI = "208930000000001"
 
 

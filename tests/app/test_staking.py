@@ -8,8 +8,11 @@ from dataclasses import replace
 import pytest
 from tests.app.scene import START_US, scene, taken
 
+from opencarrier.app.bootstrap import onchain, open_installation
+from opencarrier.app.config import ConfigError, Settings
+from opencarrier.app.folder import Folder
 from opencarrier.app.staking import Stakes
-from opencarrier.app.venue import STAKE_CAP_PPM, STAKE_TIERS
+from opencarrier.app.venue import read_tiers
 from opencarrier.chain.contracts import StakeDiscount
 from opencarrier.chain.errors import RevertedError
 from opencarrier.kernel.clock import SECOND_US
@@ -21,7 +24,8 @@ from opencarrier.receipts.issue import AUDIENCES
 from opencarrier.receipts.verify import Verifier
 
 KEY = KeySigner(b"\x07" * 32)
-TIER = STAKE_TIERS[0]
+TIERS = read_tiers(Settings().stake_tiers)
+TIER = TIERS[0]
 
 
 @pytest.fixture(scope="module")
@@ -192,8 +196,8 @@ def test_the_same_errand_again_moves_nothing(staked):
 def test_status_says_what_is_carried(staked):
     told = Stakes(staked.place).status(KEY.address)
     assert (told["amount_minor"], told["discount_ppm"]) == (TIER.min_amount, TIER.discount_ppm)
-    assert told["cap_ppm"] == STAKE_CAP_PPM
-    assert len(told["tiers"]) == len(STAKE_TIERS)
+    assert told["cap_ppm"] == Settings().stake_cap_ppm
+    assert len(told["tiers"]) == len(TIERS)
     nobody = Stakes(staked.place).status(KeySigner(b"\x08" * 32).address)
     assert (nobody["amount_minor"], nobody["discount_ppm"]) == (0, 0)
 
@@ -239,3 +243,46 @@ def ppm(made) -> int:
             at_us=made.clock.now_us(),
         )
     return 0 if found is None else found.ppm
+
+
+def test_tiers_are_chosen_when_a_venue_is_put_up_and_stand_for_good(tmp_path):
+    chosen = {"stake_tiers": "7:60:1 8:61:1000000", "stake_cap_ppm": 123}
+    with scene(tmp_path, **chosen) as made:
+        told = Stakes(made.place).status(KEY.address)
+    assert [tuple(tier.values()) for tier in told["tiers"]] == [(7, 60, 1), (8, 61, 1_000_000)]
+    assert told["cap_ppm"] == 123
+    later = open_installation(Folder(tmp_path), Settings(stake_tiers="9:60:2"))
+    try:
+        with onchain(later) as place:
+            assert Stakes(place).status(KEY.address)["tiers"] == told["tiers"]
+    finally:
+        later.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_taken"),
+    [
+        ("1:1:1", True),
+        (f"{2**63 - 1}:{4 * 366 * 86_400}:1000000", True),
+        (" ".join(f"1:1:{ppm}" for ppm in range(1, 17)), True),
+        (" ".join(f"1:1:{ppm}" for ppm in range(1, 18)), False),
+        ("", False),
+        ("1:1", False),
+        ("1:1:1:1", False),
+        ("1:1:x", False),
+        ("0:1:1", False),
+        (f"{2**63}:1:1", False),
+        ("1:0:1", False),
+        (f"1:{4 * 366 * 86_400 + 1}:1", False),
+        ("1:1:0", False),
+        ("1:1:1000001", False),
+        ("1:1:2 2:2:2", False),
+        ("1:1:2 2:2:1", False),
+    ],
+)
+def test_tiers_have_bounds(text, is_taken):
+    if is_taken:
+        assert len(read_tiers(text)) == len(text.split())
+    else:
+        with pytest.raises(ConfigError, match="stake_tiers"):
+            read_tiers(text)

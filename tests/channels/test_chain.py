@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.chain.lying_node import LyingNode, saying, without_last
 
+from opencarrier.chain.client import connect
 from opencarrier.chain.contracts import VoucherClaim, collector_data
 from opencarrier.chain.model import Call
+from opencarrier.chain.quorum import QuorumClient
 from opencarrier.chain.typed_data import (
     Authorization,
     ChannelConfig,
@@ -18,8 +21,9 @@ from opencarrier.chain.typed_data import (
     voucher_digest,
 )
 from opencarrier.channels import custody, store
+from opencarrier.channels.custody import ChannelFollower
 from opencarrier.channels.model import Channel, Deposit
-from opencarrier.channels.service import DEPOSIT_TTL_S_MAX
+from opencarrier.channels.opening import DEPOSIT_TTL_S_MAX
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import chart
 from opencarrier.sim.payer import Payer
@@ -298,6 +302,33 @@ def foreign_claim(street: Street, payer: Payer, config: ChannelConfig, amount: i
         total_claimed_minor=amount,
     )
     return street.contract.claim_with_signature([claim], batch.octets)
+
+
+def test_an_endpoint_that_lies_or_lags_books_nothing(street: Street) -> None:
+    """With two endpoints a claim is booked when both have said so."""
+    lying = LyingNode(street.network.request)
+    second = connect("embedded:", node=lying, finality=street.client.finality)  # type: ignore[arg-type]
+    channel = earned(street)
+
+    def begin_anew() -> None:
+        """Endpoints that differed are not believed any more until somebody looked."""
+        street.follower = ChannelFollower(street.venue, QuorumClient(street.client, second))
+
+    for method, lie in (
+        ("eth_getLogs", without_last),
+        ("eth_getLogs", saying([])),
+        ("eth_blockNumber", saying("0x1")),
+    ):
+        lying.lies = {method: lie}
+        begin_anew()
+        street.settle(2)
+        assert street.state(channel).total_claimed_minor == USED_MINOR
+        assert street.seen(channel).claimed_minor == 0, method
+    lying.lies = {}
+    begin_anew()
+    street.settle(2)
+    assert street.seen(channel).claimed_minor == USED_MINOR
+    street.agrees(channel)
 
 
 def earned(street: Street) -> Channel:

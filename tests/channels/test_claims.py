@@ -43,12 +43,14 @@ class Ledgerless:
     records: dict[bytes, Record] = field(default_factory=dict)
     relayed: list[Call] = field(default_factory=list)
     reverts: bool = False
+    frozen: list[bytes] = field(default_factory=list)
+    unpaid: bool = False
     away: bool = False
 
     def quote(self, call: Call) -> Call:
         if self.away:
             raise ChainUnavailableError("nobody there", outcome_unknown=False)
-        if self.reverts:
+        if self.reverts or any(payer in call.data for payer in self.frozen):
             raise RevertedError(b"")
         return call
 
@@ -64,8 +66,10 @@ class Ledgerless:
         return object()
 
     def call(self, call: Call, at: object = None) -> bytes:
-        """Every receiver has been paid all it claimed; every refund nonce is zero."""
-        return bytes(64) if call.data[:4] == receivers_selector() else bytes(32)
+        """A receiver was paid all it claimed, unless `unpaid`; every refund nonce is zero."""
+        if call.data[:4] != receivers_selector():
+            return bytes(32)
+        return int(self.unpaid).to_bytes(32, "big") + bytes(32)
 
     def end(self, state: TransactionState) -> None:
         for record in self.records.values():

@@ -42,6 +42,26 @@ def test_after_the_slice_the_free_tier_and_then_off_and_on_again() -> None:
     assert (gate.phase, passed, gate.octets) == (Phase.OFF, 150, 250)
 
 
+def test_the_free_tier_ends_by_its_seconds_too() -> None:
+    """What a slice did not take of the time counts; a paid slice opens again, free use does not."""
+    free_s = SETTINGS.free_s
+    gate = paid(closed_gate(SETTINGS), offered(100, duration_s=60))
+    gate, _ = used(gate, octets=0, duration_s=60 + free_s - 1)
+    assert (gate.phase, gate.duration_s, gate.free_s) == (Phase.FREE, 60, 1)
+    assert used(gate, octets=FREE, duration_s=0)[1] == FREE
+    gate, passed = used(gate, octets=1, duration_s=1)
+    assert (gate.phase, passed) == (Phase.OFF, 1)
+    gate, passed = used(paid(gate, offered(200, 120)), octets=201, duration_s=1)
+    assert (gate.phase, passed) == (Phase.OFF, 200)
+
+
+@pytest.mark.parametrize("none", [{"free_octets": 0}, {"free_s": 0}])
+def test_without_a_free_tier_a_slice_is_followed_by_nothing(none: dict[str, int]) -> None:
+    gate = paid(closed_gate(replace(SETTINGS, **none)), offered(100))
+    gate, passed = used(gate, octets=101, duration_s=1)
+    assert (gate.phase, passed) == (Phase.OFF, 100)
+
+
 def test_an_unpaid_offer_opens_nothing() -> None:
     with pytest.raises(AssertionError, match="against the voucher"):
         paid(closed_gate(SETTINGS), replace(offered(1), paid=False))

@@ -76,6 +76,7 @@ SETTINGS = ChannelSettings(
     skew_s=5,
     deposit_minor_min=1_000,
 )
+NODES = [f"node-{number}" for number in range(1, 6)]
 ENGINE = create_engine("sqlite://", poolclass=NullPool)
 
 
@@ -85,7 +86,7 @@ class Directory:
     def __init__(self) -> None:
         self.nodes = {
             name: Node(node_id=name, nas_identifier=f"nas-{name}", operator=VISITED, host=HOST)
-            for name in ("node-1", "node-2")
+            for name in NODES
         }
 
     def operator(self, unit: Connection, party_id: PartyId) -> Operator | None:
@@ -150,9 +151,9 @@ class World:
     price: Price = field(default_factory=lambda: price(2_000))
     discount_ppm: int = 0
     venue: ChannelVenue = VENUE
+    unit: Connection = field(default_factory=ENGINE.connect)
 
     def __post_init__(self) -> None:
-        self.unit = ENGINE.connect()
         for tables in (rating_metadata, ledger_metadata, store.metadata):
             tables.create_all(self.unit, checkfirst=False)
         self.at_us = START_US

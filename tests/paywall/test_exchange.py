@@ -13,8 +13,6 @@ from opencarrier.chain.typed_data import Authorization
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.paywall.model import Offer, Payment, Required, Settled
 from opencarrier.paywall.wire.exchange import (
-    BRACKETS_MAX,
-    HEADER_CHARACTERS_MAX,
     OFFERS_MAX,
     read_payment,
     read_required,
@@ -23,6 +21,7 @@ from opencarrier.paywall.wire.exchange import (
     write_required,
     write_settled,
 )
+from opencarrier.paywall.wire.fields import BRACKETS_MAX, HEADER_CHARACTERS_MAX
 
 ADDRESS = st.binary(min_size=20, max_size=20).map(lambda octets: "0x" + octets.hex())
 AMOUNT = st.integers(0, (1 << 256) - 1)

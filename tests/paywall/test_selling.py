@@ -22,12 +22,12 @@ from opencarrier.paywall import rules
 from opencarrier.paywall.model import Payment
 from opencarrier.paywall.service import PAYER_OPEN_MAX, PURPOSE, RESOURCE_CHARACTERS_MAX
 from opencarrier.paywall.wire.exchange import (
-    HEADER_CHARACTERS_MAX,
     PAYMENT_SIGNATURE,
     read_required,
     read_settled,
     write_payment,
 )
+from opencarrier.paywall.wire.fields import HEADER_CHARACTERS_MAX
 
 
 def error_of(answer) -> str:

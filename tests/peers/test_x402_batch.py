@@ -6,10 +6,13 @@ built in, on the embedded node and on anvil. The SDK reads the wall clock, so th
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import requests
@@ -18,6 +21,7 @@ from eth_utils.address import to_checksum_address
 from fastapi import FastAPI
 from tests.peers.test_app_anvil import rpc
 from tests.peers.test_x402_exact import CHAIN_ID, NETWORK, anvil, serving
+from typer.testing import CliRunner
 from x402 import x402ClientSync, x402Facilitator, x402FacilitatorSync, x402ResourceServer
 from x402.http.clients.requests import x402HTTPAdapter
 from x402.http.middleware.fastapi import payment_middleware
@@ -42,6 +46,7 @@ from x402.mechanisms.evm.batch_settlement.server import (
 from x402.mechanisms.evm.constants import MULTICALL3_ADDRESS
 
 import opencarrier.chain.contracts as ours
+from opencarrier.app.cli.root import make
 from opencarrier.app.system import SystemClock
 from opencarrier.chain import typed_data
 from opencarrier.chain.client import ChainClient, connect
@@ -61,6 +66,9 @@ RECEIVER = KeySigner(b"\x35" * 32)
 AUTHORIZER = b"\x36" * 32
 SENDERS = [OWNER, KeySigner(FACILITATOR_SECRET), KeySigner(PAYERS[2])]
 """Who sends transactions and so needs gas; the other payers have none."""
+
+OURS = b"\x47" * 32
+"""The payer whose client is ours."""
 
 PRICE = 7_000
 PURSE_MINOR = 50_000_000
@@ -142,25 +150,23 @@ def _send(client: ChainClient, sender: KeySigner, call: Call) -> Receipt:
 
 def codes() -> dict[Address, bytes]:
     """Runtime code by the address where the SDK looks for it, made in a scratch chain."""
-    node = EmbeddedNode.open(
-        ":memory:",
-        NodeSettings(chain_id=CHAIN_ID, genesis={OWNER.address: 10**21}),
-        SystemClock(),
-    )
-    try:
-        client = connect("embedded:", node=node)
-        collector = ours.Erc3009DepositCollector.deployment(channels=ours.X402_SETTLEMENT_ADDRESS)
-        wanted = {
-            ours.X402_SETTLEMENT_ADDRESS: ours.BatchChannels.deployment(),
-            ours.X402_COLLECTOR_ADDRESS: collector,
-            Address(MULTICALL3_ADDRESS.lower()): _compiled(MULTICALL3),
-        }
-        return {
-            address: client.code(_send(client, OWNER, call).contract_address)
-            for address, call in wanted.items()
-        }
-    finally:
-        node.close()
+    settings = NodeSettings(chain_id=CHAIN_ID, genesis={OWNER.address: 10**21})
+    collector = ours.Erc3009DepositCollector.deployment(channels=ours.X402_SETTLEMENT_ADDRESS)
+    wanted = {
+        ours.X402_SETTLEMENT_ADDRESS: ours.BatchChannels.deployment(),
+        ours.X402_COLLECTOR_ADDRESS: collector,
+        Address(MULTICALL3_ADDRESS.lower()): _compiled(MULTICALL3),
+    }
+    with TemporaryDirectory() as folder:
+        node = EmbeddedNode.open(Path(folder, "scratch.sqlite"), settings, SystemClock())
+        try:
+            client = connect("embedded:", node=node)
+            return {
+                address: client.code(_send(client, OWNER, call).contract_address)
+                for address, call in wanted.items()
+            }
+        finally:
+            node.close()
 
 
 def _compiled(text: str) -> Call:
@@ -208,7 +214,7 @@ def chain(request, tmp_path_factory) -> Iterator[Chain]:
         assert address is not None
         made = Chain(client, url, ours.StableToken(address))
         made.send(OWNER, made.token.set_minter(owner, allowed=True))
-        for secret in PAYERS:
+        for secret in (*PAYERS, OURS):
             made.send(OWNER, made.token.mint(KeySigner(secret).address, PURSE_MINOR))
         yield made
 
@@ -383,3 +389,29 @@ def test_a_payer_who_leaves_is_claimed_in_time(chain: Chain, shop: Shop):
         chain.client.call(replace(take, sender=customer.config.payer))
     shop.manager.claim(ClaimOptions(max_claims_per_batch=ROWS_PER_CLAIM))
     assert customer.channel.total_claimed_minor == 2 * PRICE
+
+
+def test_our_client_pays_a_server_of_the_sdk(chain: Chain, shop: Shop, tmp_path):
+    """By the command: it deposits without gas, pays by voucher, is claimed, gets the rest back."""
+    purse = chain.held(KeySigner(OURS).address)
+    (tmp_path / "payer.hex").write_text(OURS.hex())
+    words = ["pay", shop.url, "--key-file", str(tmp_path / "payer.hex"), "--json"]
+    words += ["--max-minor", str(PRICE), "--deposit-minor", "500000"]
+    words += ["--asset", f"{NETWORK}/erc20:{chain.token.address}"]
+    words += ["--records", str(tmp_path / "payments"), "--rpc", chain.url]
+
+    def pay(*more: str) -> dict:
+        done = CliRunner().invoke(make(), [*words, *more])
+        assert done.exit_code == 0, (done.output, done.exception)
+        return json.loads(done.stdout)
+
+    for _ in range(3):
+        told = pay()
+        assert (told["scheme"], told["paid_minor"]) == ("batch-settlement", PRICE)
+        assert told["answer"] == {"weather": "fair"}
+    assert pay("--reference", "one") == pay("--reference", "one")
+    shop.manager.claim_and_settle(ClaimOptions(max_claims_per_batch=ROWS_PER_CLAIM))
+    deposited = purse - chain.held(KeySigner(OURS).address)
+    assert 4 * PRICE < deposited <= 500_000
+    assert pay("--refund")["status"] == 200
+    assert chain.held(KeySigner(OURS).address) == purse - 4 * PRICE

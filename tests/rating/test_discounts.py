@@ -179,6 +179,73 @@ def test_the_cap_holds(cap_minor: int, discount_ppm: int, told) -> None:
     world.close()
 
 
+HELD_S = 3_600 + GRACE_S + 7_200
+"""How long a session's reservation lasts."""
+
+
+def test_a_meter_beyond_its_rate_cap_passes_the_cap_by_that_much(world: World) -> None:
+    """What no session may reach was reserved by nobody; it counts, and nothing more is granted."""
+    world.discount.value_ppm, world.discount.cap_minor = 500_000, WHOLE
+    grant = world.granted()
+    beyond = usage(grant=grant, after=counters(WHOLE // 2 * KIB + 100 * KIB), closed=True)
+    assert spent_minor(world.rate(beyond)[0]) == WHOLE + 200
+    world.discount.cap_minor = 2 * WHOLE + 199
+    assert granted_ppm(world, world.granted()) == 0
+    world.discount.cap_minor += 1
+    assert granted_ppm(world, world.granted()) == 500_000
+
+
+def test_a_report_after_its_reservation_lapsed_passes_the_cap_by_that_much(world: World) -> None:
+    """Another session was granted what this one had reserved; both are rated as granted."""
+    world.discount.value_ppm, world.discount.cap_minor = 500_000, WHOLE
+    late = usage("late", grant=world.granted(), after=counters(WHOLE // 2 * KIB), closed=True)
+    world.at_us += HELD_S * SECOND_US
+    second = usage("second", grant=world.granted(), after=counters(WHOLE // 2 * KIB), closed=True)
+    spent = spent_minor(world.rate(second)[0]) + spent_minor(world.rate(late)[0])
+    assert spent == 2 * WHOLE
+
+
+hostile = st.lists(
+    st.tuples(
+        st.integers(0, WHOLE),  # KiB used: up to twice what can be reached
+        st.booleans(),  # reported after the reservation lapsed
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(cap_minor=st.integers(0, 3 * WHOLE), told=hostile)
+def test_the_cap_is_passed_by_what_was_not_held_and_by_no_more(cap_minor: int, told) -> None:
+    """The bound: the cap, what each session used beyond its reservation, and all that was late."""
+    world = World()
+    world.agree(agreement())
+    world.offer(plan())
+    world.deposit(10**12)
+    world.top_up(10**12)
+    world.discount.value_ppm, world.discount.cap_minor = 250_000, cap_minor
+    spent, allowed, late = 0, cap_minor, []
+    for number, (kib, is_late) in enumerate(told):
+        grant = world.granted()
+        item = usage(f"s{number}", grant=grant, after=counters(kib * KIB), closed=True)
+        value = 2 * kib if granted_ppm(world, grant) else 0
+        allowed += value if is_late else max(0, value - WHOLE)
+        if is_late:
+            late.append(item)
+            world.at_us += HELD_S * SECOND_US
+        else:
+            spent += spent_minor(world.rate(item)[0])
+    spent += sum(spent_minor(world.rate(item)[0]) for item in late)
+    assert spent <= allowed
+    world.close()
+
+
+def spent_minor(made) -> int:
+    """What was spent at a discount: paid and taken off."""
+    return sum(charge.amount_minor + charge.discount_minor for charge in made if charge.stake)
+
+
 # Staker, home, visited and host in one hand
 
 

@@ -11,6 +11,7 @@ BENCHES = {
     "demo": "opencarrier.bench.demo",
     "ledger": "opencarrier.ledger.bench",
     "rating": "opencarrier.rating.bench",
+    "tap": "opencarrier.bench.tap",
 }
 
 

@@ -24,11 +24,21 @@ from opencarrier.app.moving import see_where_it_is
 from opencarrier.app.sponsoring import sponsorship
 from opencarrier.app.store import Store
 from opencarrier.app.system import SystemClock, SystemEntropy
-from opencarrier.app.venue import ChainWork, RewardTerms, deploy, rulebook_hash
+from opencarrier.app.venue import (
+    ChainWork,
+    RewardTerms,
+    StakeTerms,
+    deploy,
+    read_tiers,
+    rulebook_hash,
+)
 from opencarrier.chain.client import ChainClient, connect
 from opencarrier.chain.contracts import (
+    X402_COLLECTOR_ADDRESS,
+    X402_SETTLEMENT_ADDRESS,
     BatchChannels,
     ClearingHouse,
+    Contract,
     Erc3009DepositCollector,
     HouseTerms,
     StableToken,
@@ -49,6 +59,7 @@ from opencarrier.channels.book import ChannelBook
 from opencarrier.channels.claims import Claimer
 from opencarrier.channels.custody import ChannelFollower
 from opencarrier.channels.model import ChannelSettings, ChannelVenue
+from opencarrier.channels.purchases import Purchases
 from opencarrier.channels.service import ChannelService
 from opencarrier.channels.service import Ports as ChannelPorts
 from opencarrier.clearing.model import Policy as ClearingPolicy
@@ -64,6 +75,7 @@ from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.kernel.signatures import Address, KeySigner
+from opencarrier.paywall.by_channel import ChannelSales
 from opencarrier.paywall.model import Till
 from opencarrier.paywall.service import PURPOSE as PAYMENT
 from opencarrier.paywall.service import PaywallService
@@ -255,6 +267,7 @@ class Onchain:
         )
         self.stakes = _stakes(self.manifest, client)
         self.channels = self._channels()
+        self.channel_sales = self._channel_sales()
         self.issuer = Issuer(
             self.manifest,
             proofs=self.clearing,
@@ -283,15 +296,27 @@ class Onchain:
         if venue is None:
             return None
         directory, notary = base.identity.directory, base.identity.notary
-        settings = ChannelSettings(
-            slice_octets=base.settings.slice_octets, slice_s=base.settings.slice_s
-        )
+        settings = _channel_settings(base.settings)
         ports = ChannelPorts(prices=base.rating, directory=directory, notary=notary)
         return Channels(
             service=ChannelService(venue, ports, settings),
             follower=ChannelFollower(venue, self.client),
             claimer=Claimer(venue, self.manager, self.relayer, self.client, notary, settings),
         )
+
+    def _channel_sales(self) -> ChannelSales | None:
+        """Return what sells for vouchers: only where x402's clients look for channels."""
+        venue, base = self.channel_venue, self.base
+        if venue is None or venue.contract != X402_SETTLEMENT_ADDRESS:
+            return None
+        assert base.hub.address is not None
+        purchases = Purchases(
+            venue,
+            _channel_settings(base.settings),
+            seller=base.hub.party_id,
+            receiver=base.hub.address,
+        )
+        return ChannelSales(purchases, self.manager)
 
     def work_of(self, signer: KeySigner) -> ChainWork:
         """Return the errands of another key at this venue, under the same caps as the hub's."""
@@ -338,6 +363,10 @@ class Onchain:
             ),
             rewards=RewardTerms(
                 guardian=self._guardian(settings.rewards_guardian), delay_s=settings.rewards_delay_s
+            ),
+            standing=_standing(settings),
+            stakes=StakeTerms(
+                tiers=read_tiers(settings.stake_tiers), cap_ppm=settings.stake_cap_ppm
             ),
         )
         temporary = self.base.folder.manifest.with_suffix(".tmp")
@@ -499,6 +528,18 @@ def _spending(settings: Settings) -> SpendingPolicy:
     )
 
 
+def _standing(settings: Settings) -> dict[type[Contract], Address]:
+    """Return the contracts that a new venue finds there and does not put up."""
+    if settings.channels == "own":
+        return {}
+    if settings.channels == "x402":
+        return {
+            BatchChannels: X402_SETTLEMENT_ADDRESS,
+            Erc3009DepositCollector: X402_COLLECTOR_ADDRESS,
+        }
+    raise ConfigError(f"channels is own or x402, not {settings.channels!r}")
+
+
 def _stakes(manifest: Manifest, client: ChainClient) -> StakeFollower | None:
     """Follow the venue's stake contract; None at a venue that was put up before there was one."""
     if StakeDiscount.NAME not in manifest.contracts:
@@ -520,6 +561,18 @@ def _index(client: ChainClient, manifest: Manifest) -> Indexer:
 def _relayer(manager: TransactionManager, manifest: Manifest, settings: Settings) -> Relayer:
     policy = RelayPolicy(payer_day_max_wei=settings.relay_payer_day_max_wei)
     return Relayer(manager, sponsorship(manifest), policy)
+
+
+def _channel_settings(settings: Settings) -> ChannelSettings:
+    return ChannelSettings(
+        slice_octets=settings.slice_octets,
+        slice_s=settings.slice_s,
+        free_octets=settings.free_octets,
+        free_s=settings.free_s,
+        lease_s=settings.channel_lease_s,
+        lease_minor=settings.channel_lease_minor,
+        claim_minor=settings.channel_claim_minor,
+    )
 
 
 def _venue(manifest: Manifest) -> Venue:

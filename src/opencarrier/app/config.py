@@ -83,10 +83,49 @@ class Settings:
     payment_wait_s: int = field(
         default=30, metadata={"help": "how long its request waits for the payment to be through"}
     )
-    slice_octets: int = field(
-        default=10_000_000, metadata={"help": "octets a voucher pays for, or the next line's time"}
+    channels: str = field(
+        default="own",
+        metadata={"help": "channels of a venue deployed here: `own`, or ours at `x402`'s place"},
     )
-    slice_s: int = field(default=60, metadata={"help": "seconds a voucher pays for"})
+    slice_octets: int = field(
+        default=10_000_000,
+        metadata={
+            "help": "octets a voucher pays for, or the next line's time",
+            "range": (1, 10**12),
+        },
+    )
+    slice_s: int = field(
+        default=60, metadata={"help": "seconds a voucher pays for", "range": (1, 86_400)}
+    )
+    free_octets: int = field(
+        default=1_000_000,
+        metadata={
+            "help": "octets a session may use unpaid in all, after a first voucher; 0: none",
+            "range": (0, 10**12),
+        },
+    )
+    free_s: int = field(
+        default=600,
+        metadata={"help": "seconds it may take for them; 0: none", "range": (0, 86_400)},
+    )
+    channel_lease_s: int = field(
+        default=3_600,
+        metadata={
+            "help": "how long one node may take a channel's vouchers without asking again",
+            "range": (60, 86_400),
+        },
+    )
+    channel_lease_minor: int = field(
+        default=5_000_000,
+        metadata={"help": "how much of a channel it may take in that time", "range": (1, 10**15)},
+    )
+    channel_claim_minor: int = field(
+        default=1_000_000,
+        metadata={
+            "help": "what a channel earns before it is claimed while its node serves",
+            "range": (1, 10**15),
+        },
+    )
     rewards_delay_s: int = field(
         default=3_600,
         metadata={"help": "how long a rewards root may be vetoed, in a venue deployed from here"},
@@ -94,6 +133,20 @@ class Settings:
     rewards_guardian: str = field(
         default="",
         metadata={"help": "who may veto it, an address; empty: the hub, in a venue deployed here"},
+    )
+    stake_tiers: str = field(
+        default="10000000:2592000:30000 50000000:7776000:60000 200000000:31536000:120000",
+        metadata={
+            "help": "stake:lock in seconds:discount in millionths, ascending, in a venue deployed"
+            " from here"
+        },
+    )
+    stake_cap_ppm: int = field(
+        default=3_000_000,
+        metadata={
+            "help": "use at a discount that a stake carries, in millionths of it, in such a venue",
+            "range": (0, 10**9),
+        },
     )
     mandate_interval_s: int = field(
         default=3_600, metadata={"help": "least time between settlements that use mandates"}
@@ -173,4 +226,13 @@ def _checked(name: str, value: Any, place: str) -> Any:
         raise ConfigError(f"{place}: {name} is {kinds[name].__name__}, not {value!r}")
     if isinstance(value, int) and value < 0:
         raise ConfigError(f"{place}: {name} is not negative")
+    if isinstance(value, int) and name in _RANGES:
+        low, high = _RANGES[name]
+        if not low <= value <= high:
+            raise ConfigError(f"{place}: {name} is {low} to {high}, not {value}")
     return value
+
+
+_RANGES: Mapping[str, tuple[int, int]] = {
+    f.name: f.metadata["range"] for f in fields(Settings) if "range" in f.metadata
+}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, Any
@@ -14,13 +17,25 @@ from urllib.request import HTTPRedirectHandler, build_opener
 from urllib.request import Request as UrlRequest
 
 from opencarrier.app.output import CommandError, Exit
+from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.chain.client import ChainClient
 from opencarrier.chain.contracts import StableToken
-from opencarrier.kernel.ids import Id
+from opencarrier.kernel.ids import Id, from_hex, to_hex
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.kernel.signatures import KeySigner
-from opencarrier.paywall.client import Answer, Bought, Record, RecordState, Request
-from opencarrier.paywall.model import Payment
+from opencarrier.paywall.channel_client import ChannelBuyer
+from opencarrier.paywall.client import (
+    Answer,
+    Bought,
+    Nonces,
+    PaymentClient,
+    Record,
+    RecordState,
+    Request,
+)
+from opencarrier.paywall.model import Offer, Payment, Way
+from opencarrier.paywall.purse import ChannelPayer, Purse
+from opencarrier.paywall.rules import Limits
 
 TIMEOUT_S = 90
 ANSWER_OCTETS_MAX = 1 << 20
@@ -106,28 +121,84 @@ class FileRecords:
                 "body": base64.b64encode(record.body).decode(),
             }
         )
-        temporary = self._path(key).with_suffix(".tmp")
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path(key))
-        self._sync()
+        write_whole(self._path(key), text)
 
     def drop(self, key: Id) -> None:
         """Forget a purchase."""
         self._path(key).unlink(missing_ok=True)
-        self._sync()
+        _sync(self._folder)
 
     def _path(self, key: Id) -> Path:
         return self._folder / f"{key.hex()}.json"
 
-    def _sync(self) -> None:
-        folder = os.open(self._folder, os.O_RDONLY)
+
+class FilePurses:
+    """Purses as files of the same folder, each with a lock beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self, key: Id) -> Iterator[None]:
+        """Let one process at a time pay from a purse; the others wait."""
+        with (self._folder / f"{key.hex()}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def find(self, key: Id) -> Purse | None:
+        """Return a purse; `PeerError` where its file is damaged."""
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            text = self._path(key).read_text()
+        except FileNotFoundError:
+            return None
+        try:
+            kept = json.loads(text)
+            return Purse(
+                salt=from_hex(kept["salt"]),
+                deposited_minor=int(kept["deposited_minor"]),
+                spent_minor=int(kept["spent_minor"]),
+                open=None if kept["open"] is None else from_hex(kept["open"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise PeerError("purse", f"{self._path(key)} is damaged: {error!r}") from None
+
+    def keep(self, key: Id, purse: Purse) -> None:
+        """Keep a purse instead of the former."""
+        told = {
+            "salt": to_hex(purse.salt),
+            "deposited_minor": str(purse.deposited_minor),
+            "spent_minor": str(purse.spent_minor),
+            "open": None if purse.open is None else to_hex(purse.open),
+        }
+        write_whole(self._path(key), json.dumps(told))
+
+    def drop(self, key: Id) -> None:
+        """Forget a purse."""
+        self._path(key).unlink(missing_ok=True)
+        _sync(self._folder)
+
+    def _path(self, key: Id) -> Path:
+        return self._folder / f"{key.hex()}.purse"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is on the disk, whole, when this returns."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 class ChainNonces:
@@ -149,6 +220,33 @@ class ChainNonces:
         return token.authorization_used(given.sender, given.nonce).ask(self._chain, final.number)
 
 
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """A client that pays exactly or through channels, and its way through channels."""
+
+    client: PaymentClient
+    channels: ChannelBuyer
+
+
+def buyer_of(signer: KeySigner, limits: Limits, folder: Path, nonces: Nonces | None) -> Buyer:
+    """Make a client whose payments and purses are files of one folder."""
+    transport, records = UrlTransport(), FileRecords(folder)
+    clock, entropy = SystemClock(), SystemEntropy()
+    payer = ChannelPayer(signer, limits, FilePurses(folder), clock=clock, entropy=entropy)
+    channels = ChannelBuyer(transport, records, payer, clock=clock, nonces=nonces)
+    client = PaymentClient(
+        transport,
+        signer,
+        limits,
+        records,
+        clock=clock,
+        entropy=entropy,
+        nonces=nonces,
+        channels=channels,
+    )
+    return Buyer(client, channels)
+
+
 def read_key(path: Path) -> KeySigner:
     """Read a key file: one line, the secret's 64 hex digits, with or without 0x."""
     try:
@@ -163,16 +261,30 @@ def read_key(path: Path) -> KeySigner:
 
 def told(bought: Bought) -> dict[str, Any]:
     """Put a purchase in JSON's terms."""
-    payment, settled = bought.payment, bought.settled
+    settled = bought.settled
+    paid_minor, offer = _paid(bought)
     try:
         answer: Any = json.loads(bought.answer.body)
     except ValueError:
         answer = bought.answer.body.decode("utf-8", "replace")
     return {
         "status": bought.answer.status,
-        "paid_minor": 0 if payment is None else payment.authorization.amount_minor,
-        "asset": "" if payment is None else payment.offer.asset,
-        "paid_to": "" if payment is None else payment.authorization.receiver,
+        "scheme": "" if offer is None else offer.scheme,
+        "paid_minor": paid_minor,
+        "asset": "" if offer is None else offer.asset,
+        "paid_to": "" if offer is None else offer.receiver,
         "tx_hash": "" if settled is None else "0x" + settled.tx_hash.hex(),
         "answer": answer,
     }
+
+
+def _paid(bought: Bought) -> tuple[int, Offer | None]:
+    """Return what a purchase cost and the offer it took, if it had to pay."""
+    payment = bought.payment
+    if payment is None:
+        return 0, None
+    if isinstance(payment, Payment):
+        return payment.authorization.amount_minor, payment.offer
+    charged_minor = 0 if bought.settled is None else bought.settled.charged_minor
+    refunding = payment.way is Way.REFUND
+    return (0 if refunding else charged_minor or payment.offer.amount_minor), payment.offer

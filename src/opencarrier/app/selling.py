@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy import Connection
 
@@ -136,7 +137,7 @@ class Desk:
         A payment that came before is owed its answer whatever is sold now. What is returned may
         still be under way: the same payment again goes on waiting.
         """
-        if not self._admits():
+        if not self.admits():
             return Refusal(SaleRefusal.TOO_OFTEN, f"{PAYMENTS_PER_S} payments a second at most")
         taken = self.place.paywall.known(self._base.store.write, resource, payment)
         if taken is None:
@@ -157,21 +158,29 @@ class Desk:
                 self._base.store.write, sale, payment, now_us=self._base.clock.now_us()
             )
 
+    def in_line(self) -> AbstractContextManager[bool]:
+        """Wait beside others for a payment; False where as many wait as may."""
+        return _in_line(self._waiting)
+
+    def pause(self) -> None:
+        """Let some time go by before the chain is looked at again."""
+        self._pause(PAUSE_S)
+
+    @property
+    def passes(self) -> int:
+        """How often a request looks before it is told to come again."""
+        return max(1, int(self._base.settings.payment_wait_s / PAUSE_S))
+
     def _wait_in_line(self, kept: Kept) -> Kept:
         if rules.is_answered(kept):
             return kept
-        if not self._waiting.acquire(blocking=False):
-            return self._pass(kept)
-        try:
-            return self._wait(kept)
-        finally:
-            self._waiting.release()
+        with self.in_line() as admitted:
+            return self._wait(kept) if admitted else self._pass(kept)
 
     def _wait(self, kept: Kept) -> Kept:
-        passes = max(1, int(self._base.settings.payment_wait_s / PAUSE_S))
-        for number in range(passes):
+        for number in range(self.passes):
             if number:
-                self._pause(PAUSE_S)
+                self.pause()
             kept = self._pass(kept)
             if rules.is_answered(kept) or kept.state is PaymentState.DEAD:
                 break
@@ -185,7 +194,8 @@ class Desk:
         assert found is not None, "a payment is kept for ever"
         return found
 
-    def _admits(self) -> bool:
+    def admits(self) -> bool:
+        """Say whether one more payment is looked at now."""
         with self._lock:
             self._bucket, admitted = self._bucket.take(self._base.clock.now_us())
             return admitted
@@ -197,6 +207,16 @@ class Desk:
         signature = self._base.identity.notary.sign(unit, self._base.hub.address, digest)
         assert signature is not None, "the hub's key is held here"
         return {**told, "signed_by": signature.kid, "signature": to_hex(signature.octets)}
+
+
+@contextmanager
+def _in_line(waiting: threading.Semaphore) -> Iterator[bool]:
+    admitted = waiting.acquire(blocking=False)
+    try:
+        yield admitted
+    finally:
+        if admitted:
+            waiting.release()
 
 
 def _json(value: Mapping[str, Value]) -> str:

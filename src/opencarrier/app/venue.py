@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
+from opencarrier.app.config import ConfigError
 from opencarrier.chain.client import ChainClient
 from opencarrier.chain.contracts import (
+    LOCK_MAX_S,
+    TIERS_MAX,
     BatchChannels,
     ClearingHouse,
     Contract,
@@ -27,6 +31,7 @@ from opencarrier.chain.rules import Transaction, TransactionState
 from opencarrier.chain.transactions import TransactionManager
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.ids import Id, derive
+from opencarrier.kernel.money import INT64_MAX, PPM
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.receipts.manifest import Manifest, manifest_of
@@ -41,16 +46,6 @@ REORG_BLOCKS_MAX = 64
 """A deployment that a reorg moves may come this many blocks sooner: logs are read from there."""
 
 _DAY_S = 86_400
-STAKE_TIERS = (
-    Tier(min_amount=10_000_000, min_lock_s=30 * _DAY_S, discount_ppm=30_000),
-    Tier(min_amount=50_000_000, min_lock_s=90 * _DAY_S, discount_ppm=60_000),
-    Tier(min_amount=200_000_000, min_lock_s=365 * _DAY_S, discount_ppm=120_000),
-)
-"""What a venue put up from here asks for which discount, in millionths of its token."""
-
-STAKE_CAP_PPM = 3_000_000
-"""A lock carries use at a discount worth three times its amount."""
-
 NODE_TERMS = {
     "notice_s": 14 * _DAY_S,
     "operator_delay_s": 3_600,
@@ -156,6 +151,37 @@ class RewardTerms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StakeTerms:
+    """What stake carries which discount, in millionths, and use worth how much of it.
+
+    The contract holds both for good: another setting counts for the next venue only.
+    """
+
+    tiers: tuple[Tier, ...]
+    cap_ppm: int
+
+
+def read_tiers(text: str) -> tuple[Tier, ...]:
+    """Read `amount:lock_s:discount_ppm` words; `ConfigError` for tiers no contract would take."""
+    try:
+        read = [tuple(map(int, word.split(":"))) for word in text.split()]
+        tiers = tuple(
+            Tier(min_amount=amount, min_lock_s=lock_s, discount_ppm=ppm)
+            for amount, lock_s, ppm in read
+        )
+    except ValueError:
+        raise ConfigError(f"stake_tiers: amount:lock_s:discount_ppm, not {text!r}") from None
+    discounts = [0, *(tier.discount_ppm for tier in tiers)]
+    ascends = all(low < high for low, high in pairwise(discounts)) and discounts[-1] <= PPM
+    within = all(
+        0 < tier.min_amount <= INT64_MAX and 0 < tier.min_lock_s <= LOCK_MAX_S for tier in tiers
+    )
+    if not (0 < len(tiers) <= TIERS_MAX and ascends and within):
+        raise ConfigError(f"stake_tiers: 1 to {TIERS_MAX} within bounds that ascend, not {text!r}")
+    return tiers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What is decided about a venue before it stands; `owner` owns, settles and mints."""
 
@@ -163,13 +189,14 @@ class Terms:
     house: HouseTerms
     rulebook_hash: bytes
     rewards: RewardTerms
+    stakes: StakeTerms
 
 
 class Placed:
     """Where the contracts stand that are there so far."""
 
-    def __init__(self) -> None:
-        self.addresses: dict[type[Contract], Address] = {}
+    def __init__(self, standing: Mapping[type[Contract], Address]) -> None:
+        self.addresses: dict[type[Contract], Address] = dict(standing)
 
     def __getitem__(self, kind: type[C]) -> C:
         """Return the contract of a kind."""
@@ -192,8 +219,8 @@ CONTRACTS: dict[type[Contract], Callable[[Placed, Terms], Call]] = {
         guardian=terms.rewards.guardian,
         delay_s=terms.rewards.delay_s,
     ),
-    StakeDiscount: lambda at, _: StakeDiscount.deployment(
-        token=at[StableToken].address, tiers=STAKE_TIERS, cap_ppm=STAKE_CAP_PPM
+    StakeDiscount: lambda at, terms: StakeDiscount.deployment(
+        token=at[StableToken].address, tiers=terms.stakes.tiers, cap_ppm=terms.stakes.cap_ppm
     ),
     BatchChannels: lambda _, __: BatchChannels.deployment(),
     Erc3009DepositCollector: lambda at, _: Erc3009DepositCollector.deployment(
@@ -218,10 +245,18 @@ SETUP: dict[str, Callable[[Placed, Terms], Call]] = {
 
 
 def deploy(
-    work: ChainWork, *, domain: str, house: HouseTerms, rulebook_hash: bytes, rewards: RewardTerms
+    work: ChainWork,
+    *,
+    domain: str,
+    house: HouseTerms,
+    rulebook_hash: bytes,
+    rewards: RewardTerms,
+    standing: Mapping[type[Contract], Address],
+    stakes: StakeTerms,
 ) -> Manifest:
     """Put the contracts on the chain, introduce them to each other and pin them.
 
+    Those `standing` there already are pinned as they are, or refused where they are not ours.
     Repeating it after a crash goes on where it stopped: every step is an intent with its own id.
     """
     terms = Terms(
@@ -229,10 +264,13 @@ def deploy(
         house=house,
         rulebook_hash=rulebook_hash,
         rewards=rewards,
+        stakes=stakes,
     )
-    at = Placed()
+    at = Placed(standing)
     blocks: list[int] = []
     for kind, deployment in CONTRACTS.items():
+        if kind in standing:
+            continue
         record = work.do(derive("venue", domain, kind.NAME), deployment(at, terms))
         assert record.mined is not None, "what was waited for is mined"
         at.addresses[kind] = create_address(terms.owner, record.nonce)

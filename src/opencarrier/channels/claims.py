@@ -45,7 +45,10 @@ CLAIMABLE_MAX = 5_000
 """Channels looked at in one pass."""
 
 STEPS_MAX = 64
-"""Deposits brought, receivers paid and channels refunded in one pass."""
+"""Deposits brought, receivers paid and channels refunded in one pass; the next pass, others.
+
+So what cannot be done now, for a payer or receiver its token froze, is in no other's way.
+"""
 
 ATTEMPTS_MAX = 16
 """Transactions one step may come to nothing with before a person has to look."""
@@ -85,7 +88,9 @@ class Claimer:
         self._reader = reader
         self._notary = notary
         self._settings = settings or ChannelSettings()
-        self._after = b""
+        self._deposits_after = b""
+        self._receivers_after = ""
+        self._refunds_after = b""
 
     def drive(self, begin: UnitOfWork, *, now_us: int, everything: bool = False) -> ClaimReport:
         """Do once what is due; `everything` claims whatever is earned, however little."""
@@ -109,14 +114,10 @@ class Claimer:
                     store.end_claim(unit, intent)
 
     def _deposit(self, begin: UnitOfWork, now_us: int) -> int:
-        """Have signed deposits brought to the chain, until they are there or have expired.
-
-        Some in a pass and the next ones in the next, so that those nobody can bring are in no
-        other's way.
-        """
+        """Have signed deposits brought to the chain, until they are there or have expired."""
         with begin() as unit:
-            waiting = store.open_deposits(unit, STEPS_MAX, after=self._after)
-        self._after = waiting[-1].channel_id if len(waiting) == STEPS_MAX else b""
+            waiting = store.open_deposits(unit, STEPS_MAX, after=self._deposits_after)
+        self._deposits_after = waiting[-1].channel_id if len(waiting) == STEPS_MAX else b""
         done = 0
         for deposit in waiting:
             if now_us // SECOND_US >= deposit.valid_before_s:
@@ -124,7 +125,7 @@ class Claimer:
             with begin() as unit:
                 channel = store.channel(unit, deposit.channel_id)
             assert channel is not None, "a deposit's channel is gone"
-            call, key = self._deposit_call(channel, deposit), to_hex(deposit.channel_id)
+            call, key = self._deposit_call(channel, deposit), _deposit_key(deposit)
             taken = self._relayer.submit(begin, [call], key=key, now_us=now_us)
             done += not isinstance(taken, Refusal)
         return done
@@ -162,7 +163,8 @@ class Claimer:
     def _settle(self, begin: UnitOfWork, now_us: int) -> int:
         """Have each receiver paid what it has claimed."""
         with begin() as unit:
-            receivers = store.receivers(unit, STEPS_MAX)
+            receivers = store.receivers(unit, STEPS_MAX, after=self._receivers_after)
+        self._receivers_after = receivers[-1] if len(receivers) == STEPS_MAX else ""
         done = 0
         for receiver in receivers:
             query = self._contract.receiver(receiver, self._venue.token)
@@ -176,7 +178,8 @@ class Claimer:
     def _refund(self, begin: UnitOfWork, now_us: int) -> int:
         """Give back what closed channels hold and nobody has earned."""
         with begin() as unit:
-            closed = store.refundable(unit, STEPS_MAX)
+            closed = store.refundable(unit, STEPS_MAX, after=self._refunds_after)
+        self._refunds_after = closed[-1].channel_id if len(closed) == STEPS_MAX else b""
         done = 0
         for channel in closed:
             nonce = self._contract.refund_nonce(channel.channel_id).ask(self._reader)
@@ -283,6 +286,11 @@ class Claimer:
         return self._contract.refund_with_signature(
             channel.config, amount_minor, nonce=nonce, signature=signature.octets
         )
+
+
+def _deposit_key(deposit: Deposit) -> str:
+    """Name a deposit: a channel may be given more than one."""
+    return to_hex(derive("channels/deposit", deposit.channel_id, deposit.salt.to_bytes(32, "big")))
 
 
 def _came_to_nothing(record: Transaction) -> bool:

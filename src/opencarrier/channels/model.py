@@ -13,6 +13,9 @@ from opencarrier.kernel.signatures import Address
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import ZERO, Counters
 
+PAYER = "payer_"
+"""What the name of a payer nobody knows here begins with; its address follows."""
+
 
 class Mode(IntEnum):
     """Who is paid by the channel.
@@ -57,13 +60,14 @@ class ChannelSettings:
 
     A slice is what one side trusts the other with: octets or seconds, whichever is first.
     `lease_minor` bounds what one node accepts before it has to ask again. The free tier is what a
-    session may use unpaid in all. `late_s` after its grant a session's device is still heard.
+    session may use unpaid in all: octets or seconds, whichever ends first. `late_s` after its
+    grant a session's device is still heard.
     """
 
     slice_octets: int = 10_000_000
     slice_s: int = 60
     free_octets: int = 1_000_000
-    free_octets_per_s: int = 8_000
+    free_s: int = 600
     lease_s: int = 3_600
     lease_minor: int = 5_000_000
     skew_s: int = 5
@@ -79,6 +83,7 @@ class ChannelSettings:
     def __post_init__(self) -> None:
         assert self.slice_octets > 0
         assert self.slice_s > 0
+        assert self.lease_s > self.skew_s, "a lease outlives the clocks' error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,11 @@ class Channel:
     def __post_init__(self) -> None:
         assert 0 <= self.due_minor <= self.voucher_minor, "never more due than a voucher says"
         assert self.due_minor <= self.position_minor
+
+    @property
+    def is_for_purchases(self) -> bool:
+        """Say whether it pays for single requests, of whoever has its key."""
+        return self.subscriber.startswith(PAYER)
 
     @property
     def claimable_minor(self) -> int:

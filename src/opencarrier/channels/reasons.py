@@ -54,6 +54,17 @@ class PaymentReason(Reason):
     ACK_SIGNATURE = 19
 
 
+class PurchaseReason(Reason):
+    """Why a voucher buys nothing, or a channel is not given back."""
+
+    UNKNOWN_CHANNEL = 1
+    FOREIGN_CHANNEL = 2
+    CHANNEL_ENDED = 3
+    VOUCHER_SIGNATURE = 4
+    CUMULATIVE_MISMATCH = 5
+    ABOVE_DEPOSIT = 6
+
+
 class KeyReason(Reason):
     """Why a request is not heard."""
 

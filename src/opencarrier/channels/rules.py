@@ -260,8 +260,12 @@ def next_lease(
 def claim_due(
     channel: Channel, latest: Lease | None, now_s: int, settings: ChannelSettings
 ) -> bool:
-    """Say whether what a channel has earned is to be claimed now: enough, or it is at its end."""
+    """Say whether what a channel has earned is to be claimed now: enough, or it is at its end.
+
+    One for purchases has no lease; it is at its end when it is closed or its payer leaves.
+    """
     over = latest is None or latest.returned or now_s >= latest.expires_s
+    over = over and not channel.is_for_purchases
     unclaimed_minor = channel.claimable_minor - channel.claimed_minor
     ending = channel.withdrawing or channel.closed or over
     return unclaimed_minor > 0 and (ending or unclaimed_minor >= settings.claim_minor)
@@ -282,11 +286,12 @@ class Gate:
     """What a node has let through and may still: paid slices are counted apart from free use.
 
     `octets` and `duration_s` are what was used of paid slices, up to the limits; the device
-    acknowledges the same. `free_octets` is what is left of the free tier.
+    acknowledges the same. `free_octets` and `free_s` are what is left of the free tier.
     """
 
     phase: Phase
     free_octets: int
+    free_s: int
     octets: int = 0
     duration_s: int = 0
     octets_limit: int = 0
@@ -295,7 +300,7 @@ class Gate:
 
 def closed_gate(settings: ChannelSettings) -> Gate:
     """Begin a session: a walled garden until the first voucher."""
-    return Gate(phase=Phase.GARDEN, free_octets=settings.free_octets)
+    return Gate(phase=Phase.GARDEN, free_octets=settings.free_octets, free_s=settings.free_s)
 
 
 def paid(gate: Gate, slice_: Offer) -> Gate:
@@ -322,12 +327,14 @@ def used(gate: Gate, *, octets: int, duration_s: int) -> tuple[Gate, int]:
         passed = min(octets, gate.octets_limit - gate.octets)
         spent_s = min(duration_s, gate.duration_limit_s - gate.duration_s)
         gate = replace(gate, octets=gate.octets + passed, duration_s=gate.duration_s + spent_s)
+        duration_s -= spent_s
         if gate.octets == gate.octets_limit or gate.duration_s == gate.duration_limit_s:
             gate = unpaid(gate)
     if gate.phase is Phase.FREE:
         free = min(octets - passed, gate.free_octets)
         passed += free
-        gate = unpaid(replace(gate, free_octets=gate.free_octets - free))
+        left_s = max(gate.free_s - duration_s, 0)
+        gate = unpaid(replace(gate, free_octets=gate.free_octets - free, free_s=left_s))
     return gate, passed
 
 
@@ -335,4 +342,5 @@ def unpaid(gate: Gate) -> Gate:
     """Fall to the free tier, and off once that is used up."""
     if gate.phase is Phase.GARDEN:
         return gate
-    return replace(gate, phase=Phase.FREE if gate.free_octets else Phase.OFF)
+    is_left = gate.free_octets > 0 and gate.free_s > 0
+    return replace(gate, phase=Phase.FREE if is_left else Phase.OFF)

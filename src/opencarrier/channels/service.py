@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from opencarrier.chain.typed_data import Authorization, ChannelConfig, deposit_nonce, receive_digest
+from opencarrier.chain.typed_data import ChannelConfig
 from opencarrier.channels import store
 from opencarrier.channels.model import (
     Channel,
@@ -22,6 +22,7 @@ from opencarrier.channels.model import (
     PaidSession,
     Payment,
 )
+from opencarrier.channels.opening import crowded, unfit, unpaid
 from opencarrier.channels.reasons import LeaseReason, OpenReason, PaymentReason
 from opencarrier.channels.rules import Offer, Price, Standing, next_lease, offer, take
 from opencarrier.channels.typed_data import acks_domain, channel_id_of, lease_digest
@@ -30,15 +31,12 @@ from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.kernel.signatures import Address, recover
 from opencarrier.ledger import chart
 from opencarrier.spine.access import Grant
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.ports import Directory, Notary, RetailPrices
 from opencarrier.spine.usage import Counters
 
-NOBODY = Address("0x" + "00" * 20)
-DEPOSIT_TTL_S_MAX = 86_400
 REPORTS_MAX = 1_000
 """Payments handed to the seller's books in one go."""
 
@@ -120,14 +118,21 @@ class ChannelService:
             return known
         refusal = (
             self._unfit(unit, config, seller)
-            or self._unpaid(config, deposit, channel_id, at_us // SECOND_US)
-            or self._crowded(unit, subscriber)
+            or unpaid(
+                self.venue,
+                self.settings,
+                config,
+                deposit,
+                channel_id=channel_id,
+                now_s=at_us // SECOND_US,
+            )
+            or crowded(unit, self.settings, subscriber)
         )
         if refusal is not None:
             return refusal
         made = Channel(channel_id=channel_id, config=config, subscriber=subscriber, seller=seller)
         store.put_channel(unit, made)
-        store.add_deposit(unit, deposit)
+        store.put_deposit(unit, deposit)
         store.put_payer(unit, subscriber, mode)
         return made
 
@@ -385,49 +390,6 @@ class ChannelService:
     def _unfit(self, unit: Connection, config: ChannelConfig, seller: PartyId) -> Refusal | None:
         """Refuse terms that would not pay this seller in time."""
         operator = self._ports.directory.operator(unit, seller)
-        if operator is None or config.receiver != operator.address:
+        if operator is None:
             return Refusal(OpenReason.NOT_THE_SELLER, config.receiver)
-        if config.receiver_authorizer != operator.address:
-            return Refusal(OpenReason.NOT_THE_SELLER, config.receiver_authorizer)
-        if config.token != self.venue.token:
-            return Refusal(OpenReason.NOT_THE_TOKEN, config.token)
-        if config.payer_authorizer in (NOBODY, config.payer):
-            return Refusal(OpenReason.NO_AUTHORIZER, "name a key of its own for vouchers")
-        if config.withdraw_delay_s < self.settings.withdraw_delay_s_min:
-            return Refusal(
-                OpenReason.DELAY_TOO_SHORT, f"{self.settings.withdraw_delay_s_min} s at least"
-            )
-        return None
-
-    def _unpaid(
-        self, config: ChannelConfig, deposit: Deposit, channel_id: Id, now_s: int
-    ) -> Refusal | None:
-        """Refuse a deposit that is out of bounds or that its payer did not sign."""
-        if not now_s < deposit.valid_before_s <= now_s + DEPOSIT_TTL_S_MAX:
-            detail = f"valid for at most {DEPOSIT_TTL_S_MAX} s from now"
-            return Refusal(OpenReason.DEPOSIT_OUT_OF_BOUNDS, detail)
-        low, high = self.settings.deposit_minor_min, self.settings.deposit_minor_max
-        if not low <= deposit.amount_minor <= high:
-            return Refusal(OpenReason.DEPOSIT_OUT_OF_BOUNDS, f"{low} to {high}")
-        authorization = Authorization(
-            sender=config.payer,
-            receiver=self.venue.collector,
-            amount_minor=deposit.amount_minor,
-            valid_after_s=deposit.valid_after_s,
-            valid_before_s=deposit.valid_before_s,
-            nonce=deposit_nonce(channel_id, deposit.salt),
-        )
-        digest = receive_digest(self.venue.token_domain, authorization)
-        if deposit.channel_id != channel_id or recover(digest, deposit.signature) != config.payer:
-            return Refusal(OpenReason.DEPOSIT_SIGNATURE)
-        return None
-
-    def _crowded(self, unit: Connection, subscriber: PartyId) -> Refusal | None:
-        limit = self.settings.channels_per_subscriber_max
-        if store.count_channels(unit, subscriber=subscriber) >= limit:
-            return Refusal(OpenReason.TOO_MANY_CHANNELS, f"{limit} for one subscriber")
-        if store.count_channels(unit) >= self.settings.channels_max:
-            return Refusal(OpenReason.TOO_MANY_CHANNELS, f"{self.settings.channels_max} in all")
-        if store.count_opening(unit) >= self.settings.opening_max:
-            return Refusal(OpenReason.TOO_MANY_OPENING, f"{self.settings.opening_max} wait")
-        return None
+        return unfit(self.venue, self.settings, config, operator.address, own_key=True)

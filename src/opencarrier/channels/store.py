@@ -190,9 +190,15 @@ def sold(unit: Connection, ids: Iterable[bytes]) -> set[bytes]:
     return found
 
 
-def add_deposit(unit: Connection, item: Deposit) -> None:
-    """Keep a deposit that is to be brought to the chain."""
+def put_deposit(unit: Connection, item: Deposit) -> None:
+    """Keep a deposit that is to be brought to the chain, in the place of the channel's former."""
     _put(unit, DEPOSITS, deposit_row(item))
+
+
+def deposit(unit: Connection, channel_id: bytes) -> tuple[Deposit, bool] | None:
+    """Return a channel's last deposit and whether it needs nothing more."""
+    row = unit.execute(select(DEPOSITS).where(DEPOSITS.c.channel_id == channel_id)).first()
+    return None if row is None else (deposit_of(row), row.done)
 
 
 def open_deposits(unit: Connection, limit: int, *, after: bytes = b"") -> list[Deposit]:
@@ -235,9 +241,10 @@ def claimable(unit: Connection, limit: int) -> list[Channel]:
     return [channel_of(row) for row in unit.execute(query)]
 
 
-def refundable(unit: Connection, limit: int) -> list[Channel]:
+def refundable(unit: Connection, limit: int, *, after: bytes = b"") -> list[Channel]:
     """Return closed channels that hold what nobody has earned, once all that was is claimed."""
     query = select(CHANNELS).where(
+        CHANNELS.c.channel_id > after,
         CHANNELS.c.closed,
         ~CHANNELS.c.withdrawing,
         CHANNELS.c.deposited_minor > CHANNELS.c.claimed_minor,
@@ -247,9 +254,10 @@ def refundable(unit: Connection, limit: int) -> list[Channel]:
     return [channel_of(row) for row in rows]
 
 
-def receivers(unit: Connection, limit: int) -> list[Address]:
-    """Return the receivers that have claimed anything."""
-    query = select(CHANNELS.c.receiver).where(CHANNELS.c.claimed_minor > 0).distinct()
+def receivers(unit: Connection, limit: int, *, after: str = "") -> list[Address]:
+    """Return the receivers that have claimed anything, ascending."""
+    condition = (CHANNELS.c.claimed_minor > 0, CHANNELS.c.receiver > after)
+    query = select(CHANNELS.c.receiver).where(*condition).distinct()
     return list(unit.scalars(query.order_by(CHANNELS.c.receiver).limit(limit)))
 
 

@@ -20,7 +20,7 @@ from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.kernel.signatures import Address, Signer
 from opencarrier.paywall import rules
-from opencarrier.paywall.model import Offer, OfferReason, Payment, Settled
+from opencarrier.paywall.model import ChannelPayment, Offer, OfferReason, Payment, Settled
 from opencarrier.paywall.rules import Limits
 from opencarrier.paywall.wire.exchange import (
     PAYMENT_REQUIRED,
@@ -31,6 +31,7 @@ from opencarrier.paywall.wire.exchange import (
     read_settled,
     write_payment,
 )
+from opencarrier.paywall.wire.vouchers import read_any_payment
 
 PAID_STATUS = range(200, 300)
 PAYMENT_REQUIRED_STATUS = 402
@@ -85,7 +86,7 @@ class Bought:
     """
 
     answer: Answer
-    payment: Payment | None
+    payment: Payment | ChannelPayment | None
     settled: Settled | None
 
 
@@ -125,8 +126,20 @@ class Nonces(Protocol):
         ...
 
 
+class ByChannel(Protocol):
+    """Whoever pays through channels; None from `go_on` is that the purchase begins anew."""
+
+    def begin(self, request: Request, offer: Offer) -> Bought | Refusal:
+        """Pay for an offer."""
+        ...
+
+    def go_on(self, request: Request, record: Record) -> Bought | Refusal | None:
+        """Take up an unfinished payment."""
+        ...
+
+
 class PaymentClient:
-    """Buys with one key under fixed limits."""
+    """Buys with one key under fixed limits; through channels where it is given a way to."""
 
     def __init__(
         self,
@@ -138,7 +151,9 @@ class PaymentClient:
         clock: Clock,
         entropy: Entropy,
         nonces: Nonces | None = None,
+        channels: ByChannel | None = None,
     ) -> None:
+        self._channels = channels
         self._transport = transport
         self._signer = signer
         self._limits = limits
@@ -153,20 +168,23 @@ class PaymentClient:
         A finished purchase with a reference is answered from its record; without one it is
         bought anew.
         """
-        _check_url(request.url)
+        check_url(request.url)
         record = self._records.find(request.key)
         if record is not None and record.state is RecordState.PAID:
             if request.reference:
-                return _bought(record)
+                return bought_by(record)
             record = None
         if record is not None:
             return self._go_on(request, record)
         answer = self._transport.send(request, {})
         if answer.status != PAYMENT_REQUIRED_STATUS:
             return Bought(answer=answer, payment=None, settled=None)
-        offer = rules.choose(read_required(_header(answer, PAYMENT_REQUIRED)), self._limits)
+        offer = rules.choose(read_required(header_of(answer, PAYMENT_REQUIRED)), self._limits)
         if isinstance(offer, Refusal):
             return offer
+        if offer.channel is not None:
+            assert self._channels is not None, "deposits are allowed to whoever can make them"
+            return self._channels.begin(request, offer)
         header = write_payment(self._sign(offer), url=request.url)
         record = Record(header=header, state=RecordState.OPEN)
         self._records.keep(request.key, record)
@@ -174,7 +192,11 @@ class PaymentClient:
 
     def _go_on(self, request: Request, record: Record) -> Bought | Refusal:
         """Take up an unfinished payment; one that can provably not be used any more is dropped."""
-        payment = read_payment(record.header)
+        payment = read_any_payment(record.header)
+        if isinstance(payment, ChannelPayment):
+            if self._channels is None:
+                return Refusal(OfferReason.UNFINISHED, "it was begun through a channel")
+            return self._channels.go_on(request, record) or self.buy(request)
         over = payment.authorization.valid_before_s <= self._clock.now_us() // SECOND_US
         if over and self._nonces is not None and self._nonces.used(payment) is False:
             self._records.drop(request.key)
@@ -195,7 +217,7 @@ class PaymentClient:
                 body=answer.body,
             )
             self._records.keep(request.key, paid)
-            return _bought(paid)
+            return bought_by(paid)
         if answer.status == PAYMENT_REQUIRED_STATUS:
             return self._refused(record, answer)
         raise UnknownOutcomeError(f"the server answered {answer.status} to the payment")
@@ -203,7 +225,7 @@ class PaymentClient:
     def _refused(self, record: Record, answer: Answer) -> Refusal:
         """Say why a server did not take a payment; it stays kept, for it can still be used."""
         until_s = read_payment(record.header).authorization.valid_before_s
-        words = _why(answer)
+        words = why(answer)
         detail = f"{words}; the payment is kept, it can be used until {until_s}"
         return Refusal(OfferReason.REFUSED, detail)
 
@@ -221,16 +243,17 @@ class PaymentClient:
         return Payment(offer=offer, authorization=given, signature=signature.octets)
 
 
-def _bought(record: Record) -> Bought:
+def bought_by(record: Record) -> Bought:
+    """Return what a finished purchase ended with."""
     headers = {PAYMENT_RESPONSE: record.settlement} if record.settlement else {}
     return Bought(
         answer=Answer(status=record.status, headers=headers, body=record.body),
-        payment=read_payment(record.header),
-        settled=_settled(record.settlement),
+        payment=read_any_payment(record.header),
+        settled=settled_of(record.settlement),
     )
 
 
-def _settled(text: str) -> Settled | None:
+def settled_of(text: str) -> Settled | None:
     """Read what a server says of a payment it took; its resource was given either way."""
     try:
         return read_settled(text) if text else None
@@ -238,7 +261,7 @@ def _settled(text: str) -> Settled | None:
         return None
 
 
-def _check_url(url: str) -> None:
+def check_url(url: str) -> None:
     """Refuse to show a payment to anybody on the way: https, or this machine."""
     parts = urlsplit(url)
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK):
@@ -246,20 +269,21 @@ def _check_url(url: str) -> None:
     raise ValueError(f"a payment goes over https, or http to this machine, not to {url!r}")
 
 
-def _header(answer: Answer, name: str) -> str:
+def header_of(answer: Answer, name: str) -> str:
+    """Return an answer's header; `PeerError` where there is none."""
     text = answer.headers.get(name, "")
     if not text:
         raise PeerError("header_missing", f"a {answer.status} without {name}")
     return text
 
 
-def _why(answer: Answer) -> str:
+def why(answer: Answer) -> str:
     """Return a server's own words, as far as it gives any that can be read."""
     try:
         if answer.headers.get(PAYMENT_RESPONSE):
             told = read_settled(answer.headers[PAYMENT_RESPONSE]).error
             if told:
                 return told
-        return read_required(_header(answer, PAYMENT_REQUIRED)).error or "payment required"
+        return read_required(header_of(answer, PAYMENT_REQUIRED)).error or "payment required"
     except PeerError as error:
         return str(error)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from opencarrier.chain.typed_data import Authorization
+from opencarrier.chain.typed_data import Authorization, ChannelConfig
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Reason
 from opencarrier.kernel.signatures import Address
+from opencarrier.spine.channels import ChannelStanding, GaslessDeposit
 from opencarrier.spine.parties import PartyId
 
 EXACT = "exact"
 """The scheme in which exactly the asked amount moves, by one ERC-3009 authorisation."""
+
+BATCH_SETTLEMENT = "batch-settlement"
+"""The scheme in which a channel is opened once and each request costs a voucher."""
 
 
 class Profile(Enum):
@@ -55,6 +59,8 @@ class PaymentReason(Reason):
     WOULD_REVERT = 14
     TOO_MANY_OPEN = 15
     CANNOT_SETTLE = 16
+    OTHER_TERMS = 17
+    REFUND_IN_PART = 18
 
 
 class OfferReason(Reason):
@@ -66,13 +72,29 @@ class OfferReason(Reason):
     ABOVE_LIMIT = 4
     UNFINISHED = 5
     REFUSED = 6
+    TAKEN = 7
+    NOTHING_LEFT = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelTerms:
+    """What a channel must be to pay an offer; `deposit_minor` is what it should hold at least.
+
+    `standing` is where the payer's channel stands, told to a payer that has lost its count.
+    """
+
+    receiver_authorizer: Address
+    withdraw_delay_s: int
+    deposit_minor: int = 0
+    standing: ChannelStanding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """One way to pay: `network` is a CAIP-2 id, `name` and `version` the token's signing domain.
 
-    `source` is the JSON a server wrote it as; a payment gives it back whole, for servers compare.
+    `channel` is there where the scheme is `batch-settlement`, and only there. `source` is the JSON
+    a server wrote it as; a payment gives it back whole, for servers compare.
     """
 
     scheme: str
@@ -83,6 +105,7 @@ class Offer:
     timeout_s: int
     name: str
     version: str
+    channel: ChannelTerms | None = None
     source: str = field(default="", compare=False)
 
     @property
@@ -110,9 +133,48 @@ class Payment:
     signature: bytes
 
 
+class Way(Enum):
+    """What a client does with its channel: deposit and pay, pay, have the rest given back."""
+
+    DEPOSIT = "deposit"
+    VOUCHER = "voucher"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelPayment:
+    """A payment through a channel: its terms, the voucher, and a deposit where it needs one."""
+
+    offer: Offer
+    way: Way
+    config: ChannelConfig
+    channel_id: Id
+    voucher_minor: int
+    signature: bytes = field(repr=False)
+    deposit: GaslessDeposit | None = None
+    refund_minor: int | None = None
+
+    def __post_init__(self) -> None:
+        assert (self.deposit is not None) == (self.way is Way.DEPOSIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSale:
+    """What a channel's last voucher bought; the voucher shown again gets this again."""
+
+    channel_id: Id
+    voucher_minor: int
+    amount_minor: int
+    resource: str
+    answer: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What became of a payment, as its client is told; no transaction before there is one."""
+    """What became of a payment, as its client is told; no transaction before there is one.
+
+    `standing` is where its channel stands, of a payment through one; `charged_minor` what it cost.
+    """
 
     success: bool
     network: str
@@ -120,6 +182,8 @@ class Settled:
     amount_minor: int
     tx_hash: bytes = b""
     error: str = ""
+    charged_minor: int = 0
+    standing: ChannelStanding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,27 +147,32 @@ class Limits:
     """What a client lets itself be charged: so much at most, in these assets, to these accounts.
 
     An asset must be named, for an amount says nothing without one; no receivers named, any will
-    do.
+    do. `deposit_minor_max` is the most put into a channel at once; zero is no channels.
     """
 
     amount_minor_max: int
     assets: frozenset[AssetId]
     receivers: frozenset[Address] = frozenset()
+    deposit_minor_max: int = 0
 
 
 def choose(required: Required, limits: Limits) -> Offer | Refusal:
-    """Return the cheapest offer within the limits, the first of equals, or why there is none."""
-    if not required.offers:
-        return Refusal(OfferReason.NOTHING_KNOWN, "no offer is `exact` by ERC-3009 on an EVM chain")
-    offers: Sequence[Offer] = [item for item in required.offers if item.asset in limits.assets]
+    """Return the cheapest offer within the limits, or why there is none.
+
+    Of equals one through a channel is taken where a deposit is allowed, then the first.
+    """
+    known = [item for item in required.offers if item.channel is None or limits.deposit_minor_max]
+    if not known:
+        return Refusal(OfferReason.NOTHING_KNOWN, "none by ERC-3009 on an EVM chain that is wanted")
+    offers: Sequence[Offer] = [item for item in known if item.asset in limits.assets]
     if not offers:
-        asked = ", ".join(sorted({item.asset for item in required.offers}))
+        asked = ", ".join(sorted({item.asset for item in known}))
         return Refusal(OfferReason.ASSET_NOT_ALLOWED, asked)
     if limits.receivers:
         offers = [item for item in offers if item.receiver in limits.receivers]
     if not offers:
-        return Refusal(OfferReason.RECEIVER_NOT_ALLOWED, required.offers[0].receiver)
-    cheapest = min(offers, key=lambda item: item.amount_minor)
+        return Refusal(OfferReason.RECEIVER_NOT_ALLOWED, known[0].receiver)
+    cheapest = min(offers, key=lambda item: (item.amount_minor, item.channel is None))
     if not 0 < cheapest.amount_minor <= limits.amount_minor_max:
         detail = f"{cheapest.amount_minor} is asked, {limits.amount_minor_max} allowed"
         return Refusal(OfferReason.ABOVE_LIMIT, detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    delete,
     func,
     insert,
     select,
@@ -27,7 +29,7 @@ from sqlalchemy import (
 from opencarrier.chain.typed_data import Authorization
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.signatures import Address
-from opencarrier.paywall.model import Kept, PaymentState, Place, Profile, Sale
+from opencarrier.paywall.model import ChannelSale, Kept, PaymentState, Place, Profile, Sale
 
 metadata = MetaData()
 
@@ -59,6 +61,17 @@ payments = Table(
     UniqueConstraint("block_hash", "log_index", name="paywall_transfer_once"),
     Index("paywall_payment_open", "state", "payer"),
 )
+
+channel_sales = Table(
+    "paywall_channel_sale",
+    metadata,
+    Column("channel_id", LargeBinary(32), primary_key=True),
+    Column("voucher_minor", BigInteger, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("resource", String(400), nullable=False),
+    Column("answer", Text, nullable=False),
+)
+"""What each channel's last voucher bought."""
 
 _OPEN = (PaymentState.KEPT.value, PaymentState.MINED.value)
 
@@ -126,6 +139,20 @@ def count_open(unit: Connection, payer: Address | None = None) -> int:
     if payer is not None:
         query = query.where(payments.c.payer == payer)
     return int(unit.execute(query).scalar_one())
+
+
+def channel_sale(unit: Connection, channel_id: Id) -> ChannelSale | None:
+    """Return what a channel's last voucher bought."""
+    query = select(channel_sales).where(channel_sales.c.channel_id == channel_id)
+    row = unit.execute(query).one_or_none()
+    return None if row is None else ChannelSale(**row._mapping)
+
+
+def put_channel_sale(unit: Connection, sale: ChannelSale) -> None:
+    """Keep what a voucher bought in the place of what the channel's former did."""
+    former = delete(channel_sales).where(channel_sales.c.channel_id == sale.channel_id)
+    unit.execute(former)
+    unit.execute(insert(channel_sales).values(**asdict(sale)))
 
 
 def _standing(kept: Kept) -> dict[str, Any]:

@@ -27,6 +27,12 @@ def pay(
     pay_to: Annotated[
         list[str], typer.Option("--pay-to", help="To this address only; may be repeated.")
     ] = [],  # noqa: B006
+    deposit_minor: Annotated[
+        int, typer.Option("--deposit-minor", help="Put so much at most into a channel; 0: none.")
+    ] = 0,
+    refund: Annotated[
+        bool, typer.Option("--refund", help="Have what is left in the URL's channel given back.")
+    ] = False,
     method: Annotated[str, typer.Option("--method", help="GET or POST.")] = "GET",
     reference: Annotated[
         str, typer.Option("--reference", help="Your name for it; the same name pays once.")
@@ -41,37 +47,35 @@ def pay(
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Pay for a URL that asks for it (x402, `exact`), once, within limits.
+    """Pay for a URL that asks for it (x402), once, within limits.
+
+    With --deposit-minor through a channel where one is offered: the first request deposits, each
+    costs a voucher, --refund ends it. Without, by an exact payment.
 
     Each payment is kept before it is sent: the command again, after a crash or a lost answer,
     sends the same one (exit code 4: not known yet, ask again).
     Example: opencarrier pay https://hub.example/v1/quote?home=Lumen --key-file payer.hex
     --max-minor 2000 --asset eip155:8453/erc20:0x833589fcd6edb6e08f4c7c32d4f71b54bda02913
     """
-    from opencarrier.app.paying import FileRecords, UrlTransport, read_key, told
-    from opencarrier.app.system import SystemClock, SystemEntropy
+    from opencarrier.app.paying import buyer_of, read_key, told
     from opencarrier.kernel.signatures import Address
-    from opencarrier.paywall.client import PaymentClient, Request
+    from opencarrier.paywall.client import Request
     from opencarrier.paywall.rules import Limits
 
     if method not in METHODS:
         raise CommandError(Exit.USAGE, f"--method {method}: unknown", "GET or POST")
-    client = PaymentClient(
-        UrlTransport(),
-        read_key(key_file),
-        Limits(
-            amount_minor_max=max_minor,
-            assets=frozenset((_asset(asset, data),)),
-            receivers=frozenset(Address(item.lower()) for item in pay_to),
-        ),
-        FileRecords(records or folder_of(data).root / "payments"),
-        clock=SystemClock(),
-        entropy=SystemEntropy(),
-        nonces=_nonces(rpc, finality),
+    limits = Limits(
+        amount_minor_max=max_minor,
+        assets=frozenset((_asset(asset, data),)),
+        receivers=frozenset(Address(item.lower()) for item in pay_to),
+        deposit_minor_max=max(deposit_minor, 0),
     )
+    folder = records or folder_of(data).root / "payments"
+    buyer = buyer_of(read_key(key_file), limits, folder, _nonces(rpc, finality))
     request = Request(method=method, url=url, reference=reference)
     try:
-        bought = taken(client.buy(request), "nothing more is paid unless you ask again")
+        outcome = buyer.channels.refund(request) if refund else buyer.client.buy(request)
+        bought = taken(outcome, "nothing more is paid unless you ask again")
     except ValueError as error:
         raise CommandError(Exit.USAGE, str(error), "name an https URL") from None
     except OSError as error:

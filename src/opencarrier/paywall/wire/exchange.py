@@ -10,41 +10,44 @@ addresses are written with their checksum (EIP-55), which some peers insist on, 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from opencarrier.chain.typed_data import Authorization
-from opencarrier.kernel.refusals import PeerError
 from opencarrier.kernel.signatures import SIGNATURE_OCTETS, Address, checksummed
-from opencarrier.paywall.model import EXACT, Offer, Payment, Required, Settled
+from opencarrier.paywall.model import BATCH_SETTLEMENT, EXACT, Offer, Payment, Required, Settled
+from opencarrier.paywall.wire.channels import (
+    read_charged,
+    read_terms,
+    standing_object,
+    terms_object,
+)
+from opencarrier.paywall.wire.fields import (
+    VERSION,
+    address,
+    child,
+    number,
+    octets,
+    read_header,
+    words,
+    write_header,
+    wrong,
+)
 
-VERSION = 2
 PAYMENT_REQUIRED = "PAYMENT-REQUIRED"
 PAYMENT_SIGNATURE = "PAYMENT-SIGNATURE"
 PAYMENT_RESPONSE = "PAYMENT-RESPONSE"
 
-HEADER_CHARACTERS_MAX = 8_192
-BRACKETS_MAX = 64
-"""Opening brackets in a header: bounds how deep JSON can nest before it is parsed."""
-
 OFFERS_MAX = 16
-WORDS_MAX = 400
 TIMEOUT_S_MAX = 86_400
-WORD_MAX = (1 << 256) - 1
 
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-_HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,77}")
 _NETWORK = re.compile(r"eip155:[1-9][0-9]{0,19}")
 
 
 def write_required(required: Required) -> str:
     """Write what a 402 asks for."""
-    return _write(required_object(required))
+    return write_header(required_object(required))
 
 
 def required_object(required: Required) -> dict[str, Any]:
@@ -57,35 +60,35 @@ def required_object(required: Required) -> dict[str, Any]:
             "description": required.description,
             "mimeType": "application/json",
         },
-        "accepts": [_offer_object(offer) for offer in required.offers],
+        "accepts": [offer_object(offer) for offer in required.offers],
     }
 
 
 def read_required(text: str) -> Required:
     """Read what a 402 asks for; ways to pay that are not ours are left out."""
-    read = _read(text)
+    read = read_header(text)
     resource = read.get("resource") or {}
     accepts = read.get("accepts")
     if not isinstance(resource, dict) or not isinstance(accepts, list):
-        _wrong("resource or accepts")
+        wrong("resource or accepts")
     if len(accepts) > OFFERS_MAX:
-        _wrong(f"more than {OFFERS_MAX} offers")
+        wrong(f"more than {OFFERS_MAX} offers")
     return Required(
-        url=_words(resource, "url"),
-        description=_words(resource, "description"),
-        offers=tuple(_offer(item) for item in accepts if _is_known(item)),
-        error=_words(read, "error"),
+        url=words(resource, "url"),
+        description=words(resource, "description"),
+        offers=tuple(read_offer(item) for item in accepts if _is_known(item)),
+        error=words(read, "error"),
     )
 
 
 def write_payment(payment: Payment, *, url: str) -> str:
     """Write a payment for a resource."""
     given = payment.authorization
-    return _write(
+    return write_header(
         {
             "x402Version": VERSION,
             "resource": {"url": url},
-            "accepted": _offer_object(payment.offer),
+            "accepted": offer_object(payment.offer),
             "payload": {
                 "signature": "0x" + payment.signature.hex(),
                 "authorization": {
@@ -103,20 +106,20 @@ def write_payment(payment: Payment, *, url: str) -> str:
 
 def read_payment(text: str) -> Payment:
     """Read a payment of the scheme `exact` with an ERC-3009 authorisation."""
-    read = _read(text)
-    payload = _object(read, "payload")
-    given = _object(payload, "authorization")
+    read = read_header(text)
+    payload = child(read, "payload")
+    given = child(payload, "authorization")
     return Payment(
-        offer=_offer(read.get("accepted")),
+        offer=read_offer(read.get("accepted")),
         authorization=Authorization(
-            sender=_address(given, "from"),
-            receiver=_address(given, "to"),
-            amount_minor=_number(given, "value"),
-            valid_after_s=_number(given, "validAfter"),
-            valid_before_s=_number(given, "validBefore"),
-            nonce=_octets(given, "nonce", 32),
+            sender=address(given, "from"),
+            receiver=address(given, "to"),
+            amount_minor=number(given, "value"),
+            valid_after_s=number(given, "validAfter"),
+            valid_before_s=number(given, "validBefore"),
+            nonce=octets(given, "nonce", 32),
         ),
-        signature=_octets(payload, "signature", SIGNATURE_OCTETS),
+        signature=octets(payload, "signature", SIGNATURE_OCTETS),
     )
 
 
@@ -131,26 +134,30 @@ def write_settled(settled: Settled) -> str:
     }
     if settled.error:
         told["errorReason"] = settled.error
-    return _write(told)
+    if settled.standing is not None:
+        told |= {"amount": "", "extra": standing_object(settled.standing, settled.charged_minor)}
+    return write_header(told)
 
 
 def read_settled(text: str) -> Settled:
     """Read what became of a payment; servers may leave payer and amount out."""
-    read = _read(text)
+    read = read_header(text)
     success = read.get("success")
     if not isinstance(success, bool):
-        _wrong("success")
+        wrong("success")
     return Settled(
         success=success,
-        network=_words(read, "network"),
-        payer=_address(read, "payer") if read.get("payer") else Address(""),
-        amount_minor=_number(read, "amount") if read.get("amount") else 0,
-        tx_hash=_octets(read, "transaction", 32) if read.get("transaction") else b"",
-        error=_words(read, "errorReason"),
+        network=words(read, "network"),
+        payer=address(read, "payer") if read.get("payer") else Address(""),
+        amount_minor=number(read, "amount") if read.get("amount") else 0,
+        tx_hash=octets(read, "transaction", 32) if read.get("transaction") else b"",
+        error=words(read, "errorReason"),
+        charged_minor=read_charged(read.get("extra")),
     )
 
 
-def _offer_object(offer: Offer) -> dict[str, Any]:
+def offer_object(offer: Offer) -> dict[str, Any]:
+    """Return an offer as JSON has it, as its server wrote it where it came from one."""
     if offer.source:
         given: dict[str, Any] = json.loads(offer.source)
         return given
@@ -165,17 +172,18 @@ def _offer_object(offer: Offer) -> dict[str, Any]:
             "name": offer.name,
             "version": offer.version,
             "assetTransferMethod": "eip3009",
+            **({} if offer.channel is None else terms_object(offer.channel)),
         },
     }
 
 
 def _is_known(item: Any) -> bool:
-    """Say whether an offer is one we can take: exact, on an EVM chain, by ERC-3009."""
+    """Say whether an offer is one we can take: on an EVM chain, by ERC-3009."""
     if not isinstance(item, dict):
-        _wrong("accepts")
+        wrong("accepts")
     extra = item.get("extra")
     return (
-        item.get("scheme") == EXACT
+        item.get("scheme") in (EXACT, BATCH_SETTLEMENT)
         and isinstance(item.get("network"), str)
         and _NETWORK.fullmatch(item["network"]) is not None
         and isinstance(extra, dict)
@@ -184,93 +192,25 @@ def _is_known(item: Any) -> bool:
     )
 
 
-def _offer(item: Any) -> Offer:
+def read_offer(item: Any) -> Offer:
+    """Read an offer."""
     if not isinstance(item, dict):
-        _wrong("accepted")
+        wrong("accepted")
     extra = item.get("extra")
     timeout_s = item.get("maxTimeoutSeconds")
     if not isinstance(extra, dict):
-        _wrong("extra")
+        wrong("extra")
     if type(timeout_s) is not int or not 0 < timeout_s <= TIMEOUT_S_MAX:
-        _wrong("maxTimeoutSeconds")
+        wrong("maxTimeoutSeconds")
     return Offer(
-        scheme=_words(item, "scheme"),
-        network=_words(item, "network"),
-        token=_address(item, "asset"),
-        receiver=_address(item, "payTo"),
-        amount_minor=_number(item, "amount"),
+        scheme=words(item, "scheme"),
+        network=words(item, "network"),
+        token=address(item, "asset"),
+        receiver=address(item, "payTo"),
+        amount_minor=number(item, "amount"),
         timeout_s=timeout_s,
-        name=_words(extra, "name"),
-        version=_words(extra, "version"),
+        name=words(extra, "name"),
+        version=words(extra, "version"),
+        channel=read_terms(extra) if item.get("scheme") == BATCH_SETTLEMENT else None,
         source=json.dumps(item),
     )
-
-
-def _write(value: Mapping[str, Any]) -> str:
-    return base64.b64encode(json.dumps(value, separators=(",", ":")).encode()).decode()
-
-
-def _read(text: str) -> dict[str, Any]:
-    """Read base64 JSON: bounded before anything is parsed, no key twice, no fractions."""
-    if len(text) > HEADER_CHARACTERS_MAX:
-        raise PeerError("header_too_long", f"more than {HEADER_CHARACTERS_MAX} characters")
-    try:
-        octets = base64.b64decode(text.encode(), validate=True)
-        if octets.count(b"[") + octets.count(b"{") > BRACKETS_MAX:
-            _wrong(f"more than {BRACKETS_MAX} opening brackets")
-        read = json.loads(
-            octets, object_pairs_hook=_once, parse_float=_wrong, parse_constant=_wrong
-        )
-    except (binascii.Error, ValueError) as error:
-        raise PeerError("header_form", f"not base64 of JSON: {error}") from None
-    if not isinstance(read, dict) or read.get("x402Version", VERSION) != VERSION:
-        _wrong(f"x402Version is not {VERSION}")
-    return read
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        _wrong("a key is given twice")
-    return found
-
-
-def _object(value: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = value.get(key)
-    if not isinstance(found, dict):
-        _wrong(key)
-    return found
-
-
-def _words(value: Mapping[str, Any], key: str) -> str:
-    found = value.get(key)
-    if found is None:
-        return ""
-    if not isinstance(found, str) or len(found) > WORDS_MAX:
-        _wrong(key)
-    return found
-
-
-def _address(value: Mapping[str, Any], key: str) -> Address:
-    found = value.get(key)
-    if not isinstance(found, str) or _ADDRESS.fullmatch(found) is None:
-        _wrong(key)
-    return Address(found.lower())
-
-
-def _number(value: Mapping[str, Any], key: str) -> int:
-    found = value.get(key)
-    if not isinstance(found, str) or _NUMBER.fullmatch(found) is None or int(found) > WORD_MAX:
-        _wrong(key)
-    return int(found)
-
-
-def _octets(value: Mapping[str, Any], key: str, size: int) -> bytes:
-    found = value.get(key)
-    if not isinstance(found, str) or _HEX.fullmatch(found) is None or len(found) != 2 + 2 * size:
-        _wrong(key)
-    return bytes.fromhex(found[2:])
-
-
-def _wrong(what: str) -> NoReturn:
-    raise PeerError("header_form", what)

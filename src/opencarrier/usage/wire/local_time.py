@@ -13,7 +13,6 @@ from opencarrier.kernel.refusals import PeerError
 OFFSET_MAX_MIN: Final = 14 * 60
 
 _OFFSET = re.compile(r"([+-])([01]\d)([0-5]\d)")
-_LOCAL = re.compile(r"\d{14}", re.ASCII)
 
 
 def offset_min(text: str) -> int:
@@ -30,12 +29,12 @@ def utc_us(local: str, offset: int) -> int:
 
     Raises `PeerError`: `time` where there is no such time, or it is before 1970.
     """
-    if not _LOCAL.fullmatch(local):
+    if len(local) != 14 or not (local.isascii() and local.isdecimal()):
         raise PeerError("time")
-    hour, minute, second = int(local[8:10]), int(local[10:12]), int(local[12:14])
-    if hour > 23 or minute > 59 or second > 59:
+    minute, second = int(local[10:12]), int(local[12:])
+    if minute > 59 or second > 59:
         raise PeerError("time")
-    found = _day_s(local[:8]) + hour * 3600 + (minute - offset) * 60 + second
+    found = _hour_s(local[:10]) + (minute - offset) * 60 + second
     if found < 0:
         raise PeerError("time")
     return found * SECOND_US
@@ -53,10 +52,10 @@ def offset_text(offset: int) -> str:
     return f"{'-' if offset < 0 else '+'}{hours:02}{minutes:02}"
 
 
-@lru_cache(maxsize=512)
-def _day_s(day: str) -> int:
+@lru_cache(maxsize=2_048)
+def _hour_s(hour: str) -> int:
     try:
-        at = datetime(int(day[:4]), int(day[4:6]), int(day[6:8]), tzinfo=UTC)
+        at = datetime(int(hour[:4]), int(hour[4:6]), int(hour[6:8]), int(hour[8:]), tzinfo=UTC)
     except ValueError as error:
         raise PeerError("time") from error
     return int(at.timestamp())

@@ -13,6 +13,8 @@ from opencarrier.usage.wire.records import Refused, Severity
 
 FATAL: Final[Mapping[str, str]] = {
     "root": "the file is neither a transfer batch nor a notification",
+    "operator_unknown": "the sender or the recipient is nobody known here",
+    "test_file": "a file of test data, which is never settled",
     "batch_control": "there is no control part, or it says too little to know the file by",
     "sequence_number": "the file's number is not 1 to 99,999",
     "version": "another version than 3.10 to 3.12",
@@ -56,7 +58,6 @@ WARNING: Final[Mapping[str, str]] = {
     "part_unknown": "a part of the file that is not known here; it was passed over",
     "trailing": "octets after the end",
     "file_known": "the same file came before; nothing of it is new",
-    "file_missing": "files of the numbers between have not come",
 }
 
 SEVERITY: Final[Mapping[str, Severity]] = {

@@ -115,12 +115,12 @@ class TapEvent(NamedTuple):
     @property
     def total_tax(self) -> int:
         """All its taxes."""
-        return sum(tax.value or 0 for tax in self.taxes)
+        return sum([tax.value or 0 for tax in self.taxes])
 
     @property
     def total_discount(self) -> int:
         """All its discounts."""
-        return sum(discount.value or 0 for discount in self.discounts)
+        return sum([discount.value or 0 for discount in self.discounts])
 
 
 _FIELDS: Final = {name: at for at, name in enumerate(TapEvent._fields)}
@@ -183,6 +183,9 @@ _ALWAYS_TOTAL, _NONE = -2, -1
 
 _NATIVE: Final = {1: "b", 2: "h", 4: "i", 8: "q"}
 """Sizes of integers that `struct` reads by itself."""
+
+_new: Final = tuple.__new__
+"""Makes a named tuple of as many values as it has fields, which `_make` would count each time."""
 
 Convert = Callable[[bytes], Any]
 Getter = Callable[[Sequence[Any]], tuple[Any, ...]]
@@ -338,17 +341,21 @@ class Layout:
             values[index] = convert(values[index])
         for index, more in self._sums:
             values[index] += values[more]
-        start = None if self._start is None else TapTime._make(self._start(values))
+        start = None if self._start is None else _new(TapTime, self._start(values))
         charges = [
-            TapCharge._make(
-                (*head(values), tuple([TapDetail._make(line(values)) for line in lines]))
+            _new(
+                TapCharge,
+                (*head(values), tuple([_new(TapDetail, line(values)) for line in lines])),
             )
             for head, lines in self._charges
         ]
-        taxes = [TapTax._make(row(values)) for row in self._taxes]
-        discounts = [TapDiscount._make(row(values)) for row in self._discounts]
-        ends = tuple(charges), tuple(taxes), tuple(discounts)
-        return TapEvent._make((offset, self._kind, start, *self._scalars(values), *ends))
+        taxes = tuple([_new(TapTax, row(values)) for row in self._taxes])
+        discounts = tuple([_new(TapDiscount, row(values)) for row in self._discounts])
+        named = self._scalars(values)
+        return _new(
+            TapEvent,
+            (offset, self._kind, start, *named, tuple(charges), taxes, discounts),
+        )
 
 
 def _getter(row: Row | None) -> Getter | None:

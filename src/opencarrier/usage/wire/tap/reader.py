@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from opencarrier.kernel.money import INT64_MAX
@@ -25,11 +23,11 @@ from opencarrier.usage.wire.tap.batch import (
     network_of,
 )
 from opencarrier.usage.wire.tap.catalogue import FATAL, SEVERE, finding
-from opencarrier.usage.wire.tap.event import EventDecoder, TapEvent
+from opencarrier.usage.wire.tap.event import TOTAL, EventDecoder, TapEvent
 from opencarrier.usage.wire.tap.tags import tree
 
-AGAIN_EVENTS_MAX = 65_536
-"""An event is known to stand in a file twice if no more than this many lie between."""
+AGAIN_OCTETS = 1 << 22
+"""An event is known to stand in a file twice if no more than this lies between."""
 
 _BATCH: Final[Path] = (application(1),)
 _EVENTS: Final[Path] = (*_BATCH, application(3))
@@ -72,16 +70,18 @@ class Sums:
     earliest_us: int | None = None
     latest_us: int | None = None
 
-    def add(self, event: TapEvent) -> None:
-        """Add an event, taken or not; what it gives back counts apart."""
+    def add(self, event: TapEvent) -> int:
+        """Add an event, taken or not, and return its charge; what it gives back counts apart."""
+        charge, tax, discount = event.total_charge, event.total_tax, event.total_discount
         if event.refunds:
-            self.refund += event.total_charge
-            self.tax_refund += event.total_tax
-            self.discount_refund += event.total_discount
+            self.refund += charge
+            self.tax_refund += tax
+            self.discount_refund += discount
         else:
-            self.charge += event.total_charge
-            self.tax += event.total_tax
-            self.discount += event.total_discount
+            self.charge += charge
+            self.tax += tax
+            self.discount += discount
+        return charge
 
 
 class End(NamedTuple):
@@ -108,13 +108,19 @@ class TapReader:
         self._header: Header | None = None
         self._in_events = self._events_seen = self._fatal = False
         self._sums = Sums()
-        self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self._recent = _Recent()
+        self._found: list[Refused] = []
 
     def feed(self, octets: bytes) -> Iterator[TapItem | Refused]:
         """Take the next octets and yield what they complete."""
         for piece in self._elements.feed(octets):
             if type(piece) is Whole and self._in_events:
-                yield from self._event(piece)
+                dated = self._event(piece)
+                if self._found:
+                    yield from self._found
+                    self._found.clear()
+                if dated is not None:
+                    yield dated
             else:
                 yield from self._other(piece)
 
@@ -215,7 +221,8 @@ class TapReader:
             )
             yield self._header
 
-    def _event(self, piece: Whole) -> Iterator[TapItem | Refused]:
+    def _event(self, piece: Whole) -> Dated | None:
+        """Take an event, or find why not."""
         sums, header = self._sums, self._header
         sums.count += 1
         try:
@@ -224,32 +231,30 @@ class TapReader:
             sums.unread += 1
             reason = error.reason if error.reason in SEVERE else "event_syntax"
             detail = error.detail if reason == error.reason else error.reason
-            yield Refused(piece.offset, reason, Severity.SEVERE, detail)
-            return
-        sums.add(event)
+            self._found.append(finding(piece.offset, reason, detail))
+            return None
+        charge = sums.add(event)
         if header is None:
-            return
+            return None
         try:
-            self._unseen(piece.octets)
+            if self._recent.again(piece.octets):
+                raise PeerError("event_again")
             dated = date(event, header.network)
-            check(event, header)
+            check(event, charge, header)
         except PeerError as error:
-            yield finding(piece.offset, error.reason, error.detail)
-            return
-        if sums.earliest_us is None or dated.start_us < sums.earliest_us:
-            sums.earliest_us = dated.start_us
-        if sums.latest_us is None or dated.start_us > sums.latest_us:
-            sums.latest_us = dated.start_us
-        yield from _warnings(dated, header.control)
-        yield dated
-
-    def _unseen(self, octets: bytes) -> None:
-        key = blake2b(octets, digest_size=16).digest()
-        if key in self._seen:
-            raise PeerError("event_again")
-        self._seen[key] = None
-        if len(self._seen) > AGAIN_EVENTS_MAX:
-            self._seen.popitem(last=False)
+            self._found.append(finding(piece.offset, error.reason, error.detail))
+            return None
+        start_us, cut_off_us = dated.start_us, header.control.cut_off_us
+        if sums.earliest_us is None or start_us < sums.earliest_us:
+            sums.earliest_us = start_us
+        if sums.latest_us is None or start_us > sums.latest_us:
+            sums.latest_us = start_us
+        if cut_off_us is not None and start_us > cut_off_us:
+            self._found.append(finding(piece.offset, "after_cut_off"))
+        for item in event.charges:
+            if item.rate_code is None and item.details:
+                self._found.append(finding(piece.offset, "rate_code_missing"))
+        return dated
 
     def _audit(self, offset: int, audit: Audit) -> Iterator[TapItem | Refused]:
         """Compare what the sender summed with what there is."""
@@ -282,46 +287,52 @@ def date(event: TapEvent, network: Network) -> Dated:
         raise PeerError("start_time", "no such time") from error
 
 
-def check(event: TapEvent, header: Header) -> None:
-    """Judge an event by itself and the header; raises `PeerError` with a severe reason."""
+def check(event: TapEvent, charge: int, header: Header) -> None:
+    """Judge an event of a total charge by the header; raises `PeerError` with a severe reason."""
     if event.kind in _UNSETTLED:
         raise PeerError("event_kind", event.kind)
     if not (event.imsi or event.msisdn or event.min):
         raise PeerError("subscriber")
     if event.entity_code is not None and event.entity_code not in header.network.entities:
         raise PeerError("entity_code", str(event.entity_code))
-    for amount in (event.volume_in, event.volume_out, event.duration_s, event.camel_fee):
-        _in_range(amount)
+    amounts = [charge, event.volume_in, event.volume_out, event.duration_s, event.camel_fee]
     accounting = header.accounting
-    for charge in event.charges:
-        if charge.rate_code is not None and charge.rate_code not in accounting.rates:
-            raise PeerError("rate_code", str(charge.rate_code))
-        for detail in charge.details:
-            _in_range(detail.charge)
-        if charge.details and all(detail.kind != "00" for detail in charge.details):
-            raise PeerError("total_missing", charge.item or "")
+    for item in event.charges:
+        if item.rate_code is not None and item.rate_code not in accounting.rates:
+            raise PeerError("rate_code", str(item.rate_code))
+        amounts += [detail.charge for detail in item.details]
+        if item.details and TOTAL not in [detail.kind for detail in item.details]:
+            raise PeerError("total_missing", item.item or "")
     for tax in event.taxes:
-        _in_range(tax.value)
+        amounts.append(tax.value)
         if tax.code not in accounting.taxes:
             raise PeerError("tax_code", str(tax.code))
     for discount in event.discounts:
-        _in_range(discount.value)
+        amounts.append(discount.value)
         if discount.code not in accounting.discounts:
             raise PeerError("discount_code", str(discount.code))
-    _in_range(event.total_charge)
+    for amount in amounts:
+        if amount is not None and not 0 <= amount <= INT64_MAX:
+            raise PeerError("range", str(amount))
 
 
-def _in_range(amount: int | None) -> None:
-    if amount is not None and not 0 <= amount <= INT64_MAX:
-        raise PeerError("range", str(amount))
+class _Recent:
+    """The octets of the events that came last: in two halves, the older forgotten at once."""
 
+    def __init__(self) -> None:
+        self._older: set[bytes] = set()
+        self._newer: set[bytes] = set()
+        self._octets = 0
 
-def _warnings(dated: Dated, control: BatchControl) -> Iterator[Refused]:
-    event = dated.event
-    if control.cut_off_us is not None and dated.start_us > control.cut_off_us:
-        yield finding(event.offset, "after_cut_off")
-    if any(charge.rate_code is None and charge.details for charge in event.charges):
-        yield finding(event.offset, "rate_code_missing")
+    def again(self, octets: bytes) -> bool:
+        """Tell whether these octets came before, and remember them."""
+        if octets in self._newer or octets in self._older:
+            return True
+        self._newer.add(octets)
+        self._octets += len(octets)
+        if self._octets > AGAIN_OCTETS:
+            self._older, self._newer, self._octets = self._newer, set(), 0
+        return False
 
 
 def audit_findings(offset: int, audit: Audit, sums: Sums) -> Iterator[Refused]:
