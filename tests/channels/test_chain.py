@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.chain.lying_node import LyingNode, saying, without_last
 
+from opencarrier.chain import logs as chain_logs
 from opencarrier.chain.client import connect
 from opencarrier.chain.contracts import VoucherClaim, collector_data
 from opencarrier.chain.model import Call
@@ -137,6 +138,28 @@ def test_some_awaited_deposits_are_looked_for_in_a_pass_and_the_others_next(
         return sum(street.seen(channel).deposited_minor > 0 for channel in channels)
 
     assert (seen(), seen()) == (1, 3), "two had their turn before, in vain"
+
+
+def test_so_many_ranges_of_blocks_are_read_in_a_pass_and_the_rest_next(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deposit of the last block that a pass reads is seen; one of the next waits for the next."""
+    monkeypatch.setattr(custody, "BATCHES_MAX", 2)
+    monkeypatch.setattr(chain_logs, "BLOCKS_PER_BATCH_MAX", 8)
+    payer, seen = street.world.payer(), []
+    for blocks in (15, 16):
+        config, deposit = payer.open(SELLER, DEPOSIT_MINOR, now_s=street.world.now_s)
+        street.network.mine(blocks - 1 - street.network.node.head.number)
+        street.send(ADA_KEY, deposit_call(street, config, deposit))
+        assert street.network.node.head.number == blocks
+        seen.append(street.world.registered_as(config, deposit))
+    street.network.mine(2 * DEPTH)
+
+    def deposited() -> list[bool]:
+        street.follower.follow(street.begin, now_us=street.world.at_us)
+        return [street.seen(channel).deposited_minor > 0 for channel in seen]
+
+    assert (deposited(), deposited()) == ([True, False], [True, True])
 
 
 def test_a_deposit_that_never_comes_is_awaited_until_it_expires(street: Street) -> None:
