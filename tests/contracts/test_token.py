@@ -193,6 +193,34 @@ def test_frozen_account(world: World):
     assert world.tokens(frozen.address) == DEPOSIT - 1
 
 
+def test_an_empty_account_is_frozen_too(world: World):
+    """T6: where there is nothing but the flag."""
+    empty, other = world.stranger, world.members[0]
+    world.send(world.owner, world.token.freeze(empty.address))
+    assert world.token.is_frozen(empty.address).ask(world.evm)
+    assert world.tokens(empty.address) == 0
+    for sender, call in (
+        (empty, world.token.transfer(other.address, 0)),
+        (other, world.token.transfer(empty.address, 0)),
+        (empty, world.token.approve(other.address, 1)),
+        (other, world.token.approve(empty.address, 1)),
+        (empty, world.token.transfer_from(other.address, other.address, 0)),
+    ):
+        with refused("token: frozen"):
+            world.send(sender, call)
+
+
+def test_movements_answer_true(world: World):
+    """ERC-20: whoever reads the answer of a call that did not revert finds true."""
+    one, other = world.members[:2]
+    for sender, call in (
+        (one, world.token.approve(other.address, 1)),
+        (one, world.token.transfer(other.address, 1)),
+        (other, world.token.transfer_from(one.address, other.address, 1)),
+    ):
+        assert int.from_bytes(world.send(sender, call).output, "big") == 1
+
+
 def test_frozen_minter_cannot_burn(world: World):
     world.send(world.owner, world.token.mint(world.owner.address, 1))
     world.send(world.owner, world.token.freeze(world.owner.address))
@@ -272,7 +300,8 @@ def test_permit_counts_once(world: World):
     assert world.token.nonce(holder.address).ask(world.evm) == 1
     with refused("permit: bad signature"):
         world.send(world.stranger, permit(world))
-    world.send(world.stranger, permit(world, nonce=1))
+    for nonce in (1, 2):
+        world.send(world.stranger, permit(world, nonce=nonce))
 
 
 def test_permit_deadline(world: World):
@@ -339,10 +368,12 @@ def test_authorised_receipt_is_the_receivers(world: World):
 def test_authorisation_times_are_exclusive(world: World):
     """T5: strictly after the first and strictly before the second time (ERC-3009)."""
     holder, other = world.members[:2]
-    for name, changes in {
-        "authorization: not yet": {"valid_after_s": GENESIS_S},
-        "authorization: expired": {"valid_before_s": GENESIS_S},
-    }.items():
+    for name, changes in (
+        ("authorization: not yet", {"valid_after_s": GENESIS_S}),
+        ("authorization: not yet", {"valid_after_s": GENESIS_S + 1}),
+        ("authorization: expired", {"valid_before_s": GENESIS_S}),
+        ("authorization: expired", {"valid_before_s": GENESIS_S - 1}),
+    ):
         granted = given_by(world, **changes)
         signature = holder.sign(typed_data.receive_digest(world.token_domain, granted)).octets
         with refused(name):
