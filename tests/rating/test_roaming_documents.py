@@ -32,9 +32,11 @@ from opencarrier.rating.agreements.plans import (
     NotCharged,
     Tier,
     Tiered,
+    Totals,
 )
 from opencarrier.rating.cli import InputError, agreement_check
 from opencarrier.rating.documents import write_agreement
+from opencarrier.rating.rules import v2
 from opencarrier.rating.terms import DocumentError
 from opencarrier.spine.records import Qos, RcoiClass, Service
 
@@ -120,6 +122,16 @@ def test_a_third_party_hashes_an_agreement_from_its_json_alone() -> None:
 def test_the_example_is_read_and_checked() -> None:
     found = agreement_check(file=EXAMPLE)
     assert (found["rows"], found["agreements"][0]["deals"]) == (6, 3)
+
+
+def test_the_page_shows_a_whole_one_and_its_price_is_right() -> None:
+    page = (EXAMPLE.parents[2] / "reference/agreement.md").read_text()
+    shown = page.split("```json\n")[1].split("```")[0]
+    found, _ = read_roaming_agreement(shown)
+    rated = v2.rate(found.lines[0], 0, before=v2.NOTHING, used=v2.Amounts(duration_s=90))
+    assert (rated.legs.seller_minor, rated.legs.tax_minor) == (65_000, 11_700)
+    totals = Totals(amount=6_000_060, reverse_amount=0, untaxed_minor=0)
+    assert found.deals[0].pricings[0].plan.minor(totals) == 100_000 * 30_000 + 21_000
 
 
 def test_the_signatures_that_hold_are_told(tmp_path: Path) -> None:
