@@ -9,26 +9,19 @@ from functools import partial
 from pathlib import Path
 
 from starlette.testclient import TestClient
-from tests.app.scene import START_US, furnish
+from tests.app.scene import scene
 from tests.paywall.shop import PURSE_MINOR, Shop
 
 from opencarrier.access.model import Metrics
-from opencarrier.app.bootstrap import GENESIS_WEI, Onchain, open_installation
-from opencarrier.app.config import Settings
-from opencarrier.app.folder import Folder
 from opencarrier.app.http import Web, make_app
 from opencarrier.app.selling import Desk
 from opencarrier.app.selling_by_channel import ChannelDesk
-from opencarrier.chain.client import connect
 from opencarrier.chain.contracts import (
     X402_COLLECTOR_ADDRESS,
     X402_SETTLEMENT_ADDRESS,
     BatchChannels,
-    Erc3009DepositCollector,
-    StableToken,
 )
-from opencarrier.chain.keys import DynamicFeeTransaction, LocalSigner
-from opencarrier.chain.node import EmbeddedNode, NodeSettings
+from opencarrier.chain.keys import LocalSigner
 from opencarrier.chain.typed_data import (
     Authorization,
     ChannelConfig,
@@ -38,10 +31,9 @@ from opencarrier.chain.typed_data import (
     voucher_digest,
 )
 from opencarrier.channels.model import Channel
-from opencarrier.kernel.clock import SECOND_US, FixedClock
-from opencarrier.kernel.entropy import SeededEntropy
-from opencarrier.kernel.ids import Id, derive
-from opencarrier.kernel.signatures import Address, KeySigner
+from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.ids import Id
+from opencarrier.kernel.signatures import KeySigner
 from opencarrier.paywall.model import ChannelPayment, Offer, Way
 from opencarrier.paywall.wire.exchange import PAYMENT_SIGNATURE, read_required
 from opencarrier.paywall.wire.vouchers import write_channel_payment
@@ -51,39 +43,6 @@ from opencarrier.spine.usage import ZERO
 PAYER, OTHER = KeySigner(b"\x71" * 32), KeySigner(b"\x72" * 32)
 DEPLOYER = LocalSigner(b"\x73" * 32)
 DEPOSIT_MINOR = 200_000
-
-
-def codes() -> dict[Address, bytes]:
-    """Our runtime code by the address where x402's clients look for it."""
-    settings = NodeSettings(chain_id=31337, genesis={DEPLOYER.address: 10**21})
-    node = EmbeddedNode.open(":memory:", settings, FixedClock(START_US))
-    try:
-        client = connect("embedded:", node=node)
-        calls = {
-            X402_SETTLEMENT_ADDRESS: BatchChannels.deployment(),
-            X402_COLLECTOR_ADDRESS: Erc3009DepositCollector.deployment(
-                channels=X402_SETTLEMENT_ADDRESS
-            ),
-        }
-        made = {}
-        for nonce, (address, call) in enumerate(calls.items()):
-            signed = DEPLOYER.sign_transaction(
-                DynamicFeeTransaction(
-                    chain_id=31337,
-                    nonce=nonce,
-                    max_priority_fee_per_gas_wei=10**9,
-                    max_fee_per_gas_wei=10**11,
-                    gas_limit=5_000_000,
-                    to=None,
-                    value_wei=0,
-                    data=call.data,
-                )
-            )
-            client.send_raw(signed.raw)
-            made[address] = client.code(client.receipt(signed.tx_hash).contract_address)
-        return made
-    finally:
-        node.close()
 
 
 @dataclass
@@ -202,27 +161,13 @@ class ChannelShop(Shop):
 
 @contextmanager
 def channel_shop(root: Path) -> Iterator[ChannelShop]:
-    clock = FixedClock(START_US)
-    settings = Settings(cycle_s=0, payment_wait_s=1, channels="x402")
-    base = open_installation(Folder(root), settings, clock=clock, entropy=SeededEntropy(1))
-    genesis = {base.hub.address: GENESIS_WEI}
-    node = EmbeddedNode.open(
-        base.folder.chain, NodeSettings(chain_id=31337, genesis=genesis, code=codes()), clock
-    )
-    try:
-        place = Onchain(base, connect("embedded:", node=node), node)
-        made = furnish(place, clock)
-        client = TestClient(
-            make_app(Web(place, Metrics, token="the token")), base_url="http://127.0.0.1"
-        )
-        shop = ChannelShop(made, client)
+    """Open a hub with payers that have tokens."""
+    with scene(root, payment_wait_s=1, channels="x402") as made:
+        web = Web(made.place, Metrics, token="the token")
+        shop = ChannelShop(made, TestClient(make_app(web), base_url="http://127.0.0.1"))
         for signer in (PAYER, OTHER):
-            mint = StableToken(place.manifest.token).mint(signer.address, PURSE_MINOR)
-            place.work.do(derive("test", "mint", signer.address), mint)
+            shop.send(shop.token.mint(signer.address, PURSE_MINOR), f"mint {signer.address}")
         yield shop
-    finally:
-        node.close()
-        base.close()
 
 
 def later(shop: ChannelShop) -> None:

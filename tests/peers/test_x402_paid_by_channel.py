@@ -1,22 +1,23 @@
 """The unmodified x402 SDK client pays our hub through a channel; the hub claims and gives back.
 
-The hub's venue has our channel contract at x402's own address, on the embedded node and on anvil.
+The hub's venue has our channel contract at x402's own address, on its own chain and on anvil.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import httpx
 import pytest
 import requests
 from eth_account import Account
 from tests.app.scene import furnish
-from tests.peers.test_x402_batch import OWNER, embedded, foreign
-from tests.peers.test_x402_exact import CHAIN_ID, NETWORK, Hub, serving
+from tests.peers.test_app_anvil import rpc
+from tests.peers.test_x402_batch import foreign
+from tests.peers.test_x402_exact import NETWORK, Hub, serving
 from typer.testing import CliRunner
 from x402 import x402ClientSync
 from x402.http.clients.requests import x402HTTPAdapter
@@ -36,10 +37,8 @@ from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder
 from opencarrier.app.http import Web, make_app
 from opencarrier.app.system import SystemClock
-from opencarrier.chain.client import ChainClient, connect
 from opencarrier.chain.contracts import StableToken
-from opencarrier.chain.keys import DynamicFeeTransaction, sign_transaction
-from opencarrier.chain.model import Call, Finality
+from opencarrier.chain.model import Call
 from opencarrier.channels.model import Channel
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.ids import derive
@@ -56,23 +55,18 @@ TOP_UP = 100_000
 @pytest.fixture(scope="module", params=["embedded", "anvil"])
 def hub(request, tmp_path_factory) -> Iterator[Hub]:
     folder = tmp_path_factory.mktemp(request.param)
+    settings = Settings(cycle_s=0, one_sided_window_s=0, payment_wait_s=20, channels="x402")
     with ExitStack() as stack:
-        opened = foreign() if request.param == "anvil" else embedded(folder)
-        url = stack.enter_context(opened)
-        settings = Settings(
-            cycle_s=0,
-            one_sided_window_s=0,
-            payment_wait_s=20,
-            chain=url,
-            finality="depth:1",
-            channels="x402",
-        )
+        url = ""
+        if request.param == "anvil":
+            url = stack.enter_context(foreign())
+            settings = replace(settings, chain=url, finality="depth:1")
         base = open_installation(
             Folder(folder / "hub"), settings, clock=SystemClock(), entropy=SeededEntropy(1)
         )
         stack.callback(base.close)
-        client = connect(url, finality=Finality.parse("depth:1"), chain_id=CHAIN_ID)
-        give(client, base.hub.address, 10**20)
+        if url:
+            rpc(url, "anvil_setBalance", base.hub.address, hex(10**21))
         place = stack.enter_context(onchain(base))
         made = furnish(place, base.clock)
         token = StableToken(place.manifest.token)
@@ -80,30 +74,7 @@ def hub(request, tmp_path_factory) -> Iterator[Hub]:
             payer = Account.from_key(secret).address.lower()
             place.work.do(derive("test", "mint", payer), token.mint(payer, PURSE_MINOR))
         served = stack.enter_context(serving(make_app(Web(place, Metrics, token="t"))))
-        yield Hub(made, served, url)
-
-
-def give(client: ChainClient, address: str, value_wei: int) -> None:
-    """Have an account of the genesis block send another its gas."""
-    signed = sign_transaction(
-        DynamicFeeTransaction(
-            chain_id=CHAIN_ID,
-            nonce=client.nonce(OWNER.address),
-            max_priority_fee_per_gas_wei=10**9,
-            max_fee_per_gas_wei=100 * 10**9,
-            gas_limit=21_000,
-            to=address,
-            value_wei=value_wei,
-            data=b"",
-        ),
-        OWNER,
-    )
-    client.send_raw(signed.raw)
-    for _ in range(100):
-        if client.balance(address):
-            return
-        time.sleep(0.05)
-    raise AssertionError("the chain does not mine")
+        yield Hub(made, served, url or f"{served}/rpc")
 
 
 class Customer:

@@ -31,6 +31,7 @@ from opencarrier.app.venue import (
     deploy,
     read_tiers,
     rulebook_hash,
+    x402_codes,
 )
 from opencarrier.chain.client import ChainClient, connect
 from opencarrier.chain.contracts import (
@@ -95,6 +96,9 @@ GENESIS_WEI = 10**24
 """What the hub's key has on an embedded chain: gas without end."""
 
 REMOTE_FINALITY = "depth:12"
+OWN, X402 = "own", "x402"
+"""Whose place a venue's channels have: one of their own, or x402's."""
+
 CUI_KEY_OCTETS = 32
 TILL_KEY_OCTETS = 32
 
@@ -494,10 +498,17 @@ def _pinned(base: Installation, client: ChainClient) -> Manifest | None:
 
 @contextmanager
 def embedded_node(base: Installation) -> Iterator[EmbeddedNode]:
-    """Open the folder's own chain, funding the hub's key where the chain begins."""
+    """Open the folder's own chain, funding the hub's key where the chain begins.
+
+    It begins with our channels at x402's address where the settings ask for that.
+    """
     assert base.hub.address is not None
+    chain_id, begins = base.settings.chain_id, not base.folder.chain.exists()
+    wanted = begins and base.settings.channels == X402
     settings = NodeSettings(
-        chain_id=base.settings.chain_id, genesis={base.hub.address: GENESIS_WEI}
+        chain_id=chain_id,
+        genesis={base.hub.address: GENESIS_WEI},
+        code=x402_codes(chain_id, base.clock) if wanted else {},
     )
     node = EmbeddedNode.open(base.folder.chain, settings, base.clock)
     try:
@@ -530,14 +541,14 @@ def _spending(settings: Settings) -> SpendingPolicy:
 
 def _standing(settings: Settings) -> dict[type[Contract], Address]:
     """Return the contracts that a new venue finds there and does not put up."""
-    if settings.channels == "own":
+    if settings.channels == OWN:
         return {}
-    if settings.channels == "x402":
+    if settings.channels == X402:
         return {
             BatchChannels: X402_SETTLEMENT_ADDRESS,
             Erc3009DepositCollector: X402_COLLECTOR_ADDRESS,
         }
-    raise ConfigError(f"channels is own or x402, not {settings.channels!r}")
+    raise ConfigError(f"channels is {OWN} or {X402}, not {settings.channels!r}")
 
 
 def _stakes(manifest: Manifest, client: ChainClient) -> StakeFollower | None:

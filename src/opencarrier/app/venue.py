@@ -9,10 +9,12 @@ from itertools import pairwise
 from typing import TypeVar
 
 from opencarrier.app.config import ConfigError
-from opencarrier.chain.client import ChainClient
+from opencarrier.chain.client import ChainClient, connect
 from opencarrier.chain.contracts import (
     LOCK_MAX_S,
     TIERS_MAX,
+    X402_COLLECTOR_ADDRESS,
+    X402_SETTLEMENT_ADDRESS,
     BatchChannels,
     ClearingHouse,
     Contract,
@@ -26,6 +28,7 @@ from opencarrier.chain.contracts import (
 )
 from opencarrier.chain.keys import create_address
 from opencarrier.chain.model import Call
+from opencarrier.chain.node import EmbeddedNode, NodeSettings
 from opencarrier.chain.ports import UnitOfWork
 from opencarrier.chain.rules import Transaction, TransactionState
 from opencarrier.chain.transactions import TransactionManager
@@ -279,6 +282,25 @@ def deploy(
         work.do(derive("venue", domain, name), call(at, terms))
     from_block = max(min(blocks) - REORG_BLOCKS_MAX, 0)
     return manifest_of(work.client, at.addresses, domain=domain, from_block=from_block)
+
+
+def x402_codes(chain_id: int, clock: Clock) -> dict[Address, bytes]:
+    """Return the code of our channels and their collector by where x402's clients look for them.
+
+    A chain in memory runs their constructors; a new chain of our own begins with the outcome.
+    """
+    deployments = {
+        X402_SETTLEMENT_ADDRESS: BatchChannels.deployment(),
+        X402_COLLECTOR_ADDRESS: Erc3009DepositCollector.deployment(
+            channels=X402_SETTLEMENT_ADDRESS
+        ),
+    }
+    node = EmbeddedNode.open(":memory:", NodeSettings(chain_id=chain_id), clock)
+    try:
+        client = connect("embedded:", node=node)
+        return {address: client.call(call) for address, call in deployments.items()}
+    finally:
+        node.close()
 
 
 def rulebook_hash(*, domain: str, netting: str, one_sided_window_s: int) -> Id:

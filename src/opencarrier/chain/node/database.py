@@ -19,6 +19,9 @@ from opencarrier.chain.node.model import NewBlock, StoredBlock, StoredLog, Store
 from opencarrier.kernel.crash import crashpoint
 
 SCHEMA_VERSION = 1
+MEMORY = Path(":memory:")
+NO_LOCK = -1
+
 CACHE_ENTRIES_MAX = 65_536
 """Trie nodes kept in memory; they are content-addressed and never stale."""
 
@@ -57,16 +60,19 @@ class NodeDatabase:
             self._connection = _connect(path)
             self._create()
         except sqlite3.DatabaseError as error:
-            os.close(self._lock)
+            self._unlock()
             raise NodeCorruptError(f"{path} is not an embedded chain: {error}") from error
         self._cache: dict[bytes, bytes] = {}
 
     def close(self) -> None:
         """Close the file and let another process open it; closing twice is closing."""
         self._connection.close()
-        if self._lock >= 0:
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock != NO_LOCK:
             os.close(self._lock)
-        self._lock = -1
+        self._lock = NO_LOCK
 
     def meta(self, name: str) -> int | None:
         """Return a number kept beside the chain."""
@@ -224,7 +230,12 @@ _LOG = (
 
 
 def _lock(path: Path) -> int:
-    """Hold an advisory lock beside the file; the system drops it when the process dies."""
+    """Hold an advisory lock beside the file; the system drops it when the process dies.
+
+    What is in memory is nobody else's and has none.
+    """
+    if path == MEMORY:
+        return NO_LOCK
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
