@@ -20,7 +20,8 @@ every format yield it, `opencarrier usage export` and `import` write it, every e
 - Copies have the same `usage_id`, `reporter` and `side`; one of them is kept.
 - Nothing is changed in place. A correction says the whole usage anew and names what it takes the
   place of in `corrects`; of several for one record the one with the highest `sequence`, then
-  `usage_id`, counts. A void says that what it names never counted.
+  `usage_id`, counts. A void says that nothing takes its place. Both have the visited operator of
+  what they name.
 - The tariff is the one in force at `tariff_at_us`, at `start_us` where that is empty.
 - `subject` is a pseudonym. A record holds no IMSI, no MAC address, no name.
 

@@ -18,12 +18,15 @@ _TYPES: Final = {
     "int64": pa.int64(),
     "bool": pa.bool_(),
 }
-_WORDS: Final = frozenset(("party", "text", "letters"))
+WORDS: Final = frozenset(("party", "text", "letters"))
 
 
 @cache
 def arrow_schema() -> pa.Schema:
-    """Return a dataset's columns: signed integers, octets of fixed size, words by dictionary."""
+    """Return a dataset's columns: signed integers, octets of fixed size, words by dictionary.
+
+    The pseudonym is marked as a UUID: engines then have it as one 128-bit number.
+    """
     return pa.schema([pa.field(f.name, _type(f), nullable=f.nullable) for f in FIELDS])
 
 
@@ -36,8 +39,7 @@ def plain_schema() -> pa.Schema:
 def to_table(records: Sequence[UsageRecord]) -> pa.Table:
     """Turn records into a table of the plain schema."""
     columns = [
-        pa.array([getattr(record, field.name) for record in records], _plain_type(field))
-        for field in FIELDS
+        _column(field, [getattr(record, field.name) for record in records]) for field in FIELDS
     ]
     return pa.Table.from_arrays(columns, schema=plain_schema())
 
@@ -48,16 +50,27 @@ def to_records(table: pa.Table | pa.RecordBatch) -> Iterator[UsageRecord]:
         yield UsageRecord(**{name: _value(name, value) for name, value in row.items()})
 
 
+def _column(field: Field, values: list[Any]) -> pa.Array:
+    kind = _plain_type(field)
+    if isinstance(kind, pa.ExtensionType):
+        return pa.ExtensionArray.from_storage(kind, pa.array(values, kind.storage_type))
+    return pa.array(values, kind)
+
+
 def _value(name: str, value: Any) -> Any:
+    if name == "subject":
+        return value.bytes
     return CODES[name](value) if name in CODES else value
 
 
 def _type(field: Field) -> pa.DataType:
     plain = _plain_type(field)
-    return pa.dictionary(pa.int32(), plain) if field.type in _WORDS else plain
+    return pa.dictionary(pa.int32(), plain) if field.type in WORDS else plain
 
 
 def _plain_type(field: Field) -> pa.DataType:
+    if field.name == "subject":
+        return pa.uuid()
     if field.type == "binary":
         return pa.binary(field.least)
-    return pa.string() if field.type in _WORDS else _TYPES[field.type]
+    return pa.string() if field.type in WORDS else _TYPES[field.type]

@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.spine.parties import PartyId
-from opencarrier.usage.columns import arrow_schema, plain_schema, to_records, to_table
-from opencarrier.usage.record import UsageRecord, check
+from opencarrier.usage.columns import WORDS, arrow_schema, plain_schema, to_records, to_table
+from opencarrier.usage.record import FIELDS, UsageRecord, check
 
 ROWS_MAX: Final = 1 << 17
 """Records in memory before they are staged on disk."""
@@ -38,6 +38,11 @@ BATCH_ROWS: Final = 1 << 16
 
 SORTED_BY: Final = ("home", "service", "node", "start_us", "usage_id", "reporter", "side")
 """The order of a partition's rows: what is rated alike lies together."""
+
+REPEATED: Final = tuple(
+    field.name for field in FIELDS if field.type in WORDS or field.name == "source_digest"
+)
+"""Columns whose values come again and again; the others gain nothing by a dictionary."""
 
 KEY: Final = ("usage_id", "reporter", "side")
 """What makes two records copies: the same usage by the same reporter about the same meter."""
@@ -172,7 +177,11 @@ def write_file(rows: pa.Table, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_name(rows)}.parquet"
     unready = folder / f".{path.name}.unready"
-    options: dict[str, Any] = {"compression": "zstd", "row_group_size": ROW_GROUP_ROWS}
+    options: dict[str, Any] = {
+        "compression": "zstd",
+        "row_group_size": ROW_GROUP_ROWS,
+        "use_dictionary": list(REPEATED),
+    }
     pq.write_table(rows.cast(arrow_schema()), unready, **options)
     with unready.open("rb+") as stream:
         os.fsync(stream.fileno())
