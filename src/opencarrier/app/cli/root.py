@@ -14,6 +14,7 @@ from opencarrier.app.cli import (
     chain_stake,
     chain_till,
     evidence,
+    month,
     pay,
     people,
     run,
@@ -57,6 +58,7 @@ def make() -> typer.Typer:
     root.command("pay")(pay.pay)
     root.command("backup")(run.backup)
     root.command("restore")(run.restore)
+    root.command("rate")(month.rate)
     root.command("bench")(run.bench)
     return root
 

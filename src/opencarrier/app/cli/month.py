@@ -1,0 +1,54 @@
+"""Commands about a month of a whole network: rate its usage records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from opencarrier.app.cli.common import AsJson
+from opencarrier.app.output import CommandError, Exit, emit
+
+
+def rate(
+    usage: Annotated[Path, typer.Option("--usage", help="A folder of usage records (Parquet).")],
+    agreements: Annotated[
+        Path, typer.Option("--agreements", help="Agreements: a document, or .jsonl, one a line.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the results.")],
+    subscribers: Annotated[
+        Path | None,
+        typer.Option("--subscribers", help="CSV or Parquet: subject, discount_ppm."),
+    ] = None,
+    suspense_of: Annotated[
+        Path | None,
+        typer.Option("--suspense-of", help="Rate only what an earlier run left waiting."),
+    ] = None,
+    rules: Annotated[str, typer.Option("--rules", help="The rule version.")] = "rating/v2",
+    as_json: AsJson = False,
+) -> None:
+    """Rate usage records by agreements: an audit row a record, positions, what nodes earned.
+
+    Example: opencarrier rate --usage usage --agreements book.jsonl --out rated
+    """
+    from opencarrier.kernel.refusals import PeerError
+    from opencarrier.rating.agreements.book import read_book
+    from opencarrier.rating.engine.run import Order
+    from opencarrier.rating.engine.run import rate as run
+    from opencarrier.rating.terms import DocumentError
+
+    for given in (usage, agreements, subscribers, suspense_of):
+        if given is not None and not given.exists():
+            raise CommandError(Exit.ENVIRONMENT, f"{given} is not there", "name what exists")
+    try:
+        rows = list(read_book(agreements.read_text(), str(agreements)).rows())
+        order = Order(
+            usage=usage, rows=rows, subscribers=subscribers, out=out, rules=rules, only=suspense_of
+        )
+        report = run(order)
+    except DocumentError as error:
+        raise CommandError(Exit.REFUSED, error.what, error.hint) from None
+    except PeerError as error:
+        raise CommandError(Exit.REFUSED, str(error), "see: opencarrier rate --help") from None
+    emit(report.as_mapping(), as_json=as_json)
