@@ -16,7 +16,12 @@ from hypothesis import strategies as st
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.usage.wire import link
 from opencarrier.usage.wire.pcap import RECORD_OCTETS_MAX, PcapReader
-from opencarrier.usage.wire.pcapng import BLOCK_OCTETS_MAX, INTERFACES_MAX, PcapngReader
+from opencarrier.usage.wire.pcapng import (
+    BLOCK_OCTETS_MAX,
+    INTERFACES_MAX,
+    PcapngFrames,
+    PcapngReader,
+)
 from opencarrier.usage.wire.records import Datagram, Item, Reader, Refused
 
 from . import capture
@@ -319,7 +324,7 @@ def test_a_huge_block_is_stepped_over_without_being_held() -> None:
     huge = capture.block("<", 0x0BAD, bytes(BLOCK_OCTETS_MAX))
     items = ng(capture.interface(), huge, capture.enhanced(FRAME, 2))
     assert [type(item) for item in items] == [Refused, Datagram]
-    reader = PcapngReader()
+    reader = PcapngFrames()
     octets = capture.section() + huge
     for start in range(0, len(octets), 1000):
         list(reader.feed(octets[start : start + 1000]))

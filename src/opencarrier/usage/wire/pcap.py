@@ -9,7 +9,7 @@ from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.usage.wire.buffer import Buffer
 from opencarrier.usage.wire.link import LINK_TYPES, udp_of
-from opencarrier.usage.wire.records import Datagram, Item, Refused
+from opencarrier.usage.wire.records import Datagram, Frame, Item, Reader, Refused
 
 Order = Literal["little", "big"]
 
@@ -27,7 +27,7 @@ MAGICS: Final[Mapping[bytes, tuple[Order, int]]] = {
 """What the first four octets say: byte order, and fractions of a second."""
 
 
-class PcapReader:
+class PcapFrames:
     """Reads a capture piece by piece; after a record that cannot be, the rest is refused."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class PcapReader:
         self._link_type = 0
         self._ended = False
 
-    def feed(self, octets: bytes) -> Iterator[Item]:
+    def feed(self, octets: bytes) -> Iterator[Frame | Refused]:
         """Take the next octets and yield what they complete."""
         if self._ended:
             return
@@ -55,12 +55,12 @@ class PcapReader:
                 return
             yield from self._record(size)
 
-    def finish(self) -> Iterator[Item]:
+    def finish(self) -> Iterator[Frame | Refused]:
         """Yield the refusal of a header or record that the file's end cut."""
         if not self._ended and (len(self._buffer) or not self._fractions):
             yield self._refuse_rest("record_cut" if self._fractions else "header_cut")
 
-    def _header(self) -> Iterator[Item]:
+    def _header(self) -> Iterator[Frame | Refused]:
         order, fractions = MAGICS.get(self._buffer.peek(4), ("big", 0))
         if not fractions:
             yield self._refuse_rest("magic")
@@ -76,12 +76,12 @@ class PcapReader:
         self._fractions = fractions
         self._buffer.take(HEADER_OCTETS)
 
-    def _record(self, size: int) -> Iterator[Item]:
+    def _record(self, size: int) -> Iterator[Frame | Refused]:
         offset = self._buffer.offset
         seconds, fraction = self._integer(0), self._integer(4)
         time_us = seconds * SECOND_US + fraction * SECOND_US // self._fractions
         frame = self._buffer.take(RECORD_HEADER_OCTETS + size)[RECORD_HEADER_OCTETS:]
-        yield from datagram(offset, time_us, self._link_type, frame)
+        yield Frame(offset, time_us, self._link_type, frame)
 
     def _integer(self, at: int, size: int = 4) -> int:
         return int.from_bytes(self._buffer.peek(size, at), self._order)
@@ -93,12 +93,37 @@ class PcapReader:
         return refused
 
 
-def datagram(offset: int, time_us: int | None, link_type: int, frame: bytes) -> Iterator[Item]:
-    """Yield the UDP datagram of a frame, its refusal, or nothing."""
-    try:
-        found = udp_of(link_type, frame)
-    except PeerError as error:
-        yield Refused(offset, error.reason)
-        return
-    if found is not None:
-        yield Datagram(offset, time_us, *found)
+class Datagrams:
+    """Takes the UDP datagrams out of a capture's frames; what is not UDP is passed over."""
+
+    def __init__(self, frames: Reader[Frame]) -> None:
+        self._frames = frames
+
+    def feed(self, octets: bytes) -> Iterator[Item]:
+        """Take the next octets and yield what they complete."""
+        return self._datagrams(self._frames.feed(octets))
+
+    def finish(self) -> Iterator[Item]:
+        """Yield the refusal of what the file's end cut."""
+        return self._datagrams(self._frames.finish())
+
+    @staticmethod
+    def _datagrams(items: Iterator[Frame | Refused]) -> Iterator[Item]:
+        for item in items:
+            if isinstance(item, Refused):
+                yield item
+                continue
+            try:
+                found = udp_of(item.link_type, item.octets)
+            except PeerError as error:
+                yield Refused(item.offset, error.reason)
+                continue
+            if found is not None:
+                yield Datagram(item.offset, item.time_us, *found)
+
+
+class PcapReader(Datagrams):
+    """The UDP datagrams of a capture in the classic format."""
+
+    def __init__(self) -> None:
+        super().__init__(PcapFrames())

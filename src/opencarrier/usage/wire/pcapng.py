@@ -8,8 +8,8 @@ from typing import Literal
 
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.usage.wire.buffer import Buffer
-from opencarrier.usage.wire.pcap import datagram
-from opencarrier.usage.wire.records import Item, Refused
+from opencarrier.usage.wire.pcap import Datagrams
+from opencarrier.usage.wire.records import Frame, Refused
 
 Order = Literal["little", "big"]
 
@@ -45,7 +45,7 @@ class Interface:
         return time_us if 0 <= time_us <= TIME_MAX_US else None
 
 
-class PcapngReader:
+class PcapngFrames:
     """Reads a capture piece by piece; where block lengths disagree, the rest is refused."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class PcapngReader:
         self._skip = 0
         self._ended = False
 
-    def feed(self, octets: bytes) -> Iterator[Item]:
+    def feed(self, octets: bytes) -> Iterator[Frame | Refused]:
         """Take the next octets and yield what they complete."""
         if self._ended:
             return
@@ -83,7 +83,7 @@ class PcapngReader:
                 offset = self._buffer.offset
                 yield from self._block(kind, offset, self._buffer.take(size)[8:-4])
 
-    def finish(self) -> Iterator[Item]:
+    def finish(self) -> Iterator[Frame | Refused]:
         """Yield the refusal of a block that the file's end cut."""
         if not self._ended and (len(self._buffer) or self._skip or self._order is None):
             yield self._refuse_rest("record_cut")
@@ -97,7 +97,7 @@ class PcapngReader:
             self._order = order
         return "magic" if self._order is None else None
 
-    def _block(self, kind: int, offset: int, body: bytes) -> Iterator[Item]:
+    def _block(self, kind: int, offset: int, body: bytes) -> Iterator[Frame | Refused]:
         if kind == SECTION:
             self._interfaces = []
         elif kind == INTERFACE:
@@ -109,7 +109,7 @@ class PcapngReader:
         elif kind == SIMPLE_PACKET:
             yield from self._simple(offset, body)
 
-    def _interface(self, offset: int, body: bytes) -> Iterator[Item]:
+    def _interface(self, offset: int, body: bytes) -> Iterator[Frame | Refused]:
         if len(body) < 8 or len(self._interfaces) >= INTERFACES_MAX:
             yield self._refuse_rest("interface", offset)
             return
@@ -136,7 +136,7 @@ class PcapngReader:
             yield code, octets[at + 4 : at + 4 + size]
             at += 4 + size + -size % 4
 
-    def _packet(self, offset: int, body: bytes, number: int) -> Iterator[Item]:
+    def _packet(self, offset: int, body: bytes, number: int) -> Iterator[Frame | Refused]:
         captured = self._number(body, 12, 4)
         if len(body) < 20 or captured > len(body) - 20:
             yield Refused(offset, "packet_length")
@@ -146,9 +146,9 @@ class PcapngReader:
             interface = self._interfaces[number]
             ticks = self._number(body, 4, 4) << 32 | self._number(body, 8, 4)
             frame = body[20 : 20 + captured]
-            yield from datagram(offset, interface.time_us(ticks), interface.link_type, frame)
+            yield Frame(offset, interface.time_us(ticks), interface.link_type, frame)
 
-    def _simple(self, offset: int, body: bytes) -> Iterator[Item]:
+    def _simple(self, offset: int, body: bytes) -> Iterator[Frame | Refused]:
         """A simple packet is of the first interface and tells no time."""
         if len(body) < 4:
             yield Refused(offset, "packet_length")
@@ -157,7 +157,7 @@ class PcapngReader:
         else:
             interface = self._interfaces[0]
             size = min(self._number(body, 0, 4), interface.snap_octets or len(body))
-            yield from datagram(offset, None, interface.link_type, body[4 : 4 + size])
+            yield Frame(offset, None, interface.link_type, body[4 : 4 + size])
 
     def _number(self, octets: bytes, at: int, size: int) -> int:
         return int.from_bytes(octets[at : at + size], self._order or "big")
@@ -170,3 +170,10 @@ class PcapngReader:
         self._ended = True
         self._buffer.clear()
         return refused
+
+
+class PcapngReader(Datagrams):
+    """The UDP datagrams of a capture in the pcapng format."""
+
+    def __init__(self) -> None:
+        super().__init__(PcapngFrames())

@@ -33,6 +33,15 @@ class Datagram(NamedTuple):
     payload: bytes
 
 
+class Frame(NamedTuple):
+    """A captured frame: where its record starts, when, and how its first header is to be read."""
+
+    offset: int
+    time_us: int | None
+    link_type: int
+    octets: bytes
+
+
 class Refused(NamedTuple):
     """Something in a file that could not be taken: where it starts, and a short stable reason."""
 

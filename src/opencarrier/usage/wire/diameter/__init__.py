@@ -1,0 +1,1 @@
+"""Diameter credit control (Gy, Ro) out of captures: messages, transports, sessions, usage."""
