@@ -49,7 +49,10 @@ def test_circular_netting_is_least_by_brute_force(edges: Graph) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(graphs(parties=7, amount=10**15, edges=30), st.sampled_from(NettingMode))
+@given(
+    graphs(parties=7, amount=10**15, edges=30),
+    st.sampled_from([NettingMode.BILATERAL, NettingMode.CIRCULAR]),
+)
 def test_netting_keeps_every_balance_and_every_counterparty(
     edges: Graph, mode: NettingMode
 ) -> None:

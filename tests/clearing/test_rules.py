@@ -90,7 +90,7 @@ def test_a_split_of_little_leaves_nobody_out_of_the_sum() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(usages(), st.sampled_from(netting.NettingMode))
+@given(usages(), st.sampled_from([netting.NettingMode.BILATERAL, netting.NettingMode.CIRCULAR]))
 def test_netting_never_changes_a_net(items: list[RatedUsage], mode: netting.NettingMode) -> None:
     made = positions(items)
     flows = netting.net(netting.obligations(made), mode)

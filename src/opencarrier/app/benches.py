@@ -10,6 +10,7 @@ BENCHES = {
     "chain": "opencarrier.bench.chain",
     "demo": "opencarrier.bench.demo",
     "ledger": "opencarrier.ledger.bench",
+    "netting": "opencarrier.clearing.bench",
     "rating": "opencarrier.rating.bench",
     "tap": "opencarrier.bench.tap",
 }

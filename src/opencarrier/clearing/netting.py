@@ -1,8 +1,11 @@
-"""Netting: fewer and smaller payments, nobody's net changed, nobody gets a new counterparty.
+"""Netting: fewer and smaller payments, and nobody's net changed.
 
-A residual flow g keeps 0 <= g <= obligation on every edge and every party's balance. `circular`
-minimises the sum of g (Fleischman and Dini 2020): every removed unit lies on a cycle. The solver
-need not be trusted: `check_flows` reads its result in O(edges) and shares no code with it.
+`bilateral` sets off pairs. `circular` keeps a residual 0 <= g <= obligation on every edge and every
+party's balance, and minimises the sum of g (Fleischman and Dini 2020): every removed unit lies on a
+cycle, so nobody gets a new counterparty. Pledged money is more edges of the same flow, to and from
+a pot. `ccp` is novation: every obligation becomes one with a central counterparty that is named.
+The solver need not be trusted: `check_flows` here and `published` read its result in O(edges) and
+share no code with it.
 """
 
 from __future__ import annotations
@@ -24,6 +27,16 @@ class NettingMode(IntEnum):
 
     BILATERAL = 1
     CIRCULAR = 2
+    CCP = 3
+
+
+OWED_WEIGHT = 2
+MONEY_WEIGHT = 1
+"""What a unit still owed and one of money weigh. A cycle of the flow passes the pot at most once,
+so twice as much makes the debt least first, and then the money: no unit of it clears nothing."""
+
+POT = PartyId("")
+"""Where pledged money is paid in and out; no party has an empty id."""
 
 
 def obligations(positions: Iterable[Position]) -> dict[tuple[PartyId, PartyId], int]:
@@ -44,7 +57,11 @@ def obligations(positions: Iterable[Position]) -> dict[tuple[PartyId, PartyId], 
 
 
 def net(edges: Edges, mode: NettingMode) -> dict[tuple[PartyId, PartyId], int]:
-    """Return the residual flows of a mode, checked before anybody sees them."""
+    """Return the residual flows of a mode, checked before anybody sees them.
+
+    `ccp` is none of them: its flows run along no obligation (`novated`).
+    """
+    assert mode is not NettingMode.CCP, "novation names a counterparty"
     flows = bilateral(edges) if mode is NettingMode.BILATERAL else circular(edges)
     fault = check_flows(edges, flows)
     assert fault is None, fault
@@ -94,19 +111,64 @@ def check_flows(edges: Edges, flows: Edges) -> str | None:
     return None
 
 
+def with_liquidity(
+    edges: Edges, pledges: Mapping[PartyId, int]
+) -> dict[tuple[PartyId, PartyId], int]:
+    """Clear most debt with least money: the residual flows, and what goes through the pot.
+
+    `pledges` is what each party would pay at most, in minor units. A flow to `POT` is what a party
+    pays in, one from it what a party gets out; all others are what stays owed.
+    """
+    pot = {(party, POT): amount for party, amount in sorted(pledges.items()) if amount}
+    money = sum(pot.values())
+    paid_out = {(POT, payee): money for _, payee in edges} if money else {}
+    flows = _minimum_flow(dict(sorted(edges.items())) | pot | dict(sorted(paid_out.items())))
+    return {edge: amount for edge, amount in sorted(flows.items()) if amount > 0}
+
+
+def novated(edges: Edges, counterparty: PartyId) -> dict[tuple[PartyId, PartyId], int]:
+    """Replace every obligation by one with the central counterparty, net of each party's others.
+
+    Who owes more than it is owed pays the counterparty, who is owed more is paid by it.
+    """
+    flows: dict[tuple[PartyId, PartyId], int] = {}
+    for party, amount in balances(edges).items():
+        if party != counterparty and amount:
+            edge = (party, counterparty) if amount < 0 else (counterparty, party)
+            flows[edge] = abs(amount)
+    return dict(sorted(flows.items()))
+
+
+def balances(edges: Edges) -> dict[PartyId, int]:
+    """Return what each party is owed less what it owes; they sum to zero."""
+    sums: defaultdict[PartyId, int] = defaultdict(int)
+    for (payer, payee), amount in edges.items():
+        sums[payer] -= amount
+        sums[payee] += amount
+    return dict(sorted(sums.items()))
+
+
+def weight(edge: tuple[PartyId, PartyId]) -> int:
+    """Return what a unit of flow weighs: what comes out of the pot nothing, it was paid in."""
+    payer, payee = edge
+    if payer == POT:
+        return 0
+    return MONEY_WEIGHT if payee == POT else OWED_WEIGHT
+
+
 def _minimum_flow(edges: Edges) -> dict[tuple[PartyId, PartyId], int]:
+    """Return the flow of least weight that leaves every balance of the obligations as it is."""
     if not edges:
         return {}
     from networkx import DiGraph, network_simplex
 
     graph = DiGraph()
-    demand: defaultdict[PartyId, int] = defaultdict(int)
-    for (payer, payee), amount in edges.items():
-        demand[payer] -= amount
-        demand[payee] += amount
-    for party in sorted(demand):
-        graph.add_node(party, demand=demand[party])
-    for (payer, payee), amount in edges.items():
-        graph.add_edge(payer, payee, capacity=amount, weight=1)
+    owed = {edge: amount for edge, amount in edges.items() if POT not in edge}
+    for party in sorted({party for edge in edges for party in edge}):
+        graph.add_node(party, demand=0)
+    for party, amount in balances(owed).items():
+        graph.nodes[party]["demand"] = amount
+    for edge, amount in edges.items():
+        graph.add_edge(*edge, capacity=amount, weight=weight(edge))
     _, flows = network_simplex(graph)
     return {(payer, payee): flows[payer][payee] for payer, payee in edges}

@@ -64,6 +64,7 @@ class ClearingService:
     """
 
     def __init__(self, ports: Ports, *, asset: AssetId, mode: NettingMode, policy: Policy) -> None:
+        assert mode is not NettingMode.CCP, "a cycle's payments name no counterparty"
         self._ports = ports
         self.asset = asset
         self.mode = mode
