@@ -13,6 +13,7 @@ from opencarrier.app.cli import (
     chain_rewards,
     chain_stake,
     chain_till,
+    deals,
     evidence,
     month,
     pay,
@@ -59,6 +60,7 @@ def make() -> typer.Typer:
     root.command("backup")(run.backup)
     root.command("restore")(run.restore)
     root.command("rate")(month.rate)
+    root.command("adjust")(deals.adjust)
     root.command("bench")(run.bench)
     return root
 

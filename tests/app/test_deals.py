@@ -1,0 +1,82 @@
+"""The command that adjusts a month by its deals: what it prints and keeps, how wrong input ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from opencarrier.kernel.ids import derive
+from opencarrier.spine.records import Service
+from opencarrier.usage.dataset import DatasetWriter
+from opencarrier.usage.record import UsageRecord
+
+ROOT = Path(__file__).parents[2]
+AGREEMENT = ROOT / "docs" / "guides" / "examples" / "roaming-agreement.json"
+TERM = json.loads(AGREEMENT.read_text())["periods_us"]
+
+
+@pytest.fixture
+def words(run, tmp_path: Path) -> list[str]:
+    """Ten roamers used a GiB each in January and made a call; return the command that adjusts."""
+    line = json.loads(AGREEMENT.read_text())["lines"][1]
+    writer = DatasetWriter(tmp_path / "usage")
+    for number in range(20):
+        name = derive("usage", number)
+        record = UsageRecord(
+            usage_id=name,
+            session_id=name,
+            reporter=line["visited"],
+            home=line["home"],
+            visited=line["visited"],
+            subject=derive("subject", number % 10)[:16],
+            service=Service.DATA if number < 10 else Service.VOICE,
+            start_us=TERM[0] + number,
+            end_us=TERM[0] + number,
+            octets_in=(1 << 30) * (number < 10),
+            duration_s=61,
+            source_digest=name,
+            source_offset=0,
+            ingested_us=0,
+            decoder="test/1",
+        )
+        assert writer.add(record) is None
+    writer.close()
+    given = ["--usage", str(tmp_path / "usage"), "--agreements", str(AGREEMENT)]
+    run("rate", *given, "--out", str(tmp_path / "rated"), "--json")
+    return ["adjust", *given, "--rated", str(tmp_path / "rated"), "--json"]
+
+
+def test_adjust_tells_the_sums_and_keeps_the_adjustments(run, words, tmp_path):
+    january, end = tmp_path / "january.jsonl", tmp_path / "end.jsonl"
+    told = json.loads(run(*words, "--out", str(january), "--until-us", str(TERM[1])))
+    # Ten GiB come to 22.00 where the records were charged 22.0201, both with 20 percent tax; the
+    # calls stay as charged; ten subscribers at 0.15 and tax are 1.80.
+    made = [json.loads(line) for line in january.read_text().splitlines()]
+    assert [(item["amount_minor"], item["is_final"]) for item in made] == [
+        (-24_120, False),
+        (1_800_000, True),
+    ]
+    assert told == {"adjustments": 2, "final": 1, "amount_minor": {"EUR": 1_775_880}}
+    more = ["--booked", str(january), "--out", str(end), "--until-us", str(TERM[2])]
+    told = json.loads(run(*words, *more))
+    (made,) = [json.loads(line) for line in end.read_text().splitlines()]
+    assert (made["verdict"], made["number"], made["is_final"]) == ("shortfall", 1, True)
+    assert told["final"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "what"),
+    [
+        (["--rated", "nowhere"], 3, "nowhere is not there"),
+        (["--booked", "nowhere"], 3, "nowhere is not there"),
+        (["--booked", str(AGREEMENT)], 1, "no adjustment"),
+        (["--agreements", str(ROOT / "docs/guides/examples/plan.json")], 1, "no agreement"),
+        (["--out", str(AGREEMENT)], 2, "adjustments are kept"),
+    ],
+)
+def test_adjust_says_what_is_wrong(run, words, tmp_path, change, code, what):
+    out = ["--out", str(tmp_path / "out.jsonl")]
+    assert what in run(*words, *out, *change, code=code)
+    assert not (tmp_path / "out.jsonl").exists()
