@@ -17,20 +17,19 @@ from __future__ import annotations
 import argparse
 import gc
 import random
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from functools import cached_property, partial
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import mutation_book as book
 import pytest
 from mutation_book import ENDLESS, KILLED, SAME, STILLBORN, SURVIVED, Book, Outcome, Target
-from mutation_compiler import NO_CONTRACT, check, compiled
+from mutation_compiler import check, compiled
+from mutation_increments import Kept
 from mutation_mistakes import MISTAKES
 from mutation_operators import Edit, edits, mistakes, statements
 from mutation_reach import Reach
@@ -45,16 +44,13 @@ class Grounds:
     def __init__(self, names: Iterable[str], loop: Loop, items: list[pytest.Item]) -> None:
         self.loop, self.items = loop, items
         self.originals = {name: compiled(name, book.CONTRACTS) for name in names}
+        self.kept = {name: Kept(name, book.CONTRACTS) for name in names}
         for name, original in self.originals.items():
             check(original, load(name))
-        self.reach = Reach(list(self.originals.values()), book.HERE, book.RESULTS / "reach")
+        self.reach = Reach(book.SUITE, book.CONTRACTS, book.HERE, book.RESULTS / "reach")
         self.reach.add(loop, items)
-
-    @cached_property
-    def lines(self) -> set[tuple[str, int]]:
-        """Every line that some code is from."""
         parts = [part for original in self.originals.values() for part in original.lines]
-        return {line for part in parts for line in part.values()}
+        self.lines = {line for part in parts for line in part.values()}
 
 
 class Hunt:
@@ -90,28 +86,21 @@ class Hunt:
     def _tried(self, edit: Edit) -> tuple[str, str, str, float]:
         """In a copy: compile and test one contract after another until a test fails."""
         what, started_s = SAME, time.process_time()
-        with tempfile.TemporaryDirectory() as folder:
-            sources = Path(folder) / "contracts"
-            shutil.copytree(book.CONTRACTS, sources)
-            (sources / self.target.source).write_text(edit.apply(self.text))
-            for name in self.target.affects:
-                what, by, code = self._of_contract(name, sources, edit, what)
-                if what in (KILLED, STILLBORN):
-                    return what, by, code, time.process_time() - started_s
+        for name in self.target.affects:
+            what, by, code = self._of_contract(name, edit, what)
+            if what in (KILLED, STILLBORN):
+                return what, by, code, time.process_time() - started_s
         return what, "", "", time.process_time() - started_s
 
-    def _of_contract(
-        self, name: str, sources: Path, edit: Edit, before: str
-    ) -> tuple[str, str, str]:
-        original = self.grounds.originals[name]
+    def _of_contract(self, name: str, edit: Edit, before: str) -> tuple[str, str, str]:
         gc.disable()
-        try:
-            mutant = compiled(name, sources)
-        except NO_CONTRACT:
-            return STILLBORN, "", ""
+        path, text = book.CONTRACTS / self.target.source, edit.apply(self.text)
+        mutant = self.grounds.kept[name].compiled_with(path, edit.function, text)
         gc.enable()
         gc.freeze()
-        if mutant.creation == original.creation:
+        if mutant is None:
+            return STILLBORN, "", ""
+        if mutant.creation == self.grounds.originals[name].creation:
             return before, "", ""
         code = sha256(mutant.creation).hexdigest()
         by = self.killer_of.get(code)

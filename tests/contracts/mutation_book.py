@@ -14,6 +14,8 @@ from types import ModuleType
 
 from mutation_operators import Edit
 
+from opencarrier.chain.abi import load
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CONTRACTS = ROOT / "contracts"
@@ -122,7 +124,14 @@ def build() -> ModuleType:
 
 def reached(name: str) -> list[Path]:
     """Every source that a contract is made of."""
-    return sorted(build()._reached(CONTRACTS / f"{name}.vy", CONTRACTS))
+    return sorted(reached_from(CONTRACTS / f"{name}.vy", CONTRACTS))
+
+
+@functools.cache
+def reached_from(source: Path, folder: Path) -> set[Path]:
+    """A source and all it imports of ours."""
+    found: set[Path] = build()._reached(source, folder)
+    return found
 
 
 def targets() -> dict[str, Target]:
@@ -152,16 +161,12 @@ def reason_of(target: Target, edit: Edit, text: str) -> str | None:
 
 
 class Book:
-    """What became of each mutant of a target, kept in a file by the hash of its sources."""
+    """What became of each mutant of a target, kept in a file by its source and what is to be mutated."""
 
     def __init__(self, target: Target) -> None:
         self.path = RESULTS / f"{target.source.replace('/', '-')}.jsonl"
         self.text = target.text
-        self.rest = [
-            p.read_text()
-            for p in sorted({p for name in target.affects for p in reached(name)})
-            if p != CONTRACTS / target.source
-        ]
+        self.codes = [_code_of(name) for name in target.affects]
         self.tests_hash = _hash(*((HERE / file).read_text() for file in target.tests))
         self.known: dict[str, dict] = {}
         self.kills: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -188,12 +193,18 @@ class Book:
             file.write(json.dumps(line) + "\n")
 
     def _key(self, edit: Edit) -> str:
-        return _hash(edit.apply(self.text), *self.rest)
+        return _hash(edit.apply(self.text), *self.codes)
 
     def _learn(self, line: dict) -> None:
         self.known[line["key"]] = line
         if line["what"] == KILLED:
             self.kills[line["function"]][line["by"]] += 1
+
+
+def _code_of(contract: str) -> str:
+    """What ships, without its last octets: those tell sources apart, not code."""
+    code = load(contract).bytecode
+    return code[: -int.from_bytes(code[-2:], "big")].hex()
 
 
 def _hash(*texts: str) -> str:

@@ -14,15 +14,11 @@ from pathlib import Path
 
 from vyper.compiler.input_bundle import FilesystemInputBundle
 from vyper.compiler.phases import CompilerData
-from vyper.exceptions import VyperException, VyperInternalException
 from vyper.ir import optimizer
 from vyper.ir.compile_ir import RuntimeHeader, assembly_to_evm
 
 from opencarrier.chain.abi import Artefact
 from opencarrier.kernel.keccak import keccak
-
-NO_CONTRACT = (VyperException, VyperInternalException)
-"""What the compiler raises where a source is no contract."""
 
 _afresh = optimizer._optimize
 
@@ -85,13 +81,15 @@ def _lines(maps: dict) -> Iterator[tuple[int, tuple[str, int]]]:
         yield place, (Path(node.module_node.path).name, node.lineno)
 
 
-def compiled(name: str, sources: Path) -> Compiled:
-    """Compile a contract of a folder; `NO_CONTRACT` where it cannot be."""
-    bundle = FilesystemInputBundle([sources])
-    data = CompilerData(bundle.load_file(Path(f"{name}.vy")), input_bundle=bundle)
-    found = Compiled(data)
+def compiled(name: str, folder: Path) -> Compiled:
+    """Compile a contract of a folder as it is."""
+    found = Compiled(data_of(name, FilesystemInputBundle([folder])))
     assert found.creation, "an interface is not compiled"
     return found
+
+
+def data_of(name: str, bundle: FilesystemInputBundle) -> CompilerData:
+    return CompilerData(bundle.load_file(Path(f"{name}.vy")), input_bundle=bundle)
 
 
 def check(found: Compiled, original: Artefact) -> None:

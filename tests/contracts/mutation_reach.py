@@ -11,13 +11,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from boa.vm.py_evm import titanoboa_computation
-from mutation_compiler import Compiled
+from mutation_compiler import Compiled, compiled
 from mutation_tests import Copy, Loop
 
 
@@ -32,12 +33,17 @@ class Reached:
 class Reach:
     """Finds and keeps which lines tests reach."""
 
-    def __init__(self, codes: list[Compiled], tests: Path, folder: Path) -> None:
-        self.codes, self.folder = codes, folder
+    def __init__(self, names: Iterable[str], contracts: Path, tests: Path, folder: Path) -> None:
+        self.names, self.contracts, self.folder = names, contracts, folder
         self.known: dict[str, Reached] = {}
+        sources = [p for kind in ("*.vy", "*.vyi") for p in contracts.rglob(kind)]
         helpers = [p for p in tests.glob("*.py") if not p.name.startswith(("test_", "mutation"))]
-        self.common = [code.creation for code in codes]
-        self.common += [path.read_bytes() for path in sorted(helpers)]
+        self.common = [path.read_bytes() for path in (*sorted(sources), *sorted(helpers))]
+
+    @cached_property
+    def codes(self) -> list[Compiled]:
+        """The contracts whose lines are known."""
+        return [compiled(name, self.contracts) for name in self.names]
 
     def add(self, loop: Loop, items: list[pytest.Item]) -> None:
         """Find what tests reach, from the folder where it is known; all of them must pass."""
@@ -45,30 +51,38 @@ class Reach:
         for item in items:
             by_file[item.path].append(item)
         for path, found in by_file.items():
-            kept = self.folder / f"{path.stem}.json"
-            key = sha256(b"\0".join([*self.common, path.read_bytes()])).hexdigest()
-            told = json.loads(kept.read_text()) if kept.exists() else {}
-            if told.get("key") != key:
-                tests = {item.nodeid: self._alone(loop, item) for item in found}
-                told = {"key": key, "tests": tests}
-                self.folder.mkdir(parents=True, exist_ok=True)
-                kept.write_text(json.dumps(told))
-            self.known |= {name: Reached(*one) for name, one in told["tests"].items()}
+            told = self._kept(path) or self._recorded(loop, path, found)
+            self.known |= {name: Reached(*one) for name, one in told.items()}
 
-    def _alone(self, loop: Loop, item: pytest.Item) -> tuple[float, dict[str, list[int]]]:
-        began = time.monotonic()
-        failed, lines = Copy(partial(self._recorded, loop, item)).answer()
-        assert not failed, f"the tests fail without a mutant: {failed}"
-        return time.monotonic() - began, lines
+    def _key(self, path: Path) -> str:
+        return sha256(b"\0".join([*self.common, path.read_bytes()])).hexdigest()
 
-    def _recorded(self, loop: Loop, item: pytest.Item) -> tuple[str, dict[str, list[int]]]:
-        visited = _watched()
+    def _kept(self, path: Path) -> dict[str, Any] | None:
+        kept = self.folder / f"{path.stem}.json"
+        told = json.loads(kept.read_text()) if kept.exists() else {}
+        return told["tests"] if told.get("key") == self._key(path) else None
+
+    def _recorded(self, loop: Loop, path: Path, items: list[pytest.Item]) -> dict[str, Any]:
+        assert all(code.lines for code in self.codes)
+        tests = {}
+        for item in items:
+            failed, seconds, lines = Copy(partial(self._alone, loop, item)).answer()
+            assert not failed, f"the tests fail without a mutant: {failed}"
+            tests[item.nodeid] = seconds, lines
+        self.folder.mkdir(parents=True, exist_ok=True)
+        told = json.dumps({"key": self._key(path), "tests": tests})
+        (self.folder / f"{path.stem}.json").write_text(told)
+        return tests
+
+    def _alone(self, loop: Loop, item: pytest.Item) -> tuple[str, float, dict[str, list[int]]]:
+        began_s, visited = time.process_time(), _watched()
         failed = loop.first_failure([item])
         lines: dict[str, set[int]] = defaultdict(set)
         for octets, places in visited.items():
             for source, line in self._lines(octets, places):
                 lines[source].add(line)
-        return failed, {source: sorted(found) for source, found in lines.items()}
+        found = {source: sorted(places) for source, places in lines.items()}
+        return failed, time.process_time() - began_s, found
 
     def _lines(self, octets: bytes, places: set[int]) -> Iterable[tuple[str, int]]:
         for code in self.codes:

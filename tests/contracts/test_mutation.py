@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import re
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import mutation_book as book
 import pytest
 from mutation_book import CONTRACTS, EQUIVALENTS, HERE, targets
 from mutation_compiler import check, compiled
+from mutation_increments import Kept
 from mutation_mistakes import MISTAKES
-from mutation_operators import edits, mistakes
+from mutation_operators import Edit, edits, mistakes
+from mutation_tests import Copy
 
 from opencarrier.chain.abi import load
 
@@ -129,6 +134,30 @@ def test_the_faster_compiler_makes_what_ships(name: str):
     check(compiled(name, CONTRACTS), load(name))
 
 
+@pytest.mark.deep
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_is_taken_over_makes_the_same_mutants(name: str, tmp_path: Path):
+    """Some mutants of each source: compiled in part, octet by octet what the compiler makes."""
+    target, text = TARGETS[name], TARGETS[name].text
+    contract = target.affects[0]
+    kept = Kept(contract, CONTRACTS)
+    shutil.copytree(CONTRACTS, tmp_path, dirs_exist_ok=True)
+
+    def in_part(edit: Edit) -> list[str | None]:
+        path = CONTRACTS / target.source
+        found = kept.compiled_with(path, edit.function, edit.apply(text))
+        return [found and found.data.bytecode.hex()]
+
+    def whole(edit: Edit) -> str | None:
+        (tmp_path / target.source).write_text(edit.apply(text))
+        command = [sys.executable, "-m", "vyper.cli.vyper_compile", f"{contract}.vy"]
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return ran.stdout.strip().removeprefix("0x") or None
+
+    for edit in random.Random(7).sample(edits(text), 5):
+        assert Copy(partial(in_part, edit)).answer() == [whole(edit)], edit
+
+
 SMALL = """
 # pragma version 0.4.3
 @external
@@ -165,6 +194,7 @@ def test_the_edge():
 
 DRIVER = """
 import sys
+from functools import partial
 from pathlib import Path
 
 folder = Path(sys.argv[1])
@@ -178,6 +208,7 @@ base.load = mutation.load = lambda name: parse((folder / f"{name}.json").read_te
 book.CONTRACTS = book.HERE = folder
 book.RESULTS = folder / "results"
 book.SHARED_TESTS = ()
+book.SUITE.clear()
 book.SUITE["Small"] = ("test_small.py",)
 target = book.Target("Small.vy", ("Small",))
 chosen = mutation.chosen_of(target, None, 0)
