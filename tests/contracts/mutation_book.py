@@ -161,7 +161,7 @@ def reason_of(target: Target, edit: Edit, text: str) -> str | None:
 
 
 class Book:
-    """What became of each mutant of a target, kept in a file by its source and what is to be mutated."""
+    """What became of each mutant of a target, kept by its source and what ships around it."""
 
     def __init__(self, target: Target) -> None:
         self.path = RESULTS / f"{target.source.replace('/', '-')}.jsonl"

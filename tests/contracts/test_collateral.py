@@ -207,6 +207,9 @@ def test_settler_changes(world: World):
     with refused("settle: not settler"):
         world.settle(order)
     world.send(new, world.house.settle(world.usd, order))
+    for edge in (Address("0x" + "ff" * 20), Address("0x80" + "00" * 19)):
+        world.send(world.owner, world.house.set_settler(edge))
+        assert world.house.settler().ask(world.evm) == edge
 
 
 def test_distributor_is_set_once_and_must_fit(world: World):
@@ -277,9 +280,9 @@ def test_tokens_are_listed_once_and_for_good(world: World):
     euro = _bare_token(world)
     with refused("token: not contract"):
         world.send(world.owner, world.house.list_token(key("nobody").address))
-    with refused("token: sequence"):
-        call = world.house.list_token(euro, last_sequence=SEQUENCE_MAX // 2)
-        world.send(world.owner, call)
+    for beyond in (SEQUENCE_MAX // 2, SEQUENCE_MAX // 2 + 1, MAX):
+        with refused("token: sequence"):
+            world.send(world.owner, world.house.list_token(euro, last_sequence=beyond))
     call = world.house.list_token(euro, last_sequence=SEQUENCE_MAX // 2 - 1)
     told = world.told(world.send(world.owner, call))
     assert told == [events.TokenListed(token=euro, last_sequence=SEQUENCE_MAX // 2 - 1)]
