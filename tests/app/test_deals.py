@@ -80,3 +80,32 @@ def test_adjust_says_what_is_wrong(run, words, tmp_path, change, code, what):
     out = ["--out", str(tmp_path / "out.jsonl")]
     assert what in run(*words, *out, *change, code=code)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_an_agreement_is_signed_with_the_keys_held_here(here, tmp_path):
+    told = [
+        json.loads(here("operator", "add", name, "--jurisdiction", country, "--json"))
+        for name, country in (("Lumen", "FR"), ("Baobab", "SN"))
+    ]
+    told.sort(key=lambda item: item["party_id"])
+    document = json.loads(AGREEMENT.read_text())
+    text, file, out = json.dumps(document), tmp_path / "a.json", tmp_path / "signed.json"
+    for party, operator in zip(document["parties"], told, strict=True):
+        text = text.replace(party["party"], operator["party_id"])
+        text = text.replace(party["address"], operator["address"])
+    file.write_text(text)
+    signed = json.loads(here("agreement", "sign", str(file), "--out", str(out), "--json"))
+    assert signed["complete"]
+    assert signed["signed_by"] == sorted(item["address"] for item in told)
+    checked = json.loads(here("agreement", "check", str(out), "--json"))
+    assert checked["agreements"] == [signed]
+    ours = here("agreement", "sign", str(AGREEMENT), "--out", str(tmp_path / "x"), code=1)
+    assert "no key of its parties is held here" in ours
+    assert not (tmp_path / "x").exists()
+
+
+def test_check_names_both_lines(run, tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text(AGREEMENT.read_text().replace('"services": ["voice"]', '"services": ["data"]'))
+    told = run("agreement", "check", str(file), code=2)
+    assert f"error: {file}:42, {file}:84: lines[1] and lines[3] are both in force" in told

@@ -11,8 +11,13 @@ from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.rating import bench, cli
+from opencarrier.rating.agreements.documents import (
+    read_roaming_agreement,
+    write_roaming_agreement,
+)
 from opencarrier.rating.documents import read_agreement, write_agreement, write_plan
 
+from .roaming import roaming
 from .worlds import HOME, SIGNERS, START_US, VISITED, World, agreement, plan
 
 DEAL = agreement()
@@ -55,6 +60,20 @@ def test_two_installations_sign_one_after_the_other(empty: World, tmp_path: Path
     }
     assert empty.service.agreements(empty.unit) == [DEAL]
     assert add(Keys(HOME, VISITED)) == added
+
+
+def test_two_installations_sign_a_roaming_agreement(empty: World, tmp_path: Path) -> None:
+    file, deal = tmp_path / "agreement.json", roaming()
+    forged = Signature(SIGNERS[HOME].address, bytes(65))
+    file.write_text(write_roaming_agreement(deal, (forged,)))
+    for party, complete in ((HOME, False), (VISITED, True)):
+        told = cli.agreement_sign(empty.service, empty.unit, file=file, notary=Keys(party))
+        assert told["complete"] is complete
+        assert SIGNERS[party].address in told["signed_by"]
+        file.write_text(told["document"])
+    assert cli.agreement_check(file=file)["agreements"][0]["complete"]
+    signatures = read_roaming_agreement(file.read_text())[1]
+    assert {item.kid for item in signatures} == {SIGNERS[one].address for one in (HOME, VISITED)}
 
 
 def test_a_plan_is_added(empty: World, tmp_path: Path) -> None:

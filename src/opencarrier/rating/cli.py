@@ -6,6 +6,7 @@ used raises `InputError`: `file: what`, and a hint of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,13 +15,12 @@ from sqlalchemy import Connection
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Signature, verify
-from opencarrier.rating.agreements.book import FILE_OCTETS_MAX, Entry, read_book
-from opencarrier.rating.agreements.rows import rows_of, signers_of
+from opencarrier.rating.agreements.book import FILE_OCTETS_MAX, read_any, read_book, write_any
+from opencarrier.rating.agreements.rows import AnyAgreement, rows_of, signers_of
 from opencarrier.rating.documents import (
     DOCUMENT_OCTETS_MAX,
     read_agreement,
     read_plan,
-    write_agreement,
 )
 from opencarrier.rating.model import Agreement
 from opencarrier.rating.service import RatingService
@@ -62,11 +62,15 @@ def agreement_add(
 def agreement_sign(
     service: RatingService, unit: Connection, *, file: Path, notary: Notary
 ) -> dict[str, Any]:
-    """`agreement sign FILE`: return the document with the signatures this installation can give."""
-    agreement, signatures = _load(file, read_agreement)
-    signatures = _signed(service, unit, agreement, signatures, notary)
-    document = write_agreement(agreement, signatures)
-    return {**_described(agreement, signatures), "document": document}
+    """`agreement sign FILE`: return the document with the signatures this installation can give.
+
+    Either version; a signature in the file that does not hold is left out.
+    """
+    agreement, given = _load(file, read_any)
+    held = tuple(item for item in given if verify(agreement.hash, item))
+    signatures = _signed(service, unit, agreement, held, notary)
+    told = _checked(agreement, signatures)
+    return {**told, "document": write_any(agreement, signatures)}
 
 
 def agreement_check(*, file: Path) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def agreement_check(*, file: Path) -> dict[str, Any]:
         book = read_book(source, str(file))
     except DocumentError as error:
         raise InputError(error.what, error.hint) from None
-    checked = [_checked(entry) for entry in book.entries]
+    checked = [_checked(entry.agreement, entry.signatures) for entry in book.entries]
     return {"agreements": checked, "rows": sum(item["rows"] for item in checked)}
 
 
@@ -118,10 +122,9 @@ def _text(file: Path, octets_max: int) -> str:
         raise InputError(f"{file}: it is not UTF-8 text", "save it as UTF-8") from None
 
 
-def _checked(entry: Entry) -> dict[str, Any]:
-    agreement = entry.agreement
+def _checked(agreement: AnyAgreement, signatures: Sequence[Signature]) -> dict[str, Any]:
     signers = signers_of(agreement)
-    held = {item.kid for item in entry.signatures if verify(agreement.hash, item)}
+    held = {item.kid for item in signatures if verify(agreement.hash, item)}
     return {
         "agreement_hash": to_hex(agreement.hash),
         "parties": sorted(set(signers.values())),
@@ -135,7 +138,7 @@ def _checked(entry: Entry) -> dict[str, Any]:
 def _signed(
     service: RatingService,
     unit: Connection,
-    agreement: Agreement,
+    agreement: AnyAgreement,
     given: tuple[Signature, ...],
     notary: Notary | None,
 ) -> tuple[Signature, ...]:

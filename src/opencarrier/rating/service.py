@@ -20,6 +20,7 @@ from opencarrier.kernel.signatures import Address, Signature, verify
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.rating import charges, discounts, store
+from opencarrier.rating.agreements.rows import AnyAgreement, signers_of
 from opencarrier.rating.documents import read_agreement
 from opencarrier.rating.holds import Authorisation, cover_transfers, hold_transfer
 from opencarrier.rating.model import INTERIM_FLOOR_S, Agreement, RetailPlan, overlap
@@ -102,10 +103,10 @@ class RatingService:
         return refusal
 
     def sign_agreement(
-        self, unit: Connection, agreement: Agreement, notary: Notary
+        self, unit: Connection, agreement: AnyAgreement, notary: Notary
     ) -> tuple[Signature, ...]:
         """Return the signatures this installation can give: of the operators whose keys it has."""
-        addresses = sorted({agreement.home_address, agreement.visited_address})
+        addresses = sorted(signers_of(agreement))
         made = [notary.sign(unit, address, agreement.hash) for address in addresses]
         return tuple(signature for signature in made if signature is not None)
 

@@ -16,7 +16,7 @@ from opencarrier.app.cli.common import (
     installation,
     taken,
 )
-from opencarrier.app.output import CommandError, Exit, emit
+from opencarrier.app.output import CommandError, Exit, emit, refused
 from opencarrier.kernel.ids import to_hex
 
 if TYPE_CHECKING:
@@ -116,6 +116,28 @@ def agreement_add(
         },
         as_json=as_json,
     )
+
+
+@agreement.command("sign")
+def agreement_sign(
+    file: Annotated[Path, typer.Argument(help="An agreement of either version.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the signed document goes.")],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Sign an agreement with the keys of the operators held here; the other side signs after.
+
+    Example: opencarrier agreement sign agreement.json --out signed.json
+    """
+    from opencarrier.rating.cli import agreement_sign as sign
+
+    with installation(data) as base, base.store.read() as connection:
+        told = sign(base.rating, connection, file=file, notary=base.identity.notary)
+    document = told.pop("document")
+    if not told["signed_by"]:
+        refused("no key of its parties is held here", "name the installation with --data")
+    out.write_text(document)
+    emit(told, as_json=as_json)
 
 
 @agreement.command("check")

@@ -20,11 +20,12 @@ from opencarrier.rating.agreements.documents import (
     PRICED,
     ROAMING_AGREEMENT,
     roaming_agreement,
+    write_roaming_agreement,
 )
 from opencarrier.rating.agreements.places import lines_of
 from opencarrier.rating.agreements.reading import located, parse
 from opencarrier.rating.agreements.rows import ANY, AnyAgreement, Row, rows_of
-from opencarrier.rating.documents import AGREEMENT, read_agreement
+from opencarrier.rating.documents import AGREEMENT, read_agreement, write_agreement
 from opencarrier.rating.model import Agreement
 from opencarrier.rating.terms import DocumentError
 from opencarrier.spine.parties import PartyId
@@ -93,6 +94,13 @@ def read_any(source: str) -> tuple[AnyAgreement, tuple[Signature, ...]]:
     raise document.wrong(
         "is no agreement", f'its "document" is {AGREEMENT!r} or {ROAMING_AGREEMENT!r}'
     )
+
+
+def write_any(agreement: AnyAgreement, signatures: tuple[Signature, ...] = ()) -> str:
+    """Write an agreement of either version as JSON that `read_any` reads back equal."""
+    if isinstance(agreement, Agreement):
+        return write_agreement(agreement, signatures)
+    return write_roaming_agreement(agreement, signatures)
 
 
 def _check_apart(entries: Iterable[Entry], name: str) -> None:
