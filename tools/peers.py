@@ -34,6 +34,7 @@ PROGRAMS = {
     "ip": "iproute2",
     "strace": "strace",
     "tshark": "tshark",
+    "openssl": "openssl",
     "psql": "postgresql",
     "npm": "npm",
     "node": "nodejs",

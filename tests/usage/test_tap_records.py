@@ -187,7 +187,6 @@ def test_asn1tools_reads_our_files_by_our_table(definite: bool) -> None:
         assert compiled.encode("File", (name, batch)) == octets
 
 
-@PEER
 def test_asn1tools_reads_our_files_by_the_module_itself() -> None:
     path = os.environ.get(MODULE)
     if path is None:

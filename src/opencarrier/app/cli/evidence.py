@@ -48,6 +48,10 @@ def ingest(
     from opencarrier.identity.cli import read_secret
 
     secret = None
+    if any(_is_of_records(path) for path in files):
+        raise CommandError(
+            Exit.USAGE, "roaming files hold no accounting packets", "see: opencarrier usage import"
+        )
     if secret_file is not None:
         standard_input_once(secret_file)
         secret = read_secret(secret_file, standard_input=sys.stdin)
@@ -61,6 +65,17 @@ def ingest(
                 Exit.ENVIRONMENT, f"{error.filename}: {error.strerror}", "name files you may read"
             ) from None
     emit(report, as_json=as_json)
+
+
+def _is_of_records(path: Path) -> bool:
+    """Tell whether a file holds records already; one that cannot be read is told of later."""
+    from opencarrier.usage.formats import HEAD_OCTETS, NRTRDE, TAP, format_of
+
+    try:
+        with path.open("rb") as stream:
+            return format_of(stream.read(HEAD_OCTETS)) in (TAP, NRTRDE)
+    except OSError:
+        return False
 
 
 @cycle.command("close")

@@ -20,6 +20,7 @@ from opencarrier.app.cli import (
     people,
     run,
     terms,
+    usage,
 )
 
 
@@ -46,6 +47,7 @@ def make() -> typer.Typer:
         *people.GROUPS,
         *terms.GROUPS,
         evidence.cycle,
+        usage.usage,
         *books.GROUPS,
         *chain.GROUPS,
         run.config,

@@ -12,10 +12,11 @@ from opencarrier.spine.records import Service, Side
 from opencarrier.usage.record import UsageRecord
 from opencarrier.usage.wire.origin import Origin, session_id, usage_id
 from opencarrier.usage.wire.records import Refused
+from opencarrier.usage.wire.tap.batch import Notification
 from opencarrier.usage.wire.tap.catalogue import finding
 from opencarrier.usage.wire.tap.event import TapEvent
 from opencarrier.usage.wire.tap.reader import Dated, Header, TapItem, TapReader
-from opencarrier.usage.wire.tap.returns import Return
+from opencarrier.usage.wire.tap.returns import Return, Sequences
 
 DECODER: Final = "tap/1"
 SHORT_MESSAGES: Final = frozenset(("21", "22"))
@@ -46,12 +47,17 @@ class _Known:
 
 
 class TapRecordReader:
-    """Reads a transfer file as usage records; `returned` knows what goes back to its sender."""
+    """Reads a transfer file as usage records; `returned` knows what goes back to its sender.
 
-    def __init__(self, origin: Origin, reader: TapReader | None = None) -> None:
+    With `sequences` a file whose number came before is told so: with the same octets it is known,
+    with others it is fatal.
+    """
+
+    def __init__(self, origin: Origin, sequences: Sequences | None = None) -> None:
         self.returned = Return()
         self._origin = origin
-        self._reader = reader or TapReader()
+        self._sequences = sequences
+        self._reader = TapReader()
         self._known: _Known | None = None
 
     def feed(self, octets: bytes) -> Iterator[UsageRecord | Refused]:
@@ -70,8 +76,17 @@ class TapRecordReader:
             elif isinstance(item, Dated):
                 if self._known is not None:
                     yield record_of(item, self._known, self._origin)
-            elif isinstance(item, Header):
-                yield from self._begin(item)
+            elif isinstance(item, Header | Notification):
+                yield from self._number(item)
+                if isinstance(item, Header):
+                    yield from self._begin(item)
+
+    def _number(self, item: Header | Notification) -> Iterator[Refused]:
+        """Count the file among those of its sender."""
+        if self._sequences is not None:
+            refused = self._sequences.add(item, self._origin.source_digest)
+            if refused is not None:
+                yield self._refuse(refused)
 
     def _begin(self, header: Header) -> Iterator[Refused]:
         """Know both operators; a file of one that is not known, or a test, is nobody's use."""

@@ -7,7 +7,7 @@ the numbers that never came. It is JSON of our own; it holds no subscriber's num
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from opencarrier.usage.wire.records import Refused, Severity
@@ -132,6 +132,23 @@ class Sequences:
             return None
         reason = "file_known" if before == digest else "file_again"
         return finding(item.offset, reason, f"{control.sender} {control.sequence:05}")
+
+    def as_rows(self) -> list[list[Any]]:
+        """Return all numbers with their digests, for JSON."""
+        return [
+            [*series, number, digest.hex()]
+            for series, digests in sorted(self._digests.items())
+            for number, digest in sorted(digests.items())
+        ]
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[Sequence[Any]]) -> Sequences:
+        """Make them again from what `as_rows` returned."""
+        sequences = cls()
+        for *series, number, digest in rows:
+            known = sequences._digests.setdefault(Series(*series), {})
+            known[number] = bytes.fromhex(digest)
+        return sequences
 
     def missing(self) -> list[Missing]:
         """Return the gaps of every series; after 99,999 comes 1, the widest gap is around it."""

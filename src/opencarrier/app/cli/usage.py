@@ -1,0 +1,89 @@
+"""Commands about usage records: take in what others' files tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from opencarrier.app.cli.common import DEFAULT_DATA, AsJson, Data, group, installation, taken
+from opencarrier.app.output import CommandError, Exit, emit
+
+usage = group("usage", "Usage records: what others' files tell, in a dataset of Parquet.")
+
+MAPPING_OCTETS_MAX = 1 << 16
+
+
+@usage.command("import")
+def usage_import(
+    files: Annotated[
+        list[Path], typer.Argument(help="TAP, NRTRDE, pcap, pcapng (Diameter) or CSV files.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The dataset to add to.")],
+    party: Annotated[
+        list[str] | None,
+        typer.Option("--party", help="CODE=OPERATOR: whom a TADIG code or PLMN means."),
+    ] = None,
+    home: Annotated[str | None, typer.Option("--home", help="Where a file names none.")] = None,
+    visited: Annotated[
+        str | None, typer.Option("--visited", help="Where a file names none.")
+    ] = None,
+    reporter: Annotated[
+        str | None, typer.Option("--reporter", help="Whose meter it is; else the visited.")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", help="The mapping of a CSV (TOML).")
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Read files into a dataset, each whole or not at all, and tell what is to be returned.
+
+    Example: opencarrier usage import CDFRA93SENBA00017 --out records --party FRA93=Lumen
+    """
+    from opencarrier.app.importing import import_files
+
+    codes = _codes(party or [])
+    sides = {"home": home, "visited": visited, "reporter": reporter}
+    with installation(data) as base:
+        try:
+            told = taken(
+                import_files(
+                    base,
+                    files,
+                    dataset=out,
+                    codes=codes,
+                    sides=sides,
+                    mapping=None if mapping is None else _text(mapping),
+                )
+            )
+        except OSError as error:
+            raise CommandError(
+                Exit.ENVIRONMENT, f"{error.filename}: {error.strerror}", "name files you may read"
+            ) from None
+    emit(told, as_json=as_json)
+    if not all(file["kept"] for file in told["files"]):
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _codes(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        code, _, name = pair.partition("=")
+        if not code or not name or code in found:
+            raise CommandError(Exit.USAGE, f"--party {pair}", "say CODE=OPERATOR, each code once")
+        found[code] = name
+    return found
+
+
+def _text(path: Path) -> str:
+    octets = path.read_bytes()
+    try:
+        if len(octets) > MAPPING_OCTETS_MAX:
+            raise ValueError("too long")
+        return octets.decode()
+    except ValueError:
+        raise CommandError(
+            Exit.USAGE, f"{path} is no mapping", "see docs/reference/csv.md"
+        ) from None

@@ -1,0 +1,73 @@
+"""`usage import` as others script it: whose names a file's are, and how each refusal ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.usage import tap_files as tap
+
+ROWS = "imsi,start,down\n208930000000001,1767524400,7\n"
+MAPPING = """
+[fields]
+subject = { column = "imsi" }
+service = { value = "data" }
+start = { column = "start", format = "unix_s" }
+octets_out = { column = "down" }
+"""
+
+
+@pytest.fixture
+def files(here, tmp_path: Path) -> Path:
+    here("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
+    here("operator", "add", "Baobab", "--jurisdiction", "SN")
+    (tmp_path / "good").write_bytes(tap.file())
+    (tmp_path / "wrong").write_bytes(tap.file(audits=[tap.audit(count=3)]))
+    (tmp_path / "rows.csv").write_text(ROWS)
+    (tmp_path / "mapping.toml").write_text(MAPPING)
+    return tmp_path
+
+
+PARTIES = ("--party", "FRA93=Lumen", "--party", "SENBA=Baobab")
+
+
+def test_a_transfer_file_lands_in_a_dataset(here, files: Path) -> None:
+    out = files / "records"
+    told = json.loads(
+        here("usage", "import", str(files / "good"), "--out", str(out), *PARTIES, "--json")
+    )
+    (file,) = told["files"]
+    assert (file["format"], file["kept"], file["records"]) == ("tap", True, 8)
+    assert file["return"]["decision"] == "accept"
+    assert list(out.glob("day=2026-01-04/visited=op_*/*.parquet"))
+    assert tap.IMSI.encode() not in b"".join(p.read_bytes() for p in out.rglob("*.parquet"))
+
+
+def test_a_csv_lands_beside_it(here, files: Path) -> None:
+    words = ("usage", "import", str(files / "rows.csv"), "--out", str(files / "records"))
+    mapped = ("--mapping", str(files / "mapping.toml"), "--visited", "Lumen", "--home", "Baobab")
+    told = json.loads(here(*words, *mapped, "--json"))
+    assert told["files"][0]["records"] == 1
+    assert told["files"][0]["octets_out"] == 7
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (("wrong", *PARTIES), 1, "audit 3, events 8"),
+        (("good", "--party", "FRA93=Nobody"), 1, "unknown_operator"),
+        (("good", "--party", "FRA93"), 2, "CODE=OPERATOR"),
+        (("missing",), 3, "missing"),
+        (("rows.csv", "--mapping", "rows.csv"), 1, "mapping"),
+    ],
+)
+def test_refusals(here, files: Path, flags: tuple[str, ...], code: int, words: str) -> None:
+    named = [str(files / flag) if (files / flag).exists() else flag for flag in flags]
+    out = str(files / "records")
+    assert words in here("usage", "import", *named, "--out", out, "--json", code=code)
+
+
+def test_ingest_says_where_roaming_files_go(here, files: Path) -> None:
+    words = ("ingest", str(files / "good"), "--operator", "Lumen", "--node", "x")
+    assert "usage import" in here(*words, code=2)
