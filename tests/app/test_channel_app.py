@@ -6,11 +6,7 @@ and nothing of ours makes what it says.
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -18,9 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from eth_account import Account
-from fastapi import FastAPI
+from tests.app.serving import served
 from tests.channels.worlds import (
     ADA,
     HOME,
@@ -109,21 +104,6 @@ class Garden:
             found = channels.channel(unit, bytes.fromhex(channel_id[2:]))
             assert found is not None
             channels.put_channel(unit, replace(found, deposited_minor=DEPOSIT_MINOR))
-
-
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """Serve an app on loopback in a thread."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(20)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from opencarrier.app.http_paid import paid_routes
 from opencarrier.app.metrics import exposition
 from opencarrier.app.problems import problem
 from opencarrier.app.status import base_status, venue_status
+from opencarrier.app.tracing import LIMIT, TraceReason, Tracing
 from opencarrier.app.views import cycle_lines, host_lines, operator_lines
 from opencarrier.chain.node.http import rpc_route
 from opencarrier.channels.service import ChannelService
@@ -245,6 +246,22 @@ def _api(app: FastAPI, web: Web) -> None:
         if isinstance(text, Refusal):
             return problem(409, text.code, text.detail)
         return Response(text, media_type="application/json")
+
+    @app.get("/v1/trace/{identifier}")
+    def trace(
+        identifier: str,
+        after: str = "",
+        limit: int = LIMIT,
+        authorization: Annotated[str, Header()] = "",
+    ) -> Response:
+        """Say where the money of a usage, session, party, node, file or cycle stands."""
+        if not _allowed(web, authorization):
+            return problem(401, "not allowed", "a token of this installation is needed")
+        told = Tracing(web.place).trace(identifier, after=after, limit=limit)
+        if isinstance(told, Refusal):
+            status = 404 if told.reason is TraceReason.UNKNOWN_ID else 422
+            return problem(status, told.code, told.detail)
+        return JSONResponse(told)
 
     @app.post("/v1/cycles/close")
     async def close(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import (
     BigInteger,
@@ -153,13 +153,14 @@ def lifetime(unit: Connection, asset: AssetId, account: Address, *, through: int
     return int(unit.execute(query).scalar() or 0)
 
 
-def shares_of(unit: Connection, asset: AssetId, number: int) -> list[Share]:
-    """Return a cycle's shares, ascending by account."""
-    query = (
-        select(shares)
-        .where(shares.c.asset == asset, shares.c.number == number)
-        .order_by(shares.c.account)
-    )
+def shares_of(
+    unit: Connection, asset: AssetId, number: int, *, accounts: Collection[Address] | None = None
+) -> list[Share]:
+    """Return a cycle's shares, or those of some accounts, ascending by account."""
+    query = select(shares).where(shares.c.asset == asset, shares.c.number == number)
+    if accounts is not None:
+        query = query.where(shares.c.account.in_(accounts))
+    query = query.order_by(shares.c.account)
     return [
         Share(
             account=Address(row.account),

@@ -223,6 +223,18 @@ def attempts_of(unit: Connection, cycle_id: Id) -> list[Attempt]:
     return [_attempt(unit, row) for row in unit.execute(query).all()]
 
 
+def addresses_of_host(unit: Connection, cycle_id: Id, host: PartyId) -> list[Address]:
+    """Return the addresses that a cycle's newest attempt pays a host's share to, ascending."""
+    newest = select(cycles.c.attempt).where(cycles.c.cycle_id == cycle_id).scalar_subquery()
+    query = (
+        select(rows.c.address)
+        .where(rows.c.cycle_id == cycle_id, rows.c.number == newest)
+        .where(rows.c.is_host, rows.c.party == host)
+        .order_by(rows.c.address)
+    )
+    return [Address(found) for found in unit.execute(query).scalars()]
+
+
 def cycle_of_settlement(unit: Connection, settlement_id: Id) -> Id | None:
     """Return the cycle a settlement was made for."""
     query = select(attempts.c.cycle_id).where(attempts.c.settlement_id == settlement_id).limit(1)

@@ -34,6 +34,7 @@ from opencarrier.spine.parties import (
     RadiusClient,
     Subscriber,
 )
+from opencarrier.spine.stages import Step
 from opencarrier.spine.usage import Counters, Observation, Stretch, Usage
 
 if TYPE_CHECKING:
@@ -215,6 +216,14 @@ class Rater(Protocol):
 
     def rated(self, unit: Connection, usage_id: Id) -> RatedUsage | None:
         """Return a usage with its charges, or None while it is unrated."""
+        ...
+
+
+class Stages(Protocol):
+    """Where some uses, or the cycles that pay them, stand with one room (answered by each)."""
+
+    def steps(self, unit: Connection, about: Sequence[Id]) -> Sequence[Step]:
+        """Return what happened to each here, as it stands now; nothing of what is not known."""
         ...
 
 

@@ -27,6 +27,7 @@ from opencarrier.usage.model import (
     Stream,
 )
 from opencarrier.usage.service import STREAMS_MAX, UsageService
+from opencarrier.usage.set_aside import RefusedAt, note_refusals
 from opencarrier.usage.wire.detail import DetailReader
 from opencarrier.usage.wire.pcap import MAGICS, PcapReader
 from opencarrier.usage.wire.pcapng import MAGIC, PcapngReader
@@ -118,11 +119,13 @@ class _Run:
         self._before: dict[Stream, Mapping[Id, Counters]] = {}
         self._chunk: list[Decoded] = []
         self._refused: list[RefusedRecord] = []
+        self._refused_here: dict[int, RefusedAt] = {}
         self._refused_count = self._packets = self._new = 0
 
     def read(self, file: _File) -> None:
         """Read a file to its end."""
         source = f"{file.kind}:{file.digest.hex()}@"
+        self._refused_here.clear()
         for item in _items(file):
             if isinstance(item, Refused):
                 self._refuse(file, item.offset, item.reason)
@@ -141,6 +144,8 @@ class _Run:
                 verified=self._verifies(file),
                 ingested_us=self._ingest.clock.now_us(),
             )
+            refused = self._refused_here.values()
+            note_refusals(unit, file.digest, self._order.node, refused)
 
     def report(self, files: Sequence[_File]) -> IngestReport:
         """Compare what every session shows now with what it showed before."""
@@ -227,6 +232,8 @@ class _Run:
 
     def _refuse(self, file: _File, offset: int, reason: str) -> None:
         self._refused_count += 1
+        if len(self._refused_here) < REFUSED_MAX:
+            self._refused_here.setdefault(offset, RefusedAt(offset, reason))
         if len(self._refused) < REFUSED_MAX:
             self._refused.append(RefusedRecord(file=str(file.path), offset=offset, reason=reason))
 

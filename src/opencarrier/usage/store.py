@@ -37,6 +37,7 @@ from opencarrier.spine.usage import Observation, Status, Usage
 from opencarrier.usage import tables
 from opencarrier.usage.model import Reading, Session, Stream, Totals
 from opencarrier.usage.rules import observation_id
+from opencarrier.usage.set_aside import note_copies
 from opencarrier.usage.tables import (
     CUTS,
     DEFERRED,
@@ -55,6 +56,7 @@ _RESTARTS = (int(Status.ON), int(Status.OFF))
 _PAGE = 1_000
 
 _RECORDED = tuple(column.name for column in OBSERVATIONS.c if column.name != "sequence")
+_SOURCE = _RECORDED.index("source")
 
 
 def insert_new(table: Table) -> Insert:
@@ -77,8 +79,15 @@ def append(unit: Connection, observations: Sequence[Observation]) -> int:
     if not observations:
         return 0
     _keep_restarts(unit, observations)
-    statement, positional = _append(unit.dialect)
     rows = [_recorded(observation) for observation in observations]
+    new = _append_rows(unit, rows)
+    if new < len(rows):
+        note_copies(unit, [(row[0], row[_SOURCE]) for row in rows])
+    return new
+
+
+def _append_rows(unit: Connection, rows: list[tuple[Any, ...]]) -> int:
+    statement, positional = _append(unit.dialect)
     if positional:
         return unit.exec_driver_sql(statement, rows).rowcount
     named = [dict(zip(_RECORDED, row, strict=True)) for row in rows]

@@ -156,6 +156,25 @@ FILES = Table(
 )
 """Files that were ingested: `source` names a file by its digest, this says what it was."""
 
+COPIES = Table(
+    "usage_copy",
+    metadata,
+    _id_column("observation_id", key=True),
+    Column("source", Text, primary_key=True),
+)
+"""Where an observation that was kept already came from again."""
+
+REFUSALS = Table(
+    "usage_refused",
+    metadata,
+    _id_column("digest", key=True),
+    Column("operator", Text, primary_key=True),
+    Column("node_id", Text, primary_key=True),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+)
+"""Records of ingested files that were not taken, by offset; the first ones of each file."""
+
 
 def _three(row: Row[Any], prefix: str) -> Counters:
     found = row._mapping

@@ -153,6 +153,33 @@ def receipt(
         out.write_text(text)
 
 
+def trace(
+    identifier: Annotated[
+        str, typer.Argument(help="A usage, session, subscriber, node, host, file or cycle.")
+    ],
+    after: Annotated[str, typer.Option("--after", help="Where the last page ended.")] = "",
+    limit: Annotated[int, typer.Option("--limit", help="Items of a page.")] = 20,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Say where the money is: one timeline a use, with a reason at every stage.
+
+    Example: opencarrier trace 0x5ac1... --json
+    """
+    from opencarrier.app.tracing import Tracing, lines
+
+    with venue(data) as place:
+        told = taken(
+            Tracing(place).trace(identifier, after=after, limit=limit),
+            "ids are 0x and 64 hex digits, cycle:N, a party, a node or a pseudonym",
+        )
+    if as_json:
+        emit(told, as_json=True)
+        return
+    for line in lines(told):
+        sys.stdout.write(line + "\n")
+
+
 def verify(
     files: Annotated[list[Path], typer.Argument(help="Receipts, or folders of them.")],
     rpc: Annotated[str, typer.Option("--rpc", help="Any node of the chain.")],

@@ -57,6 +57,7 @@ def make() -> typer.Typer:
         root.add_typer(group)
     root.command("ingest")(evidence.ingest)
     root.command("receipt")(evidence.receipt)
+    root.command("trace")(evidence.trace)
     root.command("verify")(evidence.verify)
     root.command("pay")(pay.pay)
     root.command("backup")(run.backup)

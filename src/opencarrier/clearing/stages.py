@@ -1,0 +1,124 @@
+"""What clearing knows of where money stands: waiting and why, netted in a cycle, in its root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlalchemy import Connection, select
+
+from opencarrier.clearing import store
+from opencarrier.clearing.model import Leaf, SignedPosition, Standing
+from opencarrier.clearing.service import ClearingService
+from opencarrier.kernel.clock import Clock
+from opencarrier.kernel.ids import Id, to_hex
+from opencarrier.spine.money import Deferral
+from opencarrier.spine.stages import Stage, StageReason, Step
+
+
+class ClearingStages:
+    """Answers the port `Stages` for usages; a waiting one says why it would wait now."""
+
+    def __init__(self, service: ClearingService, clock: Clock) -> None:
+        self._service = service
+        self._clock = clock
+
+    def steps(self, unit: Connection, about: Sequence[Id]) -> Sequence[Step]:
+        """Return in which position and cycle usages stand, or why their position waits."""
+        found: list[Step] = []
+        deferred: Mapping[Id, Deferral] | None = None
+        for usage_id in about:
+            placed = self._placed(unit, usage_id)
+            if placed is None:
+                continue
+            position, leaf = placed
+            if position.standing is Standing.OPEN:
+                deferred = self._deferred(unit) if deferred is None else deferred
+                found.append(_waiting(usage_id, position, deferred))
+            else:
+                found += self._settled(unit, usage_id, position, leaf)
+        return found
+
+    def page(self, unit: Connection, cycle_id: Id, *, after: bytes, limit: int) -> list[Id]:
+        """Return the usages a cycle settles, ascending, above `after`."""
+        query = (
+            select(store.records.c.usage_id)
+            .join(store.positions, store.positions.c.position_id == store.records.c.position_id)
+            .where(store.positions.c.settled_in == cycle_id, store.records.c.usage_id > after)
+            .order_by(store.records.c.usage_id)
+            .limit(limit)
+        )
+        return [Id(found) for found in unit.execute(query).scalars()]
+
+    def settled_in(self, unit: Connection, usage_id: Id) -> Id | None:
+        """Return the cycle that has taken a usage's position, None while none has."""
+        placed = self._placed(unit, usage_id)
+        return None if placed is None else placed[0].settled_in
+
+    def _placed(self, unit: Connection, usage_id: Id) -> tuple[SignedPosition, Leaf] | None:
+        record = store.record_of(unit, usage_id)
+        if record is None:
+            return None
+        position = store.position(unit, record[0])
+        assert position is not None, "a record is in a position"
+        return position, record[1]
+
+    def _deferred(self, unit: Connection) -> dict[Id, Deferral]:
+        waiting = self._service.waiting(unit, at_us=self._clock.now_us())
+        return {deferral.position_id: deferral for deferral in waiting}
+
+    def _settled(
+        self, unit: Connection, usage_id: Id, position: SignedPosition, leaf: Leaf
+    ) -> Iterator[Step]:
+        assert position.settled_in is not None, "what is taken is in a cycle"
+        taken = position.standing is Standing.TAKEN
+        reason = StageReason.TAKEN_BY_CYCLE if taken else StageReason.PAID_BY_CYCLE
+        yield _netted(usage_id, position, reason)
+        jurisdiction = position.position.jurisdiction
+        root = store.roots_of(unit, position.settled_in)[jurisdiction]
+        yield Step(
+            stage=Stage.IN_ROOT,
+            reason=StageReason.LEAF_OF_CYCLE.name.lower(),
+            about=usage_id,
+            facts={
+                "leaf_index": leaf.index,
+                "leaf_hash": to_hex(leaf.leaf_hash),
+                "pair_root": to_hex(position.position.pair_root),
+                "jurisdiction": jurisdiction,
+                "jurisdiction_root": to_hex(root),
+            },
+        )
+
+
+def _waiting(usage_id: Id, position: SignedPosition, deferred: Mapping[Id, Deferral]) -> Step:
+    deferral = deferred.get(position.position.position_id)
+    if deferral is None:
+        reason, detail = StageReason.DUE_NEXT_CYCLE.name.lower(), ""
+    else:
+        reason, detail = deferral.reason, deferral.detail
+    return Step(
+        stage=Stage.WAITING,
+        reason=reason,
+        about=usage_id,
+        facts={**_position(position), "detail": detail},
+    )
+
+
+def _netted(usage_id: Id, position: SignedPosition, reason: StageReason) -> Step:
+    assert position.settled_in is not None
+    return Step(
+        stage=Stage.NETTED,
+        reason=reason.name.lower(),
+        about=usage_id,
+        facts={**_position(position), "cycle_id": to_hex(position.settled_in)},
+    )
+
+
+def _position(position: SignedPosition) -> dict[str, str | int]:
+    owed = position.position
+    return {
+        "position_id": to_hex(owed.position_id),
+        "cut_in": to_hex(owed.cycle_id),
+        "debtor": owed.debtor,
+        "creditor": owed.creditor,
+        "position_minor": owed.amount_minor,
+    }

@@ -1,0 +1,80 @@
+"""What rating knows of where money stands: rated, or suspended and why, for each contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection, Row, select
+
+from opencarrier.kernel.ids import Id, to_hex
+from opencarrier.rating import charges
+from opencarrier.rating.tables import authorisations, by_ids, suspense
+from opencarrier.spine.money import Charge, Kind
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.stages import Stage, StageReason, Step
+
+AUTHORISATIONS_MAX = 500
+"""The newest authorisations by which a subscriber's use is found."""
+
+_REASONS = {Kind.WHOLESALE: StageReason.WHOLESALE, Kind.RETAIL: StageReason.RETAIL}
+
+
+class RatingStages:
+    """Answers the port `Stages` for usages."""
+
+    def steps(self, unit: Connection, about: Sequence[Id]) -> Sequence[Step]:
+        """Return what usages cost, and why a charge waits or waited."""
+        return [*self._suspended(unit, about), *map(_rated, charges.charges_of(unit, about))]
+
+    def _suspended(self, unit: Connection, about: Sequence[Id]) -> Iterator[Step]:
+        query = select(suspense).order_by(suspense.c.kind)
+        for row in by_ids(unit, query, about, suspense.c.usage_id):
+            yield _suspension(row)
+
+    def host(self, unit: Connection, usage_id: Id) -> PartyId | None:
+        """Return the host that a usage pays, None while it is not rated."""
+        return charges.host_of(unit, usage_id)
+
+    def authorisations(self, unit: Connection, subscriber: PartyId) -> list[bytes]:
+        """Return a subscriber's newest authorisations, one more than `AUTHORISATIONS_MAX` at most.
+
+        So a caller sees that there are older ones.
+        """
+        query = (
+            select(authorisations.c.authorisation_id)
+            .where(authorisations.c.subscriber == subscriber)
+            .order_by(authorisations.c.granted_us.desc(), authorisations.c.authorisation_id)
+            .limit(AUTHORISATIONS_MAX + 1)
+        )
+        return list(unit.execute(query).scalars())
+
+
+def _suspension(row: Row[tuple[object, ...]]) -> Step:
+    return Step(
+        stage=Stage.SUSPENDED,
+        reason=row.reason,
+        about=Id(row.usage_id),
+        at_us=row.suspended_us,
+        facts={
+            "contract": Kind(row.kind).name.lower(),
+            "detail": row.detail,
+            "rated_us": row.rated_us,
+        },
+    )
+
+
+def _rated(charge: Charge) -> Step:
+    return Step(
+        stage=Stage.RATED,
+        reason=_REASONS[charge.kind].name.lower(),
+        about=charge.usage_id,
+        facts={
+            "charge_id": to_hex(charge.charge_id),
+            "amount_minor": charge.amount_minor,
+            "discount_minor": charge.discount_minor,
+            "asset": charge.asset,
+            "seller": charge.seller,
+            "rule_version": charge.rule_version,
+            "agreement_hash": to_hex(charge.agreement_hash),
+        },
+    )
