@@ -26,6 +26,10 @@ def rate(
         typer.Option("--suspense-of", help="Rate only what an earlier run left waiting."),
     ] = None,
     rules: Annotated[str, typer.Option("--rules", help="The rule version.")] = "rating/v2",
+    engine: Annotated[
+        str, typer.Option("--engine", help="`local`, `ray`, or `ray://HOST:PORT` of a cluster.")
+    ] = "local",
+    workers: Annotated[int, typer.Option(help="Workers of a cluster begun here.", min=1)] = 2,
     as_json: AsJson = False,
 ) -> None:
     """Rate usage records by agreements: an audit row a record, positions, what nodes earned.
@@ -34,10 +38,13 @@ def rate(
     """
     from opencarrier.kernel.refusals import PeerError
     from opencarrier.rating.agreements.book import read_book
+    from opencarrier.rating.engine.on_ray import rate_on_ray
     from opencarrier.rating.engine.run import Order
     from opencarrier.rating.engine.run import rate as run
     from opencarrier.rating.terms import DocumentError
 
+    if engine != "local" and not engine.startswith("ray"):
+        raise CommandError(Exit.USAGE, f"there is no engine {engine!r}", "local or ray")
     for given in (usage, agreements, subscribers, suspense_of):
         if given is not None and not given.exists():
             raise CommandError(Exit.ENVIRONMENT, f"{given} is not there", "name what exists")
@@ -46,7 +53,11 @@ def rate(
         order = Order(
             usage=usage, rows=rows, subscribers=subscribers, out=out, rules=rules, only=suspense_of
         )
-        report = run(order)
+        if engine == "local":
+            report = run(order)
+        else:
+            address = "" if engine == "ray" else engine
+            report = rate_on_ray(order, workers=workers, address=address)
     except DocumentError as error:
         raise CommandError(Exit.REFUSED, error.what, error.hint) from None
     except PeerError as error:

@@ -40,6 +40,7 @@ class Order:
     """What is rated, by what, and where to: `usage` files lie in folders `visited=PARTY`.
 
     `only` names an earlier run whose suspense alone is rated again, now that more is known.
+    `only_visited` names folders: a share of the dataset, where others are rated elsewhere.
     """
 
     usage: Path
@@ -48,6 +49,7 @@ class Order:
     out: Path
     rules: str = v2.VERSION
     only: Path | None = None
+    only_visited: frozenset[str] | None = None
     memory_mib: int = MEMORY_MIB
     threads: int = THREADS
     batch_octets: int = BATCH_OCTETS
@@ -89,7 +91,7 @@ def rate(order: Order) -> Report:
     with _database(order, unready) as database:
         lines = line_table(order.rows)
         subscribers = _prepare(database, order, lines)
-        for number, files in enumerate(batches(order.usage, order.batch_octets)):
+        for number, files in enumerate(_batches(order)):
             _rate_batch(database, order, files, unready / "rated" / f"{number:04d}.parquet")
         report = _finish(database, order.rules, lines, subscribers, unready)
     return _publish(report, unready, order.out)
@@ -113,7 +115,20 @@ def merge(parts: Sequence[Path], out: Path) -> Report:
                 database.execute(f"insert into {name} from read_parquet(?)", [_sums(part, name)])
         subscribers = max(item["subscribers"] for item in told)
         report = _finish(database, told[0]["rules"], lines, subscribers, unready)
+    _link_rated(parts, unready / "rated")
     return _publish(report, unready, out)
+
+
+def _link_rated(parts: Sequence[Path], folder: Path) -> None:
+    """Have the parts' audit rows in one folder; the parts keep theirs."""
+    folder.mkdir()
+    audits = [path for part in parts for path in sorted((part / "rated").glob("*.parquet"))]
+    for number, path in enumerate(audits):
+        target = folder / f"{number:04d}.parquet"
+        try:
+            target.hardlink_to(path)
+        except OSError:
+            shutil.copyfile(path, target)
 
 
 def _make(out: Path, unready: Path) -> None:
@@ -124,14 +139,26 @@ def _make(out: Path, unready: Path) -> None:
     unready.mkdir(parents=True)
 
 
-def batches(usage: Path, octets: int) -> Iterator[list[str]]:
-    """Yield the files of a dataset in batches of whole visited operators, ascending."""
+def visited_of(usage: Path) -> list[str]:
+    """Return the folders of visited operators in a dataset, ascending."""
+    return sorted(_files(usage))
+
+
+def _files(usage: Path) -> dict[str, list[Path]]:
     files: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(usage.rglob("*.parquet")):
         files[path.parent.name].append(path)
+    return files
+
+
+def _batches(order: Order) -> Iterator[list[str]]:
+    """Yield the files to rate in batches of whole visited operators, ascending."""
+    files, octets = _files(order.usage), order.batch_octets
     batch: list[str] = []
     size = 0
     for visited in sorted(files):
+        if order.only_visited is not None and visited not in order.only_visited:
+            continue
         batch += map(str, files[visited])
         size += sum(path.stat().st_size for path in files[visited])
         if size >= octets:
