@@ -28,3 +28,11 @@ def test_the_chain_bench_checks_what_it_measures():
     assert told["rewards_tree"]["claims_paid_on_chain"] == 4
     assert told["rewards_tree"]["depth"] in (8, 9)
     assert told["transactions"]["sent"] == 3
+
+
+def test_the_tap_bench_reads_one_file_every_way():
+    told = import_module(BENCHES["tap"]).run(events=160, times=1)
+    columns = told["columns"]
+    assert columns["events"]["events"] == columns["records"]["events"] == 160
+    assert columns["asn1tools"]["events"] == 160
+    assert columns["walked"]["events"] == 20
