@@ -15,6 +15,7 @@ from opencarrier.app.cli import (
     chain_till,
     deals,
     evidence,
+    match,
     month,
     pay,
     people,
@@ -56,6 +57,7 @@ def make() -> typer.Typer:
     for group in groups:
         root.add_typer(group)
     root.command("ingest")(evidence.ingest)
+    root.command("match")(match.match)
     root.command("receipt")(evidence.receipt)
     root.command("trace")(evidence.trace)
     root.command("verify")(evidence.verify)

@@ -1,0 +1,41 @@
+"""The command about two sides of one session: match."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from opencarrier.app.cli.common import AsJson
+from opencarrier.app.output import CommandError, Exit, emit
+
+
+def match(
+    usage: Annotated[Path, typer.Option("--usage", help="A dataset of usage records.")],
+    out: Annotated[Path, typer.Option("--out", help="A new folder for the outcomes.")],
+    volume_ppm: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Octets apart, of the larger.")
+    ] = 30_000,
+    duration_ppm: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Seconds apart, of the larger.")
+    ] = 50_000,
+    duration_s: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Seconds apart beside that.")
+    ] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Match what visited operator, home operator and device say of each session.
+
+    Example: opencarrier match --usage month --out matched --json
+    """
+    from opencarrier.kernel.refusals import PeerError
+    from opencarrier.usage.matched import MatchOrder, match_dataset
+    from opencarrier.usage.matching import Tolerance
+
+    tolerance = Tolerance(volume_ppm=volume_ppm, duration_ppm=duration_ppm, duration_s=duration_s)
+    try:
+        report = match_dataset(MatchOrder(usage=usage, out=out, default=tolerance))
+    except PeerError as error:
+        raise CommandError(Exit.REFUSED, str(error), "see: opencarrier match --help") from None
+    emit(report.as_mapping(), as_json=as_json)

@@ -1,0 +1,26 @@
+"""`opencarrier match`: a dataset in, outcomes and a report out."""
+
+from __future__ import annotations
+
+import json
+
+from tests.usage.records import record
+
+from opencarrier.spine.records import Side
+from opencarrier.usage.dataset import DatasetWriter
+from opencarrier.usage.matched import read_matches
+
+
+def test_match_tells_the_outcomes_and_keeps_them(run, tmp_path):
+    month, out = tmp_path / "month", tmp_path / "matched"
+    writer = DatasetWriter(month)
+    for side, reporter, octets in ((1, "op_visited", 9_000), (2, "op_home", 8_000)):
+        writer.add(record(side=Side(side), reporter=reporter, octets_out=octets))
+    writer.close()
+    told = json.loads(run("match", "--usage", str(month), "--out", str(out), "--json"))
+    assert (told["mismatch"], told["matched"]) == (1, 0)
+    assert (told["claimed_octets"], told["paid_octets"]) == (10_000, 9_000)
+    assert told["disputed_octets"] == 1_000
+    assert [m.disputed.octets_out for m in read_matches(out)] == [1_000]
+    again = run("match", "--usage", str(month), "--out", str(out), code=1)
+    assert "is there" in again
