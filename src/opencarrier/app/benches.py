@@ -8,6 +8,7 @@ from typing import Any
 BENCHES = {
     "access": "opencarrier.bench.access",
     "chain": "opencarrier.bench.chain",
+    "clearing": "opencarrier.bench.clearing",
     "demo": "opencarrier.bench.demo",
     "ledger": "opencarrier.ledger.bench",
     "netting": "opencarrier.clearing.bench",
@@ -16,7 +17,12 @@ BENCHES = {
 }
 
 
-def run(name: str) -> dict[str, Any]:
+SIZED = frozenset(("clearing",))
+"""Benches that can be told how many records to make."""
+
+
+def run(name: str, *, records: int | None = None) -> dict[str, Any]:
     """Run a bench and return its figures: CPU seconds and ratios, not wall time."""
-    told: dict[str, Any] = import_module(BENCHES[name]).run()
+    size = {} if records is None else {"records": records}
+    told: dict[str, Any] = import_module(BENCHES[name]).run(**size)
     return told

@@ -25,6 +25,8 @@ from opencarrier.app.output import CommandError, Exit, emit, say
 if TYPE_CHECKING:
     from opencarrier.app.daemon import Serving
 
+RECORDS_MAX = 1_000_000_000
+
 database = group("database", "Where state and ledger are kept.")
 config = group("config", "Settings: what they are and where they come from.")
 
@@ -173,13 +175,17 @@ def database_move(
 
 def bench(
     what: Annotated[str, typer.Argument(help="Which bench; without a name they are listed.")] = "",
+    records: Annotated[
+        int | None,
+        typer.Option("--records", min=1, max=RECORDS_MAX, help="How many records clearing makes."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a part on this machine, as ratios against a floor in the same run.
 
-    Example: opencarrier bench ledger
+    Example: opencarrier bench clearing --records 1000000 --json
     """
-    from opencarrier.app.benches import BENCHES, run
+    from opencarrier.app.benches import BENCHES, SIZED, run
 
     if not what:
         emit({"benches": sorted(BENCHES)}, as_json=as_json)
@@ -187,7 +193,9 @@ def bench(
     if what not in BENCHES:
         known = ", ".join(sorted(BENCHES))
         raise CommandError(Exit.USAGE, f"there is no bench {what!r}", f"one of {known}")
-    emit(run(what), as_json=as_json)
+    if records is not None and what not in SIZED:
+        raise CommandError(Exit.USAGE, f"bench {what} has one size", "leave --records out")
+    emit(run(what, records=records), as_json=as_json)
 
 
 def _greet(serving: Serving) -> None:
