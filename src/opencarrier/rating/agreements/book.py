@@ -24,7 +24,7 @@ from opencarrier.rating.agreements.documents import (
 )
 from opencarrier.rating.agreements.places import lines_of
 from opencarrier.rating.agreements.reading import located, parse
-from opencarrier.rating.agreements.rows import ANY, AnyAgreement, Row, rows_of
+from opencarrier.rating.agreements.rows import ANY, AnyAgreement, Row, pairs_of, rows_of
 from opencarrier.rating.documents import AGREEMENT, read_agreement, write_agreement
 from opencarrier.rating.model import Agreement
 from opencarrier.rating.terms import DocumentError
@@ -105,13 +105,14 @@ def write_any(agreement: AnyAgreement, signatures: tuple[Signature, ...] = ()) -
 
 def _check_apart(entries: Iterable[Entry], name: str) -> None:
     """Check that no two agreements of a pair price the same record."""
-    pairs: defaultdict[tuple[PartyId, PartyId], list[tuple[Entry, Row]]] = defaultdict(list)
+    pairs: defaultdict[tuple[PartyId, PartyId], list[Entry]] = defaultdict(list)
     for entry in entries:
-        for row in rows_of(entry.agreement):
-            pairs[row.home, row.visited].append((entry, row))
-    for found in pairs.values():
-        if len({id(entry) for entry, _ in found}) > 1:
-            _check_pair(found, name)
+        for pair in pairs_of(entry.agreement):
+            pairs[pair].append(entry)
+    for pair, found in pairs.items():
+        if len(found) > 1:
+            rows = [(entry, row) for entry in found for row in rows_of(entry.agreement)]
+            _check_pair([item for item in rows if (item[1].home, item[1].visited) == pair], name)
 
 
 def _check_pair(found: Iterable[tuple[Entry, Row]], name: str) -> None:

@@ -7,9 +7,9 @@ A record's row is the one of its home, visited operator and service whose class 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from opencarrier.kernel.clock import Window
 from opencarrier.kernel.ids import Id
@@ -56,17 +56,25 @@ class Row(Terms):
 
 def rows_of(agreement: AnyAgreement) -> list[Row]:
     """Return the rows of an agreement of either version, in the order of its lines."""
+    agreement_hash = agreement.hash
     if isinstance(agreement, Agreement):
         return [
             row
             for place, tariff in enumerate(agreement.tariffs)
-            for row in _tariff_rows(agreement, tariff, place)
+            for row in _tariff_rows(agreement, agreement_hash, tariff, place)
         ]
     return [
         row
         for place, line in enumerate(agreement.lines)
-        for row in _line_rows(agreement, line, place)
+        for row in _line_rows(agreement, agreement_hash, line, place)
     ]
+
+
+def pairs_of(agreement: AnyAgreement) -> set[tuple[PartyId, PartyId]]:
+    """Return the directions an agreement prices: home and visited."""
+    if isinstance(agreement, Agreement):
+        return {(agreement.home, agreement.visited)}
+    return {(line.home, line.visited) for line in agreement.lines}
 
 
 def signers_of(agreement: AnyAgreement) -> dict[Address, PartyId]:
@@ -92,44 +100,39 @@ def rates_over(
             yield _both(item, window), item.rate, item.decimals
 
 
-def _line_rows(agreement: RoamingAgreement, line: Line, place: int) -> Iterator[Row]:
-    row = Row(
-        agreement_hash=agreement.hash,
-        place=place,
-        home=line.home,
-        visited=line.visited,
-        service=line.services[0],
-        qos=ANY,
-        rcoi=ANY,
-        valid_from_us=line.window.start_us,
-        valid_until_us=line.window.end_us,
+def _line_rows(
+    agreement: RoamingAgreement, agreement_hash: Id, line: Line, place: int
+) -> Iterator[Row]:
+    common: dict[str, Any] = {
         **{name: getattr(line, name) for name in Terms.__slots__},
-        protocol_ppm=agreement.protocol_ppm,
-        rate=1,
-        decimals=0,
-        asset=agreement.asset,
-        protocol_party=agreement.protocol_party,
-        tax_party=agreement.signatory(line.visited).tax_party,
-    )
+        "agreement_hash": agreement_hash,
+        "place": place,
+        "home": line.home,
+        "visited": line.visited,
+        "protocol_ppm": agreement.protocol_ppm,
+        "asset": agreement.asset,
+        "protocol_party": agreement.protocol_party,
+        "tax_party": agreement.signatory(line.visited).tax_party,
+    }
+    classes: list[dict[str, Any]] = [
+        {"service": service, "qos": qos, "rcoi": rcoi}
+        for service in line.services
+        for qos in _or_any(line.qos, len(Qos))
+        for rcoi in _or_any(line.rcoi, len(PRICED))
+    ]
     for window, rate, decimals in rates_over(agreement, line.currency, line.window):
-        dated = replace(
-            row,
-            valid_from_us=window.start_us,
-            valid_until_us=window.end_us,
-            rate=rate,
-            decimals=decimals,
-        )
-        for service in line.services:
-            for qos in _or_any(line.qos, len(Qos)):
-                for rcoi in _or_any(line.rcoi, len(PRICED)):
-                    yield replace(dated, service=service, qos=qos, rcoi=rcoi)
+        span: dict[str, Any] = {"valid_from_us": window.start_us, "valid_until_us": window.end_us}
+        for one in classes:
+            yield Row(**common, **span, **one, rate=rate, decimals=decimals)
 
 
-def _tariff_rows(agreement: Agreement, tariff: Tariff, place: int) -> Iterator[Row]:
+def _tariff_rows(
+    agreement: Agreement, agreement_hash: Id, tariff: Tariff, place: int
+) -> Iterator[Row]:
     """Return a version 1 tariff's rows: whatever the service, it has one price for all."""
     for service in Service:
         yield Row(
-            agreement_hash=agreement.hash,
+            agreement_hash=agreement_hash,
             place=place,
             home=agreement.home,
             visited=agreement.visited,
