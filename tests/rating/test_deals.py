@@ -113,7 +113,7 @@ def by_rules(folder: Path, records: Sequence[UsageRecord]) -> dict[tuple[str, in
         RatedRecord(
             line=names.get((item.service, item.home), "data-back"),
             subject=item.subject,
-            at_us=item.start_us,
+            at_us=item.start_us if item.tariff_at_us is None else item.tariff_at_us,
             amount=rows[item.usage_id]["amount"],
             legs=WholesaleLegs(**{name: rows[item.usage_id][name] for name in legs}),
         )
@@ -148,6 +148,7 @@ MONTH = [
     used(4, "data-back", 8),
     used(60, "data-there", 20),
     used(90, "data-there", 29, tariff_at_us=START_US + DAY_US),
+    used(9, "calls", 11, tariff_at_us=START_US + 2 * DAY_US),  # begun in the first period
     used(5, "calls", 35),  # after the term: no line, it waits
 ]
 
@@ -157,7 +158,7 @@ def test_sql_sums_what_the_rules_sum(tmp_path: Path) -> None:
     assert total(made) == by_rules(tmp_path, MONTH)
     assert [(item.number, item.is_final) for item in made] == [(0, True)] * len(made)
     access = [item.amount_minor for item in made if item.deal_hash == AGREEMENT.deals[1].hash]
-    assert access == [7, 14], "one subscriber, then two; in the third period nobody"
+    assert access == [14, 14], "two subscribers each; in the third period nobody"
 
 
 def test_late_use_and_corrections_end_where_one_closing_does(tmp_path: Path) -> None:
@@ -177,6 +178,7 @@ def test_late_use_and_corrections_end_where_one_closing_does(tmp_path: Path) -> 
 def test_a_window_that_has_not_begun_is_left(tmp_path: Path) -> None:
     made = adjusted(tmp_path, MONTH, [], 10)
     assert max(item.start_us for item in made) == START_US
+    assert {item.is_final for item in made if item.end_us == START_US + 10 * DAY_US} == {True}
     begun = adjusted(tmp_path / "b", MONTH, [], 11)
     assert max(item.start_us for item in begun) == START_US + 10 * DAY_US
 

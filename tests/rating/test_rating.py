@@ -351,6 +351,21 @@ def test_a_session_keeps_the_tariff_it_was_granted_as_long_as_that_lasts(world: 
         assert made[part.usage_id, Kind.RETAIL].tariff_hash == grant.retail_tariff_hash
 
 
+def test_a_session_granted_under_a_new_tariff_has_it_from_its_beginning(world: World) -> None:
+    """An access point's clock may say that a session began before it was granted."""
+    end_us = START_US + 10 * DAY_US
+    window = Window(end_us, end_us + DAY_US)
+    world.agree(agreement(tariff(window=window, price_nano=9_000)))
+    world.offer(plan(price=price(window=window)))
+    world.at_us = end_us
+    grant = world.granted()
+    charges, _ = world.rate(usage(grant=grant, start_us=end_us - 1, closed=True))
+    assert {charge.kind: charge.tariff_hash for charge in charges} == {
+        Kind.WHOLESALE: grant.wholesale_tariff_hash,
+        Kind.RETAIL: grant.retail_tariff_hash,
+    }
+
+
 def test_counters_beyond_the_guards_wait_and_break_nothing(world: World) -> None:
     huge = counters((1 << 63) - 1, seconds=60, octets_out=(1 << 63) - 1)
     grant = world.granted()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from opencarrier.rating.agreements.documents import (
     read_roaming_agreement,
     write_roaming_agreement,
 )
-from opencarrier.rating.agreements.model import LINES_MAX, RoamingAgreement
+from opencarrier.rating.agreements.model import LINES_MAX, Line, RoamingAgreement
 from opencarrier.rating.agreements.places import lines_of
 from opencarrier.rating.agreements.plans import (
     BackToFirst,
@@ -211,6 +212,10 @@ def refused(spoilt: RoamingAgreement) -> tuple[str, list[int]]:
 DATA, OTHER = line(), line("other")
 
 
+def since_us(item: Line, day: int, more_us: int) -> Line:
+    return replace(item, window=Window(START_US + day * DAY_US + more_us, TERM.end_us))
+
+
 @pytest.mark.parametrize(
     ("spoilt", "what"),
     [
@@ -219,6 +224,7 @@ DATA, OTHER = line(), line("other")
         (roaming(DATA, line("gold", qos=(Qos.GOLD,))), "for data/gold/none"),
         (roaming(DATA, line("x", rcoi=(RcoiClass.SETTLED,))), "for data/none/settled"),
         (roaming(until(DATA, 9), since(OTHER, 10)), "between lines[0] and lines[1] nothing"),
+        (roaming(until(DATA, 9), since_us(OTHER, 9, 1)), "between lines[0] and lines[1] nothing"),
         (roaming(since(DATA, 1)), "between periods_us[0] and lines[0] nothing prices"),
         (roaming(until(DATA, 29)), "between lines[0] and periods_us nothing prices"),
         (roaming(line(window=Window(START_US - 1, TERM.end_us))), "beyond the term"),

@@ -165,7 +165,7 @@ def _taxed(pricing: Pricing, protocol_ppm: int, minor: int, charges: Legs) -> Le
 def _scaled(charges: Legs, untaxed_minor: int) -> Legs:
     """Scale charges to a discounted sum; without a discount they stay as they are."""
     before_minor = charges.amount_minor - charges.tax_minor
-    if before_minor == untaxed_minor:
+    if before_minor == 0:
         return charges
     protocol_minor = divide_floor(charges.protocol_minor * untaxed_minor, before_minor)
     return Legs(
