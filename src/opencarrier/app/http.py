@@ -20,6 +20,7 @@ from opencarrier.app import relaying
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.closing import close_and_settle
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
+from opencarrier.app.http_exchange import exchange_routes
 from opencarrier.app.http_paid import paid_routes
 from opencarrier.app.metrics import exposition
 from opencarrier.app.problems import problem
@@ -131,6 +132,7 @@ def make_app(web: Web) -> FastAPI:
     _api(app, web)
     paid_routes(app, web.place)
     relaying.add_routes(app, web.place)
+    exchange_routes(app, web.place.base)
     if web.place.channels is not None:
         app.include_router(channel_routes(_desk(web.place, web.place.channels.service)))
     if web.place.node is not None:

@@ -1,0 +1,54 @@
+"""The other installation's door: a signed message in, ours out; the signature is what entitles."""
+
+from __future__ import annotations
+
+from asyncio import Semaphore
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from opencarrier.app.bootstrap import Installation
+from opencarrier.app.exchanging import MEDIA, PATH, exchanges
+from opencarrier.app.problems import problem
+from opencarrier.clearing.exchange.wire import OCTETS_MAX
+from opencarrier.kernel.refusals import PeerError, Refusal
+
+WAITING_MAX = 8
+"""Messages that may wait for the database at once."""
+
+
+def exchange_routes(app: FastAPI, base: Installation) -> None:
+    """Add the exchange's route to an app."""
+    places = Semaphore(WAITING_MAX)
+
+    @app.post(PATH)
+    async def exchange(request: Request) -> Response:
+        """Take a message of a peer and answer with ours."""
+        body = await _body(request)
+        if body is None:
+            return problem(413, "too large", f"a message has {OCTETS_MAX} octets at most")
+        if places.locked():
+            return problem(503, "busy", "come again")
+        async with places:
+            return await run_in_threadpool(_answer, base, body)
+
+
+def _answer(base: Installation, octets: bytes) -> Response:
+    try:
+        with base.store.write() as unit:
+            reply = exchanges(base).answer(unit, octets)
+    except PeerError as error:
+        return problem(400, error.reason, error.detail)
+    if isinstance(reply, Refusal):
+        return problem(404, reply.code, reply.detail)
+    return Response(reply, media_type=MEDIA)
+
+
+async def _body(request: Request) -> bytes | None:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > OCTETS_MAX:
+            return None
+    return bytes(body)

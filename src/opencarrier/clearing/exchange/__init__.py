@@ -1,0 +1,1 @@
+"""Two installations without a shared database come to one co-signed statement."""
