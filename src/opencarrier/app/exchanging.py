@@ -113,12 +113,12 @@ def run(base: Installation, identifier: Id, url: str) -> Party | Refusal:
     return party
 
 
-def post(url: str, octets: bytes) -> bytes:
+def post(url: str, octets: bytes, path: str = PATH) -> bytes:
     """Send a message to a peer and return its answer; `PeerUnavailableError` if there is none."""
     if not url.startswith(("http://", "https://")):
         raise PeerUnavailableError(f"{url} is no address over http or https")
     request = Request(  # noqa: S310 - http or https, seen above
-        url.rstrip("/") + PATH, method="POST", data=octets, headers={"Content-Type": MEDIA}
+        url.rstrip("/") + path, method="POST", data=octets, headers={"Content-Type": MEDIA}
     )
     try:
         with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from opencarrier.app import disputing
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.exchanging import MEDIA, PATH, exchanges
 from opencarrier.app.problems import problem
@@ -19,7 +20,7 @@ WAITING_MAX = 8
 
 
 def exchange_routes(app: FastAPI, base: Installation) -> None:
-    """Add the exchange's route to an app."""
+    """Add the routes of exchanges and disputes to an app."""
     places = Semaphore(WAITING_MAX)
 
     @app.post(PATH)
@@ -32,6 +33,27 @@ def exchange_routes(app: FastAPI, base: Installation) -> None:
             return problem(503, "busy", "come again")
         async with places:
             return await run_in_threadpool(_answer, base, body)
+
+    @app.post(disputing.PATH)
+    async def dispute(request: Request) -> Response:
+        """Take a peer's move in a dispute."""
+        body = await _body(request)
+        if body is None:
+            return problem(413, "too large", f"a move has {OCTETS_MAX} octets at most")
+        if places.locked():
+            return problem(503, "busy", "come again")
+        async with places:
+            return await run_in_threadpool(_take, base, body)
+
+
+def _take(base: Installation, octets: bytes) -> Response:
+    try:
+        refusal = disputing.take(base, octets)
+    except PeerError as error:
+        return problem(400, error.reason, error.detail)
+    if refusal is not None:
+        return problem(409, refusal.code, refusal.detail)
+    return Response(status_code=204)
 
 
 def _answer(base: Installation, octets: bytes) -> Response:

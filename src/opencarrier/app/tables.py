@@ -5,6 +5,7 @@ from __future__ import annotations
 from opencarrier.chain import tables as chain
 from opencarrier.channels import store as channels
 from opencarrier.clearing import store as clearing
+from opencarrier.clearing.disputes import service as disputes
 from opencarrier.clearing.exchange import store as exchange
 from opencarrier.identity import store as identity
 from opencarrier.ledger import store as ledger
@@ -21,6 +22,7 @@ METADATA = [
         chain,
         channels,
         clearing,
+        disputes,
         exchange,
         identity,
         ledger,
