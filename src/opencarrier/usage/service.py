@@ -55,6 +55,10 @@ class UsageService:
         """Return a cycle's usages, ascending by id."""
         return tuple(store.usages(unit, tables.USAGES.c.cycle_id == cycle_id))
 
+    def every(self, unit: Connection) -> Iterator[Usage]:
+        """Yield every usage that was cut, a session's in their order."""
+        return store.all_usages(unit)
+
     def usage(self, unit: Connection, usage_id: Id) -> Usage | None:
         """Return a usage."""
         return next(store.usages(unit, tables.USAGES.c.usage_id == usage_id), None)

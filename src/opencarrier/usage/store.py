@@ -340,6 +340,20 @@ def usages(unit: Connection, condition: ColumnElement[bool]) -> Iterator[Usage]:
         yield tables.usage_of(row)
 
 
+def all_usages(unit: Connection) -> Iterator[Usage]:
+    """Yield every usage, by session and how much the session had used before."""
+    columns = USAGES.c
+    order = (
+        columns.session_id,
+        columns.from_session_time_s,
+        columns.from_octets_in,
+        columns.from_octets_out,
+    )
+    query = select(USAGES).order_by(*order)
+    for row in unit.execute(query, execution_options={"yield_per": _PAGE}):
+        yield tables.usage_of(row)
+
+
 def sessions(unit: Connection, condition: ColumnElement[bool]) -> Iterator[Session]:
     """Yield the sessions that meet a condition, ascending by id."""
     query = select(SESSIONS).where(condition).order_by(SESSIONS.c.session_id)

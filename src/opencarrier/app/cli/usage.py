@@ -1,4 +1,4 @@
-"""Commands about usage records: take in what others' files tell."""
+"""Commands about usage records: take in what others' files tell, write what was used here."""
 
 from __future__ import annotations
 
@@ -65,6 +65,23 @@ def usage_import(
     emit(told, as_json=as_json)
     if not all(file["kept"] for file in told["files"]):
         raise typer.Exit(Exit.REFUSED)
+
+
+@usage.command("export")
+def usage_export(
+    out: Annotated[Path, typer.Option("--out", help="The dataset to add to.")],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Write what the installation's cycles were cut from as usage records; again, nothing new.
+
+    Example: opencarrier usage export --out records --json
+    """
+    from opencarrier.app.exporting import export_usage
+
+    with installation(data) as base:
+        told = export_usage(base, out)
+    emit(told, as_json=as_json)
 
 
 def _codes(pairs: list[str]) -> dict[str, str]:

@@ -1,0 +1,112 @@
+"""The usages of an installation's cycles as usage records: what was rated here, for any engine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from opencarrier.app.bootstrap import Installation
+from opencarrier.kernel.ids import derive
+from opencarrier.rating.rules.v1 import WholesaleInputs, decode_inputs
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.records import Evidence, Rat, Service
+from opencarrier.spine.usage import Rung, Usage
+from opencarrier.usage.dataset import DatasetWriter
+from opencarrier.usage.record import SUBJECT_OCTETS, UsageRecord
+
+DECODER = "opencarrier/1"
+
+
+def export_usage(base: Installation, folder: Path) -> dict[str, Any]:
+    """Add every usage that was cut to a dataset; the same again adds nothing.
+
+    A record's source is its usage as the store has it: `source_digest` is over its encoding.
+    """
+    writer = DatasetWriter(folder)
+    with base.store.read() as unit:
+        places = {
+            operator.party_id: operator.jurisdiction
+            for operator in base.identity.directory.operators(unit)
+        }
+        for record in _records(base, unit, places):
+            writer.add(record)
+    return writer.close().as_mapping()
+
+
+def _records(
+    base: Installation, unit: Connection, places: Mapping[PartyId, str]
+) -> Iterator[UsageRecord]:
+    sequences: Counter[bytes] = Counter()
+    for usage in base.usage.every(unit):
+        sequence = sequences[usage.session_id]
+        sequences[usage.session_id] += 1
+        yield _record(base, unit, usage, places, sequence)
+
+
+def _record(
+    base: Installation,
+    unit: Connection,
+    usage: Usage,
+    places: Mapping[PartyId, str],
+    sequence: int,
+) -> UsageRecord:
+    before, used = usage.counters_from, usage.quantities
+    return UsageRecord(
+        usage_id=usage.usage_id,
+        session_id=usage.session_id,
+        sequence=sequence,
+        is_final=bool(usage.closed_by),
+        reporter=usage.visited,
+        home=usage.home,
+        visited=usage.visited,
+        subject=_subject(usage),
+        node=usage.node_id,
+        jurisdiction_home=None if usage.home is None else places.get(usage.home),
+        jurisdiction_visited=places.get(usage.visited),
+        service=Service.WIFI,
+        rat=Rat.WLAN,
+        start_us=usage.start_us,
+        end_us=usage.end_us,
+        tariff_at_us=_tariff_at_us(base, unit, usage),
+        octets_in=used.get("octets_in"),
+        octets_out=used.get("octets_out"),
+        duration_s=used.get("duration_s"),
+        from_octets_in=before.octets_in,
+        from_octets_out=before.octets_out,
+        from_duration_s=before.session_time_s,
+        evidence=_evidence(usage),
+        source_digest=derive("usage/exported", usage.usage_id, usage.start_us, usage.end_us),
+        source_offset=0,
+        ingested_us=usage.end_us,
+        decoder=DECODER,
+    )
+
+
+def _tariff_at_us(base: Installation, unit: Connection, usage: Usage) -> int | None:
+    """Return the instant whose tariff a usage was rated by, None while it waits."""
+    rated = base.rating.rated(unit, usage.usage_id)
+    if rated is None:
+        return None
+    inputs = decode_inputs(rated.wholesale.inputs)
+    assert isinstance(inputs, WholesaleInputs), "a wholesale charge has wholesale inputs"
+    return inputs.tariff_at_us
+
+
+def _subject(usage: Usage) -> bytes:
+    """Return the pseudonym the visited operator knows; one of another size is hashed to 16."""
+    try:
+        octets = bytes.fromhex(usage.subject)
+    except ValueError:
+        octets = b""
+    if len(octets) == SUBJECT_OCTETS:
+        return octets
+    return derive("usage/subject", usage.visited, usage.subject)[:SUBJECT_OCTETS]
+
+
+def _evidence(usage: Usage) -> Evidence:
+    evidence = Evidence.NONE if usage.weak else Evidence.OWN_CLASS
+    return evidence | Evidence.CO_SIGNED if usage.rung >= Rung.CO_SIGNED else evidence
