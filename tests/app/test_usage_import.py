@@ -29,6 +29,7 @@ def files(here, tmp_path: Path) -> Path:
     return tmp_path
 
 
+MISMATCH = tap.DATA / "tap-3.12-audit-mismatch.ber"
 PARTIES = ("--party", "FRA93=Lumen", "--party", "SENBA=Baobab")
 
 
@@ -71,3 +72,26 @@ def test_refusals(here, files: Path, flags: tuple[str, ...], code: int, words: s
 def test_ingest_says_where_roaming_files_go(here, files: Path) -> None:
     words = ("ingest", str(files / "good"), "--operator", "Lumen", "--node", "x")
     assert "usage import" in here(*words, code=2)
+
+
+def test_check_needs_no_installation_and_keeps_nothing(here, tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(tap.file())
+    (tmp_path / "rows.csv").write_text(ROWS)
+    (tmp_path / "mapping.toml").write_text(MAPPING)
+    words = ("usage", "check", str(tmp_path / "good"), str(tmp_path / "rows.csv"))
+    told = json.loads(here(*words, "--mapping", str(tmp_path / "mapping.toml"), "--json"))
+    assert [file["records"] for file in told["files"]] == [8, 1]
+    assert told["files"][0]["return"]["decision"] == "accept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["good", "mapping.toml", "rows.csv"]
+    assert "format_unknown" in here("usage", "check", str(tmp_path / "rows.csv"), code=1)
+
+
+@pytest.mark.skipif(not MISMATCH.exists(), reason="../shared/data is not there")
+def test_check_tells_the_wrong_audit_with_both_totals(here) -> None:
+    (file,) = json.loads(here("usage", "check", str(MISMATCH), "--json", code=1))["files"]
+    assert file["return"]["decision"] == "return_file"
+    assert file["return"]["totals"]["charge"] == {"audit": 2_300, "events": 71_200}
+    assert file["return"]["totals"]["events"] == {"audit": 4, "events": 4}
+    assert [r["reason"] for r in file["refused"] if r["severity"] == "fatal"] == [
+        "audit_total_charge"
+    ]

@@ -15,7 +15,7 @@ from opencarrier.identity.model import PartyKind
 from opencarrier.kernel.encoding import encode
 from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.spine.parties import PartyId
-from opencarrier.usage.importing import Importer
+from opencarrier.usage.importing import Importer, check_file
 from opencarrier.usage.record import SUBJECT_OCTETS, RecordReason
 from opencarrier.usage.wire.csv_mapping import CsvMapping, parse_mapping
 from opencarrier.usage.wire.origin import Origin
@@ -64,6 +64,14 @@ def import_files(
         )
 
     return Importer(dataset, origin_of, read).run(paths)
+
+
+def check_files(paths: Sequence[Path], mapping: str | None) -> dict[str, Any] | Refusal:
+    """Look through files; the result is what `usage check --json` prints."""
+    read = _mapping(mapping)
+    if isinstance(read, Refusal):
+        return read
+    return {"files": [check_file(path, read).as_mapping() for path in paths]}
 
 
 def _mapping(text: str | None) -> CsvMapping | Refusal | None:

@@ -10,9 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from opencarrier.spine.parties import PartyId
 from opencarrier.usage.dataset import DatasetWriter
 from opencarrier.usage.formats import CSV, HEAD_OCTETS, TAP, format_of, reader_of
-from opencarrier.usage.record import UsageRecord
+from opencarrier.usage.record import SUBJECT_OCTETS, UsageRecord, check
 from opencarrier.usage.wire.csv_mapping import CsvMapping
 from opencarrier.usage.wire.origin import Origin
 from opencarrier.usage.wire.records import Reader, Refused, Severity
@@ -25,6 +26,8 @@ REFUSED_MAX = 1_000
 
 SEQUENCES: Final = "tap-sequences.json"
 """The numbers of the transfer files that came, kept beside the records."""
+
+_UNKNOWN: Final = Refused(0, "format_unknown", Severity.FATAL, "a CSV needs a mapping")
 
 OriginOf = Callable[[bytes], Origin]
 """Makes the origin of a file of its digest."""
@@ -89,7 +92,7 @@ class Importer:
         name = format_of(head) or (CSV if self._mapping is not None else None)
         report = FileReport(file=str(path), format=name, octets=octets)
         if name is None:
-            report.refuse(Refused(0, "format_unknown", Severity.FATAL, "a CSV needs a mapping"))
+            report.refuse(_UNKNOWN)
             return report
         before = self._sequences.as_rows()
         reader = self._reader(name, self._origin_of(digest))
@@ -137,6 +140,49 @@ class Importer:
         unready = self._known.with_suffix(".unready")
         unready.write_text(json.dumps(rows))
         unready.replace(self._known)
+
+
+def check_file(path: Path, mapping: CsvMapping | None) -> FileReport:
+    """Read a file as an import would and keep nothing; every operator it names is somebody.
+
+    `kept` tells whether an import would keep it.
+    """
+    digest, octets, head = _look(path)
+    name = format_of(head) or (CSV if mapping is not None else None)
+    report = FileReport(file=str(path), format=name, octets=octets)
+    if name is None:
+        report.refuse(_UNKNOWN)
+        return report
+    reader = reader_of(name, _anybody(digest), mapping)
+    for item in _items(path, octets, reader):
+        refusal = check(item) if isinstance(item, UsageRecord) else None
+        if isinstance(item, Refused):
+            report.refuse(item)
+        elif refusal is not None:
+            report.refuse(Refused(item.source_offset, refusal.code, detail=refusal.detail))
+        else:
+            report.records += 1
+            report.octets_in += item.octets_in
+            report.octets_out += item.octets_out
+    report.kept = not report.counts["fatal"]
+    if isinstance(reader, TapRecordReader):
+        report.returned = reader.returned.report()
+    return report
+
+
+def _anybody(digest: bytes) -> Origin:
+    def party_of(name: str) -> PartyId:
+        return PartyId(f"op_{sha256(name.encode()).hexdigest()[:32]}")
+
+    return Origin(
+        source_digest=digest,
+        ingested_us=0,
+        party_of=party_of,
+        subject_of=lambda name: sha256(name.encode()).digest()[:SUBJECT_OCTETS],
+        jurisdiction_of=lambda party: None,
+        home=party_of("home"),
+        visited=party_of("visited"),
+    )
 
 
 def _look(path: Path) -> tuple[bytes, int, bytes]:

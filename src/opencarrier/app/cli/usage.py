@@ -84,6 +84,33 @@ def usage_export(
     emit(told, as_json=as_json)
 
 
+@usage.command("check")
+def usage_check(
+    files: Annotated[
+        list[Path], typer.Argument(help="TAP, NRTRDE, pcap, pcapng (Diameter) or CSV files.")
+    ],
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", help="The mapping of a CSV (TOML).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read files and keep nothing: what is wrong where, and what is to be returned.
+
+    Example: opencarrier usage check CDFRA93SENBA00017 --json
+    """
+    from opencarrier.app.importing import check_files
+
+    try:
+        told = taken(check_files(files, None if mapping is None else _text(mapping)))
+    except OSError as error:
+        raise CommandError(
+            Exit.ENVIRONMENT, f"{error.filename}: {error.strerror}", "name files you may read"
+        ) from None
+    emit(told, as_json=as_json)
+    if not all(file["kept"] for file in told["files"]):
+        raise typer.Exit(Exit.REFUSED)
+
+
 def _codes(pairs: list[str]) -> dict[str, str]:
     found = {}
     for pair in pairs:
