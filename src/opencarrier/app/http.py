@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from opencarrier import __version__
 from opencarrier.access.model import Metrics
-from opencarrier.app import relaying
+from opencarrier.app import http_charging, relaying
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.closing import close_and_settle
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
@@ -133,6 +134,7 @@ def make_app(web: Web) -> FastAPI:
     paid_routes(app, web.place)
     relaying.add_routes(app, web.place)
     exchange_routes(app, web.place.base)
+    http_charging.add_routes(app, web.place.base, partial(_allowed, web))
     if web.place.channels is not None:
         app.include_router(channel_routes(_desk(web.place, web.place.channels.service)))
     if web.place.node is not None:

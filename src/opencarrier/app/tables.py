@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from opencarrier.chain import tables as chain
 from opencarrier.channels import store as channels
+from opencarrier.charging import store as charging
 from opencarrier.clearing import store as clearing
 from opencarrier.clearing.disputes import service as disputes
 from opencarrier.clearing.exchange import store as exchange
@@ -21,6 +22,7 @@ METADATA = [
     for room in (
         chain,
         channels,
+        charging,
         clearing,
         disputes,
         exchange,

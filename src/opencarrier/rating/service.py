@@ -19,7 +19,7 @@ from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature, verify
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
-from opencarrier.rating import charges, discounts, store
+from opencarrier.rating import charges, credit, discounts, store
 from opencarrier.rating.agreements.rows import AnyAgreement, signers_of
 from opencarrier.rating.documents import read_agreement
 from opencarrier.rating.holds import Authorisation, cover_transfers, hold_transfer
@@ -221,6 +221,26 @@ class RatingService:
         outcomes = ledger.apply(unit, paid.transfers, at_us)
         assert set(outcomes) == {None}, f"a session's cover is refused: {outcomes}"
         store.write_authorisations(unit, [paid.authorisation])
+
+    def reserve(
+        self,
+        unit: Connection,
+        authorisation_id: bytes,
+        session_id: Id,
+        *,
+        used: Counters,
+        octets: int,
+        ahead_s: int,
+        at_us: int,
+    ) -> int | None:
+        """Hold what is used and as many more octets as the money covers; return how many.
+
+        None where what is used is beyond the formula's range.
+        """
+        item = self._known(unit, authorisation_id)
+        return credit.reserve(
+            unit, item, session_id, used=used, octets=octets, ahead_s=ahead_s, at_us=at_us
+        )
 
     def _known(self, unit: Connection, authorisation_id: bytes) -> Authorisation:
         found = store.authorisations_by_id(unit, [authorisation_id])

@@ -165,6 +165,27 @@ class Acknowledgements(Protocol):
         ...
 
 
+class Credit(Protocol):
+    """How much more a session may use (answered by `rating` over the ledger)."""
+
+    def reserve(
+        self,
+        unit: Connection,
+        authorisation_id: bytes,
+        session_id: Id,
+        *,
+        used: Counters,
+        octets: int,
+        ahead_s: int,
+        at_us: int,
+    ) -> int | None:
+        """Hold what is used and as many more octets as the money covers; return how many.
+
+        None where what is used is beyond the formula's range.
+        """
+        ...
+
+
 class TermChanges(Protocol):
     """When what use costs changes (answered by `rating`)."""
 
