@@ -25,6 +25,9 @@ def test_every_engine_comes_to_the_same_month(small: Month, tmp_path: Path) -> N
     assert told["records"] == clearing.decode(tmp_path, small)["records"] == 1_000
     assert clearing.decode_sql(tmp_path, small) == {"records": 1_000}
     assert told["suspense"].keys() == {"no_agreement"}
+    cleared = clearing.clear(tmp_path, small)
+    counted = clearing.tree(tmp_path, small)
+    assert counted["records"] == cleared["records"] == 1_000 - sum(told["suspense"].values())
     for peer in (clearing.numpy_kernel, clearing.polars):
         both = peer(tmp_path, small)
         assert both == {name: told[name] for name in ("positions_sha256", "nodes_sha256")}

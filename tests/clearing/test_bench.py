@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from opencarrier.clearing import bench
+from opencarrier.clearing import bench, tree_bench
 
 
 @pytest.mark.parametrize("operators", [2, 30])
@@ -24,3 +24,11 @@ def test_the_graphs_are_the_same_in_every_run_and_as_large_as_they_say() -> None
     )
     assert 5_500 < len(bench.sparse(400)) < 7_500
     assert bench.sparse(40) == bench.sparse(40)
+
+
+@pytest.mark.parametrize("records", [1, 1_000])
+def test_the_bench_of_records_counts_every_hash(records: int) -> None:
+    told = tree_bench.run(records)
+    assert told["records"] == records
+    assert told["hashes"] == 5 * records - told["trees"]
+    assert told["tree_ppm_of_floor"] > 1_000_000

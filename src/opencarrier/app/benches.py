@@ -12,6 +12,7 @@ BENCHES = {
     "demo": "opencarrier.bench.demo",
     "ledger": "opencarrier.ledger.bench",
     "netting": "opencarrier.clearing.bench",
+    "records": "opencarrier.clearing.tree_bench",
     "rating": "opencarrier.rating.bench",
     "tap": "opencarrier.bench.tap",
 }

@@ -55,9 +55,13 @@ def run(records: int = 100_000, seed: int = 1) -> dict[str, Any]:
         sql = _stage("decode_sql", folder, records, seed)
         rated = _stage("rate", folder, records, seed)
         figures = _figures(records, seed, {"make": made, "floor": floor, "sql": sql}, rated)
-        return figures | {
-            "peers": {peer: _peer(peer, folder, records, seed, rated) for peer in PEERS}
-        }
+        cleared = _stage("clear", folder, records, seed)
+        tree = _stage("tree", folder, records, seed)
+        return (
+            figures
+            | _clearing_figures(floor, rated, cleared, tree)
+            | {"peers": {peer: _peer(peer, folder, records, seed, rated) for peer in PEERS}}
+        )
 
 
 def _figures(records: int, seed: int, before: dict[str, Stage], rated: Stage) -> dict[str, Any]:
@@ -80,6 +84,23 @@ def _figures(records: int, seed: int, before: dict[str, Stage], rated: Stage) ->
         "suspense": sum(told["suspense"].values()),
         "positions_sha256": told["positions_sha256"],
         "nodes_sha256": told["nodes_sha256"],
+    }
+
+
+def _clearing_figures(floor: Stage, rated: Stage, cleared: Stage, tree: Stage) -> dict[str, Any]:
+    """What clearing came to; the cycle is rating, netting and ledger without the tree."""
+    tree_cpu_s = tree.told["tree_cpu_ms"] / 1_000
+    cycle_cpu_s = round(rated.cpu_s + cleared.cpu_s - tree_cpu_s, 2)
+    return {
+        "records_root": cleared.told["records_root"],
+        "cleared_records": cleared.told["records"],
+        "holds": cleared.told["holds"],
+        "netting": cleared.told["assets"],
+        "cycle_cpu_s": cycle_cpu_s,
+        "cycle_times_decode_floor": round(cycle_cpu_s / floor.cpu_s, 2),
+        "tree_cpu_s": tree_cpu_s,
+        "tree_times_hash_floor": round(tree.told["tree_ppm_of_floor"] / 1_000_000, 2),
+        "clear_peak_rss_mib": cleared.peak_rss_mib,
     }
 
 
@@ -160,6 +181,33 @@ def rate(folder: Path, month: Month) -> dict[str, Any]:
     return run_rating(order).as_mapping()
 
 
+def clear(folder: Path, month: Month) -> dict[str, Any]:
+    """Clear the rated month as `opencarrier clear` does, its holds in a ledger."""
+    from opencarrier.clearing.month import Order
+    from opencarrier.clearing.month import clear as run_clearing
+    from opencarrier.clearing.netting import NettingMode
+
+    order = Order(
+        rated=folder / "rated",
+        out=folder / "cleared",
+        domain="bench",
+        sequence=month.seed,
+        mode=NettingMode.CIRCULAR,
+        secret=bytes(32),
+        post_at_us=0,
+    )
+    return run_clearing(order).as_mapping()
+
+
+def tree(folder: Path, month: Month) -> dict[str, Any]:
+    """Build the tree of records alone, then do its hashes bare."""
+    from opencarrier.clearing.accounts import by_line, read_accounts
+    from opencarrier.clearing.tree_bench import measure
+
+    accounts, lines = read_accounts(folder / "rated")
+    return dict(measure(folder / "rated", lines, by_line(accounts), folder / "tree"))
+
+
 def numpy_kernel(folder: Path, month: Month) -> dict[str, Any]:
     """Rate with arrays alone."""
     try:
@@ -180,7 +228,8 @@ def polars(folder: Path, month: Month) -> dict[str, Any]:
 
 PEERS: Final = ("numpy_kernel", "polars")
 STAGES: Final[dict[str, Callable[[Path, Month], dict[str, Any]]]] = {
-    item.__name__: item for item in (make, decode, decode_sql, rate, numpy_kernel, polars)
+    item.__name__: item
+    for item in (make, decode, decode_sql, rate, clear, tree, numpy_kernel, polars)
 }
 
 

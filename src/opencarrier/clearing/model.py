@@ -14,6 +14,9 @@ from opencarrier.spine.money import Position, RatedUsage
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Rung
 
+NO_JURISDICTION = "zz"
+"""Where a creditor is that nobody placed; a live cycle's positions of it wait as `not_member`."""
+
 SALT_OCTETS = 32
 
 

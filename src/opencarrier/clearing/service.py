@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from opencarrier.clearing import netting, rules, store, tree
 from opencarrier.clearing.model import (
+    NO_JURISDICTION,
     SALT_OCTETS,
     DeferralReason,
     OpenPosition,
@@ -41,9 +42,6 @@ from opencarrier.spine.money import (
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.ports import Directory, Members, Notary, Rater
 from opencarrier.spine.usage import Rung
-
-NO_JURISDICTION = "zz"
-"""Where a creditor is that the directory does not know; its positions wait as `not_member`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from opencarrier.app.cli import (
     chain_rewards,
     chain_stake,
     chain_till,
+    clearing,
     deals,
     dispute,
     evidence,
@@ -70,6 +71,7 @@ def make() -> typer.Typer:
     root.command("restore")(run.restore)
     root.command("rate")(month.rate)
     root.command("adjust")(deals.adjust)
+    root.command("clear")(clearing.clear)
     root.command("bench")(run.bench)
     return root
 

@@ -1,0 +1,132 @@
+"""Commands about the clearing of a rated month."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opencarrier.app.cli.common import AsJson
+from opencarrier.app.output import CommandError, Exit, emit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODES = ("bilateral", "circular", "ccp")
+
+
+def clear(
+    rated: Annotated[Path, typer.Option("--rated", help="The folder `rate` made.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the results.")],
+    secret_file: Annotated[
+        Path,
+        typer.Option(
+            "--secret-file", help="64 hex digits that hide this cycle's leaves; made if missing."
+        ),
+    ],
+    mode: Annotated[str, typer.Option("--mode", help="bilateral, circular or ccp.")] = "circular",
+    counterparty: Annotated[
+        str, typer.Option("--counterparty", help="With ccp: who takes every obligation over.")
+    ] = "",
+    pledges: Annotated[
+        Path | None, typer.Option("--pledges", help="CSV: asset, party, amount_minor.")
+    ] = None,
+    parties: Annotated[
+        Path | None, typer.Option("--parties", help="CSV: party, jurisdiction.")
+    ] = None,
+    domain: Annotated[str, typer.Option("--domain", help="The clearing domain.")] = "opencarrier",
+    sequence: Annotated[int, typer.Option("--sequence", help="The cycle's number.")] = 0,
+    ledger: Annotated[
+        bool, typer.Option("--ledger/--no-ledger", help="Book the positions as holds.")
+    ] = True,
+    statements: Annotated[
+        str, typer.Option("--statements", help="none, csv, or pdf: CSV and invoices as PDF.")
+    ] = "csv",
+    as_json: AsJson = False,
+) -> None:
+    """Clear a rated month: positions with a root over every record, netted, a folder a party.
+
+    Example: opencarrier clear --rated rated --out cleared --secret-file june.secret --sequence 6
+    """
+    from opencarrier.app.system import SystemClock
+    from opencarrier.clearing import month
+    from opencarrier.clearing.netting import NettingMode
+    from opencarrier.kernel.refusals import PeerError
+
+    if mode not in MODES:
+        raise CommandError(Exit.USAGE, f"there is no mode {mode!r}", f"one of {', '.join(MODES)}")
+    if statements not in month.STATEMENTS:
+        known = ", ".join(month.STATEMENTS)
+        raise CommandError(Exit.USAGE, f"no statements as {statements!r}", f"one of {known}")
+    for given in (rated, pledges, parties):
+        if given is not None and not given.exists():
+            raise CommandError(Exit.ENVIRONMENT, f"{given} is not there", "name what exists")
+    order: dict[str, Any] = {
+        "pledges": _pledges(pledges) if pledges else {},
+        "jurisdictions": _jurisdictions(parties) if parties else {},
+        "counterparty": counterparty or None,
+        "statements": statements,
+        "post_at_us": SystemClock().now_us() if ledger else None,
+    }
+    try:
+        cleared = month.clear(
+            month.Order(
+                rated=rated,
+                out=out,
+                domain=domain,
+                sequence=sequence,
+                mode=NettingMode[mode.upper()],
+                secret=_secret(secret_file),
+                **order,
+            )
+        )
+    except PeerError as error:
+        raise CommandError(Exit.REFUSED, str(error), "see: opencarrier clear --help") from None
+    emit(cleared.as_mapping(), as_json=as_json)
+
+
+def _secret(path: Path) -> bytes:
+    """Read a cycle's secret; one that is missing is made, readable for its owner alone."""
+    from opencarrier.app.system import SystemEntropy
+
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(SystemEntropy().octets("clearing/secret", 32).hex() + "\n")
+    try:
+        secret = bytes.fromhex(path.read_text().strip())
+    except ValueError:
+        secret = b""
+    if len(secret) != 32:
+        raise CommandError(Exit.USAGE, f"{path} holds no secret", "64 hex digits")
+    return secret
+
+
+def _pledges(path: Path) -> dict[str, dict[str, int]]:
+    told: dict[str, dict[str, int]] = {}
+    for number, row in _rows(path, ("asset", "party", "amount_minor")):
+        amount = row["amount_minor"]
+        of_asset = told.setdefault(row["asset"], {})
+        if not amount.isascii() or not amount.isdigit() or row["party"] in of_asset:
+            raise CommandError(
+                Exit.USAGE, f"{path} line {number}: no pledge", "one amount in digits a party"
+            )
+        of_asset[row["party"]] = int(amount)
+    return told
+
+
+def _jurisdictions(path: Path) -> dict[str, str]:
+    return {row["party"]: row["jurisdiction"] for _, row in _rows(path, ("party", "jurisdiction"))}
+
+
+def _rows(path: Path, names: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if not set(names) <= set(reader.fieldnames or ()):
+            raise CommandError(Exit.USAGE, f"{path} has no such columns", ", ".join(names))
+        for row in reader:
+            if any(not row[name] for name in names):
+                line = f"{path} line {reader.line_num}"
+                raise CommandError(Exit.USAGE, f"{line}: a field is empty", ", ".join(names))
+            yield reader.line_num, row

@@ -1,0 +1,123 @@
+"""What one operator bills another for a cycle: invoices, gross in each direction. Pure.
+
+An invoice is one creditor's to one debtor in one currency and asset. Settlement is net, invoices
+are gross. Amounts are integers; a text is made of them at the very end.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from opencarrier.clearing.placed_positions import PlacedPosition
+from opencarrier.kernel.ids import to_hex
+from opencarrier.kernel.money import AssetId
+from opencarrier.spine.parties import PartyId
+
+CURRENCY_DECIMALS: Final = 6
+"""Lines are priced in millionths of their currency."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A position on an invoice: records, price without tax, tax, and what that is in the asset."""
+
+    position_id: str
+    records: int
+    rate: str
+    untaxed_minor: int
+    tax_minor: int
+    owed_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoice:
+    """What an issuer bills a recipient; numbers have no gap within an issuer's cycle.
+
+    Items are in `currency` (empty: the asset itself); what they come to in the asset was exchanged
+    position by position.
+    """
+
+    number: str
+    issuer: PartyId
+    recipient: PartyId
+    asset: AssetId
+    currency: str
+    items: tuple[Item, ...]
+
+    @property
+    def records(self) -> int:
+        """How many records are billed."""
+        return sum(item.records for item in self.items)
+
+    @property
+    def untaxed_minor(self) -> int:
+        """Price without tax, in the currency."""
+        return sum(item.untaxed_minor for item in self.items)
+
+    @property
+    def tax_minor(self) -> int:
+        """Tax, in the currency."""
+        return sum(item.tax_minor for item in self.items)
+
+    @property
+    def gross_minor(self) -> int:
+        """What is billed, in the currency."""
+        return self.untaxed_minor + self.tax_minor
+
+    @property
+    def owed_minor(self) -> int:
+        """What is billed, in the asset."""
+        return sum(item.owed_minor for item in self.items)
+
+    def text(self, minor: int) -> str:
+        """Write an amount in the invoice's currency, exact to the last digit."""
+        if not self.currency:
+            return f"{minor} minor units of {self.asset}"
+        return f"{written(minor, CURRENCY_DECIMALS)} {self.currency}"
+
+
+def written(minor: int, decimals: int) -> str:
+    """Write minor units as a decimal number."""
+    sign = "-" if minor < 0 else ""
+    whole, rest = divmod(abs(minor), 10**decimals)
+    return f"{sign}{whole}.{rest:0{decimals}d}" if decimals else f"{sign}{whole}"
+
+
+def invoices(placed: Iterable[PlacedPosition], sequence: int) -> list[Invoice]:
+    """Bill every position once, ascending by issuer and number; what one owes itself is no bill."""
+    groups: defaultdict[tuple[PartyId, PartyId, AssetId, str], list[Item]] = defaultdict(list)
+    for item in placed:
+        account = item.account
+        if account.creditor != account.debtor:
+            key = (account.creditor, account.debtor, account.asset, account.currency)
+            groups[key].append(_item(item))
+    issued: defaultdict[PartyId, int] = defaultdict(int)
+    made = []
+    for (issuer, recipient, asset, currency), items in sorted(groups.items(), key=lambda g: g[0]):
+        issued[issuer] += 1
+        made.append(
+            Invoice(
+                number=f"{sequence:06d}-{issued[issuer]:06d}",
+                issuer=issuer,
+                recipient=recipient,
+                asset=asset,
+                currency=currency,
+                items=tuple(items),
+            )
+        )
+    return made
+
+
+def _item(placed: PlacedPosition) -> Item:
+    account, position = placed.account, placed.position
+    return Item(
+        position_id=to_hex(position.position_id),
+        records=position.records,
+        rate=written(account.rate, account.decimals),
+        untaxed_minor=account.gross_minor - account.tax_minor,
+        tax_minor=account.tax_minor,
+        owed_minor=position.amount_minor,
+    )

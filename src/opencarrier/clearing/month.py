@@ -1,0 +1,253 @@
+"""A rated month cleared: positions with their records' roots, netted, each party told its own.
+
+The folder that comes out holds `positions.parquet`, the `tree` with its levels, `flows.json` for
+the one who clears, and in `parties/PARTY/` what each party may see: its row with the proof of it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from opencarrier.clearing import tree
+from opencarrier.clearing.accounts import Account, by_line, read_accounts
+from opencarrier.clearing.documents import invoices
+from opencarrier.clearing.level_files import Placed, writing
+from opencarrier.clearing.model import NO_JURISDICTION
+from opencarrier.clearing.netting import NettingMode, balances, obligations
+from opencarrier.clearing.party_rows import rows_of, write_rows
+from opencarrier.clearing.placed_positions import PlacedPosition, write_positions
+from opencarrier.clearing.published import Published, publish
+from opencarrier.clearing.rated_leaf import SECRET_OCTETS
+from opencarrier.clearing.rated_rows import MEMORY_MIB, RowHasher, Run, stream
+from opencarrier.clearing.statement_files import write_statements
+from opencarrier.kernel.ids import Id, to_hex
+from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.spine import ids
+from opencarrier.spine.money import Position
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.usage import Rung
+
+FORMAT: Final = "opencarrier/cleared/v1"
+REPORT: Final = "clearing.json"
+STATEMENTS: Final = ("none", "csv", "pdf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is cleared, how, and where to; `secret` hides the leaves of this cycle alone.
+
+    `pledges` are by asset. A party without a jurisdiction is in `zz`. With `post_at_us` the
+    positions are booked as holds of that instant, in a ledger within the folder. `statements` are
+    `none`, `csv`, or `pdf`: CSV, and each invoice as PDF too.
+    """
+
+    rated: Path
+    out: Path
+    domain: str
+    sequence: int
+    mode: NettingMode
+    secret: bytes
+    counterparty: PartyId | None = None
+    pledges: Mapping[AssetId, Mapping[PartyId, int]] = field(default_factory=dict)
+    jurisdictions: Mapping[PartyId, str] = field(default_factory=dict)
+    memory_mib: int = MEMORY_MIB
+    post_at_us: int | None = None
+    statements: str = "none"
+
+    def __post_init__(self) -> None:
+        assert len(self.secret) == SECRET_OCTETS, "a cycle's secret has 32 octets"
+        assert self.statements in STATEMENTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """A cleared month: its positions with their places in the tree, and each asset's netting."""
+
+    records_root: bytes
+    rows_root: bytes
+    positions: Sequence[PlacedPosition]
+    obligations: Mapping[AssetId, Mapping[tuple[PartyId, PartyId], int]]
+    netted: Mapping[AssetId, Published]
+    holds: int
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Return the report with stable keys, for JSON; amounts are in minor units of an asset."""
+        return {
+            "format": FORMAT,
+            "records_root": to_hex(self.records_root),
+            "rows_root": to_hex(self.rows_root),
+            "positions": len(self.positions),
+            "records": sum(item.position.records for item in self.positions),
+            "holds": self.holds,
+            "assets": {asset: self._asset(asset) for asset in sorted(self.netted)},
+        }
+
+    def _asset(self, asset: AssetId) -> dict[str, Any]:
+        netted, owed = self.netted[asset], self.obligations[asset]
+        return {
+            "mode": netted.mode.name.lower(),
+            "counterparty": netted.counterparty,
+            "obligations": len(owed),
+            "gross_minor": sum(owed.values()),
+            "flows": len(netted.flows),
+            "residual_minor": netted.residual_minor,
+            "money_minor": netted.money_minor,
+            "net_minor": sum(amount for amount in balances(owed).values() if amount > 0),
+        }
+
+
+def clear(order: Order) -> Cleared:
+    """Clear a rated month into a new folder, whole or not at all; `PeerError` for what is amiss."""
+    with _new_folder(order.out) as folder:
+        accounts, lines = read_accounts(order.rated)
+        owing = [account for account in accounts if account.amount_minor]
+        placed = list(_place(order, owing, lines, folder))
+        holds = _post(order, placed, folder)
+        cleared = _net(order, placed, holds)
+        write_positions(folder / "positions.parquet", placed)
+        _write_flows(folder / "flows.json", cleared)
+        write_rows(folder / "parties", cleared.obligations, cleared.netted, order.secret)
+        if order.statements != "none":
+            bills = invoices(placed, order.sequence)
+            write_statements(folder / "parties", bills, with_pdf=order.statements == "pdf")
+        folder.joinpath(REPORT).write_text(json.dumps(cleared.as_mapping(), indent=2) + "\n")
+    return cleared
+
+
+def _place(
+    order: Order, accounts: Sequence[Account], lines: Sequence[Mapping[str, Any]], folder: Path
+) -> Iterator[PlacedPosition]:
+    """Build each account's tree of records; its root makes the position's id."""
+    cycle = {
+        asset: ids.cycle_id(order.domain, asset, order.sequence)
+        for asset in {account.asset for account in accounts}
+    }
+    hasher = RowHasher(order.secret, lines)
+    batches = stream(order.rated, by_line(accounts), folder / "spill", order.memory_mib)
+    runs = (run for batch in batches for run in hasher.runs(batch))
+    for number, built in build_trees(runs, folder / "tree"):
+        account = accounts[number]
+        if built.size != account.records:
+            raise PeerError(
+                "records", f"{account.debtor} at {account.creditor}: {built.size} rows are rated, "
+                f"the sums say {account.records}"
+            )  # fmt: skip
+        jurisdiction = order.jurisdictions.get(account.creditor, NO_JURISDICTION)
+        position = _position(cycle[account.asset], account, built, jurisdiction)
+        yield PlacedPosition(position=position, account=account, tree=built)
+
+
+def build_trees(runs: Iterable[Run], folder: Path) -> Iterator[tuple[int, Placed]]:
+    """Write one tree for each account, and the ids beside its leaves; runs ascend by account."""
+    with writing(folder) as writer, (folder / "usage-ids").open("wb") as ids_file:
+        present: int | None = None
+        for run in runs:
+            if present is not None and run.account != present:
+                yield present, writer.finish()
+            present = run.account
+            writer.add(run.leaves)
+            ids_file.write(run.usage_ids)
+        if present is not None:
+            yield present, writer.finish()
+
+
+def _position(cycle_id: Id, account: Account, built: Placed, jurisdiction: str) -> Position:
+    root = tree.sealed_root(tree.PAIR, built.size, built.root)
+    return Position(
+        position_id=ids.position_id(
+            cycle_id,
+            account.debtor,
+            account.creditor,
+            account.asset,
+            rung=Rung.ONE_SIDED,
+            pair_root=root,
+            amount_minor=account.amount_minor,
+        ),
+        cycle_id=cycle_id,
+        debtor=account.debtor,
+        creditor=account.creditor,
+        asset=account.asset,
+        jurisdiction=jurisdiction,
+        rung=Rung.ONE_SIDED,
+        pair_root=root,
+        records=built.size,
+        amount_minor=account.amount_minor,
+        legs=account.legs,
+    )
+
+
+def _post(order: Order, placed: Sequence[PlacedPosition], folder: Path) -> int:
+    if order.post_at_us is None:
+        return 0
+    from opencarrier.clearing.month_ledger import post
+
+    return post(folder, (item.position for item in placed), order.post_at_us)
+
+
+def _net(order: Order, placed: Sequence[PlacedPosition], holds: int) -> Cleared:
+    by_asset: defaultdict[AssetId, list[Position]] = defaultdict(list)
+    by_jurisdiction: defaultdict[str, list[Id]] = defaultdict(list)
+    for item in placed:
+        by_asset[item.position.asset].append(item.position)
+        by_jurisdiction[item.position.jurisdiction].append(item.position.position_id)
+    owed = {asset: obligations(positions) for asset, positions in sorted(by_asset.items())}
+    netted = {
+        asset: publish(
+            edges,
+            order.mode,
+            pledges=order.pledges.get(asset, {}),
+            counterparty=order.counterparty,
+        )
+        for asset, edges in owed.items()
+    }
+    return Cleared(
+        records_root=tree.records_root(by_jurisdiction),
+        rows_root=rows_of(owed, netted, order.secret).root,
+        positions=placed,
+        obligations=owed,
+        netted=netted,
+        holds=holds,
+    )
+
+
+def _write_flows(path: Path, cleared: Cleared) -> None:
+    """Write what the clearer keeps: every edge with what was owed and what stays."""
+    told = {
+        asset: {
+            "mode": netted.mode.name.lower(),
+            "counterparty": netted.counterparty,
+            "owed": [[*edge, amount] for edge, amount in cleared.obligations[asset].items()],
+            "flows": [[*edge, amount] for edge, amount in netted.flows.items()],
+            "paid_in": dict(netted.paid_in),
+            "paid_out": dict(netted.paid_out),
+            "ranks": dict(netted.ranks),
+        }
+        for asset, netted in cleared.netted.items()
+    }
+    path.write_text(json.dumps(told) + "\n")
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Make a folder that appears under its name when it is done; a cleared one is replaced."""
+    if out.exists() and not out.joinpath(REPORT).exists():
+        raise PeerError("out", f"{out} is there and holds no cleared month")
+    unready = out.with_name(f".{out.name}.unready")
+    shutil.rmtree(unready, ignore_errors=True)
+    unready.mkdir(parents=True)
+    try:
+        yield unready
+    except BaseException:
+        shutil.rmtree(unready, ignore_errors=True)
+        raise
+    shutil.rmtree(unready / "spill", ignore_errors=True)
+    shutil.rmtree(out, ignore_errors=True)
+    unready.rename(out)

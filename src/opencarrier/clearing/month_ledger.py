@@ -1,0 +1,67 @@
+"""A cleared month in double entry: every position and onward leg a hold, until it is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import create_engine
+
+from opencarrier.kernel.ids import derive
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.ledger import chart, service, store
+from opencarrier.ledger.model import Transfer, TransferFlags
+from opencarrier.spine.money import Position
+from opencarrier.spine.parties import PartyId
+
+FILE: Final = "ledger.sqlite"
+
+
+def post(folder: Path, positions: Iterable[Position], at_us: int) -> int:
+    """Book a month's holds in a ledger of its own and count them; `PeerError` for what it refuses.
+
+    The debtor's clearing account is debited, the creditor's credited; onward the creditor's is
+    debited. What a party owes itself is no transfer.
+    """
+    engine = create_engine(f"sqlite:///{folder / FILE}")
+    booked = 0
+    try:
+        store.metadata.create_all(engine)
+        with engine.begin() as unit:
+            for batch in service.in_batches(_transfers(positions)):
+                for asset in sorted({item.asset for item in batch}):
+                    of_asset = [item for item in batch if item.asset == asset]
+                    names = {name for item in of_asset for name in (item.debit, item.credit)}
+                    service.ensure(unit, asset, names)
+                for refusal in service.apply(unit, batch, at_us):
+                    if refusal is not None:
+                        raise PeerError("ledger", str(refusal))
+                booked += len(batch)
+    finally:
+        engine.dispose()
+    return booked
+
+
+def _transfers(positions: Iterable[Position]) -> Iterator[Transfer]:
+    for position in positions:
+        yield from _hold(position, position.debtor, position.creditor, position.amount_minor, 0)
+        for number, leg in enumerate(position.legs, start=1):
+            yield from _hold(position, position.creditor, leg.party, leg.amount_minor, number)
+
+
+def _hold(
+    position: Position, debtor: PartyId, creditor: PartyId, amount_minor: int, number: int
+) -> Iterator[Transfer]:
+    if debtor == creditor:
+        return
+    yield Transfer(
+        transfer_id=derive("transfer/month", position.position_id, number),
+        asset=position.asset,
+        debit=chart.clearing(debtor),
+        credit=chart.clearing(creditor),
+        amount_minor=amount_minor,
+        code="position" if number == 0 else "onward",
+        flags=TransferFlags.PENDING,
+        reference=position.position_id,
+    )
