@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -24,6 +25,7 @@ from opencarrier.app.store import POOL_SIZE, Store, StoreError
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.export import export_beancount
+from opencarrier.rating.engine.dialects import prove
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(600)]
 
@@ -250,3 +252,9 @@ def _opened(folder: Path, **settings: object) -> Installation:
     return open_installation(
         Folder(folder), Settings(cycle_s=0, **settings), clock=FixedClock(START_US)
     )
+
+
+def test_the_rating_statement_is_exact_on_postgresql(postgresql):
+    """Another engine than the one it was written for rates every edge case to the unit."""
+    with psycopg.connect(postgresql.url("postgres")) as connection:
+        prove(lambda query: connection.execute(query).fetchall(), "postgres")

@@ -63,3 +63,30 @@ def rate(
     except PeerError as error:
         raise CommandError(Exit.REFUSED, str(error), "see: opencarrier rate --help") from None
     emit(report.as_mapping(), as_json=as_json)
+
+
+def sql(
+    dialect: Annotated[str, typer.Argument(help="spark, postgres, bigquery, ...")],
+    with_proof: Annotated[
+        bool, typer.Option("--proof", help="A query to try the engine with, and its answer.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the rating statement in another engine's SQL, or what shows that the engine is exact.
+
+    The statement rates `records` by `lines` and `subscribers`, the tables of the engine here. Some
+    engines divide integers through floats: take one only if it answers the proof to the unit.
+
+    Example: opencarrier sql spark --proof --json
+    """
+    from opencarrier.kernel.refusals import PeerError
+    from opencarrier.rating.engine.dialects import proof, translated
+
+    try:
+        if not with_proof:
+            emit({"dialect": dialect, "sql": translated(dialect)}, as_json=as_json)
+            return
+        query, rows = proof(dialect)
+    except PeerError as error:
+        raise CommandError(Exit.REFUSED, str(error), "see: opencarrier sql --help") from None
+    emit({"dialect": dialect, "sql": query, "rows": [list(row) for row in rows]}, as_json=as_json)

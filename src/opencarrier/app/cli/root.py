@@ -70,6 +70,7 @@ def make() -> typer.Typer:
     root.command("backup")(run.backup)
     root.command("restore")(run.restore)
     root.command("rate")(month.rate)
+    root.command("sql")(month.sql)
     root.command("adjust")(deals.adjust)
     root.command("clear")(clearing.clear)
     root.command("bench")(run.bench)

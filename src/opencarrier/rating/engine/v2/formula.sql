@@ -13,7 +13,7 @@ create or replace macro quantity(unit, octets_in, octets_out, duration_s, units)
         when 2 then case when octets_in <= 4611686018427387904 then octets_in end
         when 3 then case when octets_out <= 4611686018427387904 then octets_out end
         when 4 then case when duration_s <= 4611686018427387904 then duration_s end
-        when 5 then ((octets_in | octets_out | duration_s | units) <> 0)::bigint
+        when 5 then case when (octets_in | octets_out | duration_s | units) <> 0 then 1 else 0 end
         when 6 then case when units <= 4611686018427387904 then units end
     end;
 
