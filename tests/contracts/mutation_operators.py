@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from vyper.ast import nodes as vy
 from vyper.ast import parse_to_ast
+from vyper.ast.pre_parser import PreParser
 
 # Of the seven replacements of a comparison these three are noticed by no test that misses one of
 # the others: x < y -> x <= y, x != y, False, and so on.
@@ -31,6 +32,29 @@ BELOW_ZERO = (("Eq", "<="), ("NotEq", ">"), ("Gt", "!="))
 """Next to zero these differ below it only, where nothing of ours is."""
 CONSTANT = {"Lt": "False", "LtE": "True", "Gt": "False", "GtE": "True", "Eq": "False"}
 SYMBOL = r"(<=|>=|==|!=|<<|>>|\*\*|//|[-+*%<>|&^]|\bnot\s+in\b|\bin\b)"
+
+
+_prepare = PreParser.parse
+
+
+class _Moved(dict[tuple[int, int], int]):
+    """By line and column, how far `extcall` and `staticcall` moved what stands there.
+
+    The parser knows this of the first column of a token; a node may end before a space.
+    """
+
+    def get(self, place: tuple[int, int], default: int = 0) -> int:
+        line, column = place
+        known = ((line, before) for before in range(column, -1, -1))
+        return next((self[start] for start in known if start in self), default)
+
+
+def _prepared(parser: PreParser, code: str) -> None:
+    _prepare(parser, code)
+    parser.adjustments = _Moved(parser.adjustments)
+
+
+PreParser.parse = _prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ def move(amount: uint256, loud: bool) -> uint256:
     if amount == 0:
         return min(amount, 9)
     self.total += amount % 2
+    self.total = staticcall Other(self).total() + LIMIT
     self.seen = keccak256(abi_encode(amount, loud))
     log Moved(sender=msg.sender, amount=amount)
     return self.owned[msg.sender][self]
@@ -77,7 +78,13 @@ EXPECTED = {
     "CND": {"if True:"},
     "MMX": {"return max(amount, 9)", "return amount", "return 9"},
     "SDL": {"pass"},
-    "ODL": {"self.total = amount % 2", "self.total += (amount)", "self.total += (2)"},
+    "ODL": {
+        "self.total = amount % 2",
+        "self.total += (amount)",
+        "self.total += (2)",
+        "self.total = (staticcall Other(self).total())",
+        "self.total = (LIMIT)",
+    },
     "ENC": {"self.seen = keccak256(abi_encode(loud))", "self.seen = keccak256(abi_encode(amount))"},
     "ARG": {
         "self.seen = keccak256(abi_encode(loud, amount))",
@@ -95,7 +102,7 @@ def test_the_operators():
     for edit in found:
         made.setdefault(edit.operator, set()).add(edit.lines(SOURCE)[1])
     assert made == EXPECTED
-    assert sum(edit.operator == "SDL" for edit in found) == 4
+    assert sum(edit.operator == "SDL" for edit in found) == 5
     assert len({edit.apply(SOURCE) for edit in found}) == len(found)
 
 
