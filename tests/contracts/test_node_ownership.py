@@ -334,26 +334,29 @@ def arm(nodes: NodeWorld, receiver: str, answer: bytes, back: Call | None = None
 def test_a_receiver_is_told_and_may_refuse(nodes: NodeWorld, receiver: str):
     """N4: it hears who sends, whose, which and the data; only the right answer takes the token."""
     registry, host, token = nodes.registry, nodes.hosts[0], number(nodes.ids[0])
+    friend = nodes.stranger
+    nodes.send(host, registry.approve(friend.address, token))
     move = registry.safe_transfer_from(host.address, receiver, token, b"hello")
     for answer in (bytes(4), b"\x01" * 4):
         arm(nodes, receiver, answer)
         with refused("erc721: not taken"):
-            nodes.send(host, move)
+            nodes.send(friend, move)
     arm(nodes, receiver, TAKEN)
-    nodes.send(host, move)
+    nodes.send(friend, move)
     seen = nodes.evm.call(Call(to=receiver, data=encoded("seen()")))
     types = ["address", "address", "uint256", "bytes"]
     (inner,) = abi.decode(["bytes"], seen)
-    assert abi.decode(types, inner) == (host.address, host.address, token, b"hello")
+    assert abi.decode(types, inner) == (friend.address, host.address, token, b"hello")
     assert nodes.owner_of(0) == receiver
 
 
 def test_data_has_a_limit(nodes: NodeWorld, receiver: str):
-    """N15: 1,024 octets for a receiver, not one more."""
+    """N15: 1,024 octets for a receiver, not one more, not even for one that is not asked."""
     registry, host, token = nodes.registry, nodes.hosts[0], number(nodes.ids[0])
     arm(nodes, receiver, TAKEN)
-    with refused(None):
-        nodes.send(host, registry.safe_transfer_from(host.address, receiver, token, bytes(1025)))
+    for to in (receiver, nodes.stranger.address):
+        with refused(None):
+            nodes.send(host, registry.safe_transfer_from(host.address, to, token, bytes(1025)))
     nodes.send(host, registry.safe_transfer_from(host.address, receiver, token, bytes(1024)))
 
 
