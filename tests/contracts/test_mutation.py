@@ -159,7 +159,7 @@ def test_what_is_taken_over_makes_the_same_mutants(name: str, tmp_path: Path):
         (tmp_path / target.source).write_text(edit.apply(text))
         command = [sys.executable, "-m", "vyper.cli.vyper_compile", f"{contract}.vy"]
         ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        return ran.stdout.strip().removeprefix("0x") or None
+        return ran.stdout.strip().removeprefix("0x") if ran.returncode == 0 else None
 
     for edit in random.Random(7).sample(edits(text), 5):
         assert Copy(partial(in_part, edit)).answer() == [whole(edit)], edit
