@@ -162,9 +162,10 @@ def test_the_past_is_read_to_the_second(stakers: StakeWorld):
     world.send(alice, stakes.extend(YEAR_S))
     world.send(bob, stakes.stake(7 * TOKEN, 5))
     second = world.evm.now_s
-    world.evm.pass_time(YEAR_S)
-    world.send(alice, stakes.withdraw(alice.address))
+    world.evm.pass_time(YEAR_S + 1)
+    told = world.told(world.send(alice, stakes.withdraw(alice.address)))
     third = world.evm.now_s
+    assert told[0].withdrawn_at == third
     world.evm.pass_time(1)
     month = Stake(amount=100 * TOKEN, lock_s=MONTH_S, committed_at=first, unlock_at=first + MONTH_S)
     year = replace(month, lock_s=YEAR_S, committed_at=second, unlock_at=second + YEAR_S)
@@ -174,7 +175,8 @@ def test_the_past_is_read_to_the_second(stakers: StakeWorld):
         (first, month, 100, 50_000),
         (second - 1, month, 100, 50_000),
         (second, year, 107, 100_000),
-        (third - 1, year, 107, 100_000),
+        (third - 2, year, 107, 100_000),
+        (third - 1, year, 107, 0),
         (third, NONE, 7, 0),
     ):
         locked = stake.amount if at < stake.unlock_at else 0
@@ -243,8 +245,9 @@ def test_a_clock_of_seconds(stakers: StakeWorld):
     assert world.ask(world.stakes.votes(alice.address)) == 5
     world.evm.pass_time(9)
     assert world.ask(world.stakes.votes(alice.address)) == 5
-    world.evm.pass_time(1)
-    assert world.ask(world.stakes.votes(alice.address)) == 0
+    for _ in range(2):
+        world.evm.pass_time(1)
+        assert world.ask(world.stakes.votes(alice.address)) == 0
 
 
 # The tiers
@@ -316,6 +319,7 @@ def test_tiers_that_make_no_sense(stakers: StakeWorld):
         ("tiers: discount", (replace(good, discount_ppm=1_000_001),)),
         ("tiers: amount", (replace(good, min_amount=0),)),
         ("tiers: amount", (replace(good, min_amount=AMOUNT_MAX + 1),)),
+        ("tiers: amount", (replace(good, min_amount=MAX),)),
         ("tiers: lock", (replace(good, min_lock_s=0),)),
         ("tiers: lock", (replace(good, min_lock_s=LOCK_MAX_S + 1),)),
     ):
@@ -332,6 +336,19 @@ def test_tiers_that_make_no_sense(stakers: StakeWorld):
         world.deploy(world.token.address, cap_ppm=1_000_000_001)
     widest = Tier(min_amount=AMOUNT_MAX, min_lock_s=LOCK_MAX_S, discount_ppm=1_000_000)
     assert world.ask(world.deploy(world.token.address, (widest,), 10**9).tiers()) == (widest,)
+
+
+def test_a_tier_list_has_an_end(stakers: StakeWorld):
+    """S11: sixteen tiers are taken; one more does not decode."""
+    rows = [(1, 1, ppm) for ppm in range(1, 18)]
+
+    def deploy(tiers: list[tuple[int, int, int]]) -> None:
+        data = StakeDiscount.artefact().creation_code(stakers.token.address, tiers, 0)
+        stakers.evm.deploy(stakers.owner.address, Call(to=None, data=data))
+
+    deploy(rows[:16])
+    with refused(None):
+        deploy(rows)
 
 
 def test_the_largest_stake(stakers: StakeWorld):
@@ -419,6 +436,16 @@ def test_nothing_signed_can_be_changed(stakers: StakeWorld, changed: str):
             world.stranger, world.stakes.stake_by_signature(**changed_terms, signature=signature)
         )
     world.send(world.stranger, world.stakes.stake_by_signature(**terms, signature=signature))
+
+
+def test_an_extension_asks_nothing_of_the_token(stakers: StakeWorld):
+    """S5: by call or by signature; not even for an approval of nothing."""
+    world, (alice, *_) = stakers, stakers.accounts
+    world.send(alice, world.stakes.stake(5, 1))
+    world.send(world.owner, world.token.set_paused(paused=True))
+    world.send(alice, world.stakes.extend(2))
+    world.send(world.stranger, world.signed(alice, 0, 3))
+    assert world.ask(world.stakes.stake_of(alice.address)).lock_s == 3
 
 
 def test_signatures_end(stakers: StakeWorld):
@@ -563,7 +590,7 @@ def test_a_frozen_account_stops_itself_only(stakers: StakeWorld):
 ODD = """
 # pragma version 0.4.3
 balanceOf: public(HashMap[address, uint256])
-fee: public(uint256)
+bonus: public(int256)
 answer: public(bool)
 target: address
 back: Bytes[500]
@@ -586,8 +613,8 @@ def permit(
     pass
 
 @external
-def set_fee(fee: uint256):
-    self.fee = fee
+def set_bonus(bonus: int256):
+    self.bonus = bonus
 
 @external
 def set_answer(answer: bool):
@@ -601,7 +628,7 @@ def arm(target: address, back: Bytes[500]):
 
 @internal
 def _move(sender: address, receiver: address, amount: uint256):
-    self.balanceOf[receiver] += amount - self.fee
+    self.balanceOf[receiver] += convert(convert(amount, int256) + self.bonus, uint256)
     if self.target != empty(address):
         self.succeeded = raw_call(self.target, self.back, revert_on_failure=False)
 
@@ -626,7 +653,7 @@ def receiveWithAuthorization(
 
 
 class Odd:
-    """A stake contract of a token that keeps a fee, says no, or calls back."""
+    """A stake contract of a token that keeps some, gives more, says no, or calls back."""
 
     def __init__(self, world: StakeWorld) -> None:
         self.world = world
@@ -655,14 +682,15 @@ class Odd:
         return [self.stakes.stake(10, MONTH_S), authorized, permit]
 
 
-def test_a_token_with_a_fee_is_refused(stakers: StakeWorld):
-    """S1: what arrives is what is staked, by every way in."""
+def test_another_amount_is_refused(stakers: StakeWorld):
+    """S1: what arrives is what is staked, to the unit, by every way in."""
     odd = Odd(stakers)
-    odd.tell("set_fee(uint256)", ["uint256"], 1)
-    for call in odd.ways_in():
-        with refused("stake: other amount"):
-            stakers.send(odd.alice, call)
-    odd.tell("set_fee(uint256)", ["uint256"], 0)
+    for bonus in (-1, 1):
+        odd.tell("set_bonus(int256)", ["int256"], bonus)
+        for call in odd.ways_in():
+            with refused("stake: other amount"):
+                stakers.send(odd.alice, call)
+    odd.tell("set_bonus(int256)", ["int256"], 0)
     for call in odd.ways_in():
         stakers.send(odd.alice, call)
     assert odd.stakes.stake_of(odd.alice.address).ask(stakers.evm).amount == 30
