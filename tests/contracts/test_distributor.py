@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from contract_evm import MAX, ZERO, key, refused
+from contract_evm import MAX, ZERO, key, refused, vyper
 from contract_rewards import DELAY_S, Pool
 from contract_world import DEPOSIT, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opencarrier.chain import events
-from opencarrier.chain.contracts import PROOF_MAX, RewardDistributor
+from opencarrier.chain.contracts import PROOF_MAX, RewardDistributor, StableToken
 from opencarrier.chain.contracts.reward_distributor import AMOUNT_BITS, DELAY_MAX_S
 from opencarrier.chain.model import Call
 from opencarrier.kernel.keccak import keccak
@@ -200,6 +200,19 @@ def test_a_root_waits(pool: Pool):
         pool.send(pool.stranger, pool.claim(pool.tree({one: 6}), one, 6))
 
 
+def test_the_latest_times(pool: Pool):
+    """R9: a root waits to the second at the upper end of its 64 bits, too."""
+    one, token = pool.hosts[0].address, pool.token.address
+    ready_at = 2**63 + 1
+    pool.evm.pass_time(ready_at - DELAY_S - pool.evm.now_s)
+    tree = pool.tree({one: 5})
+    pool.publish(tree.root, 5)
+    assert pool.rewards.ready_at(token, tree.root).ask(pool.evm) == ready_at
+    pool.evm.pass_time(DELAY_S - 1)
+    with refused("claim: not ready"):
+        pool.send(pool.stranger, pool.claim(tree, one, 5))
+
+
 def test_a_vetoed_root_never_pays(pool: Pool):
     """R9: only while it waits, and once for all; the next good root pays what it would have."""
     one, token = pool.hosts[0].address, pool.token.address
@@ -208,6 +221,7 @@ def test_a_vetoed_root_never_pays(pool: Pool):
         pool.send(pool.guardian, pool.rewards.veto(token, tree.root))
     pool.publish(tree.root, 5)
     pool.evm.pass_time(DELAY_S - 1)
+    assert not pool.rewards.is_vetoed(token, tree.root).ask(pool.evm)
     told = pool.told(pool.send(pool.guardian, pool.rewards.veto(token, tree.root)))
     assert told == [events.RootVetoed(token=token, root=tree.root)]
     assert pool.rewards.is_vetoed(token, tree.root).ask(pool.evm)
@@ -267,6 +281,31 @@ def test_a_frozen_host_stops_itself_only(pool: Pool):
     pool.send(pool.owner, pool.token.unfreeze(one))
     pool.send(pool.stranger, pool.claim(tree, one, 60))
     assert pool.tokens(one) == 60
+
+
+SILENT = """
+# pragma version 0.4.3
+balanceOf: public(HashMap[address, uint256])
+
+@external
+def mint(account: address, amount: uint256):
+    self.balanceOf[account] += amount
+
+@external
+def transfer(receiver: address, amount: uint256):
+    self.balanceOf[msg.sender] -= amount
+    self.balanceOf[receiver] += amount
+"""
+
+
+def test_a_token_that_says_nothing_is_taken():
+    """R1: some tokens return no answer; what counts is that they do not revert."""
+    pool = Pool()
+    pool.token = StableToken(vyper(SILENT, sender=pool.owner.address, evm=pool.evm))
+    one = pool.hosts[0].address
+    tree = pool.ready({one: 5}, money=5)
+    pool.send(pool.stranger, pool.claim(tree, one, 5))
+    assert pool.tokens(one) == 5
 
 
 def test_a_new_distributor_knows_its_terms(pool: Pool):

@@ -161,7 +161,7 @@ def test_a_frozen_host_is_paid_elsewhere(pool: Pool):
     tree = pool.ready({host.address: 5}, money=5)
     pool.send(pool.owner, pool.token.freeze(host.address))
     pool.send(host, pool.rewards.request_payout(token, pool.hosts[1].address))
-    pool.pass_delay()
+    pool.evm.pass_time(DELAY_S + 1)
     pool.send(pool.stranger, pool.rewards.apply_payout(host.address, token))
     pool.send(pool.stranger, pool.claim(tree, host.address, 5))
     assert pool.tokens(pool.hosts[1].address) == 5
