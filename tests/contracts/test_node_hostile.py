@@ -13,7 +13,7 @@ from opencarrier.kernel.keccak import keccak
 ODD = """
 # pragma version 0.4.3
 balanceOf: public(HashMap[address, uint256])
-fee: uint256
+bonus: int256
 answer: bool
 target: address
 back: Bytes[800]
@@ -25,8 +25,8 @@ def mint(account: address, amount: uint256):
     self.answer = True
 
 @external
-def arm(fee: uint256, answer: bool, target: address, back: Bytes[800]):
-    self.fee = fee
+def arm(bonus: int256, answer: bool, target: address, back: Bytes[800]):
+    self.bonus = bonus
     self.answer = answer
     self.target = target
     self.back = back
@@ -35,7 +35,7 @@ def arm(fee: uint256, answer: bool, target: address, back: Bytes[800]):
 @internal
 def _move(sender: address, receiver: address, amount: uint256) -> bool:
     self.balanceOf[sender] -= amount
-    self.balanceOf[receiver] += amount - self.fee
+    self.balanceOf[receiver] += convert(convert(amount, int256) + self.bonus, uint256)
     if self.target != empty(address):
         self.succeeded = raw_call(self.target, self.back, revert_on_failure=False)
     return self.answer
@@ -95,9 +95,9 @@ class Odd(NodeWorld):
         data = keccak(signature.encode())[:4] + encoded
         return self.send(self.owner, Call(to=self.token.address, data=data)).output
 
-    def arm(self, *, fee: int = 0, answer: bool = True, back: Call | None = None) -> None:
+    def arm(self, *, bonus: int = 0, answer: bool = True, back: Call | None = None) -> None:
         target, data = (back.to, back.data) if back else (NOBODY, b"")
-        self.tell("arm(uint256,bool,address,bytes)", fee, answer, target, data)
+        self.tell("arm(int256,bool,address,bytes)", bonus, answer, target, data)
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +111,10 @@ def odd(_odd: Odd):
         yield _odd
 
 
-def test_a_fee_is_refused(odd: Odd):
-    """N1: what is booked has arrived."""
-    odd.arm(fee=1)
+@pytest.mark.parametrize("bonus", [-1, 1])
+def test_another_amount_is_refused(odd: Odd, bonus: int):
+    """N1: what is booked has arrived, to the unit."""
+    odd.arm(bonus=bonus)
     with refused("bond: other amount"):
         odd.send(odd.hosts[0], odd.registry.post_bond(odd.ids[0], 10))
     assert odd.bond(0) == 1000
