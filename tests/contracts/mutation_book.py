@@ -61,6 +61,7 @@ SUITE = {
     "StableToken": ("test_token.py",),
     "StakeDiscount": (
         "test_stake_discount.py",
+        "test_stake_hostile.py",
         "test_authority_stake_discount.py",
         "test_stateful_stake_discount.py",
     ),
