@@ -51,26 +51,28 @@ class Reach:
         for item in items:
             by_file[item.path].append(item)
         for path, found in by_file.items():
-            told = self._kept(path) or self._recorded(loop, path, found)
+            told = self._kept(path)
+            if not all(item.nodeid in told for item in found):
+                told = self._recorded(loop, path, found)
             self.known |= {name: Reached(*one) for name, one in told.items()}
 
     def _key(self, path: Path) -> str:
         return sha256(b"\0".join([*self.common, path.read_bytes()])).hexdigest()
 
-    def _kept(self, path: Path) -> dict[str, Any] | None:
+    def _kept(self, path: Path) -> dict[str, Any]:
         kept = self.folder / f"{path.stem}.json"
         told = json.loads(kept.read_text()) if kept.exists() else {}
-        return told["tests"] if told.get("key") == self._key(path) else None
+        return told["tests"] if told.get("key") == self._key(path) else {}
 
     def _recorded(self, loop: Loop, path: Path, items: list[pytest.Item]) -> dict[str, Any]:
         assert all(code.lines for code in self.codes)
-        tests = {}
+        key, tests = self._key(path), {}
         for item in items:
             failed, seconds, lines = Copy(partial(self._alone, loop, item)).answer()
             assert not failed, f"the tests fail without a mutant: {failed}"
             tests[item.nodeid] = seconds, lines
         self.folder.mkdir(parents=True, exist_ok=True)
-        told = json.dumps({"key": self._key(path), "tests": tests})
+        told = json.dumps({"key": key, "tests": tests})
         (self.folder / f"{path.stem}.json").write_text(told)
         return tests
 

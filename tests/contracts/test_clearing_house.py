@@ -9,14 +9,12 @@ from contract_evm import (
     FAR_S,
     GENESIS_S,
     MAX,
-    NOTICE_S,
     RULEBOOK,
     TERMS,
     ZERO,
     key,
     refused,
     sealed,
-    vyper,
 )
 from contract_world import DEPOSIT, World
 
@@ -26,11 +24,10 @@ from opencarrier.chain.contracts import (
     NO_ROOT,
     ClearingHouse,
     Mandate,
-    StableToken,
 )
 from opencarrier.chain.model import Call
 from opencarrier.kernel.keccak import keccak
-from opencarrier.kernel.signatures import Signature
+from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.spine.ids import net_word
 from opencarrier.spine.money import Net
 
@@ -219,6 +216,18 @@ def test_rows_ascend_and_appear_once(world: World):
         world.send(world.settler, raw_settle(world, order, twice, [b"", b""]))
     with refused("nets: order"):
         world.send(world.settler, raw_settle(world, order, [(ZERO, 1)], []))
+
+
+def test_the_lowest_address_has_a_row(world: World):
+    """C6: only the zero address is below every row."""
+    lowest, payer = Address("0x" + "00" * 19 + "01"), world.members[0]
+    world.send(world.owner, world.house.set_member(world.usd, lowest, registered=True))
+    world.mandate(payer, 5)
+    nets = [Net(address=lowest, amount_minor=5), Net(address=payer.address, amount_minor=-5)]
+    world.settle(
+        sealed(token=world.usd, cycle_id=RULEBOOK, sequence=1, nets=nets, signatures=[None])
+    )
+    assert world.house.balance_of(world.usd, lowest).ask(world.evm) == 5
 
 
 def test_no_row_of_zero(world: World):
@@ -450,6 +459,27 @@ def test_mandate_cap_and_end(world: World):
     world.settle(world.order([-500, 500], sequence=3))
 
 
+def test_a_mandate_is_given_in_a_pause(world: World):
+    """C7: a pause stops settlements, not what members say; the epoch is the rulebook's alone."""
+    world.send(world.owner, world.house.set_settle_paused(paused=True))
+    (told,) = world.told(world.mandate(world.members[0], 5))
+    assert told.rulebook_epoch == 1
+
+
+def test_rulebooks_come_to_an_end(world: World):
+    """C9: no epoch comes again: the 65,535th is the last, and owner and settler stay."""
+    house, env = world.house, world.evm.env
+    settler = int(world.settler.address, 16)
+    words = {slot: env.get_storage(house.address, slot) for slot in range(64)}
+    (slot,) = (slot for slot, word in words.items() if word % (1 << 160) == settler)
+    env.set_storage(house.address, slot, settler | 65_534 << 160)
+    told = world.told(world.send(world.owner, house.set_rulebook(RULEBOOK)))
+    assert told == [events.RulebookSet(rulebook_hash=RULEBOOK, epoch=65_535)]
+    with refused("rulebook: too many"):
+        world.send(world.owner, house.set_rulebook(RULEBOOK))
+    world.settle(world.order([-5, 5]))
+
+
 def test_mandate_of_another_member_does_not_help(world: World):
     world.mandate(world.members[1], CAP_MAX)
     with refused("mandate: expired"):
@@ -496,7 +526,7 @@ def mandate_by_signature(world: World, *, signer=None, forge=lambda octets: octe
 
 
 def test_mandate_by_signature_counts_once(world: World):
-    """C9: anybody submits it, once; the nonce moves."""
+    """C9: anybody submits it, once; the nonce moves each time."""
     a = world.members[0]
     call = mandate_by_signature(world)
     told = world.told(world.send(world.stranger, call))
@@ -505,7 +535,11 @@ def test_mandate_by_signature_counts_once(world: World):
     world.settle(world.order([-5, 5], signed=False))
     with refused("mandate: bad signature"):
         world.send(world.stranger, call)
-    world.send(world.stranger, mandate_by_signature(world, signed={"nonce": 1}))
+    second = mandate_by_signature(world, signed={"nonce": 1})
+    world.send(world.stranger, second)
+    assert world.house.mandate_nonce(world.usd, a.address).ask(world.evm) == 2
+    with refused("mandate: bad signature"):
+        world.send(world.stranger, second)
 
 
 def test_a_later_mandate_voids_an_older_signature(world: World):
@@ -594,115 +628,6 @@ def test_a_frozen_member_blocks_nobody(world: World):
         world.send(world.owner, world.token.freeze(member.address))
     world.settle(world.order([-500, 100, 300]))
     assert world.balances()[:3] == [DEPOSIT - 500, DEPOSIT + 100, DEPOSIT + 300]
-
-
-SHRINKING = """
-# pragma version 0.4.3
-balanceOf: public(HashMap[address, uint256])
-bonus: public(int256)
-refuses: public(bool)
-
-@external
-def mint(account: address, amount: uint256):
-    self.balanceOf[account] += amount
-
-@external
-def behave(bonus: int256, refuses: bool):
-    self.bonus = bonus
-    self.refuses = refuses
-
-@external
-def seize(account: address, amount: uint256):
-    self.balanceOf[account] -= amount
-
-@external
-def transfer(receiver: address, amount: uint256) -> bool:
-    if self.refuses:
-        return False
-    self.balanceOf[msg.sender] -= amount
-    self.balanceOf[receiver] += convert(convert(amount, int256) + self.bonus, uint256)
-    return True
-
-@external
-def transferFrom(sender: address, receiver: address, amount: uint256) -> bool:
-    if self.refuses:
-        return False
-    self.balanceOf[sender] -= amount
-    self.balanceOf[receiver] += convert(convert(amount, int256) + self.bonus, uint256)
-    return True
-"""
-
-
-SILENT = SHRINKING.replace(" -> bool", "").replace("return True", "pass")
-SILENT = SILENT.replace("return False", 'raise "no"')
-"""As tokens were before ERC-20 had an answer: nothing is returned, a refusal reverts."""
-
-
-class OddWorld(World):
-    """The same people with a token that takes fees, gives more, refuses politely or seizes."""
-
-    def __init__(self, source: str = SHRINKING) -> None:
-        super().__init__()
-        owner = self.owner.address
-        odd = vyper(source, sender=owner, evm=self.evm)
-        self.odd = odd
-        self.token = StableToken(odd)
-        self.send(self.owner, self.house.list_token(odd))
-        for member in self.members:
-            self.send(self.owner, self.house.set_member(odd, member.address, registered=True))
-            self.tell("mint(address,uint256)", int(member.address, 16), 1000)
-            self.send(member, self.house.deposit(self.usd, member.address, 100))
-
-    def tell(self, signature: str, *words: int) -> None:
-        data = keccak(signature.encode())[:4] + b"".join(
-            (w & MAX).to_bytes(32, "big") for w in words
-        )
-        self.send(self.owner, Call(to=self.odd, data=data))
-
-
-def test_tokens_that_misbehave():
-    """C1: a fee on deposit, a polite refusal, a seizure: no balance without its tokens."""
-    odd = OddWorld()
-    member = odd.members[0]
-    for bonus in (-1, 1):
-        odd.tell("behave(int256,bool)", bonus, 0)
-        with refused("deposit: other amount"):
-            odd.send(member, odd.house.deposit(odd.usd, member.address, 10))
-    odd.tell("behave(int256,bool)", 0, 1)
-    with refused("token: refused"):
-        odd.send(member, odd.house.deposit(odd.usd, member.address, 10))
-    with refused("token: refused"):
-        odd.settle(odd.order([-10, 5]))
-    odd.send(member, odd.house.request_withdrawal(odd.usd, 10))
-    odd.evm.pass_time(NOTICE_S)
-    with refused("token: refused"):
-        odd.send(member, odd.house.withdraw(odd.usd))
-    odd.tell("behave(int256,bool)", -1, 0)
-    with refused("publish: not funded"):
-        odd.settle(odd.order([-10, 5]))
-    odd.tell("behave(int256,bool)", 0, 0)
-    odd.settle(odd.order([-10, 5]))
-    odd.tell("seize(address,uint256)", int(odd.house.address, 16), 1)
-    with refused("settle: insolvent"):
-        odd.settle(odd.order([-10, 10], sequence=2))
-    odd.send(member, odd.house.withdraw(odd.usd))
-
-
-def test_tokens_that_answer_nothing():
-    """C1: money goes in and out of a token without answers; its refusals revert all."""
-    odd = OddWorld(SILENT)
-    member = odd.members[0]
-    odd.send(member, odd.house.deposit(odd.usd, member.address, 10))
-    odd.settle(odd.order([-10, 5]))
-    odd.send(member, odd.house.request_withdrawal(odd.usd, 100))
-    odd.evm.pass_time(NOTICE_S)
-    odd.tell("behave(int256,bool)", 0, 1)
-    with refused("no"):
-        odd.send(member, odd.house.withdraw(odd.usd))
-    odd.tell("behave(int256,bool)", 0, 0)
-    odd.send(member, odd.house.withdraw(odd.usd))
-    assert odd.balance(member) == 0
-    assert odd.tokens(member.address) == 1000 - 10
 
 
 def full(world: World, count: int, *, signed: bool):

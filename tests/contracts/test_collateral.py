@@ -10,6 +10,7 @@ from contract_world import DEPOSIT, World
 
 from opencarrier.chain import events
 from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken, Withdrawal
+from opencarrier.kernel.keccak import keccak
 from opencarrier.kernel.signatures import Address
 
 NONE = Withdrawal(amount=0, ready_at=0)
@@ -49,6 +50,22 @@ def test_deposit_refused(world: World):
     with refused("token: frozen"):
         world.send(a, world.house.deposit(world.usd, a.address, 1))
     assert world.balances() == [DEPOSIT] * 4
+
+
+def test_the_total_has_an_end(world: World):
+    """C1, C8: what is owed in a token fits its part of the word, whoever it is owed to."""
+    env, house, a = world.evm.env, world.house, world.members[0]
+    token = bytes(12) + bytes.fromhex(world.usd[2:])
+    slots = [int.from_bytes(keccak(p.to_bytes(32, "big") + token), "big") for p in range(64)]
+    (slot,) = (s for s in slots if env.get_storage(house.address, s) % (1 << 128) == 4 * DEPOSIT)
+    word = env.get_storage(house.address, slot) - 4 * DEPOSIT
+    env.set_storage(house.address, slot, word | (1 << 128) - 6)
+    with refused("balance: too large"):
+        world.send(a, house.deposit(world.usd, a.address, 6))
+    world.send(a, house.deposit(world.usd, a.address, 5))
+    assert house.total_of(world.usd).ask(world.evm) == (1 << 128) - 1
+    assert house.last_sequence(world.usd).ask(world.evm) == 0
+    assert house.is_listed(world.usd).ask(world.evm)
 
 
 def test_tokens_sent_by_mistake_are_nobodys_balance(world: World):
@@ -358,6 +375,7 @@ def test_who_is_short_is_named(world: World):
     assert short(-DEPOSIT, 2 * DEPOSIT, -DEPOSIT) == ZERO
     assert short(2 * DEPOSIT + 1, -DEPOSIT - 1, -DEPOSIT) == members[1].address
     assert short(-DEPOSIT, -DEPOSIT - 1, -DEPOSIT - 2) == members[1].address
+    assert short(-(1 << 95), (1 << 95) - 1, 1) == members[0].address
 
 
 def _bare_token(world: World) -> Address:
