@@ -32,6 +32,7 @@ SUITE = {
     ),
     "ClearingHouse": (
         "test_clearing_house.py",
+        "test_odd_tokens.py",
         "test_mandates.py",
         "test_collateral.py",
         "test_corridors.py",
