@@ -37,6 +37,7 @@ def test_layers_in_their_order(tmp_path):
         ("http_port = 'x'", {}, "http_port is a whole number"),
         ("http_port = true", {}, "http_port is int"),
         ("http_port = -1", {}, "not negative"),
+        ('netting = "ccp"', {}, "netting is circular or bilateral, not 'ccp'"),
         ("http_port = = 1", {}, "not TOML"),
         ("", {"OPENCARRIER_CYCLE_S": "soon"}, "cycle_s is a whole number"),
     ],

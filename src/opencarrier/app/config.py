@@ -39,7 +39,10 @@ class Settings:
     )
     domain: str = field(default="opencarrier", metadata={"help": "name of the clearing domain"})
     cycle_s: int = field(default=3600, metadata={"help": "length of a cycle; 0: by hand only"})
-    netting: str = field(default="circular", metadata={"help": "`circular` or `bilateral`"})
+    netting: str = field(
+        default="circular",
+        metadata={"help": "`circular` or `bilateral`", "choices": ("circular", "bilateral")},
+    )
     finality: str = field(
         default="",
         metadata={"help": "`depth:N`, `safe`, `finalized`; empty: as the chain's kind has it"},
@@ -230,9 +233,14 @@ def _checked(name: str, value: Any, place: str) -> Any:
         low, high = _RANGES[name]
         if not low <= value <= high:
             raise ConfigError(f"{place}: {name} is {low} to {high}, not {value}")
+    if value not in _CHOICES.get(name, (value,)):
+        raise ConfigError(f"{place}: {name} is {' or '.join(_CHOICES[name])}, not {value!r}")
     return value
 
 
 _RANGES: Mapping[str, tuple[int, int]] = {
     f.name: f.metadata["range"] for f in fields(Settings) if "range" in f.metadata
+}
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    f.name: f.metadata["choices"] for f in fields(Settings) if "choices" in f.metadata
 }

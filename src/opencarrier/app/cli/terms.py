@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,6 +114,44 @@ def agreement_add(
             "asset": made.asset,
             "tariffs": len(made.tariffs),
             "signatures": len(signatures),
+        },
+        as_json=as_json,
+    )
+
+
+@agreement.command("list")
+def agreement_list(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the documents here, one a line.")
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """List the agreements in force or that were; `--out` makes the book that `rate` takes.
+
+    Example: opencarrier agreement list --out book.jsonl
+    """
+    from opencarrier.rating.documents import write_agreement
+
+    with installation(data) as base, base.store.read() as connection:
+        made = base.rating.agreements(connection)
+        documents = [
+            write_agreement(item, tuple(base.rating.agreement_signatures(connection, item.hash)))
+            for item in made
+        ]
+    if out is not None:
+        out.write_text("".join(json.dumps(json.loads(text)) + "\n" for text in documents))
+    emit(
+        {
+            "agreements": [
+                {
+                    "agreement_hash": to_hex(item.hash),
+                    "home": item.home,
+                    "visited": item.visited,
+                    "tariffs": len(item.tariffs),
+                }
+                for item in made
+            ]
         },
         as_json=as_json,
     )
