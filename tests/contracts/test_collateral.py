@@ -271,6 +271,8 @@ def test_a_new_house_knows_its_terms(world: World):
     assert house.rulebook_epoch().ask(world.evm) == 1
     assert not house.settle_paused().ask(world.evm)
     assert not house.is_listed(world.usd).ask(world.evm)
+    world.send(world.owner, house.list_token(world.usd))
+    assert house.is_listed(world.usd).ask(world.evm)
     for nobody in (house.distributor(), house.arbiter()):
         assert nobody.ask(world.evm) == ZERO
     with refused("owner: zero"):

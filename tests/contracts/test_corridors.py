@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import contract_world
 import pytest
 from contract_evm import MAX, NOTICE_S, TERMS, key, refused
 from contract_world import DEPOSIT, World
@@ -56,8 +59,8 @@ class Pair:
     def moved(self) -> tuple[int, int]:
         """What debtor and creditor have more than at the beginning; the total never moves."""
         assert self.house.total_of(self.world.usd).ask(self.evm) == 4 * DEPOSIT
-        debtor, creditor, *others = self.world.balances()
-        assert others == [DEPOSIT] * 2
+        assert self.world.balances()[2:] == [DEPOSIT] * 2
+        debtor, creditor = map(self.world.balance, (self.debtor, self.creditor))
         return debtor - DEPOSIT, creditor - DEPOSIT
 
     def escrowed(self) -> int:
@@ -71,6 +74,14 @@ class Pair:
 @pytest.fixture
 def pair(world: World) -> Pair:
     return Pair(world)
+
+
+def test_the_owner_names_who_decides(pair: Pair):
+    """C13, C14: the event tells the arbiter that `arbiter` answers."""
+    named = pair.other.address
+    told = pair.world.told(pair.world.send(pair.world.owner, pair.house.set_arbiter(named)))
+    assert told == [events.ArbiterSet(arbiter=named)]
+    assert pair.house.arbiter().ask(pair.evm) == named
 
 
 def test_a_corridor_opens_and_closes_with_notice(pair: Pair):
@@ -116,7 +127,9 @@ def test_corridors_have_limits(pair: Pair):
         with refused(reason):
             call = house.open_corridor(usd, creditor.address, window_s=1, cap=1)
             world.send(sender, call)
-    pair.open(window_s=WINDOW_MAX_S)
+    for window_s in (1, WINDOW_MAX_S):
+        with pair.evm.anchor():
+            pair.open(window_s=window_s)
 
 
 def test_a_claim_goes_into_escrow_at_once(pair: Pair):
@@ -240,19 +253,23 @@ def test_silence_is_acceptance(pair: Pair):
         pair.world.send(pair.world.stranger, finish)
     with pair.evm.anchor():
         pair.world.send(pair.debtor, dispute)
-    pair.evm.pass_time(1)
-    with refused("claim: window over"):
-        pair.world.send(pair.debtor, dispute)
+    for _ in range(2):
+        pair.evm.pass_time(1)
+        with refused("claim: window over"):
+            pair.world.send(pair.debtor, dispute)
     pair.world.send(pair.world.stranger, finish)
     assert pair.moved() == (-300, 300)
     assert pair.escrowed() == 0
 
 
 def test_nothing_ends_what_nobody_posted(pair: Pair):
-    with refused("claim: not open"):
-        pair.world.send(pair.world.stranger, pair.house.finish_claim(bytes(32)))
-    with refused("claim: not disputed"):
-        pair.world.send(pair.arbiter, pair.house.decide_claim(bytes(32), 0))
+    house, none = pair.house, bytes(32)
+    for call in (house.accept_claim(none), house.dispute_claim(none, 0), house.finish_claim(none)):
+        with refused("claim: not open"):
+            pair.world.send(pair.world.stranger, call)
+    for call in (house.decide_claim(none, 0), house.agree_claim(none, 0)):
+        with refused("claim: not disputed"):
+            pair.world.send(pair.arbiter, call)
 
 
 def test_a_dispute_pays_what_is_undisputed(pair: Pair):
@@ -262,8 +279,9 @@ def test_a_dispute_pays_what_is_undisputed(pair: Pair):
     for sender in (pair.creditor, pair.arbiter):
         with refused("claim: not debtor"):
             pair.world.send(sender, pair.house.dispute_claim(found, 15))
-    with refused("dispute: nothing disputed"):
-        pair.world.send(pair.debtor, pair.house.dispute_claim(found, 100))
+    for undisputed in (100, 101, MAX):
+        with refused("dispute: nothing disputed"):
+            pair.world.send(pair.debtor, pair.house.dispute_claim(found, undisputed))
     told = pair.world.told(pair.world.send(pair.debtor, pair.house.dispute_claim(found, 15)))
     deadline = pair.evm.now_s + TERMS.arbitration_s
     assert told == [
@@ -285,6 +303,13 @@ def test_a_dispute_pays_what_is_undisputed(pair: Pair):
     for call in (pair.house.accept_claim(found), pair.house.dispute_claim(found, 0)):
         with refused("claim: not open"):
             pair.world.send(pair.debtor, call)
+
+
+def test_the_smallest_bond_is_one_unit(monkeypatch: pytest.MonkeyPatch):
+    """C16: rounded up for whatever is left of a division, the least too."""
+    monkeypatch.setattr(contract_world, "TERMS", replace(TERMS, bond_ppm=1))
+    pair = Pair(World())
+    assert pair.claim(pair.disputed(1, 0)).bond == 1
 
 
 def test_a_dispute_needs_its_bond(pair: Pair):
@@ -313,7 +338,7 @@ def test_the_arbiter_decides_and_the_loser_pays(pair: Pair, to_creditor: int, mo
     """C16: who gets the smaller part has lost the bond, in halves the creditor, who claimed."""
     found = pair.disputed()
     decide = pair.house.decide_claim(found, to_creditor)
-    for sender in (pair.debtor, pair.creditor, pair.world.owner):
+    for sender in (pair.debtor, pair.creditor, pair.other, pair.world.owner):
         with refused("decide: not arbiter"):
             pair.world.send(sender, decide)
     with refused("claim: over amount"):
@@ -350,17 +375,21 @@ def test_no_decision_comes_too_late(pair: Pair):
         pair.world.send(pair.world.stranger, finish)
     with pair.evm.anchor():
         pair.world.send(pair.arbiter, decide)
-    pair.evm.pass_time(1)
-    with refused("claim: time over"):
-        pair.world.send(pair.arbiter, decide)
+    for _ in range(2):
+        pair.evm.pass_time(1)
+        with refused("claim: time over"):
+            pair.world.send(pair.arbiter, decide)
     told = pair.world.told(pair.world.send(pair.world.stranger, finish))
     assert told == [ended(pair, found, to_debtor=88)]
     assert pair.moved() == (-20, 20)
     assert pair.escrowed() == 0
 
 
-def test_both_agree(pair: Pair):
+@pytest.mark.parametrize("is_debtor_above", [False, True])
+def test_both_agree(pair: Pair, is_debtor_above: bool):
     """C16: what both say, bond back; until then either may say something else."""
+    if is_debtor_above:
+        pair.debtor, pair.creditor = pair.creditor, pair.debtor
     found = pair.disputed()
 
     def agree(sender, to_creditor: int):

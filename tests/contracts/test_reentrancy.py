@@ -102,7 +102,10 @@ def odd() -> CallingBack:
 
 def doors(odd: CallingBack) -> dict[str, Call]:
     house, member = odd.house, odd.members[0].address
+    odd.send(odd.owner, house.transfer_ownership(odd.odd))
     return {
+        "owner": house.owner().call,
+        "ownership": house.accept_ownership(),
         "request": house.request_withdrawal(odd.usd, 1),
         "mandate": house.set_mandate(odd.usd, 1, 1),
         "settle": house.settle(odd.usd, odd.order([], sequence=9)),
