@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from contract_evm import FAR_S, GENESIS_S, MAX, NOTICE_S, RULEBOOK, TERMS, ZERO, key, refused
+from contract_evm import (
+    FAR_S,
+    GENESIS_S,
+    MAX,
+    NOTICE_S,
+    RULEBOOK,
+    TERMS,
+    ZERO,
+    key,
+    logs_of,
+    refused,
+)
 from contract_world import DEPOSIT, World
 
 from opencarrier.chain import events
@@ -277,6 +288,20 @@ def test_a_new_house_knows_its_terms(world: World):
         assert nobody.ask(world.evm) == ZERO
     with refused("owner: zero"):
         _bare(world, owner=ZERO)
+
+
+def test_the_record_begins_with_the_house(world: World):
+    """C13: first owner, settler and rulebook are told as later ones are."""
+    owner, settler = world.owner.address, world.settler.address
+    terms = {"owner": owner, "settler": settler, "rulebook_hash": RULEBOOK, "terms": TERMS}
+    call = ClearingHouse.deployment(**terms)
+    address, ran = world.evm.env.deploy(sender=owner, bytecode=call.data)
+    house = ClearingHouse(Address(str(address).lower()))
+    assert [house.event(log) for log in logs_of(ran)] == [
+        events.OwnershipTransferred(previous_owner=ZERO, new_owner=owner),
+        events.SettlerSet(settler=settler),
+        events.RulebookSet(rulebook_hash=RULEBOOK, epoch=1),
+    ]
 
 
 @pytest.mark.parametrize(
