@@ -486,6 +486,18 @@ def test_the_payers_authorizer_withdraws_to_the_payer(opened: ChannelWorld):
     assert opened.state().balance_minor == DEPOSIT - 5
 
 
+def test_the_smallest_payments(opened: ChannelWorld):
+    """B3: one unit is refunded, settled and withdrawn as any other sum."""
+    before = opened.tokens(opened.payer.address)
+    opened.send(opened.receiver, opened.channels.refund(opened.config, 1))
+    assert opened.tokens(opened.payer.address) == before + 1
+    withdraw(opened, 1)
+    assert opened.tokens(opened.payer.address) == before + 2
+    opened.claim(opened.row(1))
+    opened.settle()
+    assert opened.tokens(opened.receiver.address) == 1
+
+
 def withdraw(world: ChannelWorld, amount: int, *, by=None):
     """Announce, wait, take."""
     by = by or world.payer
@@ -520,11 +532,13 @@ def test_the_receiver_claims_until_the_end(opened: ChannelWorld):
 
 
 def test_a_withdrawal_of_nothing_left_ends_quietly(opened: ChannelWorld):
+    """Also long after the delay; the token is not called for nothing."""
     opened.send(opened.payer, opened.channels.initiate_withdraw(opened.config, 5))
     opened.claim(opened.row(DEPOSIT))
-    opened.evm.pass_time(DELAY_S)
-    told = opened.told(opened.send(opened.payer, opened.channels.finalize_withdraw(opened.config)))
-    assert told == [
+    opened.evm.pass_time(2 * DELAY_S)
+    outcome = opened.send(opened.payer, opened.channels.finalize_withdraw(opened.config))
+    assert len(outcome.logs) == 1
+    assert opened.told(outcome) == [
         events.WithdrawFinalized(channel_id=opened.id(), sender=opened.payer.address, amount=0)
     ]
 
@@ -625,6 +639,15 @@ def test_a_direct_refund_uses_up_the_nonce(opened: ChannelWorld):
     opened.send(opened.receiver, opened.channels.refund(opened.config, 1))
     with refused("InvalidRefundNonce"):
         opened.send(opened.relay, call)
+
+
+def test_the_bound_of_a_refunds_signature(opened: ChannelWorld):
+    """The longest is judged, one octet more is no call at all."""
+    for length, reason in ((1024, "InvalidSignature"), (1025, None)):
+        signature = opened.refund_signature(5, 0).ljust(length, b"\x00")
+        call = opened.channels.refund_with_signature(opened.config, 5, nonce=0, signature=signature)
+        with refused(reason):
+            opened.send(opened.relay, call)
 
 
 def test_a_signed_refund_of_nothing(opened: ChannelWorld):

@@ -61,6 +61,20 @@ def test_the_bounds_of_a_multicall(opened: ChannelWorld):
     opened.send(opened.relay, opened.channels.multicall([longest]))
     with pytest.raises(AssertionError, match="too long"):
         opened.channels.multicall([replace(longest, data=longest.data + b"\x00")])
+    for beyond in ([quiet.data] * 9, [longest.data + b"\x00"]):
+        data = BatchChannels.artefact().call_data("multicall", beyond)
+        with refused(None):
+            opened.send(opened.relay, replace(quiet, data=data))
+
+
+def test_an_answer_within_a_multicall_is_cut(opened: ChannelWorld):
+    """An inner multicall of eight answers 576 octets, of which 512 come out."""
+    quiet = opened.channels.settle(opened.receiver.address, opened.token.address)
+    inner = opened.channels.multicall([quiet] * 8)
+    whole = opened.send(opened.relay, inner).output
+    output = opened.send(opened.relay, opened.channels.multicall([inner])).output
+    ((answer,),) = opened.channels.artefact().read_result("multicall", output)
+    assert (len(whole), answer) == (576, whole[:512])
 
 
 # The calls as octets
@@ -148,6 +162,10 @@ def test_copied_code_has_its_own_domain(opened: ChannelWorld):
     canonical = "0x4020074e9df2ce1dee5a9c1b5c3f541d02a10003"
     opened.evm.copy_code(opened.channels.address, canonical)
     there = BatchChannels(canonical)
+    here = there.signing_domain(opened.evm.chain_id)
+    assert there.channel_id(opened.config).ask(opened.evm) == typed_data.channel_id(
+        here, opened.config
+    )
     opened.evm.set_chain_id(31337)
     domain = there.signing_domain(31337)
     assert domain.separator.hex().startswith("bf720f8d28a5c76a")
@@ -156,6 +174,13 @@ def test_copied_code_has_its_own_domain(opened: ChannelWorld):
     assert there.channel_id(opened.config).ask(opened.evm) != opened.id()
     opened.evm.set_chain_id(1)
     assert there.channel_id(opened.config).ask(opened.evm) != identifier
+
+
+@pytest.mark.parametrize("step", [-1, 1])
+def test_a_fork_has_its_own_domain(opened: ChannelWorld, step):
+    """B9: whatever its chain id, below the first or above."""
+    opened.evm.set_chain_id(opened.evm.chain_id + step)
+    assert opened.channels.channel_id(opened.config).ask(opened.evm) == opened.id()
 
 
 def test_a_voucher_counts_in_one_place(opened: ChannelWorld):

@@ -79,7 +79,7 @@ def behave(more: uint256, less: uint256, target: address, back: Bytes[4096]):
     self.back = back
 
 @external
-def collect(payer: address, token: address, amount: uint256, channel: bytes32, data: Bytes[2048]):
+def collect(payer: address, token: address, amount: uint256, channel: bytes32, data: Bytes[4096]):
     if self.target != empty(address):
         raw_call(self.target, self.back)
     extcall IERC20(token).transferFrom(payer, msg.sender, amount + self.more - self.less)
@@ -216,6 +216,7 @@ def doors(odd: ChannelWorld) -> list[Call]:
         channels.receiver(odd.receiver.address, token).call,
         channels.pending_withdrawal(odd.id()).call,
         channels.refund_nonce(odd.id()).call,
+        Call(to=channels.address, data=channels.artefact().call_data("eip712Domain")),
     ]
 
 

@@ -59,11 +59,12 @@ def asked(
     *,
     amount: int = 50,
     channel: bytes = CHANNEL,
+    token: Address | None = None,
 ):
     values = (
         collector.address,
         world.payer.address,
-        world.token.address,
+        token or world.token.address,
         amount,
         channel,
         data,
@@ -112,6 +113,84 @@ def test_data_out_of_form(asking):
             asked(world, asker, collector, bad)
 
 
+TRUSTING_TOKEN = """
+# pragma version 0.4.3
+# pragma evm-version cancun
+length: public(uint256)
+target: address
+back: Bytes[4096]
+
+@external
+def ask(collector: address, data: Bytes[4096], twice: bool):
+    if twice:
+        self.target = collector
+        self.back = data
+    raw_call(collector, data)
+
+@external
+def receiveWithAuthorization(
+    sender: address,
+    receiver: address,
+    amount: uint256,
+    valid_after: uint256,
+    valid_before: uint256,
+    nonce: bytes32,
+    signature: Bytes[2048],
+):
+    self.length = len(signature)
+
+@external
+def transfer(receiver: address, amount: uint256) -> bool:
+    target: address = self.target
+    if target != empty(address):
+        self.target = empty(address)
+        raw_call(target, self.back)
+    return True
+"""
+
+
+@pytest.fixture
+def trusting(asking) -> tuple[ChannelWorld, Address, Erc3009DepositCollector, Address]:
+    """A collector and a token that takes any signature."""
+    world, asker, collector = asking
+    token = vyper(TRUSTING_TOKEN, sender=world.owner.address, evm=world.evm)
+    return world, asker, collector, token
+
+
+def test_the_bound_of_a_payers_signature(trusting):
+    """The longest reaches the token whole, one octet more does not."""
+    world, asker, collector, token = trusting
+    asked(world, asker, collector, _data(world, collector, 1024), token=token)
+    read = world.evm.call(Call(to=token, data=keccak(b"length()")[:4]))
+    assert int.from_bytes(read, "big") == 1024
+    with refused(None):
+        asked(world, asker, collector, _data(world, collector, 1025), token=token)
+
+
+def _data(world: ChannelWorld, collector: Erc3009DepositCollector, length: int) -> bytes:
+    return collector_data(granted(world, collector), salt=SALT, signature=b"\x01" * length)
+
+
+def test_a_token_cannot_collect_while_it_pays(trusting):
+    """E3: even a token that is its own channels finds the lock within a collection."""
+    world, _, _, token = trusting
+    own = Erc3009DepositCollector.deployment(channels=token)
+    collector = Erc3009DepositCollector(world.evm.deploy(world.owner.address, own))
+    data = collector.artefact().call_data(
+        "collect", world.payer.address, token, 50, CHANNEL, _data(world, collector, 65)
+    )
+
+    def ask(twice: bool) -> None:
+        types = ["address", "bytes", "bool"]
+        asking = abi.encode(types, (collector.address, data, twice))
+        selector = keccak(f"ask({','.join(types)})".encode())[:4]
+        world.send(world.relay, Call(to=token, data=selector + asking))
+
+    ask(twice=False)
+    with refused(None):
+        ask(twice=True)
+
+
 def test_what_cannot_go_on_is_not_taken(asking):
     """E3: a receiver frozen by the token undoes the whole, the authorisation included."""
     world, asker, collector = asking
@@ -130,3 +209,14 @@ def test_only_its_channels_ask(asking):
     stranger = vyper(MOCK.read_text(), sender=world.owner.address, evm=world.evm)
     with refused("OnlyX402BatchSettlement"):
         asked(world, stranger, collector, signed(world, granted(world, collector)))
+
+
+@pytest.mark.parametrize(("length", "reason"), [(2048, "OnlyX402BatchSettlement"), (2049, None)])
+def test_the_bound_of_the_data(asking, length, reason):
+    """E1: whoever asks is looked at first, but at nothing of what is too long to be a call."""
+    world, _, collector = asking
+    call_data = collector.artefact().call_data(
+        "collect", world.payer.address, world.token.address, 1, CHANNEL, bytes(length)
+    )
+    with refused(reason):
+        world.send(world.relay, Call(to=collector.address, data=call_data))
