@@ -634,11 +634,14 @@ def test_a_refund_by_signature(opened: ChannelWorld):
 
 
 def test_a_direct_refund_uses_up_the_nonce(opened: ChannelWorld):
+    """B5: each its own, one after another."""
     signature = opened.refund_signature(5, 0)
     call = opened.channels.refund_with_signature(opened.config, 5, nonce=0, signature=signature)
-    opened.send(opened.receiver, opened.channels.refund(opened.config, 1))
-    with refused("InvalidRefundNonce"):
-        opened.send(opened.relay, call)
+    for used in (1, 2):
+        opened.send(opened.receiver, opened.channels.refund(opened.config, 1))
+        assert opened.channels.refund_nonce(opened.id()).ask(opened.evm) == used
+        with refused("InvalidRefundNonce"):
+            opened.send(opened.relay, call)
 
 
 def test_the_bound_of_a_refunds_signature(opened: ChannelWorld):
