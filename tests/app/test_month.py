@@ -61,6 +61,14 @@ def test_rate_tells_the_sums_and_writes_the_results(run, usage, tmp_path):
     assert late["records"] == 1
 
 
+@pytest.mark.parametrize("engine", ["spark", "raygun", "ray:", ""])
+def test_an_engine_nobody_knows_is_refused(run, usage, tmp_path, engine):
+    out = tmp_path / "rated"
+    words = ["rate", "--usage", str(usage), "--agreements", str(AGREEMENT), "--out", str(out)]
+    assert "there is no engine" in run(*words, "--engine", engine, code=2)
+    assert not out.exists()
+
+
 def test_what_cannot_be_rated_is_said(run, usage, tmp_path):
     def rate(*more: str, code: int, **changes: Path) -> None:
         given = {"usage": usage, "agreements": AGREEMENT, "out": tmp_path / "o"} | changes

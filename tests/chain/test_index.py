@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, select, update
 from sqlalchemy.pool import StaticPool
+from tests.chain.sending import send
 
 from opencarrier.chain import store as chain_store
 from opencarrier.chain.client import ChainClient, connect
@@ -21,7 +22,7 @@ from opencarrier.chain.index import FOLDS, Indexer, folded, folds_of
 from opencarrier.chain.index import store as index_store
 from opencarrier.chain.index.folds import ALL, NOBODY, TokenFold
 from opencarrier.chain.index.model import VALUE_MAX, Add, Put, after
-from opencarrier.chain.keys import DynamicFeeTransaction, LocalSigner
+from opencarrier.chain.keys import LocalSigner
 from opencarrier.chain.model import BlockAt, Call, Log, LogFilter, Receipt
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
 from opencarrier.kernel.clock import FixedClock
@@ -79,22 +80,7 @@ class World:
         self.client = connect("embedded:", node=self.node)
 
     def send(self, signer: LocalSigner, call: Call) -> Receipt:
-        signed = signer.sign_transaction(
-            DynamicFeeTransaction(
-                chain_id=CHAIN_ID,
-                nonce=self.client.nonce(signer.address),
-                max_fee_per_gas_wei=10**11,
-                max_priority_fee_per_gas_wei=10**9,
-                gas_limit=8_000_000,
-                to=call.to,
-                value_wei=0,
-                data=call.data,
-            )
-        )
-        self.client.send_raw(signed.raw)
-        receipt = self.client.receipt(signed.tx_hash)
-        assert receipt is not None
-        return receipt
+        return send(self.client, signer, call)
 
     def poll(self) -> bool:
         return self.index.poll(self.engine.begin).rewound

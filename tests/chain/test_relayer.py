@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 from sqlalchemy.pool import StaticPool
+from tests.chain.sending import send
 
 from opencarrier.chain import relay_rules, relay_store, store
 from opencarrier.chain.client import ChainClient, connect
 from opencarrier.chain.contracts import StableToken, StakeDiscount
 from opencarrier.chain.contracts.stake_discount import Tier
 from opencarrier.chain.errors import ChainUnavailableError
-from opencarrier.chain.keys import DynamicFeeTransaction, LocalSigner
+from opencarrier.chain.keys import LocalSigner
 from opencarrier.chain.model import Call, Receipt
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
 from opencarrier.chain.relay_rules import ATTEMPTS_MAX, Relay, RelayPolicy, RelayState
@@ -185,21 +186,7 @@ class World:
         return address
 
     def _send(self, call: Call) -> Receipt:
-        signed = OWNER.sign_transaction(
-            DynamicFeeTransaction(
-                chain_id=CHAIN_ID,
-                nonce=self.client.nonce(OWNER.address),
-                max_fee_per_gas_wei=10**11,
-                max_priority_fee_per_gas_wei=10**9,
-                gas_limit=8_000_000,
-                to=call.to,
-                value_wei=0,
-                data=call.data,
-            )
-        )
-        self.client.send_raw(signed.raw)
-        receipt = self.client.receipt(signed.tx_hash)
-        assert receipt is not None
+        receipt = send(self.client, OWNER, call)
         assert receipt.succeeded
         return receipt
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
+from tests.chain.sending import send
 
 from opencarrier.chain import store as chain_store
 from opencarrier.chain.client import connect
@@ -21,7 +22,7 @@ from opencarrier.chain.contracts import (
     Erc3009DepositCollector,
     StableToken,
 )
-from opencarrier.chain.keys import DynamicFeeTransaction, LocalSigner
+from opencarrier.chain.keys import LocalSigner
 from opencarrier.chain.model import Call, Finality, Receipt
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
 from opencarrier.chain.relayer import Relayer
@@ -166,21 +167,7 @@ class Street:
         self.network.clock.set(max(self.world.at_us, self.network.clock.now_us()))
 
     def send(self, signer: LocalSigner, call: Call) -> Receipt:
-        signed = signer.sign_transaction(
-            DynamicFeeTransaction(
-                chain_id=CHAIN_ID,
-                nonce=self.client.nonce(signer.address),
-                max_fee_per_gas_wei=10**11,
-                max_priority_fee_per_gas_wei=10**9,
-                gas_limit=6_000_000,
-                to=call.to,
-                value_wei=0,
-                data=call.data,
-            )
-        )
-        self.client.send_raw(signed.raw)
-        receipt = self.client.receipt(signed.tx_hash)
-        assert receipt is not None
+        receipt = send(self.client, signer, call)
         assert receipt.succeeded
         return receipt
 

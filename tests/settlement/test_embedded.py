@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.chain.lying_node import LyingNode, saying, without_last
+from tests.chain.sending import send
 from tests.clearing.facts import host, key, operator, payout, rated
 
 from opencarrier.chain.client import ChainClient, connect
@@ -18,7 +19,7 @@ from opencarrier.chain.contracts import (
     StableToken,
     claim_id,
 )
-from opencarrier.chain.keys import DynamicFeeTransaction, LocalSigner
+from opencarrier.chain.keys import LocalSigner
 from opencarrier.chain.model import Call, Receipt
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
 from opencarrier.chain.quorum import QuorumClient
@@ -62,21 +63,7 @@ class Chain:
         return QuorumClient(self.client, connect("embedded:", node=second))
 
     def send(self, signer: LocalSigner, call: Call) -> Receipt:
-        signed = signer.sign_transaction(
-            DynamicFeeTransaction(
-                chain_id=CHAIN_ID,
-                nonce=self.client.nonce(signer.address),
-                max_fee_per_gas_wei=10**11,
-                max_priority_fee_per_gas_wei=10**9,
-                gas_limit=10_000_000,
-                to=call.to,
-                value_wei=0,
-                data=call.data,
-            )
-        )
-        self.client.send_raw(signed.raw)
-        receipt = self.client.receipt(signed.tx_hash)
-        assert receipt is not None
+        receipt = send(self.client, signer, call)
         assert receipt.succeeded
         return receipt
 

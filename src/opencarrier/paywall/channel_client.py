@@ -116,13 +116,7 @@ class ChannelBuyer:
     def _pay(self, request: Request, record: Record, payment: ChannelPayment) -> Bought | Refusal:
         answer = self._send(request, record.header)
         if answer.status in PAID_STATUS:
-            paid = replace(
-                record,
-                state=RecordState.PAID,
-                status=answer.status,
-                settlement=answer.headers.get(PAYMENT_RESPONSE, ""),
-                body=answer.body,
-            )
+            paid = record.answered(answer)
             self._records.keep(request.key, paid)
             self._took(paid)
             return bought_by(paid)

@@ -78,6 +78,16 @@ class Record:
     settlement: str = ""
     body: bytes = b""
 
+    def answered(self, answer: Answer) -> Record:
+        """Return the record once its payment was taken: the answer is kept with it."""
+        return replace(
+            self,
+            state=RecordState.PAID,
+            status=answer.status,
+            settlement=answer.headers.get(PAYMENT_RESPONSE, ""),
+            body=answer.body,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bought:
@@ -209,13 +219,7 @@ class PaymentClient:
         except OSError as error:
             raise UnknownOutcomeError(f"no answer to the payment: {error}") from None
         if answer.status in PAID_STATUS:
-            paid = replace(
-                record,
-                state=RecordState.PAID,
-                status=answer.status,
-                settlement=answer.headers.get(PAYMENT_RESPONSE, ""),
-                body=answer.body,
-            )
+            paid = record.answered(answer)
             self._records.keep(request.key, paid)
             return bought_by(paid)
         if answer.status == PAYMENT_REQUIRED_STATUS:

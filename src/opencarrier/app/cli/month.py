@@ -43,7 +43,7 @@ def rate(
     from opencarrier.rating.engine.run import rate as run
     from opencarrier.rating.terms import DocumentError
 
-    if engine != "local" and not engine.startswith("ray"):
+    if engine not in ("local", "ray") and not engine.startswith("ray://"):
         raise CommandError(Exit.USAGE, f"there is no engine {engine!r}", "local or ray")
     for given in (usage, agreements, subscribers, suspense_of):
         if given is not None and not given.exists():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,25 +48,18 @@ def usage_import(
 
     codes = _codes(party or [])
     sides = {"home": home, "visited": visited, "reporter": reporter}
-    with installation(data) as base:
-        try:
-            told = taken(
-                import_files(
-                    base,
-                    files,
-                    dataset=out,
-                    codes=codes,
-                    sides=sides,
-                    mapping=None if mapping is None else _text(mapping),
-                )
+    with installation(data) as base, _readable():
+        told = taken(
+            import_files(
+                base,
+                files,
+                dataset=out,
+                codes=codes,
+                sides=sides,
+                mapping=None if mapping is None else _text(mapping),
             )
-        except OSError as error:
-            raise CommandError(
-                Exit.ENVIRONMENT, f"{error.filename}: {error.strerror}", "name files you may read"
-            ) from None
-    emit(told, as_json=as_json)
-    if not all(file["kept"] for file in told["files"]):
-        raise typer.Exit(Exit.REFUSED)
+        )
+    _tell(told, as_json=as_json)
 
 
 @usage.command("export")
@@ -100,12 +95,24 @@ def usage_check(
     """
     from opencarrier.app.importing import check_files
 
-    try:
+    with _readable():
         told = taken(check_files(files, None if mapping is None else _text(mapping)))
+    _tell(told, as_json=as_json)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Name the file that cannot be read."""
+    try:
+        yield
     except OSError as error:
         raise CommandError(
             Exit.ENVIRONMENT, f"{error.filename}: {error.strerror}", "name files you may read"
         ) from None
+
+
+def _tell(told: dict[str, Any], *, as_json: bool) -> None:
+    """Print what became of each file; one that is not kept ends with 1."""
     emit(told, as_json=as_json)
     if not all(file["kept"] for file in told["files"]):
         raise typer.Exit(Exit.REFUSED)
