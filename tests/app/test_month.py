@@ -61,7 +61,7 @@ def test_rate_tells_the_sums_and_writes_the_results(run, usage, tmp_path):
     assert late["records"] == 1
 
 
-@pytest.mark.parametrize("engine", ["spark", "raygun", "ray:", ""])
+@pytest.mark.parametrize("engine", ["spark", "raygun", "ray://host:1", ""])
 def test_an_engine_nobody_knows_is_refused(run, usage, tmp_path, engine):
     out = tmp_path / "rated"
     words = ["rate", "--usage", str(usage), "--agreements", str(AGREEMENT), "--out", str(out)]

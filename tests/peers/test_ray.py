@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pytest
@@ -64,6 +72,62 @@ def test_two_workers_give_what_one_process_gives(month, tmp_path):
     assert rate_on_ray(order(folder, tmp_path / "out"), workers=2) == whole
     assert legs(tmp_path / "out") == legs(folder / "out")
     assert sorted(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+JOIN = """
+import pickle, sys
+from opencarrier.rating.engine.on_ray import rate_on_ray
+order = pickle.load(open(sys.argv[1], "rb"))
+print(rate_on_ray(order, address=sys.argv[2]))
+"""
+
+
+@contextmanager
+def head(port: int, folder: str, env: dict[str, str]) -> Iterator[None]:
+    """Run a cluster's head by Ray's own command, on loopback, until the block ends."""
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"]
+    words = {"node-ip-address": "127.0.0.1", "port": port, "num-cpus": 2, "temp-dir": folder}
+    options = [f"--{name}={value}" for name, value in words.items()]
+    process = subprocess.Popen(
+        [*command, *options, "--include-dashboard=false"],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_a_cluster_that_runs_is_joined_by_its_token(month, tmp_path):
+    """Who has the token rates there to the same sums; who has another is not let in."""
+    folder, whole = month
+    env = {
+        **os.environ,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": token_hex(32),
+    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "order").write_bytes(pickle.dumps(order(folder, tmp_path / "out")))
+    words = [sys.executable, "-c", JOIN, str(tmp_path / "order"), f"127.0.0.1:{port}"]
+
+    def join(token: str) -> subprocess.CompletedProcess[str]:
+        own = env | {"RAY_AUTH_TOKEN": token}
+        return subprocess.run(words, env=own, capture_output=True, text=True, timeout=120)
+
+    with TemporaryDirectory(prefix="ray-") as short, head(port, short, env):
+        while (told := join(env["RAY_AUTH_TOKEN"])).returncode and "cluster" in told.stderr:
+            time.sleep(1)
+        assert told.stdout.strip() == str(whole), told.stderr
+        assert "cluster" in join(token_hex(32)).stderr
+    assert legs(tmp_path / "out") == legs(folder / "out")
 
 
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(month, tmp_path):

@@ -26,10 +26,12 @@ def rate(
         typer.Option("--suspense-of", help="Rate only what an earlier run left waiting."),
     ] = None,
     rules: Annotated[str, typer.Option("--rules", help="The rule version.")] = "rating/v2",
-    engine: Annotated[
-        str, typer.Option("--engine", help="`local`, `ray`, or `ray://HOST:PORT` of a cluster.")
-    ] = "local",
+    engine: Annotated[str, typer.Option("--engine", help="local or ray.")] = "local",
     workers: Annotated[int, typer.Option(help="Workers of a cluster begun here.", min=1)] = 2,
+    cluster: Annotated[
+        str,
+        typer.Option("--cluster", help="HOST:PORT of a Ray cluster to join."),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Rate usage records by agreements: an audit row a record, positions, what nodes earned.
@@ -43,7 +45,7 @@ def rate(
     from opencarrier.rating.engine.run import rate as run
     from opencarrier.rating.terms import DocumentError
 
-    if engine not in ("local", "ray") and not engine.startswith("ray://"):
+    if engine not in ("local", "ray"):
         raise CommandError(Exit.USAGE, f"there is no engine {engine!r}", "local or ray")
     for given in (usage, agreements, subscribers, suspense_of):
         if given is not None and not given.exists():
@@ -56,8 +58,7 @@ def rate(
         if engine == "local":
             report = run(order)
         else:
-            address = "" if engine == "ray" else engine
-            report = rate_on_ray(order, workers=workers, address=address)
+            report = rate_on_ray(order, workers=workers, address=cluster)
     except DocumentError as error:
         raise CommandError(Exit.REFUSED, error.what, error.hint) from None
     except PeerError as error:

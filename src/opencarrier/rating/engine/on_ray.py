@@ -30,7 +30,7 @@ def rate_on_ray(order: Order, *, workers: int = 2, address: str = "") -> Report:
     """Rate a dataset on a Ray cluster; the results are those of `run.rate`, to the unit.
 
     Without an `address` a cluster of so many workers is begun on loopback and ended. `PeerError`
-    where Ray is not installed, or a share fails as often as it is tried.
+    where Ray is not installed, a cluster is closed to us, or a share fails as often as it is tried.
     """
     visited = visited_of(order.usage)
     count = max(1, min(len(visited), workers * SHARES_PER_WORKER))
@@ -70,7 +70,10 @@ def _cluster(workers: int, address: str) -> Iterator[Any]:
     except ModuleNotFoundError:
         raise PeerError("ray", "it is not installed: pip install 'opencarrier[ray]'") from None
     if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except ConnectionError as error:
+            raise PeerError("cluster", str(error)) from None
     else:
         ray.init(
             num_cpus=workers,
