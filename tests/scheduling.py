@@ -19,6 +19,7 @@ TOGETHER = {
 
 LONGEST = (
     "tests/crash/test_app_crash.py",
+    "tests/app/test_confluence.py",
     "tests/peers/test_halmos.py",
     "tests/peers/test_app_access.py",
     "tests/app/test_cli.py",
