@@ -183,10 +183,15 @@ def test_urls() -> None:
 
 
 def test_importing_the_room_loads_nothing_heavy() -> None:
+    """Nor does a client of a node in this process: web3 is for whoever asks for one."""
     program = (
         "import sys\n"
         "import opencarrier.chain.client, opencarrier.chain.transactions, opencarrier.chain.logs\n"
         "import opencarrier.chain.node, opencarrier.chain.keys\n"
+        "class Node:\n"
+        "    def request(self, method, params):\n"
+        "        return {'result': '0x1'}\n"
+        "assert opencarrier.chain.client.connect('embedded:', node=Node()).block_number() == 1\n"
         "heavy = {'web3', 'eth', 'eth_account', 'eth_abi', 'requests', 'aiohttp', 'rlp', 'vyper'}\n"
         "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))\n"
     )

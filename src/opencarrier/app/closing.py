@@ -38,10 +38,11 @@ def close_and_settle(
         usages, suspended = closed.usages, len(closed.suspended)
         deferred = len(closed.cleared.deferred)
     driven = errands.drive()
-    for _ in range(PASSES_MAX):
+    for number in range(PASSES_MAX):
         if driven.is_settled or driven.halt is not None:
             break
-        pause(PAUSE_S)
+        if number > 0:  # an embedded chain has mined by the second look
+            pause(PAUSE_S)
         driven = errands.drive()
     with place.base.store.read() as unit:
         newest = place.settlement.cycle(unit)

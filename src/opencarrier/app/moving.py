@@ -31,7 +31,6 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.dml import Insert
 
 from opencarrier.app import schema
@@ -205,6 +204,8 @@ def _rows_of(
 
 
 def _put(table: Table) -> Insert:
+    from sqlalchemy.dialects import postgresql
+
     statement = postgresql.insert(table)
     keys = [column.name for column in table.primary_key]
     rest = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}

@@ -25,7 +25,7 @@ from opencarrier.chain.model import (
     LogFilter,
     Receipt,
 )
-from opencarrier.chain.provider import SEND_RAW, Node, Transport, in_process, over_http, transport
+from opencarrier.chain.provider import SEND_RAW, InProcess, Node, OverHttp, Road, transport
 from opencarrier.kernel.signatures import Address
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class ChainClient:
     JSON-RPC error) and, where code ran, `RevertedError`.
     """
 
-    def __init__(self, web3: Web3, *, url: str, finality: Finality, chain_id: int | None) -> None:
-        self._web3 = web3
-        self._send: Transport = transport(web3)
+    def __init__(self, road: Road, *, url: str, finality: Finality, chain_id: int | None) -> None:
+        self.road = road
+        self._send = transport(road)
         self.url = url
         self.finality = finality
         self.chain_id = self._ask("eth_chainId", [], codec.read_quantity)
@@ -55,8 +55,8 @@ class ChainClient:
 
     @property
     def web3(self) -> Web3:
-        """The web3.py object underneath, for tools that want one (never unlocked accounts)."""
-        return self._web3
+        """web3.py on the same road, for tools that want one (never unlocked accounts)."""
+        return self.road.web3
 
     def block_number(self) -> int:
         """Return the head's number."""
@@ -175,13 +175,13 @@ def connect(
         if node is None:
             raise ValueError("an embedded chain is reached through the process that opened it")
         profile = finality or SINGLE_OPERATOR
-        return ChainClient(in_process(node), url=url, finality=profile, chain_id=chain_id)
+        return ChainClient(InProcess(node), url=url, finality=profile, chain_id=chain_id)
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"a chain is embedded:... or http(s)://..., not {url!r}")
     if finality is None:
         raise ValueError("a remote chain needs a finality profile")
-    web3 = over_http(url, timeout_s=timeout_s)
-    return ChainClient(web3, url=url, finality=finality, chain_id=chain_id)
+    road = OverHttp(url, timeout_s=timeout_s)
+    return ChainClient(road, url=url, finality=finality, chain_id=chain_id)
 
 
 def _read_logs(value: list[Mapping[str, Any]]) -> list[Log]:

@@ -1,11 +1,13 @@
-"""The two ways web3.py reaches a chain: HTTP, and the embedded node in this very process.
+"""The two ways to a chain: web3.py over HTTP, and the embedded node in this very process.
 
-web3.py and what it pulls are imported here and nowhere else in the room, when a client opens.
+web3.py and what it pulls are imported here and nowhere else in the room, when a client opens over
+HTTP; an embedded chain starts without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from opencarrier.chain.errors import ChainUnavailableError
@@ -27,35 +29,74 @@ class Node(Protocol):
 Transport = Callable[[str, list[Any]], dict[str, Any]]
 
 
-def in_process(node: Node) -> Web3:
-    """Return a web3 whose provider hands each request to the node, no socket between."""
-    from web3 import Web3
-    from web3.providers.base import JSONBaseProvider
+class Road(Protocol):
+    """One way to a chain."""
 
-    class InProcessProvider(JSONBaseProvider):
-        def make_request(self, method: Any, params: Any) -> Any:
-            return node.request(str(method), list(params or []))
+    @property
+    def web3(self) -> Web3:
+        """Return web3.py on this way, for tools that want one."""
+        ...
 
-    return Web3(InProcessProvider())
-
-
-def over_http(url: str, *, timeout_s: int) -> Web3:
-    """Return a web3 over HTTP that never retries by itself: a retry is our decision."""
-    from web3 import HTTPProvider, Web3
-
-    provider = HTTPProvider(
-        url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=None
-    )
-    return Web3(provider)
+    def ask(self, method: str, params: list[Any]) -> Any:
+        """Carry one request there and its answer back; raise whatever goes wrong."""
+        ...
 
 
-def transport(web3: Web3) -> Transport:
-    """Return the request function of a web3's provider with its failures made ours."""
-    provider: Any = web3.provider
+class InProcess:
+    """The node itself, no socket and no web3 between; who wants a web3 gets one that asks it."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    @cached_property
+    def web3(self) -> Web3:
+        """Return a web3 whose provider hands each request to the node."""
+        from web3 import Web3
+        from web3.providers.base import JSONBaseProvider
+
+        class InProcessProvider(JSONBaseProvider):
+            def make_request(self, method: Any, params: Any) -> Any:
+                return road.ask(str(method), list(params or []))
+
+        road = self
+        return Web3(InProcessProvider())
+
+    def ask(self, method: str, params: list[Any]) -> Any:
+        """Let the node answer."""
+        return self._node.request(method, params)
+
+
+class OverHttp:
+    """web3.py over HTTP; it never retries by itself: a retry is our decision."""
+
+    def __init__(self, url: str, *, timeout_s: int) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+
+    @cached_property
+    def web3(self) -> Web3:
+        """Return the web3 that carries our requests."""
+        from web3 import HTTPProvider, Web3
+
+        provider = HTTPProvider(
+            self._url,
+            request_kwargs={"timeout": self._timeout_s},
+            exception_retry_configuration=None,
+        )
+        return Web3(provider)
+
+    def ask(self, method: str, params: list[Any]) -> Any:
+        """Post the request and read what comes."""
+        provider: Any = self.web3.provider
+        return provider.make_request(method, params)
+
+
+def transport(road: Road) -> Transport:
+    """Return the request function of a road with its failures made ours."""
 
     def send(method: str, params: list[Any]) -> dict[str, Any]:
         try:
-            answer = provider.make_request(method, params)
+            answer = road.ask(method, params)
         except ChainUnavailableError:
             raise
         except Exception as error:

@@ -31,7 +31,7 @@ class QuorumClient(ChainClient):
 
     def __init__(self, first: ChainClient, second: ChainClient) -> None:
         super().__init__(
-            first.web3, url=first.url, finality=first.finality, chain_id=second.chain_id
+            first.road, url=first.url, finality=first.finality, chain_id=second.chain_id
         )
         if first.genesis_hash() != second.genesis_hash():
             raise ChainMismatchError(f"{first.url} and the second endpoint have other blocks 0")
