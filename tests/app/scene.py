@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import Connection
 
@@ -110,17 +113,46 @@ def taken(outcome):
 
 @contextmanager
 def scene(root: Path, *, seed: int = 1, **settings: object) -> Iterator[Scene]:
-    """Set a small installation up in a folder."""
-    clock = FixedClock(START_US)
-    base = open_installation(
-        Folder(root),
-        Settings(**{"cycle_s": 0, "one_sided_window_s": 3_600, **settings}),
-        clock=clock,
-        entropy=SeededEntropy(seed),
-    )
+    """Set a small installation up in a folder: a copy of the one set up before in the same way.
+
+    What is made afterwards follows from the seed as if it had been set up here.
+    """
+    chosen = Settings(**{"cycle_s": 0, "one_sided_window_s": 3_600, **settings})
+    if chosen.database or Folder(root).begun:
+        with _opened(root, chosen, SeededEntropy(seed)) as place:
+            yield furnish(place, place.base.clock)
+        return
+    model = _models.get((chosen, seed)) or _model(chosen, seed)
+    shutil.copytree(model.folder.name, root, dirs_exist_ok=True)
+    with _opened(root, chosen, deepcopy(model.entropy)) as place:
+        yield replace(model.scene, place=place, clock=place.base.clock)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A scene that was set up and closed, and the randomness it would go on with."""
+
+    folder: TemporaryDirectory[str]
+    scene: Scene
+    entropy: SeededEntropy
+
+
+_models: dict[tuple[Settings, int], _Model] = {}
+
+
+def _model(chosen: Settings, seed: int) -> _Model:
+    folder, entropy = TemporaryDirectory(prefix="scene"), SeededEntropy(seed)
+    with _opened(Path(folder.name), chosen, entropy) as place:
+        made = furnish(place, place.base.clock)
+    return _models.setdefault((chosen, seed), _Model(folder, made, entropy))
+
+
+@contextmanager
+def _opened(root: Path, settings: Settings, entropy: SeededEntropy) -> Iterator[Onchain]:
+    base = open_installation(Folder(root), settings, clock=FixedClock(START_US), entropy=entropy)
     try:
         with onchain(base) as place:
-            yield furnish(place, clock)
+            yield place
     finally:
         base.close()
 
