@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from opencarrier.app.cli.root import make
 from opencarrier.app.failures import ending
@@ -51,6 +53,12 @@ def oc(tmp_path):
     return Oc(tmp_path)
 
 
+@cache
+def _root():
+    """The tree of commands, built once a worker; a process builds it once, too."""
+    return get_command(make())
+
+
 @pytest.fixture
 def run(capfd, tmp_path, monkeypatch):
     """Run a command as the entry point does; return what it printed."""
@@ -61,7 +69,7 @@ def run(capfd, tmp_path, monkeypatch):
         ended = 0
         try:
             with ending():
-                make()(args=list(words))
+                _root()(args=list(words))
         except SystemExit as error:
             ended = int(error.code or 0)
         printed = capfd.readouterr()

@@ -27,6 +27,16 @@ from opencarrier.app.cli import (
     usage,
 )
 
+for _group in (
+    chain_stake.stake,
+    chain_channel.channel,
+    chain_node.node,
+    chain_corridor.corridor,
+    chain_rewards.rewards,
+    chain_till.till,
+):
+    chain.chain.add_typer(_group)
+
 
 def make() -> typer.Typer:
     """Make the command line, without importing what any command needs."""
@@ -41,12 +51,6 @@ def make() -> typer.Typer:
     )
     root.command("up")(run.up)
     root.command("status")(run.status)
-    chain.chain.add_typer(chain_stake.stake)
-    chain.chain.add_typer(chain_channel.channel)
-    chain.chain.add_typer(chain_node.node)
-    chain.chain.add_typer(chain_corridor.corridor)
-    chain.chain.add_typer(chain_rewards.rewards)
-    chain.chain.add_typer(chain_till.till)
     groups = (
         *people.GROUPS,
         *terms.GROUPS,
