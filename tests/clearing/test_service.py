@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection
@@ -13,7 +14,7 @@ from opencarrier.clearing.service import ClearingService
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine import ids
-from opencarrier.spine.money import Cleared, RatedUsage
+from opencarrier.spine.money import SETTLEMENT_FREE, Cleared, RatedUsage
 from opencarrier.spine.usage import Rung
 
 from .facts import (
@@ -318,3 +319,15 @@ def test_the_prover_remembers_few_trees(unit: Connection, monkeypatch: pytest.Mo
     for usage_id in rates.known:
         assert isinstance(service.proof(unit, usage_id), RecordProof)
         assert len(service._prover._trees) <= 2
+
+
+def test_settlement_free_use_makes_no_position_and_no_record(unit: Connection) -> None:
+    free, paid = (rated(n, home=0, visited=1, amount=7 * n) for n in range(2))
+    wholesale = replace(free.wholesale, agreement_hash=SETTLEMENT_FREE, allocations=())
+    rates = Rates()
+    charges = rates.add([replace(free, wholesale=wholesale), paid])
+    service = clearing(rates, People())
+    (position,) = service.take(unit, cycle_id=CYCLE, charges=charges, cut_us=0)
+    assert (position.records, position.amount_minor) == (1, 7)
+    ids_of = [item.usage.usage_id for item in (free, paid)]
+    assert store.recorded(unit, ids_of) == {paid.usage.usage_id}

@@ -16,6 +16,7 @@ from opencarrier.rating.model import TARIFF_UNITS
 from opencarrier.rating.quote import Offer, Quote, quote, retail_minor, wholesale_minor
 from opencarrier.rating.reasons import AccessReason
 from opencarrier.rating.service import RatingSettings
+from opencarrier.rating.wholesale import TariffTerms
 from opencarrier.spine.access import Grant
 from opencarrier.spine.parties import PartyId
 
@@ -224,8 +225,11 @@ def test_agreements_are_per_pair(world: World) -> None:
 
 offers = st.builds(
     Offer,
-    agreement=st.just(agreement()),
-    tariff=st.builds(tariff, unit=st.sampled_from(TARIFF_UNITS), price_nano=st.integers(0, 9_000)),
+    terms=st.builds(
+        TariffTerms,
+        st.just(agreement().head),
+        st.builds(tariff, unit=st.sampled_from(TARIFF_UNITS), price_nano=st.integers(0, 9_000)),
+    ),
     plan=st.builds(
         plan,
         price=st.builds(

@@ -91,7 +91,7 @@ def test_a_plan_is_added(empty: World, tmp_path: Path) -> None:
         (None, "No such file or directory"),
         (b"\xff\xfe", "it is not UTF-8 text"),
         (b"{", "it is not JSON"),
-        (write_plan(plan()).encode(), "not 'opencarrier/agreement/v1'"),
+        (write_plan(plan()).encode(), "is no agreement"),
         (b" " * (1 << 21), "too long"),
     ],
 )

@@ -12,7 +12,8 @@ from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.money import AssetId
 from opencarrier.ledger import chart
 from opencarrier.rating import store
-from opencarrier.rating.rules import rerate, v1
+from opencarrier.rating.rules import v1
+from opencarrier.rating.rules.versions import rerate
 from opencarrier.spine.money import Kind, StakeReading
 
 from .worlds import (

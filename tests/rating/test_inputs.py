@@ -16,7 +16,8 @@ from opencarrier.kernel.clock import Window
 from opencarrier.kernel.decoding import decode
 from opencarrier.kernel.encoding import encode
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.rating.rules import rerate, v1
+from opencarrier.rating.rules import v1
+from opencarrier.rating.rules.versions import rerate
 from opencarrier.spine.money import Kind
 
 from .worlds import (

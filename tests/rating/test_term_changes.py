@@ -17,7 +17,8 @@ from opencarrier.kernel.ids import Id
 from opencarrier.rating import discounts
 from opencarrier.rating.changes import TermChanges
 from opencarrier.rating.ports import NoSales
-from opencarrier.rating.rules import rerate, v1
+from opencarrier.rating.rules import v1
+from opencarrier.rating.rules.versions import rerate
 from opencarrier.rating.service import RatingService
 from opencarrier.spine.access import Grant
 from opencarrier.spine.money import Charge, Kind, Sale

@@ -19,11 +19,12 @@ from opencarrier.ledger import audit, chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
 from opencarrier.ledger.store import metadata as ledger_metadata
+from opencarrier.rating.agreements.rows import AnyAgreement, signers_of
 from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
 from opencarrier.rating.service import RatingService, RatingSettings
 from opencarrier.rating.store import metadata
 from opencarrier.spine import ids
-from opencarrier.spine.access import AuthorisationRequest, Grant
+from opencarrier.spine.access import WIFI, AuthorisationRequest, Grant, Offered
 from opencarrier.spine.money import Charge, Discount, StakeReading, Suspense
 from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
 from opencarrier.spine.usage import ZERO, Counters, Rung, Usage
@@ -243,8 +244,9 @@ class World:
     def close(self) -> None:
         self.unit.close()
 
-    def agree(self, item: Agreement) -> Refusal | None:
-        signatures = [SIGNERS[party].sign(item.hash) for party in {item.home, item.visited}]
+    def agree(self, item: AnyAgreement) -> Refusal | None:
+        parties = sorted(set(signers_of(item).values()))
+        signatures = [SIGNERS[party].sign(item.hash) for party in parties]
         return self.service.add_agreement(self.unit, item, signatures, at_us=self.at_us)
 
     def offer(self, item: RetailPlan) -> Refusal | None:
@@ -275,16 +277,18 @@ class World:
         subscriber: PartyId = SUBSCRIBER,
         plan_id: str = "standard",
         visited: PartyId = VISITED,
+        offered: Offered = WIFI,
     ) -> Grant | Refusal:
         request = AuthorisationRequest(
             subscriber=Subscriber(party_id=subscriber, home=HOME, plan_id=plan_id),
             visited=visited,
             node=self.node,
             at_us=self.at_us,
+            offered=offered,
         )
         return self.service.authorise(self.unit, request)
 
-    def granted(self, **where: PartyId) -> Grant:
+    def granted(self, **where: object) -> Grant:
         grant = self.authorise(**where)  # type: ignore[arg-type]
         assert isinstance(grant, Grant), str(grant)
         return grant

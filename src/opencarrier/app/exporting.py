@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Installation
 from opencarrier.kernel.ids import derive
-from opencarrier.rating.rules.v1 import WholesaleInputs, decode_inputs
+from opencarrier.rating.rules.versions import wholesale_inputs
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.records import Evidence, Rat, Service
 from opencarrier.spine.usage import Rung, Usage
@@ -55,6 +55,8 @@ def _record(
     sequence: int,
 ) -> UsageRecord:
     before, used = usage.counters_from, usage.quantities
+    offered = base.rating.offered(unit, usage.authorisation_id)
+    quote = offered.quote
     return UsageRecord(
         usage_id=usage.usage_id,
         session_id=usage.session_id,
@@ -67,8 +69,10 @@ def _record(
         node=usage.node_id,
         jurisdiction_home=None if usage.home is None else places.get(usage.home),
         jurisdiction_visited=places.get(usage.visited),
-        service=Service.WIFI,
-        rat=Rat.WLAN,
+        service=offered.service,
+        rat=Rat.WLAN if offered.service is Service.WIFI else Rat.UNKNOWN,
+        rcoi=offered.rcoi,
+        qos=offered.qos,
         start_us=usage.start_us,
         end_us=usage.end_us,
         tariff_at_us=_tariff_at_us(base, unit, usage),
@@ -78,6 +82,8 @@ def _record(
         from_octets_in=before.octets_in,
         from_octets_out=before.octets_out,
         from_duration_s=before.session_time_s,
+        quoted_currency=None if quote is None else quote.currency,
+        quoted_nano_per_kib=None if quote is None else quote.nano_per_kib,
         evidence=_evidence(usage),
         source_digest=derive("usage/exported", usage.usage_id, usage.start_us, usage.end_us),
         source_offset=0,
@@ -91,9 +97,8 @@ def _tariff_at_us(base: Installation, unit: Connection, usage: Usage) -> int | N
     rated = base.rating.rated(unit, usage.usage_id)
     if rated is None:
         return None
-    inputs = decode_inputs(rated.wholesale.inputs)
-    assert isinstance(inputs, WholesaleInputs), "a wholesale charge has wholesale inputs"
-    return inputs.tariff_at_us
+    charge = rated.wholesale
+    return wholesale_inputs(charge.rule_version, charge.inputs).tariff_at_us
 
 
 def _subject(usage: Usage) -> bytes:

@@ -24,14 +24,16 @@ from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine import ids
-from opencarrier.spine.access import AuthorisationRequest, Grant
+from opencarrier.spine.access import AuthorisationRequest, Grant, Offered
 from opencarrier.spine.parties import Node, PartyId, Subscriber
 from opencarrier.spine.ports import AccessPolicy, Credit, Directory, UsageSink
+from opencarrier.spine.records import Service
 from opencarrier.spine.usage import ZERO, Observation, Status
 
 REFERENCE_OCTETS = 16
 _IMSI = "imsi-"
 _MONEY = ("insufficient_balance",)
+_DATA = Offered(service=Service.DATA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,7 @@ class ChargingService:
         self, unit: Connection, subscriber: Subscriber, node: Node, at_us: int
     ) -> Grant | Refusal:
         asked = AuthorisationRequest(
-            subscriber=subscriber, visited=node.operator, node=node, at_us=at_us
+            subscriber=subscriber, visited=node.operator, node=node, at_us=at_us, offered=_DATA
         )
         grant = self._ports.policy.authorise(unit, asked)
         if isinstance(grant, Refusal):

@@ -77,7 +77,8 @@ class ClearingService:
         """Make positions of what was rated: one per debtor, creditor, asset and rung.
 
         One-sided ones are cut at the cap, so that each can mature.
-        A usage with a record is left out, and one that is not fully rated waits. Where both
+        A usage with a record is left out, so is settlement-free use, and one that is not fully
+        rated waits. Where both
         sides' keys sign, a position is co-signed; the rest is one-sided. Records whose amounts
         sum to zero owe nothing: they make no position.
         """
@@ -100,7 +101,7 @@ class ClearingService:
             if usage_id in known:
                 continue
             rated = self._ports.rater.rated(unit, usage_id)
-            if rated is not None:
+            if rated is not None and not rated.wholesale.is_settlement_free:
                 label = f"salt/{usage_id.hex()}"
                 salt = self._ports.entropy.octets(label, SALT_OCTETS)
                 records.append(SaltedRecord(rated=rated, salt=salt))

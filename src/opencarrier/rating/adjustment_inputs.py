@@ -8,16 +8,10 @@ from typing import Final
 from opencarrier.kernel.clock import Window
 from opencarrier.kernel.decoding import decode
 from opencarrier.kernel.encoding import Value, encode
-from opencarrier.kernel.ids import ID_OCTETS, Id
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.rating.agreements.documents import HEAD_KEYS, read_deal, read_roaming_head
-from opencarrier.rating.agreements.model import (
-    DEALS_MAX,
-    LINES_MAX,
-    RATES_MAX,
-    Deal,
-    RoamingHead,
-)
+from opencarrier.rating.agreements.documents import read_deal
+from opencarrier.rating.agreements.heads import HEAD_FIELDS, head_fields, read_hashed_head
+from opencarrier.rating.agreements.model import LINES_MAX, Deal, RoamingHead
 from opencarrier.rating.agreements.reading import Cursor
 from opencarrier.rating.periods import Legs, LineSum, PeriodSums, windows_in
 
@@ -26,7 +20,6 @@ SUM_MAX: Final = 1 << 100
 
 NUMBER_MAX: Final = 1 << 20
 LEGS: Final = tuple(Legs.__slots__)
-_HASHES: Final = ("line_hashes", "rate_hashes", "deal_hashes")
 _REST: Final = (
     "deal",
     "start_us",
@@ -61,14 +54,13 @@ class AdjustmentInputs:
 
 def encode_inputs(inputs: AdjustmentInputs) -> bytes:
     """Write inputs in the one canonical way; their SHA-256 is part of the adjustment's id."""
-    head, sums = inputs.head, inputs.sums
+    sums = inputs.sums
     lines: list[Value] = [
         [name, item.amount, *_list(item.legs)] for name, item in sorted(sums.lines.items())
     ]
     return encode(
         {
-            "head": head.terms(),
-            **{name: list(getattr(head, name)) for name in _HASHES},
+            **head_fields(inputs.head),
             "deal": inputs.deal.terms(),
             "start_us": inputs.window.start_us,
             "end_us": inputs.window.end_us,
@@ -83,9 +75,9 @@ def encode_inputs(inputs: AdjustmentInputs) -> bytes:
 
 def decode_inputs(data: bytes) -> AdjustmentInputs:
     """Read inputs back; `PeerError` for anything `encode_inputs` would not have written."""
-    fields = Cursor(decode(data)).keys("head", *_HASHES, *_REST)
+    fields = Cursor(decode(data)).keys(*HEAD_FIELDS, *_REST)
     deal = read_deal(fields["deal"])
-    head = _head(fields)
+    head = read_hashed_head(fields)
     window = (fields["start_us"].value, fields["end_us"].value)
     known = {(item.start_us, item.end_us): item for item in windows_in(head.periods_us, deal)}
     if window not in known or deal.hash not in head.deal_hashes:
@@ -111,15 +103,6 @@ def decode_inputs(data: bytes) -> AdjustmentInputs:
     return inputs
 
 
-def _head(fields: dict[str, Cursor]) -> RoamingHead:
-    return RoamingHead(
-        **read_roaming_head(fields["head"].keys(*HEAD_KEYS)),
-        line_hashes=_hashes(fields["line_hashes"], LINES_MAX),
-        rate_hashes=_hashes(fields["rate_hashes"], RATES_MAX),
-        deal_hashes=_hashes(fields["deal_hashes"], DEALS_MAX),
-    )
-
-
 def _line_sum(item: Cursor) -> tuple[str, LineSum]:
     name, amount, *legs = item.items(2 + len(LEGS), 2 + len(LEGS))
     if not isinstance(name.value, str):
@@ -130,13 +113,6 @@ def _line_sum(item: Cursor) -> tuple[str, LineSum]:
 def _legs(items: list[Cursor], least: int) -> Legs:
     found = zip(LEGS, items, strict=True)
     return Legs(**{name: item.integer(least, SUM_MAX) for name, item in found})
-
-
-def _hashes(item: Cursor, most: int) -> tuple[Id, ...]:
-    found = [one.value for one in item.items(0, most)]
-    if any(not isinstance(one, bytes) or len(one) != ID_OCTETS for one in found):
-        raise item.wrong("are not hashes", "a hash has 32 octets")
-    return tuple(Id(one) for one in found)
 
 
 def _list(legs: Legs) -> list[int]:

@@ -1,17 +1,26 @@
-"""When the terms of a running session change: tariffs begin and end, and a discount's lock ends."""
+"""When the terms of a running session change: what prices it begins or ends, or a discount's lock.
+
+A tariff does, and a line, and the exchange rate a line needs.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
+from opencarrier.kernel.clock import Window
 from opencarrier.kernel.ids import Id
-from opencarrier.rating import discounts
-from opencarrier.rating.tables import tariffs
+from opencarrier.rating import discounts, store
+from opencarrier.rating.holds import Authorisation
+from opencarrier.rating.wholesale import terms_of
+from opencarrier.spine.access import WIFI, Offered
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Stretch
+
+_Whose: TypeAlias = tuple[PartyId, PartyId, Offered]
 
 
 class TermChanges:
@@ -19,8 +28,10 @@ class TermChanges:
 
     def changes(self, unit: Connection, stretches: Sequence[Stretch]) -> Mapping[Id, Sequence[int]]:
         """Return the instants within each stretch, ascending, at which a session is to be cut."""
-        edges = _edges(unit, stretches)
         held = {item.authorisation_id for item in stretches if item.authorisation_id is not None}
+        granted = store.authorisations_by_id(unit, held)
+        whose = {item.session_id: _whose(item, granted) for item in stretches}
+        edges = _edges(unit, [(whose[item.session_id], item) for item in stretches])
         ends = {
             key: spending.ends_us
             for key, spending in discounts.by_authorisation(unit, held).items()
@@ -28,7 +39,7 @@ class TermChanges:
         }
         found: dict[Id, Sequence[int]] = {}
         for item in stretches:
-            instants = set(edges[item.home, item.visited])
+            instants = set(edges[whose[item.session_id]])
             if item.authorisation_id in ends:
                 instants.add(ends[item.authorisation_id])
             within = sorted(at for at in instants if item.start_us < at < item.end_us)
@@ -37,23 +48,23 @@ class TermChanges:
         return found
 
 
-def _edges(
-    unit: Connection, stretches: Iterable[Stretch]
-) -> dict[tuple[PartyId, PartyId], set[int]]:
-    """Return where the tariffs of each pair begin and end, within the time of its stretches."""
-    spans: defaultdict[tuple[PartyId, PartyId], list[Stretch]] = defaultdict(list)
-    for item in stretches:
-        spans[item.home, item.visited].append(item)
-    columns = tariffs.c
-    found: dict[tuple[PartyId, PartyId], set[int]] = {}
-    for (home, visited), known in spans.items():
+def _whose(item: Stretch, granted: Mapping[bytes, Authorisation]) -> _Whose:
+    authorisation = granted.get(item.authorisation_id or b"")
+    return item.home, item.visited, WIFI if authorisation is None else authorisation.offered
+
+
+def _edges(unit: Connection, stretches: Iterable[tuple[_Whose, Stretch]]) -> dict[_Whose, set[int]]:
+    """Return where what prices such use begins and ends, within the time of its stretches."""
+    spans: defaultdict[_Whose, list[Stretch]] = defaultdict(list)
+    for whose, item in stretches:
+        spans[whose].append(item)
+    found: dict[_Whose, set[int]] = {}
+    for (home, visited, offered), known in spans.items():
         first_us = min(item.start_us for item in known)
-        last_us = max(item.end_us for item in known)
-        query = select(columns.start_us, columns.end_us).where(
-            columns.home == home,
-            columns.visited == visited,
-            columns.start_us < last_us,
-            columns.end_us > first_us,
-        )
-        found[home, visited] = {at_us for row in unit.execute(query) for at_us in row}
+        within = Window(first_us, max(item.end_us for item in known))
+        agreements = store.agreements_of(unit, home, visited, within)
+        dated = terms_of(agreements, home=home, visited=visited, offered=offered)
+        found[home, visited, offered] = {
+            at_us for terms in dated for at_us in (terms.window.start_us, terms.window.end_us)
+        }
     return found

@@ -19,7 +19,6 @@ from opencarrier.rating.agreements.book import FILE_OCTETS_MAX, read_any, read_b
 from opencarrier.rating.agreements.rows import AnyAgreement, rows_of, signers_of
 from opencarrier.rating.documents import (
     DOCUMENT_OCTETS_MAX,
-    read_agreement,
     read_plan,
 )
 from opencarrier.rating.model import Agreement
@@ -53,10 +52,12 @@ def agreement_add(
     still missing the refusal is `signature_missing`, and `agreement sign` makes the file that
     the other operator completes.
     """
-    agreement, signatures = _load(file, read_agreement)
+    agreement, signatures = _load(file, read_any)
     signatures = _signed(service, unit, agreement, signatures, notary)
     refusal = service.add_agreement(unit, agreement, signatures, at_us=at_us)
-    return _described(agreement, signatures) if refusal is None else refusal
+    if refusal is not None:
+        return refusal
+    return {**described(agreement), "signed_by": [item.kid for item in signatures]}
 
 
 def agreement_sign(
@@ -148,11 +149,15 @@ def _signed(
     return tuple(by_key[kid] for kid in sorted(by_key))
 
 
-def _described(agreement: Agreement, signatures: tuple[Signature, ...]) -> dict[str, Any]:
+def described(agreement: AnyAgreement) -> dict[str, Any]:
+    """Say which agreement it is, whose, and how much it prices."""
+    name = {"agreement_hash": to_hex(agreement.hash)}
+    if isinstance(agreement, Agreement):
+        pair = {"home": agreement.home, "visited": agreement.visited}
+        return {**name, **pair, "tariffs": len(agreement.tariffs)}
     return {
-        "agreement_hash": to_hex(agreement.hash),
-        "home": agreement.home,
-        "visited": agreement.visited,
-        "tariffs": len(agreement.tariffs),
-        "signed_by": [item.kid for item in signatures],
+        **name,
+        "parties": [item.party for item in agreement.parties],
+        "lines": len(agreement.lines),
+        "deals": len(agreement.deals),
     }

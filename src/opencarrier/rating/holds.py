@@ -16,8 +16,10 @@ from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.ledger import chart
 from opencarrier.ledger.model import Transfer, TransferFlags, post_hold, void_hold
+from opencarrier.spine.access import Offered, Quote
 from opencarrier.spine.money import Charge, Role
 from opencarrier.spine.parties import PartyId
+from opencarrier.spine.records import Qos, RcoiClass, Service
 
 _LINKED: Final = TransferFlags.LINKED
 COVER_US: Final = 7_200 * SECOND_US
@@ -53,6 +55,24 @@ class Authorisation:
     hold_number: int
     held_minor: int
     hold_expires_us: int
+    service: int = Service.WIFI
+    qos: int = Qos.NONE
+    rcoi: int = RcoiClass.NONE
+    quoted_currency: str | None = None
+    quoted_nano_per_kib: int | None = None
+
+    @property
+    def offered(self) -> Offered:
+        """What the visited operator offered when it asked."""
+        quote = None
+        if self.quoted_currency is not None and self.quoted_nano_per_kib is not None:
+            quote = Quote(self.quoted_currency, self.quoted_nano_per_kib)
+        return Offered(
+            service=Service(self.service),
+            qos=Qos(self.qos),
+            rcoi=RcoiClass(self.rcoi),
+            quote=quote,
+        )
 
     def covered_minor(self, at_us: int) -> int:
         """Return what the hold still covers: nothing once its time is over."""

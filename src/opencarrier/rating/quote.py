@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.rating.model import INTERIM_FLOOR_S, SESSION_S_MAX, Agreement, RetailPlan, Tariff
+from opencarrier.rating.model import INTERIM_FLOOR_S, SESSION_S_MAX, RetailPlan
 from opencarrier.rating.reasons import AccessReason
 from opencarrier.rating.rules import v1
+from opencarrier.rating.wholesale import Terms
 from opencarrier.spine.usage import Counters
 
 
@@ -21,8 +22,7 @@ from opencarrier.spine.usage import Counters
 class Offer:
     """Both contracts as they stand for a subscriber, and the money there is to cover them."""
 
-    agreement: Agreement
-    tariff: Tariff
+    terms: Terms
     plan: RetailPlan
     discount_ppm: int
     grace_s: int
@@ -119,18 +119,18 @@ def wholesale_minor(offer: Offer, timeout_s: int) -> int:
 
     Where home and visited are one, its own part is no debt: what hosts, protocol and tax get is.
     """
-    most = _most(offer, offer.tariff.unit, timeout_s)
-    legs = v1.wholesale_legs(offer.tariff, offer.agreement.protocol_ppm, most)
-    own = offer.agreement.home == offer.agreement.visited
+    terms = offer.terms
+    legs = terms.legs(_most(offer, terms.unit, timeout_s))
+    own = terms.home == terms.visited
     seller_minor = 0 if own else legs.seller_minor
     return seller_minor + legs.host_minor + legs.protocol_minor + legs.tax_minor
 
 
 def _short_of(offer: Offer, timeout_s: int) -> Refusal | None:
-    price, tariff = offer.plan.price, offer.tariff
+    price, terms = offer.plan.price, offer.terms
     retail = v1.quantity(price.unit, _most(offer, price.unit, timeout_s))
-    wholesale = v1.quantity(tariff.unit, _most(offer, tariff.unit, timeout_s))
-    if not v1.fits(price, retail, offer.discount_ppm) or not v1.fits(tariff, wholesale):
+    wholesale = _most(offer, terms.unit, timeout_s)
+    if not v1.fits(price, retail, offer.discount_ppm) or not terms.fits(wholesale):
         return Refusal(AccessReason.BEYOND_RANGE, f"{timeout_s} s at the plan's rate cap")
     hold_minor = retail_minor(offer, timeout_s)
     if offer.balance_minor is not None and hold_minor > offer.balance_minor:

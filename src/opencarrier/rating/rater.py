@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from sqlalchemy import Connection
 
@@ -15,22 +13,25 @@ from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
-from opencarrier.rating import charges, discounts, store
+from opencarrier.rating import charges, discounts, line_uses, store
 from opencarrier.rating.holds import (
     Authorisation,
     overrun_transfers,
     retail_transfers,
     wholesale_transfers,
 )
-from opencarrier.rating.model import Agreement, AgreementHead, RetailPlan, Tariff
+from opencarrier.rating.model import RetailPlan
 from opencarrier.rating.reasons import SuspenseReason
 from opencarrier.rating.rules import v1
+from opencarrier.rating.rules.v2.charges import FreeTerms
+from opencarrier.rating.rules.versions import WholesaleInputs
+from opencarrier.rating.wholesale import Terms, charge, in_force, inputs_of, terms_of
+from opencarrier.spine.access import WIFI, Offered
 from opencarrier.spine.money import Charge, Kind, Suspense
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.ports import Directory
+from opencarrier.spine.records import RcoiClass
 from opencarrier.spine.usage import Usage
-
-_Terms: TypeAlias = tuple[AgreementHead, Tariff]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class _Rated:
     usage: Usage
     host: PartyId | None
     transfers: list[Transfer]
+    wholesale: WholesaleInputs | None = None
 
 
 class Run:
@@ -59,7 +61,7 @@ class Run:
         self._directory = directory
         self._cycle_id = cycle_id
         self._at_us = at_us
-        self._terms_of: dict[tuple[PartyId, PartyId], list[_Terms]] = {}
+        self._terms_of: dict[tuple[PartyId, PartyId, Offered], list[Terms]] = {}
         self._plans: dict[bytes, RetailPlan] = {}
         self._hosts: dict[str, PartyId | None] = {}
         self._authorisations: dict[bytes, Authorisation] = {}
@@ -118,27 +120,23 @@ class Run:
         return self._wholesale(usage, authorisation)
 
     def _wholesale(self, usage: Usage, authorisation: Authorisation | None) -> _Rated | _Why:
-        terms = self._terms(usage)
-        if isinstance(terms, _Why):
-            return terms
-        (head, tariff, at_us), host = terms, self._host(usage)
+        found = self._terms(usage, authorisation)
+        if isinstance(found, _Why):
+            return found
+        terms, at_us = found
+        host = self._host(usage)
+        if host is None and isinstance(terms, FreeTerms):
+            host = usage.visited
         if host is None:
             return _Why(SuspenseReason.NO_NODE, str(usage.node_id))
-        inputs = v1.WholesaleInputs(
-            head=head,
-            tariff=tariff,
-            tariff_at_us=at_us,
-            host=host,
-            counters_from=usage.counters_from,
-            counters_to=usage.counters_to,
-        )
-        if not v1.ratable(inputs):
-            return _Why(SuspenseReason.BEYOND_RANGE, f"at {tariff}")
-        charge = v1.charge(usage, v1.rate(inputs), v1.encode_inputs(inputs))
+        if not terms.fits(usage.counters_to):
+            return _Why(SuspenseReason.BEYOND_RANGE, f"at {terms.tariff_hash.hex()}")
+        inputs = inputs_of(terms, usage, at_us=at_us, host=host)
+        made = charge(usage, inputs)
         if authorisation is not None:
-            left_minor = max(0, authorisation.exposure_minor - charge.amount_minor)
+            left_minor = max(0, authorisation.exposure_minor - made.amount_minor)
             self._replace(replace(authorisation, exposure_minor=left_minor))
-        return _Rated(charge, usage, host, wholesale_transfers(charge))
+        return _Rated(made, usage, host, wholesale_transfers(made), inputs)
 
     def _retail(self, usage: Usage, authorisation: Authorisation) -> _Rated | _Why:
         plan = self._plan(authorisation.plan_hash)
@@ -175,24 +173,36 @@ class Run:
         spending = self._spendings.get(_id(usage))
         return spending is None or spending.holds(usage.start_us)
 
-    def _terms(self, usage: Usage) -> tuple[AgreementHead, Tariff, int] | _Why:
-        """Find the agreement, the tariff, and the instant both are looked up at.
+    def _terms(self, usage: Usage, authorisation: Authorisation | None) -> tuple[Terms, int] | _Why:
+        """Find what prices a usage, and the instant that is looked up at.
 
-        That is when the session was granted or began, as long as the tariff of then lasts; what
-        was used after it has the tariff of when that use began.
+        That is when the session was granted or began, as long as the terms of then last; what
+        was used after it has the terms of when that use began.
         """
         if usage.home is None:
             return _Why(SuspenseReason.NO_HOME, f"at {usage.visited}")
-        pair = (usage.home, usage.visited)
-        if pair not in self._terms_of:
-            self._terms_of[pair] = _dated(store.agreements_of(self._unit, *pair))
-        dated, later_us = self._terms_of[pair], self._used_at_us(usage)
+        dated, later_us = self._dated(usage.home, usage, authorisation), self._used_at_us(usage)
         for at_us in (self._tariff_at_us(usage), later_us):
-            found = _in_force(dated, at_us)
-            if found is not None and found[1].window.holds(later_us):
-                return *found, at_us
-        reason = SuspenseReason.NO_TARIFF_IN_FORCE if dated else SuspenseReason.NO_AGREEMENT
+            found = in_force(dated, at_us)
+            if found is not None and found.window.holds(later_us):
+                return found, at_us
+        known = dated or store.has_agreement(self._unit, usage.home, usage.visited)
+        reason = SuspenseReason.NO_TARIFF_IN_FORCE if known else SuspenseReason.NO_AGREEMENT
         return _Why(reason, f"{usage.home} at {usage.visited}")
+
+    def _dated(
+        self, home: PartyId, usage: Usage, authorisation: Authorisation | None
+    ) -> Sequence[Terms]:
+        """Return all that ever prices such use, ascending by when it begins."""
+        visited, offered = usage.visited, WIFI if authorisation is None else authorisation.offered
+        if authorisation is not None and offered.rcoi is RcoiClass.SETTLEMENT_FREE:
+            asset = authorisation.wholesale_asset
+            return [FreeTerms(home=home, visited=visited, asset=asset, offered=offered)]
+        key = (home, visited, offered)
+        if key not in self._terms_of:
+            agreements = store.agreements_of(self._unit, home, visited)
+            self._terms_of[key] = terms_of(agreements, home=home, visited=visited, offered=offered)
+        return self._terms_of[key]
 
     def _plan(self, plan_hash: bytes) -> RetailPlan:
         if plan_hash not in self._plans:
@@ -278,6 +288,8 @@ class Run:
         unit = self._unit
         rows = [(item.charge, item.usage.session_id, item.host) for item in rated]
         charges.insert_charges(unit, rows, self._cycle_id)
+        between = ((item.usage, item.wholesale) for item in rated if item.wholesale is not None)
+        line_uses.insert(unit, between)
         charges.write_suspense(unit, waiting, self._at_us)
         keys = [(item.charge.usage_id, item.charge.kind) for item in rated]
         charges.resolve_suspense(unit, keys, self._at_us)
@@ -296,15 +308,3 @@ def _id(usage: Usage) -> bytes:
 
 def _matches(usage: Usage, authorisation: Authorisation) -> bool:
     return usage.home == authorisation.home and usage.visited == authorisation.visited
-
-
-def _in_force(dated: Sequence[_Terms], at_us: int) -> _Terms | None:
-    """Return the terms in force at an instant."""
-    place = bisect_right(dated, at_us, key=lambda item: item[1].window.start_us) - 1
-    return dated[place] if place >= 0 and dated[place][1].window.holds(at_us) else None
-
-
-def _dated(agreements: Sequence[Agreement]) -> list[_Terms]:
-    """Return a pair's tariffs with their agreements, ascending by when they begin."""
-    dated = [(item.head, tariff) for item in agreements for tariff in item.tariffs]
-    return sorted(dated, key=lambda item: item[1].window.start_us)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.clock import SECOND_US, Window
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId, Money, divide_ceiling
@@ -20,19 +20,34 @@ from opencarrier.kernel.signatures import Address, Signature, verify
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.rating import charges, credit, discounts, store
-from opencarrier.rating.agreements.rows import AnyAgreement, signers_of
-from opencarrier.rating.documents import read_agreement
+from opencarrier.rating.agreements.book import read_any, twice_priced
+from opencarrier.rating.agreements.rows import (
+    AnyAgreement,
+    Row,
+    pairs_of,
+    rows_of,
+    signers_of,
+)
 from opencarrier.rating.holds import Authorisation, cover_transfers, hold_transfer
-from opencarrier.rating.model import INTERIM_FLOOR_S, Agreement, RetailPlan, overlap
+from opencarrier.rating.model import INTERIM_FLOOR_S, RetailPlan, overlap
 from opencarrier.rating.ports import NoDiscounts, NoSales
 from opencarrier.rating.quote import Offer, Quote, RetailPrice, quote, retail_price
 from opencarrier.rating.rater import Run
 from opencarrier.rating.reasons import AccessReason, DocumentReason
 from opencarrier.rating.rules import v1
-from opencarrier.spine.access import AUTHORISATION_OCTETS, AuthorisationRequest, Grant
+from opencarrier.rating.rules.v2.charges import FreeTerms
+from opencarrier.rating.wholesale import Terms, in_force, terms_of
+from opencarrier.spine.access import (
+    AUTHORISATION_OCTETS,
+    WIFI,
+    AuthorisationRequest,
+    Grant,
+    Offered,
+)
 from opencarrier.spine.money import Charge, Discount, Kind, RatedUsage, Suspense
 from opencarrier.spine.parties import Operator, PartyId
 from opencarrier.spine.ports import Directory, Discounts, Notary, Sales, UsageSource
+from opencarrier.spine.records import RcoiClass
 from opencarrier.spine.usage import Counters, Usage
 
 RATED_MAX = 500
@@ -80,7 +95,7 @@ class RatingService:
     def add_agreement(
         self,
         unit: Connection,
-        agreement: Agreement,
+        agreement: AnyAgreement,
         signatures: Sequence[Signature],
         *,
         at_us: int,
@@ -89,8 +104,8 @@ class RatingService:
 
         The signatures are over the agreement's hash, by the operators' registered addresses; an
         operator's agreement with itself carries one. Refused by reason: unknown operators, a
-        signature that is a stranger's, wrong or missing, and a tariff in force at the same time
-        as one of the pair's, both named.
+        signature that is a stranger's, wrong or missing, and a tariff or line that would price the
+        same use as one of the pair's, both named.
         """
         refusal = self._unsigned(unit, agreement, signatures)
         if refusal is not None:
@@ -127,7 +142,7 @@ class RatingService:
         store.insert_plan(unit, plan, at_us)
         return None
 
-    def agreements(self, unit: Connection) -> list[Agreement]:
+    def agreements(self, unit: Connection) -> list[AnyAgreement]:
         """Return every agreement, ascending by home, visited and hash."""
         return store.all_agreements(unit)
 
@@ -138,7 +153,7 @@ class RatingService:
     def agreement_signatures(self, unit: Connection, agreement_hash: bytes) -> Sequence[Signature]:
         """Return the signatures under an agreement, none where it is unknown."""
         document = store.agreement_document(unit, agreement_hash)
-        return () if document is None else read_agreement(document)[1]
+        return () if document is None else read_any(document)[1]
 
     def plans(self, unit: Connection) -> list[RetailPlan]:
         """Return every plan, ascending by home, name and when it begins."""
@@ -252,6 +267,13 @@ class RatingService:
         found = store.authorisations_by_id(unit, [authorisation_id]).get(authorisation_id)
         return None if found is None else _grant(found)
 
+    def offered(self, unit: Connection, authorisation_id: bytes | None) -> Offered:
+        """Return what a session was offered; Wi-Fi where no authorisation says more."""
+        if authorisation_id is None:
+            return WIFI
+        found = store.authorisations_by_id(unit, [authorisation_id]).get(authorisation_id)
+        return WIFI if found is None else found.offered
+
     def rate(
         self, unit: Connection, *, cycle_id: Id, usages: Sequence[Usage], at_us: int
     ) -> tuple[Sequence[Charge], Sequence[Suspense]]:
@@ -296,18 +318,13 @@ class RatingService:
         return charges.waiting(unit)
 
     def _unsigned(
-        self, unit: Connection, agreement: Agreement, signatures: Sequence[Signature]
+        self, unit: Connection, agreement: AnyAgreement, signatures: Sequence[Signature]
     ) -> Refusal | None:
         """Say what is missing for an agreement to bind both operators."""
-        missing = {
-            agreement.home_address: agreement.home,
-            agreement.visited_address: agreement.visited,
-        }
+        missing = signers_of(agreement)
         refusals = [
-            _unregistered(self._directory.operator(unit, agreement.home), agreement.home_address),
-            _unregistered(
-                self._directory.operator(unit, agreement.visited), agreement.visited_address
-            ),
+            _unregistered(self._directory.operator(unit, party), address)
+            for address, party in missing.items()
         ]
         known = [item for item in refusals if item is not None]
         if known:
@@ -326,28 +343,27 @@ class RatingService:
     def _offer(
         self, unit: Connection, request: AuthorisationRequest, *, prepaid: bool
     ) -> Offer | Refusal:
-        home, visited, at_us = request.subscriber.home, request.visited, request.at_us
-        agreement = store.agreement_at(unit, home, visited, at_us)
-        if agreement is None:
-            known = store.has_agreement(unit, home, visited)
-            reason = AccessReason.NO_TARIFF_IN_FORCE if known else AccessReason.NO_AGREEMENT
-            return Refusal(reason, f"{home} at {visited}")
+        home, at_us = request.subscriber.home, request.at_us
+        terms = _terms_at(unit, request)
+        if isinstance(terms, Refusal):
+            return terms
         plan = _plan_at(unit, home, request.subscriber.plan_id, at_us)
         if isinstance(plan, Refusal):
             return plan
-        tariff = agreement.tariff_at(at_us)
-        assert tariff is not None, "the agreement was found by this tariff"
+        if terms is None:
+            terms = FreeTerms(
+                home=home, visited=request.visited, asset=plan.asset, offered=request.offered
+            )
         subscriber = request.subscriber.party_id
         balance = ledger.balance(unit, plan.asset, chart.prepaid(subscriber))
         return Offer(
-            agreement=agreement,
-            tariff=tariff,
+            terms=terms,
             plan=plan,
             discount_ppm=0,
             grace_s=self._settings.grace_s,
             balance_minor=balance.free_minor if prepaid else None,
-            collateral_minor=self._collateral_minor(unit, home, agreement.asset, at_us),
-            longest_s=_left_s(min(tariff.window.end_us, plan.price.window.end_us), at_us),
+            collateral_minor=self._collateral_minor(unit, home, terms.asset, at_us),
+            longest_s=_left_s(min(terms.window.end_us, plan.price.window.end_us), at_us),
         )
 
     def _discount(
@@ -383,7 +399,7 @@ class RatingService:
     def _authorisation(
         self, request: AuthorisationRequest, offer: Offer, quoted: Quote
     ) -> Authorisation:
-        subscriber = request.subscriber
+        subscriber, quote_in_band = request.subscriber, request.offered.quote
         label = f"authorisation/{subscriber.party_id}"
         expires_us = request.at_us + quoted.session_timeout_s * SECOND_US
         lag_us = (self._settings.grace_s + self._settings.settlement_lag_s) * SECOND_US
@@ -393,7 +409,7 @@ class RatingService:
             home=subscriber.home,
             visited=request.visited,
             node_id=request.node.node_id,
-            wholesale_tariff_hash=offer.tariff.hash,
+            wholesale_tariff_hash=offer.terms.tariff_hash,
             retail_tariff_hash=offer.plan.price.hash,
             plan_hash=offer.plan.hash,
             discount_ppm=offer.discount_ppm,
@@ -403,11 +419,16 @@ class RatingService:
             interim_interval_s=quoted.interim_interval_s,
             granted_us=request.at_us,
             expires_us=expires_us,
-            wholesale_asset=offer.agreement.asset,
+            wholesale_asset=offer.terms.asset,
             exposure_minor=quoted.exposure_minor,
             hold_number=1 if quoted.hold_minor else 0,
             held_minor=quoted.hold_minor,
             hold_expires_us=expires_us + lag_us,
+            service=request.offered.service,
+            qos=request.offered.qos,
+            rcoi=request.offered.rcoi,
+            quoted_currency=None if quote_in_band is None else quote_in_band.currency,
+            quoted_nano_per_kib=None if quote_in_band is None else quote_in_band.nano_per_kib,
         )
 
     def _open_hold(self, unit: Connection, item: Authorisation, at_us: int) -> None:
@@ -438,14 +459,39 @@ def _unregistered(operator: Operator | None, address: Address) -> Refusal | None
     return None
 
 
-def _overlapping_agreement(unit: Connection, agreement: Agreement) -> Refusal | None:
-    for other in store.agreements_of(unit, agreement.home, agreement.visited):
-        clash = overlap(other.tariffs + agreement.tariffs)
-        if clash is not None:
-            both = other.tariffs + agreement.tariffs
-            detail = f"{both[clash[1]]} and {both[clash[0]]} are in force at once"
-            return Refusal(DocumentReason.OVERLAPS, detail)
-    return None
+def _terms_at(unit: Connection, request: AuthorisationRequest) -> Terms | Refusal | None:
+    """Return what prices a session now; None where it is settlement-free."""
+    home, visited, at_us = request.subscriber.home, request.visited, request.at_us
+    if request.offered.rcoi is RcoiClass.SETTLEMENT_FREE:
+        return None
+    now = Window(at_us, at_us + 1)
+    agreements = store.agreements_of(unit, home, visited, now)
+    dated = terms_of(agreements, home=home, visited=visited, offered=request.offered)
+    found = in_force(dated, at_us)
+    if found is None:
+        known = store.has_agreement(unit, home, visited)
+        reason = AccessReason.NO_TARIFF_IN_FORCE if known else AccessReason.NO_AGREEMENT
+        return Refusal(reason, f"{home} at {visited}")
+    return found
+
+
+def _overlapping_agreement(unit: Connection, agreement: AnyAgreement) -> Refusal | None:
+    others = {
+        other.hash: other
+        for pair in sorted(pairs_of(agreement))
+        for other in store.agreements_of(unit, *pair)
+    }
+    priced = [(row, row) for item in (*others.values(), agreement) for row in rows_of(item)]
+    clash = twice_priced(priced)
+    if clash is None:
+        return None
+    first, second = (_shown(row) for row in clash)
+    return Refusal(DocumentReason.OVERLAPS, f"{first} and {second} are in force at once")
+
+
+def _shown(row: Row) -> str:
+    span = f"[{row.valid_from_us}, {row.valid_until_us})"
+    return f"{row.price_nano} nano per {row.next_step} {row.unit} in {span}"
 
 
 def _reduced(offer: Offer, discount: Discount, at_us: int) -> Offer:

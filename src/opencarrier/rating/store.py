@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
+from opencarrier.kernel.clock import Window
 from opencarrier.kernel.ids import Id
-from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.money import INT64_MAX, AssetId
 from opencarrier.kernel.signatures import Signature
-from opencarrier.rating.documents import read_agreement, read_plan, write_agreement, write_plan
+from opencarrier.rating.agreements.book import read_any, write_any
+from opencarrier.rating.agreements.rows import AnyAgreement, Span, spans_of
+from opencarrier.rating.documents import read_plan, write_plan
 from opencarrier.rating.holds import Authorisation
-from opencarrier.rating.model import Agreement, RetailPlan
+from opencarrier.rating.model import RetailPlan
 from opencarrier.rating.tables import (
     agreements,
     authorisations,
@@ -31,10 +34,12 @@ from opencarrier.rating.tables import (
 from opencarrier.rating.tables import metadata as metadata
 from opencarrier.spine.parties import PartyId
 
+EVER: Final = Window(0, INT64_MAX)
+
 
 @lru_cache(maxsize=1_024)
-def _parsed_agreement(document: str) -> Agreement:
-    return read_agreement(document)[0]
+def _parsed_agreement(document: str) -> AnyAgreement:
+    return read_any(document)[0]
 
 
 @lru_cache(maxsize=1_024)
@@ -42,7 +47,7 @@ def _parsed_plan(document: str) -> RetailPlan:
     return read_plan(document)
 
 
-def agreement(unit: Connection, agreement_hash: bytes) -> Agreement | None:
+def agreement(unit: Connection, agreement_hash: bytes) -> AnyAgreement | None:
     """Return an agreement by its hash."""
     document = agreement_document(unit, agreement_hash)
     return None if document is None else _parsed_agreement(document)
@@ -54,37 +59,29 @@ def agreement_document(unit: Connection, agreement_hash: bytes) -> str | None:
     return unit.execute(query).scalar_one_or_none()
 
 
-def agreements_of(unit: Connection, home: PartyId, visited: PartyId) -> list[Agreement]:
-    """Return all agreements of a pair, in the order of their hashes."""
+def agreements_of(
+    unit: Connection, home: PartyId, visited: PartyId, within: Window = EVER
+) -> list[AnyAgreement]:
+    """Return the agreements that price a pair's use within a time, in the order of their hashes."""
+    priced = select(tariffs.c.agreement_hash).where(
+        tariffs.c.home == home,
+        tariffs.c.visited == visited,
+        tariffs.c.start_us < within.end_us,
+        tariffs.c.end_us > within.start_us,
+    )
     query = (
         select(agreements.c.document)
-        .where(agreements.c.home == home, agreements.c.visited == visited)
+        .where(agreements.c.agreement_hash.in_(priced))
         .order_by(agreements.c.agreement_hash)
     )
     return [_parsed_agreement(document) for document in unit.execute(query).scalars()]
 
 
-def all_agreements(unit: Connection) -> list[Agreement]:
+def all_agreements(unit: Connection) -> list[AnyAgreement]:
     """Return every agreement, ascending by home, visited and hash."""
     columns = agreements.c
     query = select(columns.document).order_by(columns.home, columns.visited, columns.agreement_hash)
     return [_parsed_agreement(document) for document in unit.execute(query).scalars()]
-
-
-def agreement_at(unit: Connection, home: PartyId, visited: PartyId, at_us: int) -> Agreement | None:
-    """Return the agreement of a pair that has a tariff in force at an instant."""
-    query = (
-        select(agreements.c.document)
-        .join(tariffs, tariffs.c.agreement_hash == agreements.c.agreement_hash)
-        .where(
-            tariffs.c.home == home,
-            tariffs.c.visited == visited,
-            tariffs.c.start_us <= at_us,
-            tariffs.c.end_us > at_us,
-        )
-    )
-    document = unit.execute(query).scalar_one_or_none()
-    return None if document is None else _parsed_agreement(document)
 
 
 def has_agreement(unit: Connection, home: PartyId, visited: PartyId) -> bool:
@@ -94,31 +91,32 @@ def has_agreement(unit: Connection, home: PartyId, visited: PartyId) -> bool:
 
 
 def insert_agreement(
-    unit: Connection, item: Agreement, signatures: tuple[Signature, ...], at_us: int
+    unit: Connection, item: AnyAgreement, signatures: tuple[Signature, ...], at_us: int
 ) -> None:
-    """Insert an agreement and its tariffs."""
+    """Insert an agreement, and when it prices what."""
+    spans = spans_of(item)
     row = {
         "agreement_hash": item.hash,
-        "home": item.home,
-        "visited": item.visited,
+        "home": spans[0].home,
+        "visited": spans[0].visited,
         "asset": item.asset,
-        "document": write_agreement(item, signatures),
+        "document": write_any(item, signatures),
         "added_us": at_us,
     }
-    rows = [
-        {
-            "agreement_hash": item.hash,
-            "place": place,
-            "tariff_hash": tariff.hash,
-            "home": item.home,
-            "visited": item.visited,
-            "start_us": tariff.window.start_us,
-            "end_us": tariff.window.end_us,
-        }
-        for place, tariff in enumerate(item.tariffs)
-    ]
     unit.execute(agreements.insert(), row)
-    unit.execute(tariffs.insert(), rows)
+    unit.execute(tariffs.insert(), [_span_row(item.hash, *span) for span in enumerate(spans)])
+
+
+def _span_row(agreement_hash: Id, place: int, span: Span) -> dict[str, Any]:
+    return {
+        "agreement_hash": agreement_hash,
+        "place": place,
+        "tariff_hash": span.tariff_hash,
+        "home": span.home,
+        "visited": span.visited,
+        "start_us": span.window.start_us,
+        "end_us": span.window.end_us,
+    }
 
 
 def plan(unit: Connection, plan_hash: bytes) -> RetailPlan | None:

@@ -86,6 +86,11 @@ authorisations = Table(
     Column("hold_number", Integer, nullable=False),
     Column("held_minor", BigInteger, nullable=False),
     Column("hold_expires_us", BigInteger, nullable=False),
+    Column("service", Integer, nullable=False, server_default="1"),
+    Column("qos", Integer, nullable=False, server_default="0"),
+    Column("rcoi", Integer, nullable=False, server_default="0"),
+    Column("quoted_currency", Text),
+    Column("quoted_nano_per_kib", BigInteger),
     Index("rating_authorisations_exposure", "home", "wholesale_asset", "hold_expires_us"),
 )
 
@@ -158,6 +163,22 @@ allocations = Table(
     Column("party", Text, nullable=False),
     Column("account", Text, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
+)
+
+line_uses = Table(
+    "rating_line_uses",
+    metadata,
+    Column("usage_id", LargeBinary(32), primary_key=True),
+    Column("agreement_hash", LargeBinary(32), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("subject", LargeBinary(16), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("seller_minor", BigInteger, nullable=False),
+    Column("host_minor", BigInteger, nullable=False),
+    Column("protocol_minor", BigInteger, nullable=False),
+    Column("tax_minor", BigInteger, nullable=False),
+    Index("rating_line_uses_period", "agreement_hash", "place", "at_us"),
 )
 
 suspense = Table(

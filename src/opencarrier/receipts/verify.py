@@ -31,7 +31,8 @@ from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.kernel.signatures import verify as signature_holds
-from opencarrier.rating.rules import rerate
+from opencarrier.rating.rules.v1 import Priced
+from opencarrier.rating.rules.versions import rerate, signers, wholesale_inputs
 from opencarrier.receipts.document import read_receipt
 from opencarrier.receipts.manifest import Manifest, check_venue
 from opencarrier.receipts.model import (
@@ -281,7 +282,7 @@ def _check_rating(receipt: Receipt, name: str, usage: Mapping[str, Value] | None
     }
     if priced.kind is not KINDS[name] or content != expected:
         raise PeerError("rating", f"rating again does not give the {name} charge")
-    _check_inputs(receipt, name, inputs, usage)
+    _check_inputs(receipt, name, priced, inputs, usage)
     return True
 
 
@@ -302,7 +303,11 @@ def _rated_discount(content: Mapping[str, Value]) -> tuple[int, StakeReading | N
 
 
 def _check_inputs(
-    receipt: Receipt, name: str, inputs: bytes, usage: Mapping[str, Value] | None
+    receipt: Receipt,
+    name: str,
+    priced: Priced,
+    inputs: bytes,
+    usage: Mapping[str, Value] | None,
 ) -> None:
     """Check that the charge was rated from this usage, under this pair's agreement."""
     read = decode(inputs)
@@ -312,13 +317,8 @@ def _check_inputs(
         if any(read[key] != usage[key] for key in shared):
             raise PeerError("rating", f"the {name} charge was rated from other use")
     if name == "wholesale":
-        head = _mapping(read["agreement"])
         path = receipt.path
-        if (head["home"], head["visited"], head["asset"]) != (
-            path.debtor,
-            path.creditor,
-            path.asset,
-        ):
+        if (priced.payer, priced.seller, priced.asset) != (path.debtor, path.creditor, path.asset):
             raise PeerError("rating", "the agreement is another pair's")
 
 
@@ -329,10 +329,10 @@ def _check_signatures(receipt: Receipt) -> dict[str, tuple[Address, ...]]:
         if receipt.agreement_signatures or receipt.statement_signatures:
             raise PeerError("signature", "signatures without the agreement that names the keys")
         return {}
-    inputs = part.content["inputs"]
+    inputs, version = part.content["inputs"], part.content["rule_version"]
     assert isinstance(inputs, bytes), "rating has read them"
-    head = _mapping(_mapping(decode(inputs))["agreement"])
-    home, visited = Address(str(head["home_address"])), Address(str(head["visited_address"]))
+    assert isinstance(version, str), "rating has read them"
+    home, visited = signers(wholesale_inputs(version, inputs))
     agreement_hash = part.content["agreement_hash"]
     assert isinstance(agreement_hash, bytes)
     position = position_of_record(_leaf(receipt), receipt.path)

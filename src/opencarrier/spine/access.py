@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from opencarrier.kernel.money import Money
 from opencarrier.spine.parties import Node, PartyId, Subscriber
+from opencarrier.spine.records import Qos, RcoiClass, Service
 
 AUTHORISATION_OCTETS = 16
 
@@ -21,6 +22,31 @@ class AkaVector:
     ik_prime: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The price use was offered for in band: a currency, and nano-units per 1,024 octets."""
+
+    currency: str
+    nano_per_kib: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """What a visited operator offers a session: which service, at which quality, for how much.
+
+    Without a quote the agreement alone says the price.
+    """
+
+    service: Service = Service.WIFI
+    qos: Qos = Qos.NONE
+    rcoi: RcoiClass = RcoiClass.NONE
+    quote: Quote | None = None
+
+
+WIFI = Offered()
+"""Wi-Fi of which nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorisationRequest:
     """A subscriber, proven to be there, asks to be served by a visited operator's node."""
@@ -29,6 +55,7 @@ class AuthorisationRequest:
     visited: PartyId
     node: Node
     at_us: int
+    offered: Offered = WIFI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from opencarrier.kernel.ids import Id
+from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Rung, Usage
+
+SETTLEMENT_FREE = derive("settlement-free")
+"""What stands for tariff and agreement where no agreement prices: settlement-free service."""
 
 
 class Kind(IntEnum):
@@ -94,6 +97,11 @@ class Charge:
         assert self.amount_minor >= 0
         assert all(leg.amount_minor >= 0 for leg in self.allocations)
         assert sum(leg.amount_minor for leg in self.allocations) == self.amount_minor
+
+    @property
+    def is_settlement_free(self) -> bool:
+        """Whether it is of service that nobody pays for: it enters no position."""
+        return self.agreement_hash == SETTLEMENT_FREE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

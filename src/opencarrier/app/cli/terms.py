@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from opencarrier.app.bootstrap import Installation
-    from opencarrier.rating.model import Agreement
+    from opencarrier.rating.agreements.rows import AnyAgreement
 
 agreement = group("agreement", "Agreements: what one operator owes another for use.")
 tariff = group("tariff", "Retail plans: what a subscriber pays its home operator.")
@@ -67,13 +67,14 @@ def agreement_add(
     --price-nano 1200 --step 1024 --host-ppm 600000
     """
     from opencarrier.app.terms import Terms, draft_agreement
-    from opencarrier.rating.documents import read_agreement
+    from opencarrier.rating.agreements.book import read_any
+    from opencarrier.rating.cli import described
 
     with installation(data) as base:
         asset = asset_of(base)
         with base.store.write() as connection:
             if file is not None:
-                made, signatures = read_agreement(_read(file))
+                made, signatures = read_any(_read(file))
                 signed = {signature.kid for signature in signatures}
                 ours = _sign(base, connection, made)
                 signatures += tuple(s for s in ours if s.kid not in signed)
@@ -106,17 +107,7 @@ def agreement_add(
                 refusal or made,
                 "both operators sign the agreement's hash with their registered keys",
             )
-    emit(
-        {
-            "agreement_hash": to_hex(made.hash),
-            "home": made.home,
-            "visited": made.visited,
-            "asset": made.asset,
-            "tariffs": len(made.tariffs),
-            "signatures": len(signatures),
-        },
-        as_json=as_json,
-    )
+    emit({**described(made), "asset": made.asset, "signatures": len(signatures)}, as_json=as_json)
 
 
 @agreement.command("list")
@@ -131,30 +122,18 @@ def agreement_list(
 
     Example: opencarrier agreement list --out book.jsonl
     """
-    from opencarrier.rating.documents import write_agreement
+    from opencarrier.rating.agreements.book import write_any
+    from opencarrier.rating.cli import described
 
     with installation(data) as base, base.store.read() as connection:
         made = base.rating.agreements(connection)
         documents = [
-            write_agreement(item, tuple(base.rating.agreement_signatures(connection, item.hash)))
+            write_any(item, tuple(base.rating.agreement_signatures(connection, item.hash)))
             for item in made
         ]
     if out is not None:
         out.write_text("".join(json.dumps(json.loads(text)) + "\n" for text in documents))
-    emit(
-        {
-            "agreements": [
-                {
-                    "agreement_hash": to_hex(item.hash),
-                    "home": item.home,
-                    "visited": item.visited,
-                    "tariffs": len(item.tariffs),
-                }
-                for item in made
-            ]
-        },
-        as_json=as_json,
-    )
+    emit({"agreements": [described(item) for item in made]}, as_json=as_json)
 
 
 @agreement.command("sign")
@@ -256,7 +235,7 @@ def tariff_add(
     )
 
 
-def _sign(base: Installation, unit: Connection, made: Agreement) -> Any:
+def _sign(base: Installation, unit: Connection, made: AnyAgreement) -> Any:
     return base.rating.sign_agreement(unit, made, base.identity.notary)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from opencarrier.kernel.clock import Window
 from opencarrier.kernel.signatures import Signature
@@ -33,6 +33,7 @@ from opencarrier.spine.records import Qos
 
 FILE_OCTETS_MAX: Final = 1 << 28
 AGREEMENTS_MAX: Final = 200_000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,22 +116,26 @@ def _check_apart(entries: Iterable[Entry], name: str) -> None:
             _check_pair([item for item in rows if (item[1].home, item[1].visited) == pair], name)
 
 
-def _check_pair(found: Iterable[tuple[Entry, Row]], name: str) -> None:
-    spans: defaultdict[tuple[int, int, int], list[tuple[Window, tuple[Entry, Row]]]]
+def twice_priced(found: Iterable[tuple[Row, T]]) -> tuple[T, T] | None:
+    """Return what stands with two rows of one direction that would price the same record."""
+    spans: defaultdict[tuple[PartyId, PartyId, int, int, int], list[tuple[Window, T]]]
     spans = defaultdict(list)
-    for entry, row in found:
+    for row, item in found:
         for qos in Qos if row.qos == ANY else (row.qos,):
             for rcoi in PRICED.values() if row.rcoi == ANY else (row.rcoi,):
                 window = Window(row.valid_from_us, row.valid_until_us)
-                spans[row.service, qos, rcoi].append((window, (entry, row)))
-    for items in spans.values():
-        both = clash(items)
-        if both is not None:
-            first, second = both
-            where = f"{_where(first, name)}, {_where(second, name)}"
-            words = f"{_list_of(first)} and {_list_of(second)} are both in force"
-            pair = f"for {first[1].home} at {first[1].visited}"
-            raise DocumentError(f"{where}: {words} {pair}", "end one where the other starts")
+                spans[row.home, row.visited, row.service, qos, rcoi].append((window, item))
+    return next((both for items in spans.values() if (both := clash(items)) is not None), None)
+
+
+def _check_pair(found: Iterable[tuple[Entry, Row]], name: str) -> None:
+    both = twice_priced((item[1], item) for item in found)
+    if both is not None:
+        first, second = both
+        where = f"{_where(first, name)}, {_where(second, name)}"
+        words = f"{_list_of(first)} and {_list_of(second)} are both in force"
+        pair = f"for {first[1].home} at {first[1].visited}"
+        raise DocumentError(f"{where}: {words} {pair}", "end one where the other starts")
 
 
 def _where(found: tuple[Entry, Row], name: str) -> str:

@@ -50,8 +50,8 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _SIGNATURE: Final = re.compile(rf"0x[0-9a-f]{{{2 * SIGNATURE_OCTETS}}}")
 _NAME_HINT: Final = "use lower-case letters, digits, dot, dash, underline"
-_SERVICES: Final = words_of(Service)
-_QOS: Final = words_of(Qos)
+SERVICES: Final = words_of(Service)
+QOS: Final = words_of(Qos)
 PRICED: Final = words_of(RcoiClass, RcoiClass.SETTLEMENT_FREE)
 """What is settlement-free costs nothing whatever an agreement says, so none prices it."""
 
@@ -71,8 +71,8 @@ def roaming_agreement(document: Cursor) -> tuple[RoamingAgreement, tuple[Signatu
     fields["document"].one_of((ROAMING_AGREEMENT,))
     agreement = RoamingAgreement(
         **read_roaming_head(fields),
-        lines=tuple(_line(item) for item in fields["lines"].items(1, LINES_MAX)),
-        rates=tuple(_rate(item) for item in fields["rates"].items(0, RATES_MAX)),
+        lines=tuple(read_line(item) for item in fields["lines"].items(1, LINES_MAX)),
+        rates=tuple(read_exchange_rate(item) for item in fields["rates"].items(0, RATES_MAX)),
         deals=tuple(read_deal(item) for item in fields["deals"].items(0, DEALS_MAX)),
     )
     check(agreement)
@@ -99,9 +99,9 @@ def read_roaming_head(fields: dict[str, Cursor]) -> dict[str, Any]:
     """Read what an agreement says besides its lists, as a constructor's arguments."""
     return {
         "parties": tuple(_signatory(item) for item in fields["parties"].items(1, 2)),
-        "asset": AssetId(fields["asset"].text(ASSET_PATTERN, "give a CAIP-19 id")),
-        "currency": _currency(fields["currency"]),
-        "protocol_party": _party(fields["protocol_party"]),
+        "asset": read_asset(fields["asset"]),
+        "currency": read_currency(fields["currency"]),
+        "protocol_party": read_party(fields["protocol_party"]),
         "protocol_ppm": fields["protocol_ppm"].integer(0, PPM),
         "periods_us": _periods(fields["periods_us"]),
     }
@@ -111,22 +111,23 @@ def _signatory(item: Cursor) -> Signatory:
     fields = item.keys("party", "address", "tax_party")
     hint = "write it as 0x and 40 lower-case hex digits"
     return Signatory(
-        party=_party(fields["party"]),
+        party=read_party(fields["party"]),
         address=Address(fields["address"].text(ADDRESS_PATTERN, hint)),
-        tax_party=_party(fields["tax_party"]),
+        tax_party=read_party(fields["tax_party"]),
     )
 
 
-def _line(item: Cursor) -> Line:
+def read_line(item: Cursor) -> Line:
+    """Read the terms of a line."""
     fields = item.keys(*_LINE_KEYS)
     next_step = fields["next_step"].integer(1, STEP_MAX)
     line: dict[str, Any] = {
         "line": fields["line"].text(_NAME, _NAME_HINT),
-        "home": _party(fields["home"]),
-        "visited": _party(fields["visited"]),
+        "home": read_party(fields["home"]),
+        "visited": read_party(fields["visited"]),
         "window": _window(item, fields),
-        "services": fields["services"].words(_SERVICES),
-        "qos": fields["qos"].words(_QOS),
+        "services": fields["services"].words(SERVICES),
+        "qos": fields["qos"].words(QOS),
         "rcoi": fields["rcoi"].words(PRICED),
         "unit": fields["unit"].one_of(UNITS),
         "first_step": _first_step(fields["first_step"], next_step),
@@ -134,7 +135,7 @@ def _line(item: Cursor) -> Line:
         "price_nano": fields["price_nano"].integer(0, INT64_MAX),
         "fixed_minor": fields["fixed_minor"].integer(0, CHARGE_MAX_MINOR - 1),
         "minimum_minor": fields["minimum_minor"].integer(0, CHARGE_MAX_MINOR - 1),
-        "currency": _currency(fields["currency"]),
+        "currency": read_currency(fields["currency"]),
         "tax_ppm": fields["tax_ppm"].integer(0, PPM),
         "tax_included": fields["tax_included"].boolean(),
         "host_ppm": fields["host_ppm"].integer(0, PPM),
@@ -154,10 +155,11 @@ def _first_step(item: Cursor, next_step: int) -> int:
     return first_step
 
 
-def _rate(item: Cursor) -> ExchangeRate:
+def read_exchange_rate(item: Cursor) -> ExchangeRate:
+    """Read a dated exchange rate."""
     fields = item.keys("currency", "valid_from_us", "valid_until_us", "rate", "decimals")
     return ExchangeRate(
-        currency=_currency(fields["currency"]),
+        currency=read_currency(fields["currency"]),
         window=_window(item, fields),
         rate=fields["rate"].integer(1, RATE_MAX),
         decimals=fields["decimals"].integer(0, DECIMALS_MAX),
@@ -170,10 +172,10 @@ def read_deal(item: Cursor) -> Deal:
     commitment = fields["commitment"]
     return Deal(
         deal=fields["deal"].text(_NAME, _NAME_HINT),
-        home=_party(fields["home"]),
-        visited=_party(fields["visited"]),
+        home=read_party(fields["home"]),
+        visited=read_party(fields["visited"]),
         per=fields["per"].one_of(("period", "term")),
-        currency=_currency(fields["currency"]),
+        currency=read_currency(fields["currency"]),
         commitment=None if commitment.value is None else _commitment(commitment),
         pricings=tuple(_pricing(one) for one in fields["pricings"].items(1, PRICINGS_MAX)),
     )
@@ -224,12 +226,19 @@ def _window(item: Cursor, fields: dict[str, Cursor]) -> Window:
     return Window(start_us, end_us)
 
 
-def _party(item: Cursor) -> PartyId:
+def read_party(item: Cursor) -> PartyId:
+    """Read the id of a party."""
     hint = "a party id is lower-case letters, digits, dashes and underlines"
     return PartyId(item.text(PARTY_PATTERN, hint))
 
 
-def _currency(item: Cursor) -> str:
+def read_asset(item: Cursor) -> AssetId:
+    """Read the id of an asset (CAIP-19)."""
+    return AssetId(item.text(ASSET_PATTERN, "give a CAIP-19 id"))
+
+
+def read_currency(item: Cursor) -> str:
+    """Read the code of a currency (ISO 4217)."""
     return item.text(_CURRENCY, "give three capital letters (ISO 4217)")
 
 

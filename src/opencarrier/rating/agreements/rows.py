@@ -77,6 +77,31 @@ def pairs_of(agreement: AnyAgreement) -> set[tuple[PartyId, PartyId]]:
     return {(line.home, line.visited) for line in agreement.lines}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A tariff, or a line while one exchange rate is in force: whose use it prices, and when."""
+
+    tariff_hash: Id
+    home: PartyId
+    visited: PartyId
+    window: Window
+
+
+def spans_of(agreement: AnyAgreement) -> list[Span]:
+    """Return when an agreement prices which direction, in the order of its lines."""
+    if isinstance(agreement, Agreement):
+        pair = {"home": agreement.home, "visited": agreement.visited}
+        return [
+            Span(tariff_hash=tariff.hash, window=tariff.window, **pair)
+            for tariff in agreement.tariffs
+        ]
+    return [
+        Span(tariff_hash=line.hash, home=line.home, visited=line.visited, window=window)
+        for line in agreement.lines
+        for window, _, _ in rates_over(agreement, line.currency, line.window)
+    ]
+
+
 def signers_of(agreement: AnyAgreement) -> dict[Address, PartyId]:
     """Return whose keys sign an agreement: both operators', or the one's."""
     if isinstance(agreement, RoamingAgreement):

@@ -7,6 +7,7 @@ from opencarrier.rating.rules.v1.charges import (
     charge,
     ratable,
     rate,
+    wholesale_allocations,
 )
 from opencarrier.rating.rules.v1.formula import (
     QUANTITY_MAX,
@@ -41,5 +42,6 @@ __all__ = [
     "rate",
     "rerate",
     "retail_legs",
+    "wholesale_allocations",
     "wholesale_legs",
 ]

@@ -10,6 +10,7 @@ from opencarrier.kernel.money import AssetId
 from opencarrier.rating.model import AgreementHead, RetailPlan, Tariff
 from opencarrier.rating.rules.v1.formula import (
     VERSION,
+    WholesaleLegs,
     fits,
     quantity,
     retail_legs,
@@ -85,14 +86,14 @@ def rate(inputs: WholesaleInputs | RetailInputs) -> Priced:
     return _wholesale(inputs) if isinstance(inputs, WholesaleInputs) else _retail(inputs)
 
 
-def charge(usage: Usage, priced: Priced, inputs: bytes) -> Charge:
+def charge(usage: Usage, priced: Priced, inputs: bytes, *, rule_version: str = VERSION) -> Charge:
     """Make the charge of a usage from its price and the encoded inputs it was priced from."""
     return Charge(
         charge_id=charge_id(
             usage.usage_id,
             priced.kind,
             inputs_hash=sha256(inputs).digest(),
-            rule_version=VERSION,
+            rule_version=rule_version,
             amount_minor=priced.amount_minor,
         ),
         usage_id=usage.usage_id,
@@ -104,7 +105,7 @@ def charge(usage: Usage, priced: Priced, inputs: bytes) -> Charge:
         discount_minor=priced.discount_minor,
         tariff_hash=priced.tariff_hash,
         agreement_hash=priced.agreement_hash,
-        rule_version=VERSION,
+        rule_version=rule_version,
         inputs=inputs,
         allocations=priced.allocations,
     )
@@ -114,16 +115,12 @@ def _wholesale(inputs: WholesaleInputs) -> Priced:
     head, tariff = inputs.head, inputs.tariff
     before = wholesale_legs(tariff, head.protocol_ppm, inputs.counters_from)
     after = wholesale_legs(tariff, head.protocol_ppm, inputs.counters_to)
-    legs = _legs(
-        (Role.SELLER, head.visited, "clearing", after.seller_minor - before.seller_minor),
-        (Role.HOST, inputs.host, "accrued", after.host_minor - before.host_minor),
-        (
-            Role.PROTOCOL,
-            head.protocol_party,
-            "clearing",
-            after.protocol_minor - before.protocol_minor,
-        ),
-        (Role.TAX, head.tax_party, "clearing", after.tax_minor - before.tax_minor),
+    legs = wholesale_allocations(
+        after - before,
+        visited=head.visited,
+        host=inputs.host,
+        protocol_party=head.protocol_party,
+        tax_party=head.tax_party,
     )
     return Priced(
         kind=Kind.WHOLESALE,
@@ -156,6 +153,23 @@ def _retail(inputs: RetailInputs) -> Priced:
         tariff_hash=plan.price.hash,
         agreement_hash=plan.hash,
         allocations=legs,
+    )
+
+
+def wholesale_allocations(
+    legs: WholesaleLegs,
+    *,
+    visited: PartyId,
+    host: PartyId,
+    protocol_party: PartyId,
+    tax_party: PartyId,
+) -> tuple[Allocation, ...]:
+    """Say whose each leg is, and in which account."""
+    return _legs(
+        (Role.SELLER, visited, "clearing", legs.seller_minor),
+        (Role.HOST, host, "accrued", legs.host_minor),
+        (Role.PROTOCOL, protocol_party, "clearing", legs.protocol_minor),
+        (Role.TAX, tax_party, "clearing", legs.tax_minor),
     )
 
 

@@ -6,7 +6,6 @@ from opencarrier.rating.rules.v2.formula import (
     UNITS,
     VERSION,
     Amounts,
-    Quote,
     Rated,
     Terms,
     beyond,
@@ -16,6 +15,7 @@ from opencarrier.rating.rules.v2.formula import (
     quantity,
     rate,
 )
+from opencarrier.spine.access import Quote
 
 __all__ = [
     "KIB",

@@ -13,6 +13,7 @@ from opencarrier.kernel.money import INT64_MAX, NANO, PPM, divide_ceiling, divid
 from opencarrier.rating.model import CHARGE_MAX_MINOR, STEP_MAX, TARIFF_UNITS
 from opencarrier.rating.reasons import DisputeReason
 from opencarrier.rating.rules import v1
+from opencarrier.spine.access import Quote
 from opencarrier.spine.records import RcoiClass
 
 VERSION: Final = "rating/v2"
@@ -66,14 +67,6 @@ class Amounts:
 
 
 NOTHING: Final = Amounts()
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """The price a record was offered in band: a currency, and nano-units per 1,024 octets."""
-
-    currency: str
-    nano_per_kib: int
 
 
 @dataclass(frozen=True, slots=True)
