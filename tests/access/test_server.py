@@ -25,7 +25,7 @@ from opencarrier.access.wire.authenticators import (
     accounting_request,
     check_response,
 )
-from opencarrier.access.wire.dictionary import Code, Type
+from opencarrier.access.wire.dictionary import WBA, WFA, Code, Type
 from opencarrier.access.wire.radius import (
     Attribute,
     Packet,
@@ -34,10 +34,13 @@ from opencarrier.access.wire.radius import (
     integer,
     parse,
     text,
+    vendor,
 )
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.sim.eap_peer import AkaPrimePeer
+from opencarrier.spine.access import WIFI, Offered, Quote
 from opencarrier.spine.parties import Node, RadiusClient
+from opencarrier.spine.records import Qos, RcoiClass
 from opencarrier.spine.usage import Observation, Status
 
 SOURCE = ("127.0.0.1", 40_000)
@@ -68,12 +71,13 @@ class Driver:
         self.entropy = SeededEntropy(4)
         self.vectors = FakeVectors()
         self.policy = Bench().policy
+        self.more: tuple[Attribute, ...] = ()
 
     def receive(self, listener: Listener, datagram: bytes) -> list[Effect]:
         return self.server.receive(listener, datagram, SOURCE, now_s=self.now_s, now_us=NOW_US)
 
     def eap_request(self, message: bytes, state: bytes | None = None, nas: str = NAS) -> bytes:
-        attributes = [text(Type.NAS_IDENTIFIER, nas), *eap_message(message)]
+        attributes = [text(Type.NAS_IDENTIFIER, nas), *eap_message(message), *self.more]
         if state is not None:
             attributes.append((int(Type.STATE), state))
         self.identifier = (self.identifier + 1) % 256
@@ -395,3 +399,53 @@ def _as_status(request: bytes) -> bytes:
 
     unsigned = bytes((Code.STATUS_SERVER,)) + request[1:22] + bytes(16)
     return unsigned[:22] + hmac.digest(SECRET, unsigned, "md5")
+
+
+RATE = (b"USD\x00" + (1_900).to_bytes(4, "big"), Quote("USD", 1_900))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ((), WIFI),
+        ((vendor(WBA, 12, b"OpenRoaming Gold"),), Offered(qos=Qos.GOLD)),
+        ((vendor(WBA, 12, b"OpenRoaming Tin"),), WIFI),
+        ((vendor(WFA, 6, bytes.fromhex("5a03ba0000")),), Offered(rcoi=RcoiClass.SETTLEMENT_FREE)),
+        ((vendor(WFA, 6, bytes.fromhex("baa2d00000")),), Offered(rcoi=RcoiClass.SETTLED)),
+        ((vendor(WFA, 6, bytes.fromhex("004096")),), WIFI),
+        ((vendor(WFA, 6, b"\x5a\x03"),), WIFI),
+        ((vendor(WBA, 15, RATE[0]),), Offered(quote=RATE[1])),
+        ((vendor(WBA, 15, RATE[0] + b"x"),), WIFI),
+        ((vendor(WBA, 15, b"usd" + RATE[0][3:]),), WIFI),
+        (
+            (vendor(WBA, 15, b"VES\x00" + b"\xff" * 4),),
+            Offered(quote=Quote("VES", (2**32 - 1) * 10**9)),
+        ),
+        (
+            (
+                vendor(WBA, 12, b"OpenRoaming Silver"),
+                vendor(WFA, 6, bytes.fromhex("baa2d00000")),
+                vendor(WBA, 15, RATE[0]),
+                vendor(WBA, 12, b"OpenRoaming Gold"),
+            ),
+            Offered(qos=Qos.SILVER, rcoi=RcoiClass.SETTLED, quote=RATE[1]),
+        ),
+    ],
+)
+def test_what_an_access_point_offers_reaches_the_home(
+    attributes: tuple[Attribute, ...], told: Offered
+) -> None:
+    """Of two words for one thing the first counts; what is not known says nothing."""
+    driver = Driver()
+    answer, state = challenge(driver, phone())
+    driver.more = attributes
+    need = only(driver.receive(AUTH, driver.eap_request(answer, state)))
+    assert isinstance(need, Need)
+    assert need.offered == told
+
+
+def test_a_malformed_vendor_attribute_is_dropped() -> None:
+    driver = Driver()
+    driver.more = ((int(Type.VENDOR_SPECIFIC), WBA.to_bytes(4, "big") + b"\x0c\x09"),)
+    request = driver.eap_request(phone().identity())
+    assert isinstance(only(driver.receive(AUTH, request)), Dropped)

@@ -13,6 +13,7 @@ from typing import Protocol
 from opencarrier.access import replies
 from opencarrier.access.accounting import Arrival, observe, packet_digest, realm_of
 from opencarrier.access.model import AccessKeys, AccessSettings, Listener, Metrics
+from opencarrier.access.offer import offered
 from opencarrier.access.wire import eap
 from opencarrier.access.wire.aka_prime import AkaPrime
 from opencarrier.access.wire.authenticators import (
@@ -25,7 +26,7 @@ from opencarrier.access.wire.duplicates import Address, DuplicateCache, Key, See
 from opencarrier.access.wire.radius import Packet, parse
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.spine.access import Grant
+from opencarrier.spine.access import WIFI, Grant, Offered
 from opencarrier.spine.parties import Node, RadiusClient
 from opencarrier.spine.usage import Observation
 
@@ -74,6 +75,7 @@ class Need:
     ticket: Ticket
     node: Node
     need: eap.NeedVector | eap.NeedResync | eap.Authorise
+    offered: Offered = WIFI
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,8 @@ class AccessServer:
                 return self._challenge(ticket, session, octets)
             case eap.NeedVector() | eap.NeedResync() | eap.Authorise():
                 assert ticket.node is not None
-                return [Need(_with_state(ticket, session.state), ticket.node, effect)]
+                what = offered(ticket.packet)
+                return [Need(_with_state(ticket, session.state), ticket.node, effect, what)]
             case eap.Succeed(grant, msk):
                 self.sessions.close(session.state)
                 return self._accept(ticket, session, grant, msk)

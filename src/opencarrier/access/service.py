@@ -30,7 +30,7 @@ from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.access import AuthorisationRequest
-from opencarrier.spine.parties import Node, Subscriber
+from opencarrier.spine.parties import Subscriber
 from opencarrier.spine.ports import (
     AccessPolicy,
     Directory,
@@ -272,7 +272,7 @@ class AccessService:
                 refusal = vectors.resynchronise(unit, imsi, rand=rand, auts=auts)
                 return _answer_of(refusal or vectors.vector(unit, imsi, network_name))
             case eap.Authorise():
-                return self._authorise(unit, need.node, need.need)
+                return self._authorise(unit, need, need.need)
 
     def _subscriber(self, unit: Connection, imsi: str, realm: str) -> Subscriber | eap.Refused:
         home = self._ports.directory.home_of(unit, realm)
@@ -283,15 +283,16 @@ class AccessService:
             return eap.Refused("subscriber_unknown", permanent=True)
         return subscriber
 
-    def _authorise(self, unit: Connection, node: Node, proven: eap.Authorise) -> eap.Answer:
+    def _authorise(self, unit: Connection, need: Need, proven: eap.Authorise) -> eap.Answer:
         subscriber = self._subscriber(unit, proven.imsi, proven.realm)
         if isinstance(subscriber, eap.Refused):
             return subscriber
         request = AuthorisationRequest(
             subscriber=subscriber,
-            visited=node.operator,
-            node=node,
+            visited=need.node.operator,
+            node=need.node,
             at_us=self._ports.clock.now_us(),
+            offered=need.offered,
         )
         granted = self._ports.policy.authorise(unit, request)
         if isinstance(granted, Refusal):
