@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from opencarrier.bench import clearing, month
 from opencarrier.bench.month import Month, home_of, mix, rows
+from opencarrier.bench.sampled import compare
 from opencarrier.usage.dataset import read_records
+from opencarrier.usage.matched import MatchOrder, match_dataset, match_files, read_matches
+from opencarrier.usage.matching import match
 from opencarrier.usage.record import check
 
 
@@ -25,12 +31,40 @@ def test_every_engine_comes_to_the_same_month(small: Month, tmp_path: Path) -> N
     assert told["records"] == clearing.decode(tmp_path, small)["records"] == 1_000
     assert clearing.decode_sql(tmp_path, small) == {"records": 1_000}
     assert told["suspense"].keys() == {"no_agreement"}
+    assert clearing.sample(tmp_path, small) == {"sampled": 1_000, "agreed": 1_000}
     cleared = clearing.clear(tmp_path, small)
     counted = clearing.tree(tmp_path, small)
     assert counted["records"] == cleared["records"] == 1_000 - sum(told["suspense"].values())
     for peer in (clearing.numpy_kernel, clearing.polars):
         both = peer(tmp_path, small)
         assert both == {name: told[name] for name in ("positions_sha256", "nodes_sha256")}
+
+
+def test_a_record_rated_otherwise_than_by_the_rules_is_counted(
+    small: Month, tmp_path: Path
+) -> None:
+    clearing.make(tmp_path, small)
+    clearing.rate(tmp_path, small)
+    (audit,) = (tmp_path / "rated" / "rated").glob("*.parquet")
+    rows = pq.read_table(audit).to_pylist()
+    rows[0]["tax_minor"] = (rows[0]["tax_minor"] or 0) + 1
+    pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(audit)), audit)
+    assert compare(tmp_path, small) == {"sampled": 1_000, "agreed": 999}
+    assert compare(tmp_path, small, sample=10)["sampled"] == 10
+
+
+def test_every_batching_matches_the_month_as_the_rules_do(small: Month, tmp_path: Path) -> None:
+    clearing.make(tmp_path, small)
+    told = clearing.match(tmp_path, small)
+    expected = match(read_records(tmp_path / "usage"))
+    assert list(read_matches(tmp_path / "matched")) == expected
+    assert Counter(item.outcome.name.lower() for item in expected) == {
+        name: told[name] for name in ("matched", "within_tolerance", "mismatch", "one_sided")
+    }
+    apart = MatchOrder(usage=tmp_path / "usage", out=tmp_path / "apart", batch_octets=1, threads=1)
+    assert match_dataset(apart).as_mapping() == told
+    assert len(match_files(apart.out)) == month.OPERATORS
+    assert list(read_matches(apart.out)) == expected
 
 
 def test_the_month_is_made_of_good_records_and_its_seed_decides_it(
@@ -58,7 +92,7 @@ def test_the_lines_are_as_many_as_the_month_says() -> None:
 def test_the_dice_are_the_same_in_sql() -> None:
     numbers = [0, 1, 7, (1 << 32) - 1, (1 << 40) + 3, *range(1 << 20, 1 << 21, 99_991)]
     with duckdb.connect() as database:
-        database.execute(month._MIX)
+        database.execute(month.MIX)
         found = database.execute(
             "select mix(x) from (select unnest(?::bigint[]) as x)", [numbers]
         ).fetchall()
@@ -76,6 +110,8 @@ def test_the_bench_runs_and_its_engines_agree() -> None:
     assert told["pairs"] <= 6_800
     assert told["charge_micro"] > 0
     assert told["rating_cpu_s"] > 0 < told["decode_floor_cpu_s"]
+    assert told["sampled"] == told["agreed"] == 20_000
+    assert told["matching_cpu_s"] < told["cycle_cpu_s"]
     assert {name: peer["agrees"] for name, peer in told["peers"].items()} == {
         "numpy_kernel": True,
         "polars": True,

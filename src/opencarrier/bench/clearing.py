@@ -1,4 +1,4 @@
-"""A month of a network rated, beside what it costs to decode the same columns of the same files.
+"""A month of a network cleared, beside what it costs to decode the same columns of the same files.
 
 Every stage is a process of its own: its CPU is that of all its threads from its first look at the
 files to its last result, its memory the most it ever held. The month is made in a temporary folder.
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,9 @@ COLUMNS: Final = (
     *("duration_s", "units", "from_octets_in", "from_octets_out", "from_duration_s", "from_units"),
     *("quoted_currency", "quoted_nano_per_kib"),
 )
-"""What rating reads of a record."""
+"""What rating reads of a record: the floor decodes them of the visited operators' files alone,
+though rating opens those of the homes too, to find that it needs nothing of them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Stage:
 
 
 def run(records: int = 100_000, seed: int = 1) -> dict[str, Any]:
-    """Make a month, decode it and rate it, and rate it again by engines that share no code.
+    """Make a month, decode, match, rate and clear it, and rate it by engines that share no code.
 
     `decode_floor_cpu_s` is pyarrow's, `decode_sql_cpu_s` DuckDB's own for the same columns.
     """
@@ -55,11 +57,14 @@ def run(records: int = 100_000, seed: int = 1) -> dict[str, Any]:
         sql = _stage("decode_sql", folder, records, seed)
         rated = _stage("rate", folder, records, seed)
         figures = _figures(records, seed, {"make": made, "floor": floor, "sql": sql}, rated)
+        figures |= _stage("sample", folder, records, seed).told
+        matched = _stage("match", folder, records, seed)
         cleared = _stage("clear", folder, records, seed)
         tree = _stage("tree", folder, records, seed)
         return (
             figures
-            | _clearing_figures(floor, rated, cleared, tree)
+            | _matching_figures(matched)
+            | _clearing_figures(floor, (matched, rated, cleared), tree)
             | {"peers": {peer: _peer(peer, folder, records, seed, rated) for peer in PEERS}}
         )
 
@@ -87,18 +92,31 @@ def _figures(records: int, seed: int, before: dict[str, Stage], rated: Stage) ->
     }
 
 
-def _clearing_figures(floor: Stage, rated: Stage, cleared: Stage, tree: Stage) -> dict[str, Any]:
-    """What clearing came to; the cycle is rating, netting and ledger without the tree."""
+def _matching_figures(matched: Stage) -> dict[str, Any]:
+    told = matched.told
+    return {
+        "matching_cpu_s": matched.cpu_s,
+        "matching_peak_rss_mib": matched.peak_rss_mib,
+        **{name: told[name] for name in ("matched", "within_tolerance", "mismatch", "one_sided")},
+    }
+
+
+def _clearing_figures(floor: Stage, cycle: Sequence[Stage], tree: Stage) -> dict[str, Any]:
+    """What clearing came to; the cycle is matching, rating, netting and ledger without the tree."""
+    cleared = cycle[-1]
     tree_cpu_s = tree.told["tree_cpu_ms"] / 1_000
-    cycle_cpu_s = round(rated.cpu_s + cleared.cpu_s - tree_cpu_s, 2)
+    cycle_cpu_s = round(sum(stage.cpu_s for stage in cycle) - tree_cpu_s, 2)
     return {
         "records_root": cleared.told["records_root"],
         "cleared_records": cleared.told["records"],
         "holds": cleared.told["holds"],
         "netting": cleared.told["assets"],
+        "clear_cpu_s": cleared.cpu_s,
         "cycle_cpu_s": cycle_cpu_s,
         "cycle_times_decode_floor": round(cycle_cpu_s / floor.cpu_s, 2),
+        "cycle_wall_s": round(sum(stage.wall_s for stage in cycle), 2),
         "tree_cpu_s": tree_cpu_s,
+        "tree_floor_cpu_s": tree.told["floor_cpu_ms"] / 1_000,
         "tree_times_hash_floor": round(tree.told["tree_ppm_of_floor"] / 1_000_000, 2),
         "clear_peak_rss_mib": cleared.peak_rss_mib,
     }
@@ -145,7 +163,7 @@ def decode(folder: Path, month: Month) -> dict[str, Any]:
 
     pa.set_cpu_count(THREADS)
     count = 0
-    for path in sorted((folder / "usage").glob("*/*/*.parquet")):
+    for path in sorted((folder / "usage").glob(months.VISITED_FILES)):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(COLUMNS)):
                 count += batch.num_rows
@@ -160,7 +178,8 @@ def decode_sql(folder: Path, month: Month) -> dict[str, Any]:
     greatest = ", ".join(f"max({name})" for name in COLUMNS)
     with duckdb.connect() as database:
         database.execute(f"set threads = {THREADS}")
-        files = duckdb.read_parquet(str(folder / "usage/*/*/*.parquet"), connection=database)
+        names = str(folder / "usage" / months.VISITED_FILES)
+        files = duckdb.read_parquet(names, connection=database)
         (row,) = files.aggregate(f"count(*), {greatest}").fetchall()
     assert row[0] == month.records
     return {"records": int(row[0])}
@@ -179,6 +198,20 @@ def rate(folder: Path, month: Month) -> dict[str, Any]:
         threads=THREADS,
     )
     return run_rating(order).as_mapping()
+
+
+def sample(folder: Path, month: Month) -> dict[str, Any]:
+    """Rate a sample of the month by the readable rules and compare every leg."""
+    from opencarrier.bench.sampled import compare
+
+    return dict(compare(folder, month))
+
+
+def match(folder: Path, month: Month) -> dict[str, Any]:
+    """Match the month as `opencarrier match` does."""
+    from opencarrier.usage.matched import MatchOrder, match_dataset
+
+    return match_dataset(MatchOrder(usage=folder / "usage", out=folder / "matched")).as_mapping()
 
 
 def clear(folder: Path, month: Month) -> dict[str, Any]:
@@ -229,7 +262,7 @@ def polars(folder: Path, month: Month) -> dict[str, Any]:
 PEERS: Final = ("numpy_kernel", "polars")
 STAGES: Final[dict[str, Callable[[Path, Month], dict[str, Any]]]] = {
     item.__name__: item
-    for item in (make, decode, decode_sql, rate, clear, tree, numpy_kernel, polars)
+    for item in (make, decode, decode_sql, rate, sample, match, clear, tree, numpy_kernel, polars)
 }
 
 

@@ -2,8 +2,10 @@
 
 400 operators, each with 16 partners and itself; three services, two validities: 40,800 rows.
 A few users have most of the use (a power law); the logarithm of a volume is a sum of coin tosses, a
-few are 8 TiB; one record in two thousand is of a home without agreement. All of it is integer
-arithmetic on a mixed counter, so that a seed gives the same month wherever it is made.
+few are 8 TiB; one record in two thousand is of a home without agreement. Of eighty sessions in a
+hundred the home tells its meter too, in a file beside the visited operator's: of these one in a
+hundred is apart beyond tolerance, five within. All of it is integer arithmetic on a mixed counter,
+so that a seed gives the same month wherever it is made.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.rating.agreements.rows import ANY, Row
 from opencarrier.spine.parties import PartyId
-from opencarrier.spine.records import Service
+from opencarrier.spine.records import Service, Side
 from opencarrier.usage.columns import arrow_schema
 from opencarrier.usage.dataset import REPEATED
 from opencarrier.usage.record import FIELDS
@@ -42,6 +44,12 @@ RECORDS_PER_USER: Final = 10
 SERVICES: Final = (Service.WIFI, Service.VOICE, Service.EVENT)
 DISCOUNTS_PPM: Final = (0, 50_000, 100_000, 200_000, 333_333)
 ASSET: Final = AssetId("issuer/EUR")
+
+VISITED_FILES: Final = "*/*/visited.parquet"
+HOME_FILES: Final = "*/*/home.parquet"
+
+SEED_STEP: Final = 1_000_003
+"""How far apart the dice of two seeds are."""
 
 _STRIDE: Final = 23
 _MASK: Final = (1 << 32) - 1
@@ -104,7 +112,7 @@ def write_usage(month: Month, folder: Path) -> None:
     with duckdb.connect() as database:
         database.execute("set threads = 1")
         database.execute("set preserve_insertion_order = true")
-        database.execute(_MIX)
+        database.execute(MIX)
         for visited in range(OPERATORS):
             table = _records(database, month, visited)
             for day in range(month.days):
@@ -177,7 +185,7 @@ def _records(database: duckdb.DuckDBPyConnection, month: Month, visited: int) ->
     values = {
         "first": visited * share + min(visited, rest),
         "count": share + (visited < rest),
-        "seed": month.seed * 1_000_003,
+        "seed": month.seed * SEED_STEP,
         "homes": [party(home_of(visited, partner)) for partner in range(PARTNERS)],
         "places": [home_of(visited, partner) for partner in range(PARTNERS)],
         "visited": party(visited),
@@ -200,11 +208,30 @@ def _write_day(table: pa.Table, folder: Path, visited: int, day: int) -> None:
     part = table.slice(first, last - first)
     target = folder / f"day=2026-03-{day + 1:02d}" / f"visited={party(visited)}"
     target.mkdir(parents=True)
+    _write(part, target / "visited.parquet")
+    _write(_told_by_home(part), target / "home.parquet")
+
+
+def _told_by_home(part: pa.Table) -> pa.Table:
+    """Return what the homes' meters say of the sessions they tell of; they know no node."""
+    told = part.filter(part.column("home_tells"))
+    count = told.num_rows
+    said = {name: told.column(f"home_{name}") for name in ("octets_out", "duration_s", "units")}
+    changed = {
+        **said,
+        "side": pa.array([int(Side.HOME)] * count, pa.int8()),
+        "reporter": told.column("home"),
+        "node": pa.nulls(count, pa.string()),
+    }
+    for name, column in changed.items():
+        told = told.set_column(told.column_names.index(name), name, column)
+    return told
+
+
+def _write(part: pa.Table, file: Path) -> None:
     columns = [_column(part, field.name) for field in FIELDS]
     rows = pa.Table.from_arrays(columns, schema=arrow_schema())
-    pq.write_table(
-        rows, target / "month.parquet", compression="zstd", use_dictionary=list(REPEATED)
-    )
+    pq.write_table(rows, file, compression="zstd", use_dictionary=list(REPEATED))
 
 
 def _span(days: pa.ChunkedArray, day: int) -> tuple[int, int]:
@@ -230,7 +257,7 @@ def _zeros(count: int, kind: pa.DataType) -> pa.Array:
     return pa.repeat(pa.scalar(value).cast(kind), count)
 
 
-_MIX: Final = f"""
+MIX: Final = f"""
 create macro once(x) as (xor(x, x >> 16) & {_MASK}) * {_FIRST} & {_MASK};
 create macro twice(x) as (xor(once(x), once(x) >> 15) * {_SECOND}) & {_MASK};
 create macro mix(x) as xor(twice(x), twice(x) >> 16);
@@ -244,7 +271,8 @@ tossed as (
         number,
         mix(number * 8 + $seed) as a, mix(number * 8 + 1 + $seed) as b,
         mix(number * 8 + 2 + $seed) as c, mix(number * 8 + 3 + $seed) as d,
-        mix(number * 8 + 4 + $seed) as e, mix(number * 8 + 5 + $seed) as f
+        mix(number * 8 + 4 + $seed) as e, mix(number * 8 + 5 + $seed) as f,
+        mix(number * 8 + 6 + $seed) as g
     from counted
 ),
 placed as (
@@ -258,7 +286,8 @@ placed as (
         case
             when d % 100003 = 0 then 8796093022208
             else (64::bigint << bit_count((d & 1073741823)::bigint)) + f % 4096
-        end as octets
+        end as octets,
+        g // 100 % 100 as apart
     from tossed
 )
 select
@@ -280,7 +309,20 @@ select
     case when service = 5 then 1 else 0 end as units,
     number as source_offset,
     $start_us as ingested_us,
-    'month/1' as decoder
+    'month/1' as decoder,
+    -- Beyond tolerance at 0: half of it, or an event more; within it at 1 to 5: a hundredth less.
+    g % 100 < 80 and e % 2000 <> 0 as home_tells,
+    case
+        when apart = 0 then octets_out // 2
+        when apart <= 5 then octets_out - octets_out // 100
+        else octets_out
+    end as home_octets_out,
+    case
+        when apart = 0 then duration_s // 2
+        when apart <= 5 then duration_s - duration_s // 100
+        else duration_s
+    end as home_duration_s,
+    case when apart = 0 and service = 5 then 2 else units end as home_units
 from placed
 order by day, home, service, node, start_us
 """

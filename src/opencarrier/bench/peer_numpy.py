@@ -200,6 +200,6 @@ def _heads(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
 
 def _by_operator(folder: Path) -> Iterator[tuple[str, list[Path]]]:
     files: dict[str, list[Path]] = {}
-    for path in sorted((folder / "usage").glob("*/*/*.parquet")):
+    for path in sorted((folder / "usage").glob(months.VISITED_FILES)):
         files.setdefault(path.parent.name.removeprefix("visited="), []).append(path)
     yield from sorted(files.items())

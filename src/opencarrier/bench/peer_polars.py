@@ -39,7 +39,7 @@ def _used(folder: Path, month: Month) -> pl.LazyFrame:
     off = pl.scan_parquet(folder / "subscribers.parquet").with_columns(
         pl.col("subject").cast(pl.Binary)
     )
-    records = pl.scan_parquet(folder / "usage/*/*/*.parquet", hive_partitioning=False)
+    records = pl.scan_parquet(folder / "usage" / months.VISITED_FILES, hive_partitioning=False)
     return (
         records.with_columns(
             pl.col("home", "visited").cast(pl.String), pl.col("subject").cast(pl.Binary)

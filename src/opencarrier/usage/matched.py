@@ -1,9 +1,10 @@
-"""Match a dataset in DuckDB: every session's outcome in one file, the sums of it in a report."""
+"""Match a dataset in DuckDB: a session's outcome a row, batch by batch, and the sums of it."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import PeerError
@@ -19,7 +21,7 @@ from opencarrier.spine.parties import PartyId
 from opencarrier.spine.records import Service, Side
 from opencarrier.spine.usage import Rung
 from opencarrier.usage.bias import ALLOWANCE_PPM, Differences, Lean, Watched, lean
-from opencarrier.usage.dataset import files_of
+from opencarrier.usage.dataset import BATCH_ROWS, files_of
 from opencarrier.usage.matching import (
     DEFAULT,
     Amounts,
@@ -32,7 +34,11 @@ from opencarrier.usage.matching import (
 
 MEMORY_MIB: Final = 800
 THREADS: Final = 2
-MATCHES: Final = "matches.parquet"
+BATCH_OCTETS: Final = 64 << 20
+"""Octets of record files matched together: whole visited operators, so each session is in one."""
+
+MATCHES: Final = "matches"
+WATCHED: Final = "watched.parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +51,7 @@ class MatchOrder:
     default: Tolerance = DEFAULT
     memory_mib: int = MEMORY_MIB
     threads: int = THREADS
+    batch_octets: int = BATCH_OCTETS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +62,8 @@ class MatchReport:
     claimed_octets: int
     paid_octets: int
     disputed_octets: int
-    differences: Mapping[Watched, Differences]
-
-    @property
-    def alarms(self) -> list[tuple[Watched, Lean]]:
-        """What leans beyond chance and the allowance, in one order."""
-        leans = ((watched, lean(seen)) for watched, seen in self.differences.items())
-        return sorted(((w, way) for w, way in leans if way is not Lean.NONE), key=str)
+    watched: int
+    alarms: Sequence[tuple[Watched, Lean, Differences]]
 
     def as_mapping(self) -> dict[str, Any]:
         """Return the report with stable keys, for JSON."""
@@ -70,49 +72,94 @@ class MatchReport:
             "claimed_octets": self.claimed_octets,
             "paid_octets": self.paid_octets,
             "disputed_octets": self.disputed_octets,
-            "watched": len(self.differences),
+            "watched": self.watched,
             "allowance_ppm": ALLOWANCE_PPM,
-            "alarms": [self._alarm(watched, way) for watched, way in self.alarms],
-        }
-
-    def _alarm(self, watched: Watched, way: Lean) -> dict[str, Any]:
-        seen = self.differences[watched]
-        return {
-            **watched._asdict(),
-            "lean": way.name.lower(),
-            "sessions": seen.count,
-            "mean_ppm": seen.total_ppm // seen.count,
+            "alarms": [
+                {
+                    **watched._asdict(),
+                    "lean": way.name.lower(),
+                    "sessions": seen.count,
+                    "mean_ppm": seen.total_ppm // seen.count,
+                }
+                for watched, way, seen in self.alarms
+            ],
         }
 
 
 def match_dataset(order: MatchOrder) -> MatchReport:
-    """Match a dataset; the folder with `matches.parquet` appears whole or not at all.
+    """Match a dataset, some visited operators at a time; the folder appears whole or not at all.
 
-    `PeerError` where there is nothing to match or the folder is there already.
+    `matches/` has a row a session, ascending file by file, `watched.parquet` the sums of
+    differences. `PeerError` where there is nothing to match or the folder is there already.
     """
     if order.out.exists():
         raise PeerError("out", f"{order.out} is there")
-    files = [str(path) for path in files_of(order.usage)]
-    if not files:
+    batches = list(_batches(order))
+    if not batches:
         raise PeerError("usage", f"{order.usage} holds no records")
     unready = order.out.with_name(f".{order.out.name}.unready")
     shutil.rmtree(unready, ignore_errors=True)
-    unready.mkdir(parents=True)
-    with _database(order, unready.joinpath("spill"), files) as database:
-        database.execute(_WRITE.format(path=str(unready.joinpath(MATCHES)).replace("'", "''")))
-        report = _report(database, unready.joinpath(MATCHES))
+    unready.joinpath(MATCHES).mkdir(parents=True)
+    with _database(order, unready.joinpath("spill")) as database:
+        for number, files in enumerate(batches):
+            _match_batch(database, files, unready.joinpath(MATCHES, f"{number:04d}.parquet"))
+        report = _report(database, unready.joinpath(WATCHED))
     shutil.rmtree(unready.joinpath("spill"), ignore_errors=True)
     unready.rename(order.out)
     return report
 
 
+def match_files(folder: Path) -> list[Path]:
+    """Return the files of a run's outcomes in their order."""
+    return sorted(folder.joinpath(MATCHES).glob("*.parquet"))
+
+
 def read_matches(folder: Path) -> Iterator[Match]:
     """Yield the outcomes in their order, as the rules give them."""
-    with duckdb.connect() as database:
-        rows = database.execute("from read_parquet(?)", [str(folder.joinpath(MATCHES))])
-        names = [column[0] for column in rows.description or ()]
-        while row := rows.fetchone():
-            yield _to_match(dict(zip(names, row, strict=True)))
+    for path in match_files(folder):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+                yield from map(_to_match, batch.to_pylist())
+
+
+def read_watched(folder: Path) -> Iterator[tuple[Watched, Differences]]:
+    """Yield what is watched, pairs and nodes, with its differences."""
+    with pq.ParquetFile(folder.joinpath(WATCHED)) as file:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            yield from map(_to_watched, batch.to_pylist())
+
+
+def _batches(order: MatchOrder) -> Iterator[list[Path]]:
+    """Yield the files to match in batches of whole visited operators, ascending."""
+    files: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in files_of(order.usage):
+        files[path.parent.name].append(path)
+    batch: list[Path] = []
+    octets = 0
+    for visited in sorted(files):
+        batch += files[visited]
+        octets += sum(path.stat().st_size for path in files[visited])
+        if octets >= order.batch_octets:
+            yield batch
+            batch, octets = [], 0
+    if batch:
+        yield batch
+
+
+def _match_batch(database: duckdb.DuckDBPyConnection, files: Sequence[Path], out: Path) -> None:
+    database.execute("set variable files = ?", [[str(path) for path in files]])
+    database.execute(_RECORDS)
+    database.execute(_sql("matched"))
+    if database.execute("select 1 from doubtful limit 1").fetchone():
+        database.execute(_sql("matched_again"))
+    database.execute(_sql("matched_outcomes"))
+    database.execute(_sql("matched_sums"))
+    database.execute(_WRITE.format(path=str(out).replace("'", "''")))
+
+
+def _to_watched(row: Mapping[str, Any]) -> tuple[Watched, Differences]:
+    visited, home, node, count, total, squares = row.values()
+    return Watched(visited, home, node), Differences(count, int(total), int(squares))
 
 
 def _to_match(row: Mapping[str, Any]) -> Match:
@@ -134,20 +181,16 @@ def _amounts(row: Mapping[str, Any], state: str) -> Amounts:
 
 
 @contextmanager
-def _database(
-    order: MatchOrder, spill: Path, files: list[str]
-) -> Iterator[duckdb.DuckDBPyConnection]:
+def _database(order: MatchOrder, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as database:
         database.execute(f"set threads = {order.threads}")
         database.execute(f"set memory_limit = '{order.memory_mib}MiB'")
         database.execute("set temp_directory = ?", [str(spill)])
-        database.execute("set variable files = ?", [files])
         for name in ("volume_ppm", "duration_ppm", "duration_s"):
             database.execute(f"set variable {name} = {getattr(order.default, name)}")
         database.register("given", _tolerance_table(order.tolerances))
         database.execute("create temp table tolerances as from given")
-        database.execute(_RECORDS)
-        database.execute(_sql("matched"))
+        database.execute(_PREPARED)
         yield database
 
 
@@ -158,6 +201,16 @@ def _sql(name: str) -> str:
 _RECORDS: Final = """
 create or replace temp macro records() as table
 select * from read_parquet(getvariable('files'), hive_partitioning = false)
+"""
+_PREPARED: Final = """
+create temp table counted (
+    outcome tinyint, sessions bigint,
+    claimed_octets hugeint, paid_octets hugeint, disputed_octets hugeint
+);
+create temp table watched (
+    visited varchar, home varchar, node varchar,
+    sessions bigint, total_ppm decimal(38, 0), squares decimal(38, 0)
+);
 """
 
 
@@ -175,24 +228,40 @@ def _tolerance_table(tolerances: Tolerances) -> pa.Table:
 
 _STATES: Final = ("claimed", "other", "paid", "disputed")
 _WRITE: Final = """
-copy (from written order by visited, home nulls first, session_id, service)
-to '{path}' (format parquet, compression zstd)
+copy written to '{path}' (format parquet, compression snappy)
 """
 
 
-def _report(database: duckdb.DuckDBPyConnection, matches: Path) -> MatchReport:
-    database.execute("set variable matches = ?", [str(matches)])
-    database.execute(_sql("matched_sums"))
-    counted = database.execute("from counts").fetchall()
+def _report(database: duckdb.DuckDBPyConnection, watched: Path) -> MatchReport:
+    path = str(watched).replace("'", "''")
+    database.execute(f"copy watched to '{path}' (format parquet, compression zstd)")
+    counted = database.execute(_COUNTED).fetchall()
+    (number,) = database.execute("select count(*) from watched").fetchone() or (0,)
     return MatchReport(
-        outcomes={Outcome(row[0]): row[1] for row in counted},
+        outcomes={Outcome(row[0]): int(row[1]) for row in counted},
         claimed_octets=sum(int(row[2]) for row in counted),
         paid_octets=sum(int(row[3]) for row in counted),
         disputed_octets=sum(int(row[4]) for row in counted),
-        differences={
-            Watched(PartyId(visited), home, node): Differences(count, int(total), int(squares))
-            for visited, home, node, count, total, squares in database.execute(
-                "from watched"
-            ).fetchall()
-        },
+        watched=number,
+        alarms=_alarms(database),
     )
+
+
+def _alarms(database: duckdb.DuckDBPyConnection) -> list[tuple[Watched, Lean, Differences]]:
+    """Return what leans, in one order; what is not beyond the allowance cannot."""
+    found = []
+    rows = database.execute(_BEYOND, [ALLOWANCE_PPM])
+    names = [column[0] for column in rows.description or ()]
+    while row := rows.fetchone():
+        watched, seen = _to_watched(dict(zip(names, row, strict=True)))
+        way = lean(seen)
+        if way is not Lean.NONE:
+            found.append((watched, way, seen))
+    return sorted(found, key=str)
+
+
+_COUNTED: Final = """
+select outcome, sum(sessions), sum(claimed_octets), sum(paid_octets), sum(disputed_octets)
+from counted group by outcome
+"""
+_BEYOND: Final = "from watched where abs(total_ppm) > sessions * ?"

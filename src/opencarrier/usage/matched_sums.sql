@@ -1,31 +1,30 @@
--- Sums of what was written: sessions and octets by outcome, and the differences that are watched.
-create or replace temp view counts as
+-- What every batch adds: sessions and octets by outcome, and the differences that are watched.
+insert into counted
 select
-    outcome, count(*) as sessions,
-    sum(claimed_octets_in::hugeint + claimed_octets_out::hugeint) as claimed_octets,
-    sum(paid_octets_in::hugeint + paid_octets_out::hugeint) as paid_octets,
-    sum(disputed_octets_in::hugeint + disputed_octets_out::hugeint) as disputed_octets
-from read_parquet(getvariable('matches')) group by outcome;
+    outcome, count(*),
+    sum(claimed_octets_in + claimed_octets_out),
+    sum(paid_octets_in + paid_octets_out),
+    sum(disputed_octets_in + disputed_octets_out)
+from matches group by outcome;
 
-create or replace temp view measured as
-select
-    visited, home, node,
-    claimed_octets_in::hugeint + claimed_octets_out::hugeint as claimed,
-    other_octets_in::hugeint + other_octets_out::hugeint as other,
-    claimed_duration_s::hugeint as claimed_s, other_duration_s::hugeint as other_s
-from read_parquet(getvariable('matches')) where outcome in (1, 2);
+create or replace temp macro difference(a, b) as
+    case when greatest(a, b) = 0 then 0
+    else ((case when a >= b then 1 else -1 end) * (abs(a - b) * 1000000 // greatest(a, b)))::bigint end;
 
 create or replace temp view apart as
 select
     visited, home, node,
-    case when greatest(claimed, other) = 0 then difference(claimed_s, other_s)
-    else difference(claimed, other) end as value
-from measured;
+    case
+        when outcome = 1 then 0
+        when claimed_octets_in + claimed_octets_out + other_octets_in + other_octets_out = 0
+        then difference(claimed_duration_s, other_duration_s)
+        else difference(claimed_octets_in + claimed_octets_out, other_octets_in + other_octets_out)
+    end as value
+from judged_sides where outcome in (1, 2);
 
-create or replace temp view watched as
-with kept as (
-    select visited, home, null::varchar as node, value from apart
-    union all
-    select visited, null::varchar, node, value from apart where node is not null
-)
-select visited, home, node, count(*), sum(value), sum(value * value) from kept group by all;
+insert into watched
+select visited, home, null, count(*), sum(value), sum(value * value) from apart
+group by visited, home;
+insert into watched
+select visited, null, node, count(*), sum(value), sum(value * value) from apart
+where node is not null group by visited, node;
