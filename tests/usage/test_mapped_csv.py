@@ -16,7 +16,8 @@ from opencarrier.spine.parties import PartyId
 from opencarrier.spine.records import Service, Side
 from opencarrier.usage.record import UsageRecord, check
 from opencarrier.usage.wire.csv_mapping import parse_mapping, scaled
-from opencarrier.usage.wire.mapped_csv import COLUMNS_MAX, ROW_OCTETS_MAX, CsvRecordReader
+from opencarrier.usage.wire.csv_rows import COLUMNS_MAX, ROW_OCTETS_MAX
+from opencarrier.usage.wire.mapped_csv import CsvRecordReader
 from opencarrier.usage.wire.records import Refused, Severity
 
 from .test_tap_records import origin
@@ -182,7 +183,7 @@ def test_nothing_much_waits() -> None:
     reader = CsvRecordReader(origin(), parse_mapping(PLAIN))
     for _ in range(100):
         list(reader.feed(b"x" * 10_000))
-        assert len(reader._buffer) <= ROW_OCTETS_MAX + 10_000
+        assert len(reader._rows._buffer) <= ROW_OCTETS_MAX + 10_000
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DATA_VARIABLE = "OPENCARRIER_DATA"
 DEFAULT_DATA = Path("opencarrier-data")
+MAPPING_OCTETS_MAX = 1 << 16
 
 Data = Annotated[
     Path, typer.Option("--data", envvar=DATA_VARIABLE, help="The installation's data folder.")
@@ -158,3 +159,25 @@ def standard_input_once(*files: str) -> None:
         raise CommandError(
             Exit.USAGE, "a secret would be typed in the open", "pipe it in, or name a file"
         )
+
+
+def codes_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Read whom each code means, told as CODE=OPERATOR."""
+    found = {}
+    for pair in pairs:
+        code, _, name = pair.partition("=")
+        if not code or not name or code in found:
+            raise CommandError(Exit.USAGE, f"--party {pair}", "say CODE=OPERATOR, each code once")
+        found[code] = name
+    return found
+
+
+def mapping_text(path: Path, page: str = "docs/reference/csv.md") -> str:
+    """Read a mapping file; `page` tells what one may say."""
+    octets = path.read_bytes()
+    try:
+        if len(octets) > MAPPING_OCTETS_MAX:
+            raise ValueError("too long")
+        return octets.decode()
+    except ValueError:
+        raise CommandError(Exit.USAGE, f"{path} is no mapping", f"see {page}") from None

@@ -9,12 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from opencarrier.app.cli.common import DEFAULT_DATA, AsJson, Data, group, installation, taken
+from opencarrier.app.cli.common import (
+    DEFAULT_DATA,
+    AsJson,
+    Data,
+    codes_of,
+    group,
+    installation,
+    mapping_text,
+    taken,
+)
 from opencarrier.app.output import CommandError, Exit, emit
 
 usage = group("usage", "Usage records: what others' files tell, in a dataset of Parquet.")
-
-MAPPING_OCTETS_MAX = 1 << 16
 
 
 @usage.command("import")
@@ -46,7 +53,7 @@ def usage_import(
     """
     from opencarrier.app.importing import import_files
 
-    codes = _codes(party or [])
+    codes = codes_of(party or [])
     sides = {"home": home, "visited": visited, "reporter": reporter}
     with installation(data) as base, _readable():
         told = taken(
@@ -56,7 +63,7 @@ def usage_import(
                 dataset=out,
                 codes=codes,
                 sides=sides,
-                mapping=None if mapping is None else _text(mapping),
+                mapping=None if mapping is None else mapping_text(mapping),
             )
         )
     _tell(told, as_json=as_json)
@@ -96,7 +103,7 @@ def usage_check(
     from opencarrier.app.importing import check_files
 
     with _readable():
-        told = taken(check_files(files, None if mapping is None else _text(mapping)))
+        told = taken(check_files(files, None if mapping is None else mapping_text(mapping)))
     _tell(told, as_json=as_json)
 
 
@@ -116,25 +123,3 @@ def _tell(told: dict[str, Any], *, as_json: bool) -> None:
     emit(told, as_json=as_json)
     if not all(file["kept"] for file in told["files"]):
         raise typer.Exit(Exit.REFUSED)
-
-
-def _codes(pairs: list[str]) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        code, _, name = pair.partition("=")
-        if not code or not name or code in found:
-            raise CommandError(Exit.USAGE, f"--party {pair}", "say CODE=OPERATOR, each code once")
-        found[code] = name
-    return found
-
-
-def _text(path: Path) -> str:
-    octets = path.read_bytes()
-    try:
-        if len(octets) > MAPPING_OCTETS_MAX:
-            raise ValueError("too long")
-        return octets.decode()
-    except ValueError:
-        raise CommandError(
-            Exit.USAGE, f"{path} is no mapping", "see docs/reference/csv.md"
-        ) from None

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.money import INT64_MAX
@@ -30,20 +30,48 @@ SECONDS: Final = {"s": (1, 1), "ms": (1, 1000), "min": (60, 1), "h": (3600, 1)}
 EPOCHS: Final = {"unix_s": SECOND_US, "unix_ms": 1000, "unix_us": 1}
 """Times counted from 1970 instead of written out: microseconds to a unit."""
 
-_TEXTS: Final = frozenset(("session", "visited", "home", "subject", "node", "service", "currency"))
-_COUNTS: Final = frozenset(("octets_in", "octets_out", "duration", "units", "charged"))
-_TIMES: Final = frozenset(("start", "end"))
-FIELDS: Final = _TEXTS | _COUNTS | _TIMES
-NEEDED: Final = frozenset(("subject", "service", "start"))
-_EXTRAS: Final = {
-    "service": {"words"},
-    "octets_in": {"unit"},
-    "octets_out": {"unit"},
-    "duration": {"unit"},
-    "charged": {"decimals"},
-    "start": {"format", "offset"},
-    "end": {"format", "offset"},
-}
+PERIODS: Final = {"month": "%Y-%m", "day": "%Y-%m-%d"}
+"""What sums are of, and how that is written."""
+
+
+class Shape(NamedTuple):
+    """What the rows of one kind of CSV may tell: a field's own keys, by field, and what must be.
+
+    Fields of `together` stand together, those of `apart` exclude each other; `words` are what a
+    service may be.
+    """
+
+    fields: Mapping[str, frozenset[str]]
+    needed: frozenset[str]
+    together: tuple[tuple[str, str], ...]
+    apart: tuple[tuple[str, str], ...]
+    words: frozenset[str]
+
+
+def fields(**keys: str) -> Mapping[str, frozenset[str]]:
+    """Return fields with the keys each has beside `column` and `value`, in words."""
+    return {name: frozenset(told.split()) for name, told in keys.items()}
+
+
+SERVICES: Final = frozenset(service.name.lower() for service in Service)
+RECORDS: Final = Shape(
+    fields=fields(
+        **dict.fromkeys(("session", "visited", "home", "subject", "node", "currency", "units"), ""),
+        service="words",
+        octets_in="unit",
+        octets_out="unit",
+        duration="unit",
+        charged="decimals",
+        start="format offset",
+        end="format offset",
+    ),
+    needed=frozenset(("subject", "service", "start")),
+    together=(("charged", "currency"),),
+    apart=(("end", "duration"),),
+    words=SERVICES,
+)
+"""Usage records: what `usage import` reads."""
+
 _FILE_KEYS: Final = {"encoding", "delimiter", "quote", "header", "decimal", "group"}
 _PLAIN: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,6 +88,8 @@ class Column:
     offset_min: int | None = None
     decimals: int = 0
     words: Mapping[str, str] | None = None
+    form: str = ""
+    assets: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,18 +117,18 @@ class CsvMapping:
         return int(whole + rest), len(rest)
 
 
-def parse_mapping(text: str) -> CsvMapping:
-    """Read a mapping file; raises `PeerError`: `mapping`, the detail naming the key."""
+def parse_mapping(text: str, shape: Shape = RECORDS) -> CsvMapping:
+    """Read a mapping file for rows of a shape; raises `PeerError`: `mapping`, naming the key."""
     try:
         told = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _wrong(str(error)) from error
     _only(told, {"file", "fields"}, "")
-    file, fields = told.get("file", {}), told.get("fields", {})
-    if not isinstance(file, dict) or not isinstance(fields, dict):
+    file, rules = told.get("file", {}), told.get("fields", {})
+    if not isinstance(file, dict) or not isinstance(rules, dict):
         raise _wrong("file and fields are tables")
     _only(file, _FILE_KEYS, "file.")
-    _only(fields, FIELDS, "fields.")
+    _only(rules, shape.fields.keys(), "fields.")
     mapping = CsvMapping(
         encoding=_one_of(file.get("encoding", "utf-8"), ENCODINGS, "file.encoding"),
         delimiter=_letter(file.get("delimiter", ","), "file.delimiter"),
@@ -106,56 +136,78 @@ def parse_mapping(text: str) -> CsvMapping:
         has_header=file.get("header", True) is not False,
         decimal=_one_of(file.get("decimal", "."), (".", ","), "file.decimal"),
         group=_one_of(file.get("group", ""), ("", ".", ",", " ", "'"), "file.group"),
-        columns={name: _column(name, rule) for name, rule in fields.items()},
+        columns={name: _column(name, rule, shape) for name, rule in rules.items()},
     )
-    _check(mapping)
+    _check(mapping, shape)
     return mapping
 
 
-def _check(mapping: CsvMapping) -> None:
+def _check(mapping: CsvMapping, shape: Shape) -> None:
     columns = mapping.columns
-    missing = sorted(NEEDED - columns.keys())
+    missing = sorted(shape.needed - columns.keys())
     if missing:
         raise _wrong(f"fields.{missing[0]} is missing")
     if mapping.group == mapping.decimal:
         raise _wrong("file.group is file.decimal")
-    if ("charged" in columns) is not ("currency" in columns):
-        raise _wrong("fields.charged and fields.currency stand together")
-    if {"end", "duration"} <= columns.keys():
-        raise _wrong("fields.end and fields.duration exclude each other")
+    for one, other in shape.together:
+        if (one in columns) is not (other in columns):
+            raise _wrong(f"fields.{one} and fields.{other} stand together")
+    for one, other in shape.apart:
+        if {one, other} <= columns.keys():
+            raise _wrong(f"fields.{one} and fields.{other} exclude each other")
     if not mapping.has_header and any(isinstance(c.source, str) for c in columns.values()):
         raise _wrong("without file.header columns are numbers")
 
 
-def _column(name: str, rule: Any) -> Column:
-    key = f"fields.{name}"
+def _column(name: str, rule: Any, shape: Shape) -> Column:
+    key, keys = f"fields.{name}", shape.fields[name]
     if not isinstance(rule, dict):
         raise _wrong(f"{key} is a table")
-    _only(rule, {"column", "value"} | _EXTRAS.get(name, set()), f"{key}.")
+    _only(rule, {"column", "value"} | keys, f"{key}.")
     source, value = rule.get("column"), rule.get("value")
     if (source is None) is (value is None):
         raise _wrong(f"{key} has a column or a value")
     named = isinstance(source, str | int) and not isinstance(source, bool)
     if source is not None and (not named or source == 0 or source == ""):
         raise _wrong(f"{key}.column is a name, or a number from 1")
-    units: Any = SECONDS if name == "duration" else OCTETS
-    least = next(iter(units))
     words = rule.get("words")
-    known = {service.name.lower() for service in Service}
-    if words is not None and not (isinstance(words, dict) and set(words.values()) <= known):
-        raise _wrong(f"{key}.words are of {', '.join(sorted(known))}")
+    if words is not None and not (isinstance(words, dict) and set(words.values()) <= shape.words):
+        raise _wrong(f"{key}.words are of {', '.join(sorted(shape.words))}")
     decimals = rule.get("decimals", 2)
-    if name == "charged" and decimals not in range(10):
+    if "decimals" in keys and decimals not in range(10):
         raise _wrong(f"{key}.decimals is 0 to 9")
+    units = tuple(_UNITS.get(name, OCTETS))
+    unit = _one_of(rule.get("unit", units[0]), units, f"{key}.unit")
+    forms = _FORMS.get(name, ("",))
+    if name == "period":
+        rule = {"format": PERIODS[unit], "offset": "+0000"} | rule
     return Column(
         source=source,
         value=None if value is None else str(value),
-        unit=_one_of(rule.get("unit", least), tuple(units), f"{key}.unit"),
-        format=_format(rule, key) if name in _TIMES else "",
-        offset_min=_offset(rule, key) if name in _TIMES else None,
+        unit=unit,
+        format=_format(rule, key) if "format" in keys else "",
+        offset_min=_offset(rule, key) if "offset" in keys else None,
         decimals=decimals,
         words=words,
+        form=_one_of(rule.get("form", forms[0]), forms, f"{key}.form"),
+        assets=_texts(rule["assets"], f"{key}.assets") if "assets" in rule else None,
     )
+
+
+_UNITS: Final[Mapping[str, Iterable[str]]] = {"duration": SECONDS, "period": PERIODS}
+"""The units of a field that has others than octets."""
+
+_FORMS: Final = {
+    "session": ("session_id", "usage_id", "csv", "diameter"),
+    "amount": ("with_tax", "without_tax"),
+}
+"""How a statement's field is meant."""
+
+
+def _texts(told: Any, key: str) -> Mapping[str, str]:
+    if not isinstance(told, dict) or not all(isinstance(text, str) for text in told.values()):
+        raise _wrong(f"{key} is a table of texts")
+    return told
 
 
 def _format(rule: Mapping[str, Any], key: str) -> str:
@@ -177,8 +229,8 @@ def _offset(rule: Mapping[str, Any], key: str) -> int | None:
         raise _wrong(f"{key}.offset is +hhmm or -hhmm") from error
 
 
-def _only(told: Mapping[str, Any], known: set[str] | frozenset[str], where: str) -> None:
-    unknown = sorted(told.keys() - known)
+def _only(told: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    unknown = sorted(told.keys() - set(known))
     if unknown:
         raise _wrong(f"{where}{unknown[0]} is not known")
 
