@@ -23,6 +23,7 @@ from opencarrier.app.cli import (
     pay,
     people,
     run,
+    shadow,
     terms,
     usage,
 )
@@ -77,6 +78,7 @@ def make() -> typer.Typer:
     root.command("sql")(month.sql)
     root.command("adjust")(deals.adjust)
     root.command("clear")(clearing.clear)
+    root.command("shadow")(shadow.shadow)
     root.command("bench")(run.bench)
     return root
 

@@ -1,0 +1,1 @@
+"""A month beside another clearing of it: every difference, with its reason and its money."""
