@@ -74,11 +74,20 @@ def free(base, terms, account):
         return ledger.balance(unit, terms.asset, account).free_minor
 
 
+def is_open(base, *usages):
+    with base.store.read() as unit:
+        return disputing.disputes(base).is_open(unit, usages, now_us=base.clock.now_us())
+
+
 def test_a_claim_is_bonded_contested_agreed_and_flows_into_the_next_exchange(case, tmp_path):
     one, other, terms = case
     account = fund(other, terms)
     place = (terms.exchange_id, USAGE)
+    assert not is_open(other, USAGE)
     opened = disputing.deliver(other, "one", *place, MoveKind.OPEN)
+    assert is_open(other, derive("u", 1), USAGE)
+    assert is_open(one, USAGE)
+    assert not is_open(one, derive("u", 1))
     assert (opened["disputed_minor"], opened["bond_minor"]) == (9_000, 450)
     assert free(other, terms, account) == COLLATERAL - 450
     assert disputing.deliver(other, "one", *place, MoveKind.OPEN) == opened
@@ -88,6 +97,8 @@ def test_a_claim_is_bonded_contested_agreed_and_flows_into_the_next_exchange(cas
         disputing.deliver(base, to, *place, MoveKind.AGREE, amount_minor=2_000)
     results = [disputing.settle(base, *place) for base in (one, other)]
     assert results[0] == results[1]
+    assert not is_open(one, USAGE)
+    assert not is_open(other, USAGE)
     told, lines = results[0]
     assert (told["stage"], told["award_minor"], told["forfeit_minor"]) == ("settled", 2_000, 0)
     assert free(other, terms, account) == COLLATERAL

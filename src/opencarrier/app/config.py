@@ -163,6 +163,13 @@ class Settings:
     settlement_lag_s: int = field(
         default=7_200, metadata={"help": "how long a hold outlives its session"}
     )
+    retention_days: str = field(
+        default="0",
+        metadata={
+            "help": "days a subscriber's data is kept after its last use: one number, then"
+            " COUNTRY:DAYS where a home's law says otherwise"
+        },
+    )
     silence_s: int = field(
         default=3_600, metadata={"help": "silence after which a session without Stop is closed"}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -92,6 +93,19 @@ class Commitments:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Blinded:
+    """What is left of a record's salt when its subscriber was erased.
+
+    The salts of the parts that others prove, and the hash that stands for the retail part, which
+    nobody can open or guess any more.
+    """
+
+    usage_salt: bytes
+    wholesale_salt: bytes
+    retail: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
     """A record's place in its position: where it stands, its salt, its hash.
 
@@ -128,17 +142,19 @@ class RecordPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordProof:
-    """A settled record with its salt, the cycle that paid it, and the path to that root.
+    """A settled record with its parts' salts, the cycle that paid it, and the path to that root.
 
     `settled_in` is the cycle whose settlement holds the root, `path.cycle_id` the one in which
-    the usage was cut; they differ where a position had to wait.
+    the usage was cut; they differ where a position had to wait. A part without a salt can be
+    shown to nobody any more: its subscriber was erased.
     """
 
     usage_id: Id
     position_id: Id
     settled_in: Id
     records_root: bytes
-    record: SaltedRecord
+    rated: RatedUsage
+    salts: Mapping[str, bytes]
     commitments: Commitments
     path: RecordPath
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from opencarrier.clearing import store, tree
 from opencarrier.clearing.model import (
+    Commitments,
     Leaf,
     ProofRefusal,
     RecordPath,
     RecordProof,
-    SaltedRecord,
     Standing,
 )
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.merkle import Tree
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.spine.money import Position
+from opencarrier.spine.money import Position, RatedUsage
 from opencarrier.spine.ports import Rater
 
 TREES_MAX = 64
@@ -35,7 +35,7 @@ class Prover:
         self._trees: OrderedDict[bytes, Tree] = OrderedDict()
 
     def proof(self, unit: Connection, usage_id: Id) -> RecordProof | Refusal:
-        """Return a settled record's salt, commitments and path to the root its cycle settled.
+        """Return a settled record's salts, commitments and path to the root its cycle settled.
 
         Refused: a usage without record, a record that is not paid for good.
         """
@@ -47,8 +47,7 @@ class Prover:
         assert signed is not None, "a record is in a position"
         if signed.standing is not Standing.SETTLED or signed.settled_in is None:
             return Refusal(ProofRefusal.NOT_SETTLED, f"position {position_id.hex()} is not paid")
-        record = self._record(unit, leaf)
-        parts = tree.commitments(record)
+        rated, salts, parts = self._record(unit, leaf)
         path, root = self._path(unit, signed.position, signed.settled_in, leaf.index)
         data = tree.leaf_data(usage_id, parts)
         assert tree.root_of_record(data, path) == root, "a record never changes"
@@ -57,18 +56,26 @@ class Prover:
             position_id=position_id,
             settled_in=signed.settled_in,
             records_root=root,
-            record=record,
+            rated=rated,
+            salts=salts,
             commitments=parts,
             path=path,
         )
 
-    def _record(self, unit: Connection, leaf: Leaf) -> SaltedRecord:
-        """Return the record as it was when it was made."""
+    def _record(
+        self, unit: Connection, leaf: Leaf
+    ) -> tuple[RatedUsage, Mapping[str, bytes], Commitments]:
+        """Return the record as it was when it was made, as far as it may still be shown."""
         rated = self._rater.rated(unit, leaf.usage_id)
         assert rated is not None, "a record was rated"
+        blinded = store.blinded(unit, leaf.usage_id)
+        if blinded is not None:
+            salts = {tree.USAGE: blinded.usage_salt, tree.WHOLESALE: blinded.wholesale_salt}
+            return rated, salts, tree.committed(rated, salts, retail=blinded.retail)
         if not leaf.has_retail:
             rated = replace(rated, retail=None)
-        return SaltedRecord(rated=rated, salt=leaf.salt)
+        salts = tree.part_salts(leaf.salt)
+        return rated, salts, tree.committed(rated, salts)
 
     def _path(
         self, unit: Connection, position: Position, cycle_id: Id, index: int

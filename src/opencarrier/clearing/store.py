@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import (
@@ -25,7 +26,14 @@ from sqlalchemy import (
     update,
 )
 
-from opencarrier.clearing.model import Leaf, OpenPosition, SignedPosition, Standing
+from opencarrier.clearing.model import (
+    SALT_OCTETS,
+    Blinded,
+    Leaf,
+    OpenPosition,
+    SignedPosition,
+    Standing,
+)
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.signatures import Address, Signature
@@ -86,6 +94,21 @@ records = Table(
     Column("has_retail", Boolean, nullable=False),
     Index("clearing_record_position", "position_id", "leaf_index", unique=True),
 )
+
+blinded_records = Table(
+    "clearing_blinded",
+    metadata,
+    Column(
+        "usage_id",
+        LargeBinary(32),
+        ForeignKey("clearing_record.usage_id"),
+        primary_key=True,
+    ),
+    Column("usage_salt", LargeBinary(32), nullable=False),
+    Column("wholesale_salt", LargeBinary(32), nullable=False),
+    Column("retail", LargeBinary(32), nullable=False),
+)
+"""Records of erased subscribers: what others prove with, and a hash without a salt."""
 
 signatures = Table(
     "clearing_signature",
@@ -291,6 +314,35 @@ def record_of(unit: Connection, usage_id: Id) -> tuple[Id, Leaf] | None:
     """Return a usage's record and the position it is in."""
     row = unit.execute(select(records).where(records.c.usage_id == usage_id)).one_or_none()
     return None if row is None else (Id(row.position_id), _leaf(row))
+
+
+def blinded(unit: Connection, usage_id: Id) -> Blinded | None:
+    """Return what is left of a record's salt, None where it is whole."""
+    query = select(blinded_records).where(blinded_records.c.usage_id == usage_id)
+    row = unit.execute(query).one_or_none()
+    if row is None:
+        return None
+    return Blinded(usage_salt=row.usage_salt, wholesale_salt=row.wholesale_salt, retail=row.retail)
+
+
+def blind(unit: Connection, usage_id: Id, left: Blinded) -> None:
+    """Keep of a record's salt what others need, and destroy the rest."""
+    unit.execute(insert(blinded_records).values(usage_id=usage_id, **asdict(left)))
+    mine = records.c.usage_id == usage_id
+    unit.execute(update(records).where(mine).values(salt=bytes(SALT_OCTETS)))
+
+
+def unsettled(unit: Connection, usage_ids: Sequence[Id]) -> list[Id]:
+    """Return those usages whose record is in a position that is not settled for good."""
+    found: list[Id] = []
+    for chunk in _chunks(usage_ids):
+        query = (
+            select(records.c.usage_id)
+            .join(positions, positions.c.position_id == records.c.position_id)
+            .where(records.c.usage_id.in_(chunk), positions.c.standing != Standing.SETTLED.value)
+        )
+        found += [Id(row.usage_id) for row in unit.execute(query)]
+    return sorted(found)
 
 
 def ids_settled_in(unit: Connection, cycle_id: Id, jurisdiction: str) -> list[Id]:

@@ -29,6 +29,7 @@ from opencarrier.spine.money import Charge, RatedUsage, StakeReading
 from opencarrier.spine.usage import Counters
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+USAGE, WHOLESALE, RETAIL = "usage", "wholesale", "retail"
 PAIR, JURISDICTION, DOMAIN = "pair-root", "jurisdiction-root", "records-root"
 
 
@@ -110,16 +111,26 @@ def commit(name: str, salt: bytes, part: Value) -> bytes:
     return sha256(encode(["opencarrier/part", name, salt, part])).digest()
 
 
+def part_salts(record_salt: bytes) -> dict[str, bytes]:
+    """Return the salts of a record's three parts, by name."""
+    return {name: part_salt(record_salt, name) for name in (USAGE, WHOLESALE, RETAIL)}
+
+
 def commitments(record: SaltedRecord) -> Commitments:
     """Commit to the three parts of a record."""
-    rated, salt = record.rated, record.salt
-    retail = rated.retail
+    return committed(record.rated, part_salts(record.salt))
+
+
+def committed(
+    rated: RatedUsage, salts: Mapping[str, bytes], *, retail: bytes | None = None
+) -> Commitments:
+    """Commit to a record's parts with their salts; `retail` stands for a part that has none."""
+    if RETAIL in salts and rated.retail is not None:
+        retail = commit(RETAIL, salts[RETAIL], charge_part(rated.retail))
     return Commitments(
-        usage=commit("usage", part_salt(salt, "usage"), usage_part(rated)),
-        wholesale=commit("wholesale", part_salt(salt, "wholesale"), charge_part(rated.wholesale)),
-        retail=None
-        if retail is None
-        else commit("retail", part_salt(salt, "retail"), charge_part(retail)),
+        usage=commit(USAGE, salts[USAGE], usage_part(rated)),
+        wholesale=commit(WHOLESALE, salts[WHOLESALE], charge_part(rated.wholesale)),
+        retail=retail,
     )
 
 

@@ -131,6 +131,27 @@ class Credential:
     barred: bool
 
 
+class Cause(StrEnum):
+    """Who asked that a subscriber be erased; words of one's own could name the person again."""
+
+    REQUEST = "request"
+    """The person."""
+
+    RETENTION = "retention"
+    """The operator: it need not keep the person's data any longer."""
+
+    AUTHORITY = "authority"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """That a subscriber was erased; it names nobody."""
+
+    party_id: PartyId
+    erased_us: int
+    cause: Cause
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class SimKeys:
     """K and OPc of a SIM, 16 octets each; never shown."""

@@ -131,6 +131,15 @@ changes = Table(
     Column("state", LargeBinary(32), nullable=False),
 )
 
+erasures = Table(
+    "identity_erasure",
+    metadata,
+    Column("party_id", String(48), primary_key=True),
+    Column("erased_us", BigInteger, nullable=False),
+    Column("cause", String(16), nullable=False),
+)
+"""Who was erased, when and why; the id is all that is left, and it is nobody's."""
+
 SEALED = (
     (credentials, "imsi", "k_sealed"),
     (credentials, "imsi", "opc_sealed"),

@@ -145,6 +145,16 @@ def accounts(unit: Connection, asset: AssetId, *, prefix: str = "") -> list[Acco
     return list(store.accounts_of(unit, asset, prefix))
 
 
+def accounts_named(unit: Connection, name: str) -> list[Account]:
+    """Return the accounts of one name in every asset, ascending by asset."""
+    return store.accounts_named(unit, name)
+
+
+def last_us(unit: Connection, asset: AssetId, name: str) -> int:
+    """Return when an account was last booked on, zero where it never was."""
+    return store.last_us(unit, account_id(asset, name))
+
+
 def booked(unit: Connection, transfer_ids: Iterable[Id]) -> dict[Id, Booked]:
     """Return the booked among some transfers, by id: what each moved, and when."""
     return store.booked(unit, transfer_ids)

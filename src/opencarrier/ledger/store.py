@@ -250,6 +250,22 @@ def accounts_of(unit: Connection, asset: AssetId | None, prefix: str) -> Iterato
     return (to_account(row) for row in unit.execute(query))
 
 
+def accounts_named(unit: Connection, name: str) -> list[Account]:
+    """Return the accounts of one name in every asset, ascending by asset."""
+    query = select(accounts).where(accounts.c.name == name).order_by(accounts.c.asset)
+    return [to_account(row) for row in unit.execute(query)]
+
+
+def last_us(unit: Connection, key: Id) -> int:
+    """Return when an account was last booked on, zero where it never was."""
+    query = (
+        select(func.max(journal.c.at_us))
+        .join(transfers, transfers.c.entry == journal.c.entry)
+        .where(or_(transfers.c.debit_id == key, transfers.c.credit_id == key))
+    )
+    return unit.execute(query).scalar() or 0
+
+
 def to_account(row: AnyRow) -> Account:
     """Read a row of `accounts`."""
     balance = Balance(

@@ -84,12 +84,13 @@ class Issuer:
     ) -> str | Refusal:
         """Write the receipt of a settled record, disclosing the named parts and sealing the rest.
 
+        The retail part of an erased subscriber stays sealed, whoever asks.
         Refused as clearing refuses: a usage without record, a record that is not final.
         """
         proof = self._proofs.proof(unit, usage_id)
         if isinstance(proof, Refusal):
             return proof
-        rated = proof.record.rated
+        rated = proof.rated
         signed = self._proofs.position(unit, proof.position_id)
         settled = self._settlements.settled(unit, proof.settled_in)
         assert signed is not None, "a settled record is in a position"
@@ -124,13 +125,13 @@ class Issuer:
         commitment: bytes | None = getattr(proof.commitments, name)
         if commitment is None:
             return None
-        if name not in parts:
+        salt = proof.salts.get(name)
+        if name not in parts or salt is None:
             return Sealed(commitment=commitment)
-        salt = tree.part_salt(proof.record.salt, name)
-        rated = proof.record.rated
-        if name == "usage":
+        rated = proof.rated
+        if name == tree.USAGE:
             return Opened(salt=salt, content=tree.usage_part(rated))
-        charge = rated.wholesale if name == "wholesale" else rated.retail
+        charge = rated.wholesale if name == tree.WHOLESALE else rated.retail
         assert charge is not None
         return Opened(salt=salt, content=tree.charge_part(charge))
 

@@ -34,6 +34,7 @@ from opencarrier.spine.parties import (
     RadiusClient,
     Subscriber,
 )
+from opencarrier.spine.people import Held, Person
 from opencarrier.spine.stages import Step
 from opencarrier.spine.usage import Counters, Observation, Stretch, Usage
 
@@ -245,6 +246,21 @@ class Stages(Protocol):
 
     def steps(self, unit: Connection, about: Sequence[Id]) -> Sequence[Step]:
         """Return what happened to each here, as it stands now; nothing of what is not known."""
+        ...
+
+
+class PersonalData(Protocol):
+    """What a room keeps of a person (answered by each room that keeps anything)."""
+
+    def held(self, unit: Connection, person: Person) -> Held:
+        """Return every row that tells of the person, without secrets."""
+        ...
+
+    def erase(self, unit: Connection, person: Person) -> None:
+        """Take away what tells who it was; sums, roots and others' proofs stay as they are.
+
+        The caller has seen that nothing of the person is under way. Again changes nothing.
+        """
         ...
 
 

@@ -108,6 +108,7 @@ class UsageService:
         }
 
     def _cut(self, unit: Connection, cycle_id: Id, cut_us: int) -> None:
+        store.drop_erased(unit)
         new = and_(store.pending(unit), tables.OBSERVATIONS.c.event_us <= cut_us)
         count = 0
         batch: dict[Stream, list[Reading]] = {}

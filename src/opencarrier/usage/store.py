@@ -41,6 +41,7 @@ from opencarrier.usage.set_aside import note_copies
 from opencarrier.usage.tables import (
     CUTS,
     DEFERRED,
+    ERASED,
     FILES,
     OBSERVATIONS,
     RESTARTS,
@@ -149,6 +150,15 @@ def pending(unit: Connection, *, few: bool = False) -> ColumnElement[bool]:
     """
     sequence = OBSERVATIONS.c.sequence + 0 if few else OBSERVATIONS.c.sequence
     return or_(sequence > mark(unit), sequence.in_(select(DEFERRED.c.sequence)))
+
+
+def drop_erased(unit: Connection) -> None:
+    """Drop what came of erased subscribers' authorisations since the last cut."""
+    erased = select(ERASED.c.authorisation_id)
+    if unit.execute(erased.limit(1)).first() is None:
+        return
+    late = and_(pending(unit), OBSERVATIONS.c.authorisation_id.in_(erased))
+    unit.execute(delete(OBSERVATIONS).where(late))
 
 
 _READING = (

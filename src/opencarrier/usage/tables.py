@@ -112,6 +112,13 @@ WITHHELD = Table(
 )
 """Sessions whose meter shows more than their devices have signed for."""
 
+ERASED = Table(
+    "usage_erased",
+    metadata,
+    Column("authorisation_id", LargeBinary(16), primary_key=True),
+)
+"""Authorisations of erased subscribers: what comes of them still is nobody's."""
+
 USAGES = Table(
     "usage",
     metadata,

@@ -19,7 +19,7 @@ from opencarrier.app.cli.common import (
     taken,
     venue,
 )
-from opencarrier.app.output import emit
+from opencarrier.app.output import CommandError, Exit, emit
 
 operator = group("operator", "Operators: home of their subscribers, visited by others'.")
 host = group("host", "Hosts: whoever owns nodes and is paid for their use.")
@@ -327,6 +327,60 @@ def subscriber_topup(
             free = balance(unit, asset, chart.prepaid(found.party_id)).free_minor
     emit(
         {"subscriber": found.party_id, "amount_minor": amount_minor, "free_minor": free},
+        as_json=as_json,
+    )
+
+
+@subscriber.command("export")
+def subscriber_export(
+    who: Annotated[str, typer.Argument(help="The subscriber's name, IMSI or party id.")],
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Write everything that is held about a subscriber as JSON; secrets are no part of it.
+
+    Example: opencarrier subscriber export 208930000000001 > held.json
+    """
+    from opencarrier.app.erasing import Erasing
+
+    with installation(data) as base:
+        emit(taken(Erasing(base).export(who)), as_json=True)
+
+
+@subscriber.command("erase")
+def subscriber_erase(
+    who: Annotated[str, typer.Argument(help="The subscriber's name, IMSI or party id.")],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Who asks: request, retention or authority.")
+    ] = "request",
+    waive: Annotated[
+        bool, typer.Option("--waive", help="Its owner waives the money that is left.")
+    ] = False,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a subscriber: who it was goes for good; sums, roots and others' proofs stay.
+
+    Example: opencarrier subscriber erase 208930000000001 --reason request
+    """
+    from opencarrier.app.erasing import HINTS, Erasing
+    from opencarrier.identity.model import Cause
+    from opencarrier.kernel.refusals import Refusal
+
+    try:
+        cause = Cause(reason)
+    except ValueError:
+        known = ", ".join(Cause)
+        raise CommandError(Exit.USAGE, f"--reason {reason}: nobody asks so", known) from None
+    with installation(data) as base:
+        done = Erasing(base).erase(who, cause=cause, waive=waive)
+    erased = taken(done, HINTS.get(done.reason, "") if isinstance(done, Refusal) else "")
+    emit(
+        {
+            "subscriber": erased.made.party_id,
+            "erased_us": erased.made.erased_us,
+            "reason": erased.made.cause.value,
+            "files_clean": erased.files_clean,
+        },
         as_json=as_json,
     )
 

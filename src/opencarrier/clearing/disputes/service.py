@@ -7,7 +7,7 @@ when it is settled: the outcome is paid as entries of the next exchange.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Column, Connection, LargeBinary, MetaData, Table, insert, select
 
@@ -82,6 +82,16 @@ class DisputeService:
             if difference.usage_id == usage:
                 return party, _case(party, difference)
         return Refusal(DisputeRefusal.NOT_DISPUTED, usage.hex())
+
+    def is_open(self, unit: Connection, usages: Sequence[Id], *, now_us: int) -> bool:
+        """Say whether any dispute that was opened over some usages is not settled."""
+        query = select(moves.c.exchange_id, moves.c.usage_id).distinct()
+        for row in unit.execute(query.where(moves.c.usage_id.in_(usages))):
+            place = self.case(unit, Id(row.exchange_id), Id(row.usage_id))
+            assert not isinstance(place, Refusal), "a move was taken in a case"
+            if self.outcome(unit, place[1], now_us=now_us).stage is not Stage.SETTLED:
+                return True
+        return False
 
     def outcome(self, unit: Connection, case: Case, *, now_us: int) -> Outcome:
         """Return where a dispute stands."""
