@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import uvicorn
 
@@ -18,12 +19,14 @@ from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.config import Settings
 from opencarrier.app.errands import Errands
+from opencarrier.app.exchanger import Exchanger
 from opencarrier.app.folder import FolderError, Running
 from opencarrier.app.http import ANY_HOST, Web, make_app
 from opencarrier.app.moving import see_where_it_is
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
+from opencarrier.settlement.model import CloseRefusal
 
 _log = logging.getLogger(__name__)
 
@@ -109,14 +112,25 @@ async def serve(place: Onchain, ready: Callable[[Serving], None]) -> None:
             await asyncio.to_thread(Errands(place).recover)
             running.web.ready = True
             ready(running)
-            scheduler = Scheduler(place)
-            while not stop.is_set():
-                await asyncio.to_thread(see_where_it_is, place.base.store)
-                await asyncio.to_thread(scheduler.tick)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), TICK_S)
+            exchanger = Exchanger(place.base)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_each_second(stop, exchanger.tick))
+                tasks.create_task(_each_second(stop, partial(_tick, place, Scheduler(place))))
         finally:
             place.base.folder.run.unlink(missing_ok=True)
+
+
+def _tick(place: Onchain, scheduler: Scheduler) -> None:
+    see_where_it_is(place.base.store)
+    scheduler.tick()
+
+
+async def _each_second(stop: asyncio.Event, work: Callable[[], None]) -> None:
+    """Do some work in a thread of its own, a second after it was done before, until the stop."""
+    while not stop.is_set():
+        await asyncio.to_thread(work)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), TICK_S)
 
 
 class Scheduler:
@@ -145,7 +159,7 @@ class Scheduler:
         with self._place.base.store.write() as unit:
             ledger.expire(unit, now_us)
         if self._due_us is not None and now_us >= self._due_us:
-            self._close(now_us)
+            self._close(self._due_us)
 
     def _note(self, what: str, note: str) -> None:
         """Log what holds something up, once while it stays the same."""
@@ -153,9 +167,10 @@ class Scheduler:
             self._noted[what] = note
             _log.info("%s: %s", what, note)
 
-    def _close(self, now_us: int) -> None:
-        closed = self._errands.close(now_us)
-        if isinstance(closed, Refusal):
+    def _close(self, at_us: int) -> None:
+        """Cut at the whole instant: two installations' cuts are then the same."""
+        closed = self._errands.close(at_us)
+        if isinstance(closed, Refusal) and closed.reason is not CloseRefusal.CUT_BEFORE_LAST:
             _log.warning("the cycle was not closed: %s", closed)
             return
         self._due_us = self._next_due_us()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from sqlalchemy import Connection
+
 from opencarrier.app.bootstrap import Installation
-from opencarrier.clearing.exchange.model import Entry
+from opencarrier.clearing.exchange.live import LiveRecords
+from opencarrier.clearing.exchange.model import Entry, Terms
 from opencarrier.clearing.exchange.party import Party
 from opencarrier.clearing.exchange.service import ExchangeService
 from opencarrier.clearing.exchange.statement import Difference
 from opencarrier.clearing.exchange.wire import OCTETS_MAX, read_entry
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id, from_hex, to_hex
 from opencarrier.kernel.refusals import PeerError, Reason, Refusal
 from opencarrier.receipts.form import check_nesting
@@ -42,15 +46,39 @@ class PeerReason(Reason):
     """Why an exchange cannot be gone on with."""
 
     ANOTHER_EXCHANGE = 1
+    UNKNOWN_PARTNER = 2
 
 
 class PeerUnavailableError(Exception):
     """The peer cannot be reached, or refuses: try again later."""
 
 
+class _Names:
+    """Tells sessions by what their access point called them."""
+
+    def __init__(self, base: Installation) -> None:
+        self._base = base
+
+    def name_of(self, unit: Connection, session_id: Id) -> tuple[str, str]:
+        """Return the access point's key and its Acct-Session-Id."""
+        session = self._base.usage.session(unit, session_id)
+        assert session is not None, "a usage is of a session"
+        return session.stream.nas_key, session.stream.acct_session_id
+
+
+def live_records(base: Installation) -> LiveRecords:
+    """Return the installation's own records, as its partners are told of them."""
+    carried_us = base.settings.one_sided_window_s * SECOND_US
+    return LiveRecords(base.rating, _Names(base), carried_us=carried_us)
+
+
 def exchanges(base: Installation) -> ExchangeService:
     """Return the exchanges of an installation's operators."""
-    return ExchangeService(base.identity.notary)
+
+    def concluded(unit: Connection, party: Party) -> None:
+        live_records(base).conclude(unit, party)
+
+    return ExchangeService(base.identity.notary, concluded)
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
@@ -63,6 +91,20 @@ def read_entries(path: Path) -> Iterator[Entry]:
                 yield _entry(line)
             except (ValueError, PeerError) as error:
                 raise PeerError("not_an_entry", f"line {number}: {error}") from None
+
+
+def month_entries(base: Installation, rated: Path, terms: Terms) -> list[Entry] | Refusal:
+    """Return what a rated month says between two operators known here, in one currency or asset."""
+    from opencarrier.clearing.exchange.month import read_month
+
+    with base.store.read() as unit:
+        known = base.identity.directory.operators(unit)
+    parties = {item.party_id: item.address for item in known}
+    between = {party: a for party, a in parties.items() if a in (terms.first, terms.second)}
+    if len(between) != 2:
+        missing = {terms.first, terms.second} - set(between.values())
+        return Refusal(PeerReason.UNKNOWN_PARTNER, min(missing))
+    return list(read_month(rated, between, terms.asset))
 
 
 def _entry(line: bytes) -> Entry:
@@ -93,20 +135,27 @@ def run(base: Installation, identifier: Id, url: str) -> Party | Refusal:
 
     `PeerUnavailableError` where it does not answer; to be run again, nothing is doubled.
     """
+    return speak(base, identifier, lambda octets: post(url, octets), rounds=ROUNDS_MAX)
+
+
+def speak(
+    base: Installation, identifier: Id, send: Callable[[bytes], bytes], *, rounds: int
+) -> Party | Refusal:
+    """Say what is to be said and take the answers, so many rounds at most."""
     with base.store.read() as unit:
         party = exchanges(base).find(unit, identifier)
         if isinstance(party, Refusal):
             return party
         octets = party.say()
-    for _ in range(ROUNDS_MAX):
+    for _ in range(rounds):
         if party.is_over:
             break
-        reply = post(url, octets)
+        reply = send(octets)
         with base.store.write() as unit:
             answer = exchanges(base).answer(unit, reply)
             party = exchanges(base).find(unit, identifier)
         if isinstance(answer, Refusal) or isinstance(party, Refusal):
-            return Refusal(PeerReason.ANOTHER_EXCHANGE, url)
+            return Refusal(PeerReason.ANOTHER_EXCHANGE, identifier.hex())
         if answer == octets:
             break
         octets = answer

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Installation, Onchain
+from opencarrier.app.exchanger import exchange_lines
 from opencarrier.app.till import till_status
 from opencarrier.app.views import cycle_lines, host_lines, operator_lines
 from opencarrier.ledger import service as ledger
@@ -25,6 +26,7 @@ def base_status(base: Installation, unit: Connection) -> dict[str, Any]:
         "hosts": len(base.identity.directory.hosts(unit)),
         "usage": asdict(totals),
         "suspended": len(base.rating.suspended(unit)),
+        "exchanges": exchange_lines(base, unit),
         "ledger": {
             "sum_minor": {str(a): total for a, total in ledger.sum_minor(unit).items()},
         },

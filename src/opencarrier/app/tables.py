@@ -7,6 +7,7 @@ from opencarrier.channels import store as channels
 from opencarrier.charging import store as charging
 from opencarrier.clearing import store as clearing
 from opencarrier.clearing.disputes import service as disputes
+from opencarrier.clearing.exchange import partners, told
 from opencarrier.clearing.exchange import store as exchange
 from opencarrier.identity import store as identity
 from opencarrier.ledger import store as ledger
@@ -28,11 +29,13 @@ METADATA = [
         exchange,
         identity,
         ledger,
+        partners,
         paywall,
         rating,
         rewards,
         settlement,
         staking,
+        told,
         usage,
     )
 ]

@@ -43,27 +43,36 @@ class Register:
         realms: Sequence[str] = (),
         plmns: Sequence[str] = (),
         address: str | None = None,
+        party_id: PartyId | None = None,
     ) -> Operator | Refusal:
         """Add an operator with its own realms and network codes.
 
-        Without an address a key is made and held here: this installation signs for it.
+        Without an address a key is made and held here: this installation signs for it. One that
+        signs elsewhere may bring the `party_id` it has there.
         """
         refusal = (
             rules.checked_name(name)
             or rules.checked_jurisdiction(jurisdiction)
             or rules.checked_address(address)
+            or rules.checked_party(party_id, PartyKind.OPERATOR)
         )
         owned = rules.read_realms(realms, plmns)
         if refusal is not None or isinstance(owned, Refusal):
             return refusal or owned  # type: ignore[return-value] # one of the two is a refusal
         known = store.party_named(unit, PartyKind.OPERATOR, name)
         if known is not None:
-            return _same_operator(unit, known, jurisdiction, owned, address)
+            other = _other_id(known, party_id)
+            return other or _same_operator(unit, known, jurisdiction, owned, address)
         taken = _first_taken(unit, owned)
         if taken is not None:
             return taken
         made = self._add_party(
-            unit, PartyKind.OPERATOR, name, address=address, jurisdiction=jurisdiction
+            unit,
+            PartyKind.OPERATOR,
+            name,
+            address=address,
+            jurisdiction=jurisdiction,
+            party_id=party_id,
         )
         if isinstance(made, Refusal):
             return made
@@ -115,16 +124,29 @@ class Register:
         return host
 
     def add_party(
-        self, unit: Connection, *, kind: PartyKind, name: str, address: str | None = None
+        self,
+        unit: Connection,
+        *,
+        kind: PartyKind,
+        name: str,
+        address: str | None = None,
+        party_id: PartyId | None = None,
     ) -> Party | Refusal:
         """Add a tax or protocol party, a member that others' charges have legs for."""
         assert kind in (PartyKind.TAX, PartyKind.PROTOCOL), "the others have their own functions"
-        refusal = rules.checked_name(name) or rules.checked_address(address)
+        refusal = (
+            rules.checked_name(name)
+            or rules.checked_address(address)
+            or rules.checked_party(party_id, kind)
+        )
         if refusal is not None:
             return refusal
         known = store.party_named(unit, kind, name)
         if known is None:
-            return self._add_party(unit, kind, name, address=address)
+            return self._add_party(unit, kind, name, address=address, party_id=party_id)
+        other = _other_id(known, party_id)
+        if other is not None:
+            return other
         if address is not None and rules.read_address(address) != known.address:
             return _different(IdentityReason.EXISTS_WITH_DIFFERENT_ADDRESS, name)
         return known
@@ -209,6 +231,7 @@ class Register:
         *,
         address: str | None = None,
         jurisdiction: str | None = None,
+        party_id: PartyId | None = None,
     ) -> Party | Refusal:
         given = None if address is None else rules.read_address(address)
         if isinstance(given, Refusal):
@@ -217,7 +240,10 @@ class Register:
             taken = _address_taken(unit, given)
             if taken is not None:
                 return taken
-        party_id = new_party_id(self._entropy, kind, name)
+        if party_id is None:
+            party_id = new_party_id(self._entropy, kind, name)
+        elif store.party(unit, party_id) is not None:
+            return Refusal(IdentityReason.PARTY_TAKEN, party_id)
         unit.execute(
             insert(store.parties).values(
                 party_id=party_id,
@@ -297,6 +323,12 @@ def _address_taken(
     if row is None or row.party == but:
         return None
     return Refusal(IdentityReason.ADDRESS_TAKEN, f"{address} is {row.party}'s")
+
+
+def _other_id(known: Party, party_id: PartyId | None) -> Refusal | None:
+    if party_id in (None, known.party_id):
+        return None
+    return _different(IdentityReason.EXISTS_WITH_DIFFERENT_ID, known.name)
 
 
 def _different(reason: IdentityReason, name: str) -> Refusal:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from opencarrier.identity.model import IdentityReason, SigningKey, Standing
+from opencarrier.identity.model import IdentityReason, PartyKind, SigningKey, Standing
 from opencarrier.kernel.money import PPM
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
@@ -30,6 +30,7 @@ _PLMN_REALM = re.compile(
 _PLMN = re.compile(r"[0-9]{5,6}")
 _IMSI = re.compile(r"[0-9]{14,15}")
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+_PARTY = re.compile(r"_[0-9a-f]{32}")
 _JURISDICTION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
 
 
@@ -74,6 +75,13 @@ def checked_address(text: str | None) -> Refusal | None:
     """An address that is given must be one."""
     read = None if text is None else read_address(text)
     return read if isinstance(read, Refusal) else None
+
+
+def checked_party(party_id: str | None, kind: PartyKind) -> Refusal | None:
+    """A party id that is brought along has its kind's prefix and 32 hex digits."""
+    if party_id is None or _PARTY.fullmatch(party_id.removeprefix(kind.prefix)):
+        return None
+    return Refusal(IdentityReason.INVALID_PARTY, f"{party_id!r} is no id of one that is {kind}")
 
 
 def read_split(named: Sequence[tuple[str, int]]) -> list[Beneficiary] | Refusal:

@@ -81,6 +81,10 @@ class UsageService:
         """Yield every observation of a stream as it arrived."""
         return store.observations(unit, store.of_streams(tables.OBSERVATIONS, [stream]))
 
+    def last_cut_us(self, unit: Connection) -> int | None:
+        """Return the instant of the newest cut, None before the first."""
+        return store.last_cut_us(unit)
+
     def totals(self, unit: Connection) -> Totals:
         """Count what the room holds."""
         return store.totals(unit)

@@ -301,6 +301,12 @@ def close_by_rule(unit: Connection, *, cut_us: int, silence_us: int) -> None:
     )
 
 
+def last_cut_us(unit: Connection) -> int | None:
+    """Return the instant of the newest cut, None before the first."""
+    found: int | None = unit.scalar(select(func.max(CUTS.c.cut_us)))
+    return found
+
+
 def finish_cut(unit: Connection, cycle_id: Id, *, cut_us: int, usages: int) -> None:
     """Remember a cut, and put off what was ahead of its time."""
     ahead = select(OBSERVATIONS.c.sequence).where(

@@ -58,6 +58,10 @@ def agreement_add(
     host_ppm: Annotated[int, typer.Option("--host-ppm", help="The host's share.")] = 600_000,
     protocol_ppm: Annotated[int, typer.Option("--protocol-ppm", help="The domain's share.")] = 0,
     tax_ppm: TaxPpm = 0,
+    draft: Annotated[
+        Path | None,
+        typer.Option("--draft", help="Only write it here; the other installation signs it too."),
+    ] = None,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
@@ -100,13 +104,7 @@ def agreement_add(
                     )
                 )
                 signatures = tuple(_sign(base, connection, made))
-            refusal = base.rating.add_agreement(
-                connection, made, signatures, at_us=base.clock.now_us()
-            )
-            taken(
-                refusal or made,
-                "both operators sign the agreement's hash with their registered keys",
-            )
+            _add(base, connection, made, signatures, draft)
     emit({**described(made), "asset": made.asset, "signatures": len(signatures)}, as_json=as_json)
 
 
@@ -233,6 +231,19 @@ def tariff_add(
         {"plan": made.plan_id, "plan_hash": to_hex(made.hash), "home": made.home},
         as_json=as_json,
     )
+
+
+def _add(
+    base: Installation, unit: Connection, made: AnyAgreement, signatures: Any, draft: Path | None
+) -> None:
+    """Add an agreement, or only write it where a draft is wanted."""
+    from opencarrier.rating.agreements.book import write_any
+
+    if draft is not None:
+        draft.write_text(write_any(made, signatures))
+        return
+    refusal = base.rating.add_agreement(unit, made, signatures, at_us=base.clock.now_us())
+    taken(refusal or made, "both operators sign the agreement's hash with their registered keys")
 
 
 def _sign(base: Installation, unit: Connection, made: AnyAgreement) -> Any:

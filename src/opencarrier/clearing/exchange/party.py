@@ -7,7 +7,7 @@ twice changes nothing, and what contradicts an earlier message of the same sende
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from opencarrier.clearing.exchange import wire
 from opencarrier.clearing.exchange.model import (
@@ -70,6 +70,11 @@ class Party:
         """Whether nothing more is to be said: both hold both signatures, or there will be none."""
         signed = self.complete and self.peer_complete
         return signed or self.too_many or self.proof is not None
+
+    @property
+    def counted(self) -> Sequence[Entry]:
+        """Our entries up to the agreed cut, none before there is one."""
+        return () if self._tree is None else self._tree.entries
 
     def say(self) -> bytes:
         """Return the message to send now, as often as one likes."""

@@ -6,11 +6,11 @@ transaction: a message is kept before it is answered, so no side forgets what it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import Connection
 
-from opencarrier.clearing.exchange import store, wire
+from opencarrier.clearing.exchange import partners, store, wire
 from opencarrier.clearing.exchange.model import ENTRIES_MAX, Entry, Terms
 from opencarrier.clearing.exchange.party import Party
 from opencarrier.clearing.exchange.store import Opened
@@ -32,11 +32,15 @@ class ExchangeRefusal(Reason):
     EXISTS_WITH_DIFFERENT_ENTRIES = 7
 
 
+Concluded = Callable[[Connection, Party], None]
+"""What is done, once, in the unit in which both signatures have come together."""
+
+
 class ExchangeService:
     """The exchanges of this installation's operators."""
 
-    def __init__(self, notary: Notary) -> None:
-        self._notary = notary
+    def __init__(self, notary: Notary, concluded: Concluded | None = None) -> None:
+        self._notary, self._concluded = notary, concluded
 
     def open(
         self, unit: Connection, terms: Terms, own: Address, entries: Iterable[Entry], *, cut_us: int
@@ -69,7 +73,18 @@ class ExchangeService:
             return party
         if party.receive(octets):
             store.keep(unit, party.terms.exchange_id, octets)
+            self._heard(unit, party)
         return party.say()
+
+    def newest(self, unit: Connection, terms: Terms) -> Opened | None:
+        """Return the newest exchange of two operators in an asset of a domain, by sequence."""
+        return store.newest(unit, terms)
+
+    def _heard(self, unit: Connection, party: Party) -> None:
+        """Note that the peer is there, and act on a statement that is complete now."""
+        partners.answered(unit, party.own, party.peer, party.terms.asset)
+        if party.complete and store.conclude(unit, party.terms.exchange_id) and self._concluded:
+            self._concluded(unit, party)
 
     def _party(self, unit: Connection, opened: Opened) -> Party:
         identifier = opened.terms.exchange_id

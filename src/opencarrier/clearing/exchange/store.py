@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Integer,
     LargeBinary,
     MetaData,
+    Row,
     String,
     Table,
+    false,
     func,
     insert,
     select,
+    update,
 )
 
 from opencarrier.clearing.exchange.model import Entry, Terms
@@ -41,6 +46,7 @@ exchanges = Table(
     Column("tolerance_ppm", Integer, nullable=False),
     Column("own", String(42), nullable=False),
     Column("cut_us", BigInteger, nullable=False),
+    Column("is_concluded", Boolean, nullable=False, server_default=false()),
 )
 
 entries = Table(
@@ -91,8 +97,29 @@ def add(unit: Connection, opened: Opened, kept: Sequence[Entry]) -> None:
 def find(unit: Connection, identifier: Id) -> Opened | None:
     """Return an exchange."""
     row = unit.execute(select(exchanges).where(exchanges.c.exchange_id == identifier)).first()
-    if row is None:
-        return None
+    return None if row is None else _opened(row)
+
+
+def newest(unit: Connection, terms: Terms) -> Opened | None:
+    """Return the exchange with the highest sequence between two in an asset of a domain."""
+    columns = exchanges.c
+    query = select(exchanges).where(
+        columns.domain == terms.domain,
+        columns.asset == terms.asset,
+        columns.first == terms.first,
+        columns.second == terms.second,
+    )
+    row = unit.execute(query.order_by(columns.sequence.desc()).limit(1)).first()
+    return None if row is None else _opened(row)
+
+
+def conclude(unit: Connection, identifier: Id) -> bool:
+    """Note that what an exchange came to has been acted on; say whether it had not been before."""
+    where = (exchanges.c.exchange_id == identifier, exchanges.c.is_concluded.is_(False))
+    return unit.execute(update(exchanges).where(*where).values(is_concluded=True)).rowcount == 1
+
+
+def _opened(row: Row[Any]) -> Opened:
     terms = Terms(
         domain=row.domain,
         asset=AssetId(row.asset),
