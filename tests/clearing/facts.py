@@ -17,7 +17,16 @@ from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import PPM, AssetId
 from opencarrier.kernel.signatures import Address, KeySigner, Signature
 from opencarrier.spine import ids
-from opencarrier.spine.money import Allocation, Charge, Kind, Position, RatedUsage, Role, Suspense
+from opencarrier.spine.money import (
+    Allocation,
+    Charge,
+    Due,
+    Kind,
+    Position,
+    RatedUsage,
+    Role,
+    Suspense,
+)
 from opencarrier.spine.parties import Beneficiary, Host, Operator, PartyId
 from opencarrier.spine.usage import ZERO, Counters, Rung, Usage
 
@@ -150,6 +159,7 @@ class Rates:
 
     def __init__(self, items: Iterable[RatedUsage] = ()) -> None:
         self.known: dict[Id, RatedUsage] = {}
+        self.dues: dict[Id, Due] = {}
         self.add(items)
 
     def add(self, items: Iterable[RatedUsage]) -> list[Charge]:
@@ -165,6 +175,12 @@ class Rates:
 
     def rated(self, unit: Connection, usage_id: Id) -> RatedUsage | None:
         return self.known.get(usage_id)
+
+    def adjust(self, unit: Connection, *, cycle_id: Id, at_us: int) -> Sequence[Due]:
+        return list(self.dues.values())
+
+    def due(self, unit: Connection, adjustment_id: Id) -> Due | None:
+        return self.dues.get(adjustment_id)
 
 
 class People:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.merkle import Path
 from opencarrier.kernel.money import AssetId
@@ -156,6 +157,19 @@ class RecordProof:
     rated: RatedUsage
     salts: Mapping[str, bytes]
     commitments: Commitments
+    path: RecordPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueProof:
+    """A settled record of an adjustment: what it says, its salt, and the path to the root."""
+
+    record_id: Id
+    position_id: Id
+    settled_in: Id
+    records_root: bytes
+    salt: bytes
+    part: Mapping[str, Value]
     path: RecordPath
 
 

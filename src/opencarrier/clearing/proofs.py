@@ -8,9 +8,11 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from opencarrier.clearing import store, tree
+from opencarrier.clearing import due_store, store, tree
+from opencarrier.clearing.dues import PART, due_part, leaf_data
 from opencarrier.clearing.model import (
     Commitments,
+    DueProof,
     Leaf,
     ProofRefusal,
     RecordPath,
@@ -43,22 +45,52 @@ class Prover:
         if found is None:
             return Refusal(ProofRefusal.NO_RECORD, f"usage {usage_id.hex()} is in no position")
         position_id, leaf = found
-        signed = store.position(unit, position_id)
-        assert signed is not None, "a record is in a position"
-        if signed.standing is not Standing.SETTLED or signed.settled_in is None:
-            return Refusal(ProofRefusal.NOT_SETTLED, f"position {position_id.hex()} is not paid")
+        signed = _settled(unit, position_id)
+        if isinstance(signed, Refusal):
+            return signed
+        position, settled_in = signed
         rated, salts, parts = self._record(unit, leaf)
-        path, root = self._path(unit, signed.position, signed.settled_in, leaf.index)
+        path, root = self._path(unit, position, settled_in, leaf.index)
         data = tree.leaf_data(usage_id, parts)
         assert tree.root_of_record(data, path) == root, "a record never changes"
         return RecordProof(
             usage_id=usage_id,
             position_id=position_id,
-            settled_in=signed.settled_in,
+            settled_in=settled_in,
             records_root=root,
             rated=rated,
             salts=salts,
             commitments=parts,
+            path=path,
+        )
+
+    def due_proof(self, unit: Connection, adjustment_id: Id, *, role: int) -> DueProof | Refusal:
+        """Return what a settled record of an adjustment says and its path, or why there is none.
+
+        `role` says which flow: 0 the one between the operators, else that of a leg passed on.
+        """
+        known = due_store.of_adjustment(unit, adjustment_id)
+        record = next((item for item in known if item.role == role), None)
+        if record is None:
+            detail = f"adjustment {adjustment_id.hex()} is in no position"
+            return Refusal(ProofRefusal.NO_RECORD, detail)
+        signed = _settled(unit, record.position_id)
+        if isinstance(signed, Refusal):
+            return signed
+        due = self._rater.due(unit, adjustment_id)
+        assert due is not None, "an adjustment that was made is gone"
+        position, settled_in = signed
+        path, root = self._path(unit, position, settled_in, 0)
+        part = due_part(due, role)
+        leaf = leaf_data(record.record_id, tree.commit(PART, record.salt, part))
+        assert tree.root_of_record(leaf, path) == root, "a record never changes"
+        return DueProof(
+            record_id=record.record_id,
+            position_id=record.position_id,
+            settled_in=settled_in,
+            records_root=root,
+            salt=record.salt,
+            part=part,
             path=path,
         )
 
@@ -84,7 +116,7 @@ class Prover:
         name = position.jurisdiction
         records = self._tree(
             position.pair_root,
-            lambda: Tree([leaf.leaf_hash for leaf in store.leaves_of(unit, position.position_id)]),
+            lambda: Tree(_leaf_hashes(unit, position.position_id)),
         )
         ids = store.ids_settled_in(unit, cycle_id, name)
         positions = self._tree(roots[name], lambda: tree.jurisdiction_tree(ids))
@@ -111,3 +143,20 @@ class Prover:
                 self._trees.popitem(last=False)
         self._trees.move_to_end(root)
         return found
+
+
+def _settled(unit: Connection, position_id: Id) -> tuple[Position, Id] | Refusal:
+    """Return a position that is paid for good and the cycle that paid it."""
+    signed = store.position(unit, position_id)
+    assert signed is not None, "a record is in a position"
+    if signed.standing is not Standing.SETTLED or signed.settled_in is None:
+        return Refusal(ProofRefusal.NOT_SETTLED, f"position {position_id.hex()} is not paid")
+    return signed.position, signed.settled_in
+
+
+def _leaf_hashes(unit: Connection, position_id: Id) -> list[bytes]:
+    """Return a position's leaves: of use, or the one of an adjustment."""
+    due = due_store.of_position(unit, position_id)
+    if due is not None:
+        return [due.leaf_hash]
+    return [leaf.leaf_hash for leaf in store.leaves_of(unit, position_id)]

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from opencarrier.clearing import netting, rules, store, tree
+from opencarrier.clearing import due_store, netting, rules, store, tree
+from opencarrier.clearing.due_store import DueRecord
+from opencarrier.clearing.dues import Flow, due_leaf, flows_of, with_flows
+from opencarrier.clearing.dues import draft as draft_flow
 from opencarrier.clearing.model import (
     NO_JURISDICTION,
     SALT_OCTETS,
     DeferralReason,
+    DueProof,
     OpenPosition,
     Policy,
     RecordProof,
@@ -33,6 +37,7 @@ from opencarrier.spine.money import (
     Charge,
     Cleared,
     Deferral,
+    Due,
     Entitlement,
     MemberNet,
     Nets,
@@ -106,6 +111,52 @@ class ClearingService:
                 salt = self._ports.entropy.octets(label, SALT_OCTETS)
                 records.append(SaltedRecord(rated=rated, salt=salt))
         return records
+
+    def take_dues(
+        self, unit: Connection, *, cycle_id: Id, dues: Sequence[Due], cut_us: int
+    ) -> Sequence[Position]:
+        """Make positions of adjustments: one for each flow, with one record of its own.
+
+        One that has its positions already is left out. Rungs are as for use: what both sides' keys
+        sign here is due at once, the rest waits for the other side, or for its window to pass.
+        """
+        members = self._ports.members.members(unit)
+        made: list[Position] = []
+        for due in dues:
+            if due_store.is_recorded(unit, due.adjustment.adjustment_id):
+                continue
+            jurisdiction = self._jurisdiction(unit, due.adjustment.seller)
+            for flow in flows_of(due):
+                made.append(self._take_flow(unit, cycle_id, flow, jurisdiction, cut_us, members))
+        return made
+
+    def _take_flow(
+        self,
+        unit: Connection,
+        cycle_id: Id,
+        flow: Flow,
+        jurisdiction: str,
+        cut_us: int,
+        members: Mapping[PartyId, Address],
+    ) -> Position:
+        salt = self._ports.entropy.octets(f"salt/{flow.record_id.hex()}", SALT_OCTETS)
+        leaf = due_leaf(flow, salt)
+        position = draft_flow(cycle_id, flow, Rung.CO_SIGNED, jurisdiction, leaf)
+        signed = self._sign(unit, position, (flow.debtor, flow.creditor), members)
+        if len(signed) < len((flow.debtor, flow.creditor)):
+            position = draft_flow(cycle_id, flow, Rung.ONE_SIDED, jurisdiction, leaf)
+            signed = self._sign_claim(unit, position, members)
+        store.add_position(unit, position, cut_us=cut_us, signed=signed)
+        record = DueRecord(
+            record_id=flow.record_id,
+            adjustment_id=flow.due.adjustment.adjustment_id,
+            role=flow.role,
+            position_id=position.position_id,
+            salt=salt,
+            leaf_hash=leaf,
+        )
+        due_store.add(unit, record)
+        return position
 
     def _draft(
         self,
@@ -309,10 +360,22 @@ class ClearingService:
         """Return a settled record's salt, commitments and path to the root its cycle settled."""
         return self._prover.proof(unit, usage_id)
 
+    def due_proof(self, unit: Connection, adjustment_id: Id, *, role: int) -> DueProof | Refusal:
+        """Return the proof of an adjustment's record in one of its flows (0: the whole)."""
+        return self._prover.due_proof(unit, adjustment_id, role=role)
+
     def charged(self, unit: Connection, *, cycle_id: Id) -> Nets:
-        """Sum the charges behind a cycle's records again, one by one, from what rating holds."""
+        """Sum what is behind a cycle's records again, one by one, from what rating holds."""
         rated = (self._ports.rater.rated(unit, u) for u in store.usages_settled_in(unit, cycle_id))
-        return rules.nets_of_charges(item.wholesale for item in rated if item is not None)
+        charges = rules.nets_of_charges(item.wholesale for item in rated if item is not None)
+        return with_flows(charges, self._flows(unit, cycle_id))
+
+    def _flows(self, unit: Connection, cycle_id: Id) -> Iterable[Flow]:
+        """Make the flows of adjustments that a cycle settles again."""
+        for record in due_store.settled_in(unit, cycle_id):
+            due = self._ports.rater.due(unit, record.adjustment_id)
+            assert due is not None, "an adjustment that was made is gone"
+            yield next(flow for flow in flows_of(due) if flow.role == record.role)
 
     def unsettled(self, unit: Connection) -> Nets:
         """Return the nets of all positions that are not settled for good."""

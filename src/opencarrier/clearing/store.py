@@ -110,6 +110,23 @@ blinded_records = Table(
 )
 """Records of erased subscribers: what others prove with, and a hash without a salt."""
 
+due_records = Table(
+    "clearing_due_record",
+    metadata,
+    Column("record_id", LargeBinary(32), primary_key=True),
+    Column("adjustment_id", LargeBinary(32), nullable=False, index=True),
+    Column("role", Integer, nullable=False),
+    Column(
+        "position_id",
+        LargeBinary(32),
+        ForeignKey("clearing_position.position_id"),
+        nullable=False,
+        unique=True,
+    ),
+    Column("salt", LargeBinary(32), nullable=False),
+    Column("leaf_hash", LargeBinary(32), nullable=False),
+)
+
 signatures = Table(
     "clearing_signature",
     metadata,
@@ -146,6 +163,32 @@ def add(
 ) -> None:
     """Keep a new position, its legs, its records in the order of the leaves, its signatures."""
     assert position.records == len(leaves), "a position has as many leaves as records"
+    add_position(unit, position, cut_us=cut_us, signed=signed)
+    _insert(
+        unit,
+        records,
+        [
+            {
+                "usage_id": leaf.usage_id,
+                "position_id": position.position_id,
+                "leaf_index": leaf.index,
+                "salt": leaf.salt,
+                "leaf_hash": leaf.leaf_hash,
+                "has_retail": leaf.has_retail,
+            }
+            for leaf in leaves
+        ],
+    )
+
+
+def add_position(
+    unit: Connection,
+    position: Position,
+    *,
+    cut_us: int,
+    signed: Mapping[PartyId, Signature],
+) -> None:
+    """Keep a new position without its records: its legs and signatures."""
     unit.execute(insert(positions).values(**_position_row(position), cut_us=cut_us))
     key = position.position_id
     _insert(
@@ -160,21 +203,6 @@ def add(
                 "amount_minor": leg.amount_minor,
             }
             for leg in position.legs
-        ],
-    )
-    _insert(
-        unit,
-        records,
-        [
-            {
-                "usage_id": leaf.usage_id,
-                "position_id": key,
-                "leaf_index": leaf.index,
-                "salt": leaf.salt,
-                "leaf_hash": leaf.leaf_hash,
-                "has_retail": leaf.has_retail,
-            }
-            for leaf in leaves
         ],
     )
     for party, signature in sorted(signed.items()):

@@ -289,7 +289,7 @@ class Run:
         rows = [(item.charge, item.usage.session_id, item.host) for item in rated]
         charges.insert_charges(unit, rows, self._cycle_id)
         between = ((item.usage, item.wholesale) for item in rated if item.wholesale is not None)
-        line_uses.insert(unit, between)
+        line_uses.insert(unit, between, self._cycle_id)
         charges.write_suspense(unit, waiting, self._at_us)
         keys = [(item.charge.usage_id, item.charge.kind) for item in rated]
         charges.resolve_suspense(unit, keys, self._at_us)

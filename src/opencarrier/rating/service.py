@@ -19,8 +19,9 @@ from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature, verify
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
-from opencarrier.rating import charges, credit, discounts, store
+from opencarrier.rating import charges, credit, discounts, period_ends, store
 from opencarrier.rating.agreements.book import read_any, twice_priced
+from opencarrier.rating.agreements.model import RoamingAgreement
 from opencarrier.rating.agreements.rows import (
     AnyAgreement,
     Row,
@@ -44,7 +45,7 @@ from opencarrier.spine.access import (
     Grant,
     Offered,
 )
-from opencarrier.spine.money import Charge, Discount, Kind, RatedUsage, Suspense
+from opencarrier.spine.money import Charge, Discount, Due, Kind, RatedUsage, Suspense
 from opencarrier.spine.parties import Operator, PartyId
 from opencarrier.spine.ports import Directory, Discounts, Notary, Sales, UsageSource
 from opencarrier.spine.records import RcoiClass
@@ -115,6 +116,8 @@ class RatingService:
         refusal = _overlapping_agreement(unit, agreement)
         if refusal is None:
             store.insert_agreement(unit, agreement, tuple(signatures), at_us)
+            if isinstance(agreement, RoamingAgreement):
+                period_ends.insert_periods(unit, agreement)
         return refusal
 
     def sign_agreement(
@@ -295,6 +298,14 @@ class RatingService:
             run.rate(order[start : start + RATED_MAX])
         ids = {*wanted, *before}
         return charges.charges_of(unit, ids), charges.waiting(unit, ids)
+
+    def adjust(self, unit: Connection, *, cycle_id: Id, at_us: int) -> Sequence[Due]:
+        """Make and book what deals still move of the periods that are over (`period_ends`)."""
+        return period_ends.adjust_periods(unit, cycle_id=cycle_id, at_us=at_us)
+
+    def due(self, unit: Connection, adjustment_id: Id) -> Due | None:
+        """Return an adjustment, made again from what it was made from."""
+        return period_ends.due(unit, adjustment_id)
 
     def rated(self, unit: Connection, usage_id: Id) -> RatedUsage | None:
         """Return a usage with its charges, or None while its wholesale charge waits."""

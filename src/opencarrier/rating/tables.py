@@ -169,6 +169,7 @@ line_uses = Table(
     "rating_line_uses",
     metadata,
     Column("usage_id", LargeBinary(32), primary_key=True),
+    Column("cycle_id", LargeBinary(32), nullable=False, index=True),
     Column("agreement_hash", LargeBinary(32), nullable=False),
     Column("place", Integer, nullable=False),
     Column("at_us", BigInteger, nullable=False),
@@ -179,6 +180,30 @@ line_uses = Table(
     Column("protocol_minor", BigInteger, nullable=False),
     Column("tax_minor", BigInteger, nullable=False),
     Index("rating_line_uses_period", "agreement_hash", "place", "at_us"),
+)
+
+deal_periods = Table(
+    "rating_deal_periods",
+    metadata,
+    Column("agreement_hash", LargeBinary(32), primary_key=True),
+    Column("deal_hash", LargeBinary(32), primary_key=True),
+    Column("start_us", BigInteger, primary_key=True),
+    Column("end_us", BigInteger, nullable=False),
+    Column("is_closed", Boolean, nullable=False),
+    Index("rating_deal_periods_open", "is_closed", "end_us"),
+)
+
+adjustments = Table(
+    "rating_adjustments",
+    metadata,
+    Column("agreement_hash", LargeBinary(32), primary_key=True),
+    Column("deal_hash", LargeBinary(32), primary_key=True),
+    Column("start_us", BigInteger, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("adjustment_id", LargeBinary(32), nullable=False, unique=True),
+    Column("cycle_id", LargeBinary(32), nullable=False, index=True),
+    Column("inputs", LargeBinary, nullable=False),
+    Column("made_us", BigInteger, nullable=False),
 )
 
 suspense = Table(

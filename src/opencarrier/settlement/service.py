@@ -110,7 +110,9 @@ class SettlementService:
         charges, suspended = self._ports.rater.rate(
             unit, cycle_id=cycle.cycle_id, usages=usages, at_us=at_us
         )
+        dues = self._ports.rater.adjust(unit, cycle_id=cycle.cycle_id, at_us=at_us)
         self._ports.clearing.take(unit, cycle_id=cycle.cycle_id, charges=charges, cut_us=at_us)
+        self._ports.clearing.take_dues(unit, cycle_id=cycle.cycle_id, dues=dues, cut_us=at_us)
         cleared = self._ports.clearing.clear(
             unit,
             cycle_id=cycle.cycle_id,

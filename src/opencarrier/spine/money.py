@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
+from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.signatures import Address, Signature
@@ -131,6 +132,24 @@ class Adjustment:
     def __post_init__(self) -> None:
         assert self.start_us < self.end_us
         assert sum(leg.amount_minor for leg in self.allocations) == self.amount_minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """An adjustment as it is settled: its legs in the asset, either sign.
+
+    `exchange` is what the currency was worth at the end of the period, in the words both operators
+    signed; None where it is the asset's own.
+    """
+
+    adjustment: Adjustment
+    exchange: Mapping[str, Value] | None
+    allocations: tuple[Allocation, ...]
+
+    @property
+    def amount_minor(self) -> int:
+        """What the payer owes in the asset, or has back where it is negative."""
+        return sum(leg.amount_minor for leg in self.allocations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from opencarrier.spine.money import (
     Cleared,
     Deferral,
     Discount,
+    Due,
     Entitlement,
     Nets,
     Position,
@@ -240,6 +241,17 @@ class Rater(Protocol):
         """Return a usage with its charges, or None while it is unrated."""
         ...
 
+    def adjust(self, unit: Connection, *, cycle_id: Id, at_us: int) -> Sequence[Due]:
+        """Make and book what deals still move of the periods that are over, in their order.
+
+        Returned are the cycle's adjustments, those made before too; the same again books nothing.
+        """
+        ...
+
+    def due(self, unit: Connection, adjustment_id: Id) -> Due | None:
+        """Return an adjustment, made again from what it was made from."""
+        ...
+
 
 class Stages(Protocol):
     """Where some uses, or the cycles that pay them, stand with one room (answered by each)."""
@@ -281,6 +293,12 @@ class Clearing(Protocol):
         self, unit: Connection, *, cycle_id: Id, charges: Sequence[Charge], cut_us: int
     ) -> Sequence[Position]:
         """Make positions of what was rated; a usage that has a record already is left out."""
+        ...
+
+    def take_dues(
+        self, unit: Connection, *, cycle_id: Id, dues: Sequence[Due], cut_us: int
+    ) -> Sequence[Position]:
+        """Make positions of adjustments; one that has them already is left out."""
         ...
 
     def clear(
