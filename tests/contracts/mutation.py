@@ -3,13 +3,15 @@
     python tests/contracts/mutation.py --contract RewardDistributor
     python tests/contracts/mutation.py --contract modules/ecdsa --sample 20 --seed 1
     python tests/contracts/mutation.py --list --contract NodeRegistry
+    python tests/contracts/mutation.py --equivalents
 
 A mutant is compiled, and skipped if it does not compile or compiles to the same code; then those
 of the contract's tests that reach the changed lines run on it until one fails, those first that
 noticed most in the same function so far. All of that happens in a copy of this process, which has
 collected the tests. What became of each mutant is kept in `.mutation/` by the hash of all its
 sources, so a run that was stopped goes on where it was; a survivor is tried again once the tests
-changed. Survivors that no test can notice stand in `equivalents.toml` with the reason.
+changed. Survivors that no test can notice stand in `equivalents.toml` with the reason; with
+`--equivalents` these are tried instead, and one that does not survive is told.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import random
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -129,11 +131,19 @@ class Hunt:
         return {line for line in around if (self.source, line) in self.grounds.lines}
 
 
-def chosen_of(target: Target, sample: int | None, seed: int) -> list[Edit]:
-    """All mutants that can be noticed, or so many of them that a seed picks."""
+def all_of(target: Target) -> tuple[list[Edit], list[Edit]]:
+    """All mutants: those that can be noticed, and those named equivalent."""
     text = target.text
     by_hand = mistakes(text, MISTAKES.get(target.source, ()))
-    found = [e for e in (*edits(text), *by_hand) if book.reason_of(target, e, text) is None]
+    found: tuple[list[Edit], list[Edit]] = [], []
+    for edit in (*edits(text), *by_hand):
+        found[book.reason_of(target, edit, text) is not None].append(edit)
+    return found
+
+
+def chosen_of(target: Target, sample: int | None, seed: int) -> list[Edit]:
+    """All mutants that can be noticed, or so many of them that a seed picks."""
+    found, _ = all_of(target)
     if sample is None or sample >= len(found):
         return found
     return random.Random(seed).sample(found, sample)
@@ -146,52 +156,63 @@ def told(target: Target, edit: Edit, text: str) -> str:
     return f"{target.source}:{line} {edit.operator} {edit.function}\n  - {old}\n  + {new}"
 
 
-def run(name: str, hunt: Hunt, chosen: list[Edit], jobs: int = 1) -> int:
-    """Try mutants, tell survivors as they are found and the sum at the end; count survivors."""
+UNNOTICED = (SURVIVED, ENDLESS)
+NO_EQUIVALENT = (KILLED, STILLBORN, SAME)
+"""What must not become of a mutant, and of one that is named equivalent."""
+
+
+def run(name: str, hunt: Hunt, chosen: list[Edit], jobs: int, unwanted: Sequence[str]) -> int:
+    """Try mutants, tell what is unwanted as it is found and the sum at the end; count those."""
     counts = Counter[str]()
     for edit, outcome in hunt.outcomes(chosen, jobs):
         counts[outcome.what] += 1
-        if outcome.what in (SURVIVED, ENDLESS):
+        if outcome.what in unwanted:
             print(f"{outcome.what}:", told(hunt.target, edit, hunt.text), flush=True)
     summary = ", ".join(f"{counts[what]} {what}" for what in (KILLED, SURVIVED, ENDLESS))
     print(f"{name}: {summary}; {counts[STILLBORN]} stillborn, {counts[SAME]} the same", flush=True)
-    return counts[SURVIVED]
+    return sum(counts[what] for what in unwanted)
 
 
-def hunt_all(chosen: dict[str, tuple[Target, list[Edit]]], jobs: int) -> int:
-    """Try the chosen mutants of targets; count survivors."""
-    survivors = 0
+def hunt_all(
+    chosen: dict[str, tuple[Target, list[Edit]]], jobs: int, unwanted: Sequence[str] = UNNOTICED
+) -> int:
+    """Try the chosen mutants of targets; count those of which something unwanted became."""
+    count = 0
 
     def use(loop: Loop, items: list[pytest.Item]) -> None:
-        nonlocal survivors
+        nonlocal count
         grounds = Grounds(
             dict.fromkeys(n for t, _ in chosen.values() for n in t.affects), loop, items
         )
         for name, (target, found) in chosen.items():
-            survivors += run(name, Hunt(target, grounds), found, jobs)
+            count += run(name, Hunt(target, grounds), found, jobs, unwanted)
 
     files = dict.fromkeys(file for target, _ in chosen.values() for file in target.tests)
     with_tests((book.HERE / file for file in files), use)
-    return survivors
+    return count
 
 
 def main(arguments: list[str]) -> int:
-    """Try the mutants of what the arguments name; 1 where one survives."""
+    """Try the mutants of what the arguments name; 1 where one survives, or an equivalent not."""
     parser = argparse.ArgumentParser(description="Try all mutants of the contracts.")
     parser.add_argument("--contract", action="append", help="one, such as modules/merkle")
     parser.add_argument("--sample", type=int, help="try so many, picked by --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="try so many at once")
     parser.add_argument("--list", action="store_true", help="name the mutants, try none")
+    parser.add_argument("--equivalents", action="store_true", help="try those named equivalent")
     options = parser.parse_args(arguments)
     known = book.targets()
     names = options.contract or sorted(known, key=lambda n: len(edits(known[n].text)))
     chosen = {n: (known[n], chosen_of(known[n], options.sample, options.seed)) for n in names}
+    if options.equivalents:
+        chosen = {n: (known[n], named) for n in names if (named := all_of(known[n])[1])}
     if options.list:
         for target, found in chosen.values():
             print("\n".join(told(target, edit, target.text) for edit in found))
         return 0
-    return 1 if hunt_all(chosen, options.jobs) else 0
+    unwanted = NO_EQUIVALENT if options.equivalents else UNNOTICED
+    return 1 if hunt_all(chosen, options.jobs, unwanted) else 0
 
 
 if __name__ == "__main__":

@@ -211,7 +211,7 @@ import mutation_book as book
 from opencarrier.chain.abi import parse
 from opencarrier.chain.contracts import base
 
-base.load = mutation.load = lambda name: parse((folder / f"{name}.json").read_text())
+base.load = book.load = mutation.load = lambda name: parse((folder / f"{name}.json").read_text())
 book.CONTRACTS = book.HERE = folder
 book.RESULTS = folder / "results"
 book.SHARED_TESTS = ()
@@ -219,21 +219,25 @@ book.SUITE.clear()
 book.SUITE["Small"] = ("test_small.py",)
 target = book.Target("Small.vy", ("Small",))
 chosen = mutation.chosen_of(target, None, 0)
-sys.exit(mutation.hunt_all({"Small": (target, chosen)}, jobs=2))
+unwanted = getattr(mutation, sys.argv[3])
+sys.exit(mutation.hunt_all({"Small": (target, chosen)}, jobs=2, unwanted=unwanted))
 """
 
 
 @pytest.mark.deep
 def test_survivors_are_told_kept_and_tried_again(tmp_path: Path):
-    """Half a test lets five of seven live, a second run knows it, better tests notice all."""
+    """Half a test lets five of seven live, a second run knows it, better tests notice all.
+
+    Were all named equivalent, the two that are noticed and the one that is no contract are told.
+    """
     (tmp_path / "Small.vy").write_text(SMALL)
     built = book.build().artefact_text("Small", tmp_path)
     (tmp_path / "Small.json").write_text(built)
     (tmp_path / "driver.py").write_text(DRIVER)
     tests = tmp_path / "test_small.py"
 
-    def hunted() -> tuple[int, str]:
-        command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path), str(HERE)]
+    def hunted(unwanted: str = "UNNOTICED") -> tuple[int, str]:
+        command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path), str(HERE), unwanted]
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         return ran.returncode, ran.stdout + ran.stderr
 
@@ -245,6 +249,9 @@ def test_survivors_are_told_kept_and_tried_again(tmp_path: Path):
     kept = (tmp_path / "results" / "Small.vy.jsonl").read_text()
     assert hunted() == (survivors, said)
     assert (tmp_path / "results" / "Small.vy.jsonl").read_text() == kept
+    unfit, said = hunted("NO_EQUIVALENT")
+    assert unfit == 3, said
+    assert said.count("killed: Small.vy") == 2, said
     tests.write_text(HALF + WHOLE)
     survivors, said = hunted()
     assert survivors == 0, said
@@ -257,5 +264,14 @@ def test_survivors_are_told_kept_and_tried_again(tmp_path: Path):
 def test_no_mutant_survives(name: str):
     """Whatever is not equivalent is noticed; a stopped run goes on where it was."""
     command = [sys.executable, str(HERE / "mutation.py"), "--contract", name]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(3600)
+def test_every_equivalent_survives():
+    """What a test notices, and what is no mistake, has no place in the list."""
+    command = [sys.executable, str(HERE / "mutation.py"), "--equivalents"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
