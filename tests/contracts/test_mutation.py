@@ -23,6 +23,12 @@ from opencarrier.chain.abi import load
 
 ROOT = HERE.parents[1]
 TARGETS = targets()
+PAGE = (ROOT / "docs/reference/mutation.md").read_text()
+OUTCOMES = {
+    name: [int(count) for count in re.findall(r"\d+", counts)]
+    for name, counts in re.findall(r"^\| ([\w/]+) \|((?: \d+ \|){5}) \d{4}-", PAGE, re.M)
+}
+"""What the page says: all mutants of a source, no mistake, killed, equivalent, survived."""
 
 SOURCE = '''
 # pragma version 0.4.3
@@ -108,25 +114,27 @@ def test_the_operators():
 
 def test_every_operator_is_described():
     """The page's table and the operators of the tool are one list."""
-    page = (ROOT / "docs/reference/mutation.md").read_text()
-    described = set(re.findall(r"^\| ([A-Z]{3}) \|", page, re.M))
+    described = set(re.findall(r"^\| ([A-Z]{3}) \|", PAGE, re.M))
     source = (HERE / "mutation_operators.py").read_text()
     assert described == set(re.findall(r'"([A-Z]{3})"', source))
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_there_is_something_to_try(name: str):
-    """Each source has mutants and tests; each mistake and each equivalent is one of them."""
+    """Each source has mutants and tests, mistakes and equivalents are of them; the page counts."""
     target, text = TARGETS[name], TARGETS[name].text
     found = [*edits(text), *mistakes(text, MISTAKES.get(target.source, ()))]
     assert found
     assert target.tests
     assert len({edit.apply(text) for edit in found}) == len(found)
     places = {(edit.function, *edit.lines(text)) for edit in found}
-    for one in book.equivalents():
-        if one["source"] == target.source:
-            assert (one.get("function", ""), one["old"], one["new"]) in places, one
-            assert one["reason"]
+    named = [one for one in book.equivalents() if one["source"] == target.source]
+    for one in named:
+        assert (one.get("function", ""), one["old"], one["new"]) in places, one
+        assert one["reason"]
+    mutants, unfit, killed, equivalent, survived = OUTCOMES[name]
+    assert (mutants, equivalent, survived) == (len(found), len(named), 0)
+    assert mutants == unfit + killed + equivalent
 
 
 def test_equivalents_and_mistakes_have_a_source():
