@@ -10,8 +10,9 @@ of the contract's tests that reach the changed lines run on it until one fails, 
 noticed most in the same function so far. All of that happens in a copy of this process, which has
 collected the tests. What became of each mutant is kept in `.mutation/` by the hash of all its
 sources, so a run that was stopped goes on where it was; a survivor is tried again once the tests
-changed. Survivors that no test can notice stand in `equivalents.toml` with the reason; with
-`--equivalents` these are tried instead, and one that does not survive is told.
+changed, one that was noticed once that test is gone. Survivors that no test can notice stand in
+`equivalents.toml` with the reason; with `--equivalents` these are tried instead, and one that does
+not survive is told.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Hunt:
         """Say what became of mutants, from the book where it is known; try so many at once."""
         waiting: deque[tuple[Edit, Outcome | Copy]] = deque()
         for edit in chosen:
-            known = self.book.recall(edit)
+            known = self.book.recall(edit, self.grounds.reach.known)
             waiting.append((edit, known or Copy(partial(self._tried, edit))))
             if len(waiting) == jobs:
                 yield self._ended(*waiting.popleft())

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import tomllib
 from collections import Counter, defaultdict
+from collections.abc import Container
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -176,10 +177,12 @@ class Book:
             for line in map(json.loads, self.path.read_text().splitlines()):
                 self._learn(line)
 
-    def recall(self, edit: Edit) -> Outcome | None:
-        """Return what is known; a survivor of other tests is not known."""
+    def recall(self, edit: Edit, tests: Container[str]) -> Outcome | None:
+        """Return what is known: a survivor of these tests, one that a test still there noticed."""
         line = self.known.get(self._key(edit))
         if line is None:
+            return None
+        if line["what"] == KILLED and line["by"] not in tests:
             return None
         if line["what"] in (SURVIVED, ENDLESS) and line["tests"] != self.tests_hash:
             return None

@@ -236,6 +236,7 @@ sys.exit(mutation.hunt_all({"Small": (target, chosen)}, jobs=2, unwanted=unwante
 def test_survivors_are_told_kept_and_tried_again(tmp_path: Path):
     """Half a test lets five of seven live, a second run knows it, better tests notice all.
 
+    A test that is gone notices nothing any more.
     Were all named equivalent, the two that are noticed and the one that is no contract are told.
     """
     (tmp_path / "Small.vy").write_text(SMALL)
@@ -264,6 +265,9 @@ def test_survivors_are_told_kept_and_tried_again(tmp_path: Path):
     survivors, said = hunted()
     assert survivors == 0, said
     assert "Small: 7 killed, 0 survived" in said
+    tests.write_text(HALF)
+    survivors, said = hunted()
+    assert survivors == 5, said
 
 
 @pytest.mark.deep
