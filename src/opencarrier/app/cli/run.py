@@ -116,34 +116,45 @@ def config_show(
 
 def backup(
     target: Annotated[Path, typer.Argument(help="A new folder to hold the copy.")],
+    people: Annotated[
+        Path | None,
+        typer.Option("--people", help="Where who the subscribers are goes; in the copy if none."),
+    ] = None,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
     """Copy a data folder consistently, also while it serves.
 
-    The copy holds the sealing key: keep it as safe as the original.
+    The copy holds the sealing key: keep it as safe as the original. Keep one file of people, the
+    newest: then no older copy tells who was erased since.
 
-    Example: opencarrier backup /mnt/safe/venue-2026-11-23
+    Example: opencarrier backup /mnt/safe/venue-2026-11-23 --people /mnt/safe/people.jsonl
     """
     from opencarrier.app.bootstrap import load_settings
     from opencarrier.app.keeping import back_up
 
     folder = folder_of(data)
-    emit(back_up(folder, target, load_settings(folder, {}).settings), as_json=as_json)
+    settings = load_settings(folder, {}).settings
+    emit(back_up(folder, target, settings, people), as_json=as_json)
 
 
 def restore(
     source: Annotated[Path, typer.Argument(help="A folder that backup made.")],
+    people: Annotated[
+        Path | None, typer.Option("--people", help="The newest file of people; the copy's if none.")
+    ] = None,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
     """Put a backup in place as a new data folder, and check every book in it.
 
+    Subscribers whom the file of people does not name are told as `nobody`: erase them again.
+
     Example: opencarrier restore /mnt/safe/venue-2026-11-23 --data ./venue
     """
     from opencarrier.app.keeping import restore_from
 
-    emit(restore_from(source, folder_of(data)), as_json=as_json)
+    emit(restore_from(source, folder_of(data), people), as_json=as_json)
 
 
 @database.command("move")

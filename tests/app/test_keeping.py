@@ -1,0 +1,127 @@
+"""A copy of a folder and who its subscribers are: kept apart, put together again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.app.scene import IMSI, OPC, K, scene, taken
+from tests.app.test_erasing import erase, octets, subscribe
+
+from opencarrier.app.bootstrap import open_installation
+from opencarrier.app.config import Settings
+from opencarrier.app.folder import Folder, FolderError
+from opencarrier.app.keeping import PEOPLE, back_up, restore_from
+from opencarrier.app.store import Store
+from opencarrier.identity import apart
+from opencarrier.identity.model import SimKeys
+from opencarrier.kernel.entropy import SeededEntropy
+from opencarrier.kernel.refusals import PeerError
+
+NAME, OTHER = "Grace Hopper-Kept", "208930000009999"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A copy of before, somebody erased, a copy of after: one file of people, the newest."""
+    root = tmp_path_factory.mktemp("keeping")
+    people = root / PEOPLE
+    with scene(root / "data") as made:
+        base = made.place.base
+        gone = subscribe(made, NAME, OTHER)
+        inside = back_up(base.folder, root / "inside", base.settings)
+        back_up(base.folder, root / "before", base.settings, people)
+        before = people.read_text()
+        taken(erase(made, NAME))
+        back_up(base.folder, root / "after", base.settings, people)
+        with base.store.read() as unit:
+            ada = base.identity.directory.subscriber_by_imsi(unit, IMSI)
+    return root, people, before, ada, gone, inside
+
+
+def test_a_copy_names_nobody_and_the_people_are_apart(kept):
+    """No octet of a name or an IMSI is in either copy; the file is its owner's only."""
+    root, people, before, _, _, inside = kept
+    for folder in ("before", "after"):
+        held = octets(root / folder)
+        assert not any(word.encode() in held for word in (NAME, OTHER, IMSI))
+    assert NAME in before
+    assert OTHER not in people.read_text()
+    assert IMSI in people.read_text()
+    assert people.stat().st_mode & 0o077 == 0
+    assert inside["people"] == str(root / "inside" / PEOPLE)
+
+
+def test_an_old_copy_with_the_newest_people_does_not_bring_back_who_was_erased(kept):
+    """Who stayed is whole, SIM keys included; who was erased is an id, told to be erased again."""
+    root, people, _, ada, gone, _ = kept
+    told = restore_from(root / "before", Folder(root / "old"), people)
+    assert (told["people"], told["nobody"], told["nobody_count"]) == (1, [gone.party_id], 1)
+    base = open_installation(Folder(root / "old"), Settings(), entropy=SeededEntropy(2))
+    with base.store.write() as unit:
+        directory, subscriptions = base.identity.directory, base.identity.subscriptions
+        assert directory.subscriber_by_imsi(unit, IMSI) == ada
+        keys = SimKeys(K, OPC)
+        same = subscriptions.add_credential(unit, subscriber=ada.party_id, imsi=IMSI, keys=keys)
+        assert taken(same).imsi == IMSI
+        assert directory.subscriber_by_imsi(unit, OTHER) is None
+        assert directory.party(unit, gone.party_id).name == gone.party_id
+    base.close()
+
+
+def test_a_copy_with_its_people_inside_is_whole(kept):
+    root, *_ = kept
+    told = restore_from(root / "inside", Folder(root / "whole"))
+    assert (told["people"], told["nobody"]) == (2, [])
+    assert NAME.encode() in octets(root / "whole")
+    assert not (root / "whole" / PEOPLE).exists()
+
+
+def test_without_its_people_a_copy_is_ids_and_books(kept):
+    """So is one whose file was deleted: both are nobody, the books agree."""
+    root, *_ = kept
+    told = restore_from(root / "after", Folder(root / "bare"))
+    assert (told["people"], told["nobody_count"], told["books_agree"]) == (0, 1, True)
+
+
+def test_people_never_go_over_another_file_nor_come_from_one(kept):
+    root, *_ = kept
+    other = root / "letter"
+    for text in ("dear all\n", "[]\n", '{"form": "opencarrier/people/2"}\n'):
+        other.write_text(text)
+        with pytest.raises(FolderError, match="holds no people"):
+            back_up(Folder(root / "data"), root / "new", Settings(), other)
+        with pytest.raises(FolderError, match="holds no people"):
+            restore_from(root / "after", Folder(root / "new"), other)
+        assert other.read_text() == text
+    with pytest.raises(FolderError, match="holds no people"):
+        restore_from(root / "after", Folder(root / "new"), root / "absent")
+    assert not (root / "new").exists()
+
+
+def test_a_key_that_was_changed_since_comes_with_the_people(kept):
+    """The file brings the data keys its SIMs are sealed under."""
+    root, people, *_ = kept
+    folder = Folder(root / "changed")
+    restore_from(root / "after", folder, people)
+    base = open_installation(folder, Settings(), entropy=SeededEntropy(3))
+    with base.store.write() as unit:
+        assert base.identity.vault.rotate(unit)
+    newest = root / "newest.jsonl"
+    back_up(folder, root / "rotated", Settings(), newest)
+    base.close()
+    assert [k["number"] for k in json.loads(newest.read_text().splitlines()[0])["data_keys"]] == [2]
+    restore_from(root / "after", Folder(root / "again"), newest)
+    base = open_installation(Folder(root / "again"), Settings(), entropy=SeededEntropy(4))
+    with base.store.write() as unit:
+        found = base.identity.authentication.vector(unit, IMSI, b"WLAN")
+        assert taken(found).rand
+    base.close()
+
+
+def test_a_line_that_is_none_is_refused(tmp_path):
+    store = Store(tmp_path / "db.sqlite")
+    for text in ("", "no", "[]"):
+        with pytest.raises(PeerError), store.write() as unit:
+            apart.put_back(unit, [text])
+    store.close()
