@@ -59,7 +59,7 @@ def _column(field: Field, values: list[Any]) -> pa.Array:
 
 def _value(name: str, value: Any) -> Any:
     if name == "subject":
-        return value.bytes
+        return bytes.fromhex(value.replace("-", "")) if isinstance(value, str) else value.bytes
     return CODES[name](value) if name in CODES else value
 
 

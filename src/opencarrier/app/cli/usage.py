@@ -107,6 +107,69 @@ def usage_check(
     _tell(told, as_json=as_json)
 
 
+@usage.command("tap")
+def usage_tap(
+    records: Annotated[Path, typer.Option("--usage", help="A folder of usage records (Parquet).")],
+    rated: Annotated[Path, typer.Option("--rated", help="The folder `rate` made of them.")],
+    home: Annotated[str, typer.Option("--home", help="Whose subscribers: an operator's id.")],
+    visited: Annotated[str, typer.Option("--visited", help="Whose network: an operator's id.")],
+    sender: Annotated[str, typer.Option("--sender", help="The visited operator's TADIG code.")],
+    recipient: Annotated[str, typer.Option("--recipient", help="The home operator's.")],
+    sequence: Annotated[int, typer.Option("--sequence", min=1, max=99_999, help="The file's.")],
+    subscribers: Annotated[
+        Path, typer.Option("--subscribers", help="CSV: subject (32 hex digits), imsi.")
+    ],
+    sdr_rate: Annotated[
+        str, typer.Option("--sdr-rate", help="What one SDR is in the records' currency: 1.21734.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The new file.")],
+    at_us: Annotated[
+        int, typer.Option("--at-us", help="UTC microseconds of cut-off and file; else now.")
+    ] = -1,
+    definite: Annotated[
+        bool, typer.Option("--definite", help="Definite lengths; the file waits in memory.")
+    ] = False,
+    is_test: Annotated[bool, typer.Option("--test", help="A file of test data.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write what a pair's records were rated at as a transfer file of TAP 3.12, for the home.
+
+    Example: opencarrier usage tap --usage records --rated rated --home op_90ab --visited op_1f7c
+        --sender FRA93 --recipient SENBA --sequence 17 --subscribers imsis.csv
+        --sdr-rate 1.21734 --out CDFRA93SENBA00017
+    """
+    from opencarrier.app.system import SystemClock
+    from opencarrier.app.transferring import TapOrder, write_tap
+    from opencarrier.kernel.refusals import PeerError
+    from opencarrier.spine.parties import PartyId
+
+    for given in (records, rated, subscribers):
+        if not given.exists():
+            raise CommandError(Exit.ENVIRONMENT, f"{given} is not there", "name what exists")
+    if out.exists():
+        raise CommandError(Exit.USAGE, f"{out} is there", "a number is sent once: name a new file")
+    order = TapOrder(
+        usage=records,
+        rated=rated,
+        home=PartyId(home),
+        visited=PartyId(visited),
+        sender=sender,
+        recipient=recipient,
+        sequence=sequence,
+        subscribers=subscribers,
+        sdr_rate=sdr_rate,
+        at_us=SystemClock().now_us() if at_us < 0 else at_us,
+        out=out,
+        is_test=is_test,
+        definite=definite,
+    )
+    try:
+        told = write_tap(order)
+    except PeerError as error:
+        raise CommandError(Exit.REFUSED, str(error), "see: opencarrier usage tap --help") from None
+    emit(told, as_json=as_json)
+
+
 @contextmanager
 def _readable() -> Iterator[None]:
     """Name the file that cannot be read."""

@@ -8,6 +8,7 @@ the file goes on without it: `subscriber_unknown`, `service`, `range`.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -26,6 +27,7 @@ TELEPHONY, MESSAGE_SENT = "11", "22"
 """Teleservices (TS 22.003)."""
 
 TAX_TYPE: Final = "01"
+REFUSED_MAX: Final = 1_000
 _RATE_CODE = _TAX_CODE = _ENTITY_CODE = 1
 _GATEWAY: Final = 3
 _CELL = re.compile(r"(\d{1,5})-(\d{1,9})", re.ASCII)
@@ -64,7 +66,9 @@ class Line(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Sums:
+class Sums:
+    """What the events of a file come to, and when the first and the last began."""
+
     count: int = 0
     charge: int = 0
     tax: int = 0
@@ -72,6 +76,7 @@ class _Sums:
     latest: tuple[int, int] | None = None
 
     def add(self, line: Line) -> None:
+        """Count a line in."""
         at = line.record.start_us, line.record.utc_offset_min
         self.count += 1
         self.charge += line.charge_minor
@@ -84,6 +89,8 @@ class _Sums:
 class OutgoingFile:
     """Writes a file; `refused` holds what it goes without, by the record's place in the statement.
 
+    Of more than `REFUSED_MAX` the rest is only counted; `sums` is what the file holds.
+
     `lines` is asked twice: for the offsets from UTC, which stand before the events, and for the
     events. Nothing but a line waits in memory unless definite lengths are asked for.
     """
@@ -92,30 +99,36 @@ class OutgoingFile:
     lines: Callable[[], Iterable[Line]]
     imsi_of: Callable[[UsageRecord], str | None]
     refused: list[Refused] = field(default_factory=list)
+    refused_counts: Counter[str] = field(default_factory=Counter)
+    sums: Sums = field(default_factory=Sums)
 
     def octets(self, *, definite: bool = False) -> Iterator[bytes]:
         """Yield the file."""
         offsets = sorted({line.record.utc_offset_min for line in self.lines()})
         codes = {offset: code for code, offset in enumerate(offsets)}
-        sums = _Sums()
         return transfer_batch(
             self._control(),
             self._accounting(),
             self._network(codes),
-            self._events(codes, sums),
-            self._audit(sums),
+            self._events(codes),
+            self._audit(),
             definite=definite,
         )
 
-    def _events(self, codes: dict[int, int], sums: _Sums) -> Iterator[bytes]:
+    def _events(self, codes: dict[int, int]) -> Iterator[bytes]:
         for number, line in enumerate(self.lines()):
             try:
                 event = self._event(line, codes)
             except PeerError as error:
-                self.refused.append(Refused(number, error.reason, detail=error.detail))
+                self._refuse(Refused(number, error.reason, detail=error.detail))
                 continue
-            sums.add(line)
+            self.sums.add(line)
             yield event
+
+    def _refuse(self, refused: Refused) -> None:
+        self.refused_counts[refused.reason] += 1
+        if len(self.refused) < REFUSED_MAX:
+            self.refused.append(refused)
 
     def _event(self, line: Line, codes: dict[int, int]) -> bytes:
         record = line.record
@@ -175,8 +188,8 @@ class OutgoingFile:
             "recEntityInfoList": [entity | {"recEntityId": self.order.sender}],
         }
 
-    @staticmethod
-    def _audit(sums: _Sums) -> Iterator[dict[str, Any]]:
+    def _audit(self) -> Iterator[dict[str, Any]]:
+        sums = self.sums
         told: dict[str, Any] = {
             "totalCharge": sums.charge,
             "totalTaxValue": sums.tax,
