@@ -1,6 +1,7 @@
-"""The commands as others script them: real processes, one data folder.
+"""The commands as others script them, on one data folder.
 
-What only prepares, or is run a second time, runs in this process.
+The server is a process of its own, and so is what is about processes: reading stdin, exit codes,
+one writer at a time. The other commands run in this process, as the entry point runs them.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def stop(process: subprocess.Popen) -> None:
 @pytest.mark.skipif(not CAPTURE.exists(), reason=f"no capture at {CAPTURE}")
 def test_a_capture_becomes_money_and_a_receipt_that_verifies(oc, here, tmp_path):
     """Ingest once and twice, close, settle as one-sided evidence, withdraw, verify, restore."""
-    found(oc.run)
+    found(here)
     words = ("ingest", str(CAPTURE), "--operator", "Baobab", "--node", "cafe-1", "--home", "Lumen")
     first = oc.json(*words)
     assert (first["sessions"], first["usage_new"], first["usage_duplicate"]) == (1, 1, 0)
@@ -71,13 +72,13 @@ def test_a_capture_becomes_money_and_a_receipt_that_verifies(oc, here, tmp_path)
     again = json.loads(here(*words, "--json"))
     assert (again["usage_new"], again["usage_duplicate"]) == (0, 1)
 
-    closed = oc.json("cycle", "close")
+    closed = json.loads(here("cycle", "close", "--json"))
     assert closed["state"] == "final"
     assert closed["records"] == 1
     assert closed["gross_minor"] == closed["net_minor"] > 0
     usage_id = closed["usage_ids"][0]
     receipt = tmp_path / "receipt.json"
-    oc.run("receipt", usage_id, "--out", str(receipt))
+    here("receipt", usage_id, "--out", str(receipt))
     assert json.loads(receipt.read_text())["path"]["rung"] == 1
 
     process = serve(oc)
@@ -91,22 +92,24 @@ def test_a_capture_becomes_money_and_a_receipt_that_verifies(oc, here, tmp_path)
         told = json.loads(here("verify", str(receipt), "--rpc", rpc, "--json", code=1))
         assert told["receipts"][0]["broke"] == "usage"
 
-        status = oc.json("status")
+        status = json.loads(here("status", "--json"))
         assert status["running"]
         assert set(status["ledger"]["sum_minor"].values()) == {0}
         beside = oc.run("up", code=3)
         assert "in use by another process" in beside.stderr
         assert "\nhint: " in beside.stderr
 
-        paid = oc.json("host", "withdraw", "Cafe")
+        paid = json.loads(here("host", "withdraw", "Cafe", "--json"))
         assert paid["payout"] == PAYOUT
         assert paid["amount_minor"] == status["hosts_money"][0]["earned_minor"] > 0
         assert "nothing_due" in here("host", "withdraw", "Cafe", code=1)
-        kept = oc.json("backup", str(tmp_path / "kept"))
+        kept = json.loads(here("backup", str(tmp_path / "kept"), "--json"))
         assert kept["books_agree"]
     finally:
         stop(process)
-    back = oc.json("restore", str(tmp_path / "kept"), "--data", str(tmp_path / "back"))
+    back = json.loads(
+        here("restore", str(tmp_path / "kept"), "--data", str(tmp_path / "back"), "--json")
+    )
     assert back["books_agree"]
     assert back["journal_entries"] == kept["journal_entries"]
     old = json.loads(here("status", "--json"))
@@ -128,8 +131,8 @@ def test_what_is_added_is_in_force_in_a_running_server_within_a_second(oc, here,
             *("agreement", "add", "--home", "Lumen", "--visited", "Lumen"),
             *("--price-nano", "1000"),
         )
-        oc.run("tariff", "add", "--operator", "Lumen", "--plan", "prepaid", "--price-nano", "5200")
-        oc.run(
+        here("tariff", "add", "--operator", "Lumen", "--plan", "prepaid", "--price-nano", "5200")
+        here(
             *("client", "add", "127.0.0.1", "--operator", "Lumen"),
             *("--secret-file", str(tmp_path / "secret")),
         )
@@ -197,8 +200,8 @@ def test_errors_say_what_happened_and_what_to_do(oc, here, tmp_path):
     assert "\nhint: " in missing.stderr
     here("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
     here("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
-    other = oc.run("operator", "add", "Lumen", "--jurisdiction", "SN", "--plmn", "20893", code=1)
-    assert "exists_with_different_jurisdiction" in other.stderr
+    other = here("operator", "add", "Lumen", "--jurisdiction", "SN", "--plmn", "20893", code=1)
+    assert "exists_with_different_jurisdiction" in other
     words = ("node", "add", "n", "--operator", "Lumen", "--host", "Nobody")
     assert "unknown_host" in here(*words, code=1)
     secret = here(
@@ -216,13 +219,13 @@ def test_errors_say_what_happened_and_what_to_do(oc, here, tmp_path):
     )
     assert "K" in keys.stderr
     assert K not in keys.stderr
-    assert oc.run("bench", "nothing", code=2).stderr.count("hint: ") == 1
+    assert here("bench", "nothing", code=2).count("hint: ") == 1
 
 
 def test_config_show_says_where_each_value_comes_from(oc, here):
     here("operator", "add", "Lumen", "--jurisdiction", "FR")
     (oc.data / "config.toml").write_text("http_port = 9999\n")
-    shown = oc.json("config", "show", "--origin")
+    shown = json.loads(here("config", "show", "--origin", "--json"))
     assert shown["http_port"]["value"] == 9999
     assert shown["http_port"]["origin"].endswith("config.toml")
     assert shown["one_sided_window_s"]["origin"] == "OPENCARRIER_ONE_SIDED_WINDOW_S"
