@@ -12,8 +12,10 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
-    f"tests/peers/{name}.py": "network namespaces"
-    for name in ("test_access_wired", "test_app_access")
+    "tests/peers/test_access_wired.py": "network namespaces",
+    "tests/peers/test_app_access.py": "network namespaces",
+    "tests/contracts/test_gas.py": "the contracts' stories",
+    "tests/contracts/test_index.py": "the contracts' stories",
 }
 """Files that one worker runs, one after another, and what they share."""
 

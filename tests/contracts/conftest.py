@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,23 @@ from channel_world import ChannelWorld
 from contract_nodes import NodeWorld
 from contract_rewards import Pool
 from contract_stake import StakeWorld
+from contract_story import Told, on_a_chain
 from contract_world import World
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory) -> Iterator[Callable[[str], Told]]:
+    """Tells a story on an embedded chain of its own, once for all who look at what it left."""
+    chains: list[Told] = []
+
+    @cache
+    def tell(name: str) -> Told:
+        chains.append(on_a_chain(name, tmp_path_factory.mktemp(name)))
+        return chains[-1]
+
+    yield tell
+    for chain in chains:
+        chain.node.close()
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,12 @@ from types import ModuleType
 
 from contract_evm import GENESIS_S, key
 
-from opencarrier.chain.client import ChainClient
+from opencarrier.chain.client import ChainClient, connect
 from opencarrier.chain.errors import RevertedError
 from opencarrier.chain.keys import DynamicFeeTransaction, sign_transaction
 from opencarrier.chain.model import Call, Receipt
+from opencarrier.chain.node import EmbeddedNode, NodeSettings
+from opencarrier.kernel.clock import SECOND_US, FixedClock
 from opencarrier.kernel.signatures import Address, KeySigner
 
 CHAIN_ID = 31337
@@ -26,6 +28,26 @@ TX_GAS_MAX = 16_777_216  # EIP-7825
 FUNDS_WEI = 10**21
 PEOPLE = ("owner", "settler", "member 0", "member 1", "member 2", "stranger")
 RECEIPT_TRIES_MAX = 2000
+
+
+@dataclass(frozen=True)
+class Told:
+    """A story that was told, and the chain it was told on."""
+
+    steps: list[Step]
+    node: EmbeddedNode
+    client: ChainClient
+
+
+def on_a_chain(name: str, folder: Path) -> Told:
+    """Tell a scenario on an embedded chain that begins in a folder."""
+    settings = NodeSettings(
+        chain_id=CHAIN_ID, genesis={key(who).address: FUNDS_WEI for who in PEOPLE}, dev=True
+    )
+    clock = FixedClock(GENESIS_S * SECOND_US)
+    node = EmbeddedNode.open(folder / "chain.sqlite", settings, clock)
+    client = connect("embedded:", node=node)
+    return Told(scenarios()[name].play(client), node, client)
 
 
 @dataclass(frozen=True)

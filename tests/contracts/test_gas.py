@@ -10,33 +10,19 @@ import os
 from pathlib import Path
 
 import pytest
-from contract_evm import GENESIS_S, key
-from contract_story import CHAIN_ID, FUNDS_WEI, PEOPLE, TX_GAS_MAX, measured, scenarios
+from contract_story import TX_GAS_MAX, measured, scenarios
 
-from opencarrier.chain.client import connect
 from opencarrier.chain.contracts import revert_reason
-from opencarrier.chain.node import EmbeddedNode, NodeSettings
-from opencarrier.kernel.clock import SECOND_US, FixedClock
 
 HERE = Path(__file__).parent
 TOLERANCE_PERCENT = 1
 SCENARIOS = scenarios()
 
 
-@pytest.fixture(scope="module", params=SCENARIOS)
-def played(request, tmp_path_factory):
+@pytest.fixture(params=SCENARIOS)
+def played(request, told):
     """A scenario's name and its steps."""
-    settings = NodeSettings(
-        chain_id=CHAIN_ID,
-        genesis={key(name).address: FUNDS_WEI for name in PEOPLE},
-        dev=True,
-    )
-    path = tmp_path_factory.mktemp("chain") / "chain.sqlite"
-    node = EmbeddedNode.open(path, settings, FixedClock(GENESIS_S * SECOND_US))
-    try:
-        yield request.param, SCENARIOS[request.param].play(connect("embedded:", node=node))
-    finally:
-        node.close()
+    return request.param, told(request.param).steps
 
 
 def test_gas_stays_where_it_was(played):

@@ -7,17 +7,15 @@ them answers, number by number, and the totals they keep are the sums of their p
 from __future__ import annotations
 
 import pytest
-from contract_evm import GENESIS_S, key
-from contract_story import CHAIN_ID, FUNDS_WEI, PEOPLE, scenarios
+from contract_story import scenarios
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
 from opencarrier.chain import store
-from opencarrier.chain.client import ChainClient, connect
+from opencarrier.chain.client import ChainClient
 from opencarrier.chain.index import FOLDS, Fold, Indexer
 from opencarrier.chain.index import store as index_store
-from opencarrier.chain.node import EmbeddedNode, NodeSettings
-from opencarrier.kernel.clock import SECOND_US, FixedClock
+from opencarrier.chain.node import EmbeddedNode
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.kernel.signatures import Address
 
@@ -49,21 +47,14 @@ def fits(fold: type[Fold], address: Address, code: bytes) -> bool:
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.deep] if n in LONG else []) for n in SCENARIOS]
 )
-def test_a_story_is_rebuilt_from_its_events(name: str, tmp_path_factory) -> None:
-    settings = NodeSettings(
-        chain_id=CHAIN_ID, genesis={key(who).address: FUNDS_WEI for who in PEOPLE}, dev=True
-    )
-    path = tmp_path_factory.mktemp("index") / "chain.sqlite"
-    node = EmbeddedNode.open(path, settings, FixedClock(GENESIS_S * SECOND_US))
-    client = connect("embedded:", node=node)
-    SCENARIOS[name].play(client)
-    folds = deployed(node, client)
+def test_a_story_is_rebuilt_from_its_events(name: str, told) -> None:
+    story = told(name)
+    folds = deployed(story.node, story.client)
     assert folds
     engine = create_engine("sqlite://", poolclass=StaticPool)
     store.metadata.create_all(engine)
-    checked = Indexer(client, folds).check(engine.begin)
-    node.close()
+    checked = Indexer(story.client, folds).check(engine.begin)
     assert checked.differences == ()
     with engine.begin() as unit:
-        told = {folds[a].KIND.NAME: index_store.count(unit, a) for a in folds}
-    assert checked.numbers >= sum(told.values()) > 0
+        kept = {folds[a].KIND.NAME: index_store.count(unit, a) for a in folds}
+    assert checked.numbers >= sum(kept.values()) > 0
