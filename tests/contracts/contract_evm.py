@@ -52,6 +52,7 @@ class Evm:
 
     def __init__(self) -> None:
         self.env = boa.environment.Env()
+        _untraced(self.env.evm.vm.state.computation_class.opcodes)
         self.env.evm.patch.timestamp = GENESIS_S
 
     def deploy(self, sender: str, call: Call) -> Address:
@@ -107,6 +108,13 @@ class Evm:
 
     def anchor(self):
         return self.env.anchor()
+
+
+def _untraced(opcodes: dict) -> None:
+    """Take titanoboa's tracers off: each environment wraps the operations of all once more."""
+    for value, inner in ((0x20, "sha3"), (0x55, "sstore")):
+        while hasattr(opcodes[value], inner):
+            opcodes[value] = getattr(opcodes[value], inner)
 
 
 def logs_of(computation) -> tuple[Log, ...]:
