@@ -108,14 +108,24 @@ def test_a_call_changes_nothing(client: ChainClient, account: Any, node: Embedde
     assert client.storage(storer, 0) == TOPIC
 
 
+def calling(other: str) -> bytes:
+    """Code that gives another contract all its gas and reverts where that fails."""
+    return bytes.fromhex(f"5f5f5f5f5f73{other.removeprefix('0x')}5af16022575f5ffd5b00")
+
+
 def test_an_estimate_is_enough_and_not_much_more(client: ChainClient, account: Any) -> None:
     storer = account.deploy(client, STORER)
     refunder = account.deploy(client, REFUNDER)
+    near = far = account.deploy(client, calling(storer))
+    for _ in range(5):  # each keeps a 64th part back
+        far = account.deploy(client, calling(far))
     for call in (
         Call(to=OTHER, value_wei=1, sender=account.address),
         Call(to=storer, data=TOPIC, sender=account.address),
         Call(to=OTHER, data=b"\xff" * 900, sender=account.address),
         Call(to=refunder, sender=account.address),
+        Call(to=near, sender=account.address),
+        Call(to=far, sender=account.address),
     ):
         gas = client.estimate_gas(call)
         receipt = account.send(

@@ -65,11 +65,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What running a message gave; `error` is None, `revert` or the EVM's own word for it."""
+    """What running a message gave; `error` is None, `revert` or the EVM's own word for it.
+
+    `is_nested`: it called another contract.
+    """
 
     output: bytes
     gas_used: int
     gas_refunded: int
+    is_nested: bool
     error: str | None
 
     @property
@@ -224,6 +228,7 @@ class Engine:
                 output=bytes(computation.output),
                 gas_used=used,
                 gas_refunded=max(transaction.gas - remaining - used, 0),
+                is_nested=bool(computation.children),
                 error=error_word,
             )
 

@@ -28,8 +28,11 @@ LOG_RESULTS_MAX = 10_000
 LOG_DATA_OCTETS_MAX = 16 << 20
 FEE_HISTORY_BLOCKS_MAX = 1_024
 RAW_OCTETS_MAX = 262_144
-CALL_STIPEND_GAS = 2_300
-"""With the 64th part a caller keeps back, what a nested call may need beyond what it uses."""
+KEPT_PART, CALL_STIPEND_GAS = 63, 2_300
+"""What a caller keeps back of what it gives on, one part (EIP-150), and gives with coin."""
+
+ESTIMATE_PARTS = 10
+"""An estimate is at most one of these parts too much; what is not used is not paid."""
 
 REVERTED = 3
 SERVER_ERROR = -32000
@@ -155,24 +158,27 @@ def _raise_failure(outcome: Outcome) -> None:
 
 
 def _estimate(node: EmbeddedNode, message: Any, at: Any) -> str:
-    """Search the least gas that succeeds in the next block, to within 1.5 %, as geth does."""
+    """Search gas that is enough in the next block and at most a tenth too much.
+
+    Less than what a run took before its refund is never enough; callers keep a part back.
+    """
     _existing(node, at)
     header = node.pending_header()
     params = parse.call(message)
     budget = Budget()
     whole = node.engine.run(header, _message(params), budget)
     _raise_failure(whole)
-    low, high = whole.gas_used - 1, params.gas
     needed = whole.gas_used + whole.gas_refunded
-    guesses = [needed, (needed + CALL_STIPEND_GAS) * 64 // 63]
-    while low + 1 < high and (high - low) * 1_000 > high * 15:
-        gas = guesses.pop(0) if guesses else (low + high) // 2
-        if not low < gas < high:
-            continue
+    low, high = needed - 1, params.gas
+    more = needed // KEPT_PART + CALL_STIPEND_GAS
+    guess = needed + more if whole.is_nested else needed
+    while low + 1 < high and (high - low) * ESTIMATE_PARTS > high:
+        gas = guess if guess < high else (low + high) // 2
         if _succeeds(node, header, params, gas, budget):
             high = gas
         else:
-            low = gas
+            low, more = gas, 2 * more
+        guess = low + more
     return quantity(high)
 
 
