@@ -8,6 +8,7 @@ implementations cannot encode the same facts differently.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from struct import Struct, calcsize
 from typing import Any, TypeAlias
 
 Value: TypeAlias = bool | int | bytes | str | Sequence["Value"] | Mapping[str, "Value"] | None
@@ -36,10 +37,16 @@ def _head(major: int, argument: int) -> bytes:
     """Write a type and its argument in the fewest octets (RFC 8949 section 3)."""
     if argument < 24:
         return bytes((major << 5 | argument,))
-    for code, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
-        if argument < 1 << (8 * size):
-            return bytes((major << 5 | code,)) + argument.to_bytes(size, "big")
+    for code, limit, pack in _WIDTHS:
+        if argument < limit:
+            return pack(major << 5 | code, argument)
     raise EncodingError("length beyond 64 bits")
+
+
+_WIDTHS = tuple(
+    (code, 1 << 8 * calcsize(form), Struct(f">B{form}").pack)
+    for code, form in ((24, "B"), (25, "H"), (26, "I"), (27, "Q"))
+)
 
 
 def _integer(value: int) -> bytes:
@@ -107,7 +114,12 @@ def _append(parts: list[bytes], value: Value, depth: int) -> None:
     if isinstance(value, (list, tuple)):
         parts.append(_head(_ARRAY, len(value)))
         for item in value:
-            _append(parts, item, depth + 1)
+            # As above, without a call more: most of what is encoded is a flat list.
+            writer = _SCALARS.get(type(item))
+            if writer is not None:
+                parts.append(writer(item))
+            else:
+                _append(parts, item, depth + 1)
     elif isinstance(value, Mapping):
         _append_map(parts, value, depth)
     else:

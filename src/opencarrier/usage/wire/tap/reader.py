@@ -48,11 +48,12 @@ class Header:
 
 
 class Dated(NamedTuple):
-    """An event that was taken: when it began in UTC, and the local offset then."""
+    """An event that was taken: when it began in UTC, the local offset then, its charges in full."""
 
     event: TapEvent
     start_us: int
     utc_offset_min: int
+    charge: int
 
 
 @dataclass(slots=True)
@@ -239,7 +240,7 @@ class TapReader:
         try:
             if self._recent.again(piece.octets):
                 raise PeerError("event_again")
-            dated = date(event, header.network)
+            dated = date(event, charge, header.network)
             check(event, charge, header)
         except PeerError as error:
             self._found.append(finding(piece.offset, error.reason, error.detail))
@@ -273,7 +274,7 @@ class TapReader:
             yield self._noted(finding(offset, "audit"))
 
 
-def date(event: TapEvent, network: Network) -> Dated:
+def date(event: TapEvent, charge: int, network: Network) -> Dated:
     """Place an event in UTC; raises `PeerError`: `start_time`, `offset_code`."""
     local, code = event.start or (None, None)
     if local is None:
@@ -282,7 +283,7 @@ def date(event: TapEvent, network: Network) -> Dated:
     if offset is None:
         raise PeerError("offset_code", str(code))
     try:
-        return Dated(event, utc_us(local, offset), offset)
+        return Dated(event, utc_us(local, offset), offset, charge)
     except PeerError as error:
         raise PeerError("start_time", "no such time") from error
 

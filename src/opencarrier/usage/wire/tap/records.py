@@ -71,11 +71,11 @@ class TapRecordReader:
     def _records(self, items: Iterable[TapItem | Refused]) -> Iterator[UsageRecord | Refused]:
         for item in items:
             self.returned.take(item)
-            if isinstance(item, Refused):
-                yield item
-            elif isinstance(item, Dated):
+            if isinstance(item, Dated):
                 if self._known is not None:
                     yield record_of(item, self._known, self._origin)
+            elif isinstance(item, Refused):
+                yield item
             elif isinstance(item, Header | Notification):
                 yield from self._number(item)
                 if isinstance(item, Header):
@@ -134,7 +134,7 @@ def record_of(dated: Dated, known: _Known, origin: Origin) -> UsageRecord:
         octets_out=octets_out,
         duration_s=duration_s,
         units=units,
-        charged_minor=event.total_charge,
+        charged_minor=dated.charge,
         charged_currency=accounting.currency,
         charged_decimals=accounting.decimals,
         source_digest=origin.source_digest,

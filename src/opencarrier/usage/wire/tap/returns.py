@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from opencarrier.usage.wire.records import Refused, Severity
 from opencarrier.usage.wire.tap.batch import SEQUENCE_MAX, BatchControl, Notification
 from opencarrier.usage.wire.tap.catalogue import FATAL, SEVERE, finding
-from opencarrier.usage.wire.tap.reader import Dated, End, Header, Sums, TapItem
+from opencarrier.usage.wire.tap.reader import Dated, End, Header, TapItem
 
 FORMAT: Final = "opencarrier-tap-return/1"
 LISTED_MAX = 1_000
@@ -26,7 +26,7 @@ class Return:
     def __init__(self) -> None:
         self._control: BatchControl | None = None
         self._end: End | None = None
-        self._taken = Sums()
+        self._events_taken = self._charge_taken = 0
         self._listed: dict[Severity, list[Refused]] = {Severity.FATAL: [], Severity.SEVERE: []}
         self._counts: dict[Severity, Counter[str]] = {severity: Counter() for severity in Severity}
 
@@ -38,14 +38,14 @@ class Return:
 
     def take(self, item: TapItem | Refused) -> None:
         """Note one thing that a reader yielded."""
-        if isinstance(item, Refused):
+        if isinstance(item, Dated):
+            self._events_taken += 1
+            self._charge_taken += -item.charge if item.event.refunds else item.charge
+        elif isinstance(item, Refused):
             self._counts[item.severity][item.reason] += 1
             listed = self._listed.get(item.severity)
             if listed is not None and len(listed) < LISTED_MAX:
                 listed.append(item)
-        elif isinstance(item, Dated):
-            self._taken.count += 1
-            self._taken.add(item.event)
         elif isinstance(item, End):
             self._end = item
         else:
@@ -72,8 +72,8 @@ class Return:
             "severe": [_told(refused, SEVERE) for refused in self._listed[Severity.SEVERE]],
             "severe_count": self._counts[Severity.SEVERE].total(),
             "warnings": dict(sorted(self._counts[Severity.WARNING].items())),
-            "events_taken": self._taken.count,
-            "charge_taken": self._taken.charge - self._taken.refund,
+            "events_taken": self._events_taken,
+            "charge_taken": self._charge_taken,
             "totals": None if end is None else _totals(end),
         }
 
