@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -13,72 +16,113 @@ import pytest
 from opencarrier.bench import clearing, month
 from opencarrier.bench.month import Month, home_of, mix, rows
 from opencarrier.bench.sampled import compare
+from opencarrier.rating.engine.run import Order, merge, rate, visited_of
 from opencarrier.usage.dataset import read_records
 from opencarrier.usage.matched import MatchOrder, match_dataset, match_files, read_matches
-from opencarrier.usage.matching import match
+from opencarrier.usage.matching import Outcome, match
 from opencarrier.usage.record import check
+
+SMALL = Month(1_000, seed=5)
+OPERATORS = 20
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Month:
-    monkeypatch.setattr(month, "OPERATORS", 20)
-    return Month(1_000, seed=5)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network of twenty operators instead of four hundred."""
+    monkeypatch.setattr(month, "OPERATORS", OPERATORS)
 
 
-def test_every_engine_comes_to_the_same_month(small: Month, tmp_path: Path) -> None:
-    clearing.make(tmp_path, small)
-    told = clearing.rate(tmp_path, small)
-    assert told["records"] == clearing.decode(tmp_path, small)["records"] == 1_000
-    assert clearing.decode_sql(tmp_path, small) == {"records": 1_000}
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A small month's folder, and what rating it came to."""
+    folder = tmp_path_factory.mktemp("month")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(month, "OPERATORS", OPERATORS)
+        clearing.make(folder, SMALL)
+        return folder, clearing.rate(folder, SMALL)
+
+
+Made = tuple[Path, dict[str, Any]]
+
+
+def test_every_engine_comes_to_the_same_month(few: None, made: Made) -> None:
+    folder, told = made
+    assert told["records"] == clearing.decode(folder, SMALL)["records"] == 1_000
+    assert clearing.decode_sql(folder, SMALL) == {"records": 1_000}
     assert told["suspense"].keys() == {"no_agreement"}
-    assert clearing.sample(tmp_path, small) == {"sampled": 1_000, "agreed": 1_000}
-    cleared = clearing.clear(tmp_path, small)
-    counted = clearing.tree(tmp_path, small)
+    assert clearing.sample(folder, SMALL) == {"sampled": 1_000, "agreed": 1_000}
+    cleared = clearing.clear(folder, SMALL)
+    counted = clearing.tree(folder, SMALL)
     assert counted["records"] == cleared["records"] == 1_000 - sum(told["suspense"].values())
     for peer in (clearing.numpy_kernel, clearing.polars):
-        both = peer(tmp_path, small)
+        both = peer(folder, SMALL)
         assert both == {name: told[name] for name in ("positions_sha256", "nodes_sha256")}
 
 
-def test_a_record_rated_otherwise_than_by_the_rules_is_counted(
-    small: Month, tmp_path: Path
+def test_every_partitioning_of_the_month_comes_to_the_same_digests(
+    few: None, made: Made, tmp_path: Path
 ) -> None:
-    clearing.make(tmp_path, small)
-    clearing.rate(tmp_path, small)
+    """Batches of one operator or all, one thread or two, shares of operators merged either way."""
+    folder, whole = made
+    order = Order(
+        usage=folder / "usage",
+        rows=list(rows(SMALL)),
+        subscribers=folder / "subscribers.parquet",
+        out=tmp_path / "one",
+        batch_octets=1,
+        threads=1,
+    )
+    assert rate(order).as_mapping() == whole
+    visited = visited_of(order.usage)
+    parts = [tmp_path / f"share{share}" for share in range(3)]
+    for share, out in enumerate(parts):
+        only = frozenset(visited[share::3])
+        rate(
+            replace(order, only_visited=only, batch_octets=1 << 20, threads=1 + share % 2, out=out)
+        )
+    assert merge(parts, tmp_path / "merged").as_mapping() == whole
+    assert merge(parts[::-1], tmp_path / "merged").as_mapping() == whole
+
+
+def test_a_record_rated_otherwise_than_by_the_rules_is_counted(
+    few: None, made: Made, tmp_path: Path
+) -> None:
+    folder, _ = made
+    for name in ("usage", "subscribers.parquet"):
+        (tmp_path / name).symlink_to(folder / name)
+    shutil.copytree(folder / "rated", tmp_path / "rated")
     (audit,) = (tmp_path / "rated" / "rated").glob("*.parquet")
-    rows = pq.read_table(audit).to_pylist()
-    rows[0]["tax_minor"] = (rows[0]["tax_minor"] or 0) + 1
-    pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(audit)), audit)
-    assert compare(tmp_path, small) == {"sampled": 1_000, "agreed": 999}
-    assert compare(tmp_path, small, sample=10)["sampled"] == 10
+    told = pq.read_table(audit).to_pylist()
+    told[0]["tax_minor"] = (told[0]["tax_minor"] or 0) + 1
+    pq.write_table(pa.Table.from_pylist(told, pq.read_schema(audit)), audit)
+    assert compare(tmp_path, SMALL) == {"sampled": 1_000, "agreed": 999}
+    assert compare(tmp_path, SMALL, sample=10)["sampled"] == 10
 
 
-def test_every_batching_matches_the_month_as_the_rules_do(small: Month, tmp_path: Path) -> None:
-    clearing.make(tmp_path, small)
-    told = clearing.match(tmp_path, small)
-    expected = match(read_records(tmp_path / "usage"))
-    assert list(read_matches(tmp_path / "matched")) == expected
-    assert Counter(item.outcome.name.lower() for item in expected) == {
-        name: told[name] for name in ("matched", "within_tolerance", "mismatch", "one_sided")
-    }
-    apart = MatchOrder(usage=tmp_path / "usage", out=tmp_path / "apart", batch_octets=1, threads=1)
-    assert match_dataset(apart).as_mapping() == told
-    assert len(match_files(apart.out)) == month.OPERATORS
-    assert list(read_matches(apart.out)) == expected
+def test_every_batching_matches_the_month_as_the_rules_do(made: Made, tmp_path: Path) -> None:
+    folder, _ = made
+    expected = match(read_records(folder / "usage"))
+    counts = Counter(item.outcome for item in expected)
+    assert all(counts[outcome] for outcome in Outcome)
+    for name, batch_octets in (("one", 1 << 30), ("apart", 1)):
+        order = MatchOrder(
+            usage=folder / "usage", out=tmp_path / name, batch_octets=batch_octets, threads=1
+        )
+        assert match_dataset(order).outcomes == counts
+        assert list(read_matches(order.out)) == expected
+    assert len(match_files(tmp_path / "apart")) == OPERATORS
 
 
 def test_the_month_is_made_of_good_records_and_its_seed_decides_it(
-    small: Month, tmp_path: Path
+    few: None, made: Made, tmp_path: Path
 ) -> None:
-    ids = []
-    for name in ("one", "two"):
-        month.write_usage(small, tmp_path / name)
-        found = list(read_records(tmp_path / name))
-        assert [check(item) for item in found[::50]] == [None] * len(found[::50])
-        ids.append(found)
-    assert ids[0] == ids[1]
-    month.write_usage(Month(1_000, seed=6), tmp_path / "three")
-    assert list(read_records(tmp_path / "three")) != ids[0]
+    found = list(read_records(made[0] / "usage"))
+    assert [check(item) for item in found[::50]] == [None] * len(found[::50])
+    month.write_usage(SMALL, tmp_path / "again")
+    assert list(read_records(tmp_path / "again")) == found
+    month.write_usage(Month(100, seed=6), tmp_path / "other")
+    month.write_usage(Month(100, seed=5), tmp_path / "third")
+    assert list(read_records(tmp_path / "other")) != list(read_records(tmp_path / "third"))
 
 
 def test_the_lines_are_as_many_as_the_month_says() -> None:
