@@ -15,6 +15,7 @@ from tests.app.scene import OPC, SECOND_US, K, Scene, scene, taken
 from opencarrier.app.config import ConfigError
 from opencarrier.app.erasing import Erasing, ErasureReason
 from opencarrier.app.errands import top_up
+from opencarrier.app.exchanging import live_records
 from opencarrier.app.retention import DAY_US, DAYS_MAX, read_retention
 from opencarrier.app.tables import METADATA
 from opencarrier.app.tracing import Tracing
@@ -22,6 +23,10 @@ from opencarrier.channels.tables import CHANNELS, DEPOSITS, GRANTS, KEYS, LEASES
 from opencarrier.channels.tables import SESSIONS as PAID
 from opencarrier.charging.store import sessions as charging_sessions
 from opencarrier.clearing.disputes.service import DisputeService
+from opencarrier.clearing.exchange import partners
+from opencarrier.clearing.exchange.partners import Partner
+from opencarrier.clearing.exchange.told import Sides, is_open
+from opencarrier.clearing.exchange.told import sessions as told_sessions
 from opencarrier.identity.cli import find
 from opencarrier.identity.model import Cause, IdentityReason, PartyKind, SimKeys
 from opencarrier.kernel.ids import to_hex
@@ -376,6 +381,27 @@ def test_a_trace_of_its_use_still_tells_where_the_money_went(told):
     assert isinstance(tracing.trace(told.ada.party_id), Refusal)
 
 
+def test_a_partner_that_comes_later_is_told_of_everybody_else(told):
+    """What the erased used has no name to be told under; another's is open until it is agreed."""
+    base, parties = told.made.place.base, (told.made.home, told.made.visited)
+    sides = Sides(
+        asset=told.made.place.manifest.asset,
+        addresses={operator.party_id: operator.address for operator in parties},
+    )
+    erased = [row["usage_id"] for row in rows(told.made)["clearing_blinded"]]
+    usages = [row["usage_id"] for row in rows(told.made)["clearing_record"]]
+    others = [usage for usage in usages if usage not in erased]
+    with base.store.write() as unit:
+        assert is_open(unit, sides, others)
+        entries, _ = live_records(base).take(unit, sides, cut_us=1 << 60)
+        assert len(entries) == len(others) > 0
+        assert is_open(unit, sides, others)
+        unit.execute(told_sessions.update().values(is_open=False))
+        assert not is_open(unit, sides, others)
+        assert is_open(unit, sides, usages)
+        unit.rollback()
+
+
 def test_the_same_sim_again_is_a_new_subscriber(told):
     """Another id, no money, no past; and it cannot be erased by the old one's name."""
     again = subscribe(told.made, NAME, IMSI, minor=0)
@@ -385,6 +411,17 @@ def test_the_same_sim_again_is_a_new_subscriber(told):
         assert ledger.balance(unit, asset, chart.prepaid(again.party_id)).posted_minor == 0
     assert not taken(Erasing(told.made.place.base).export(IMSI))["tables"]["usage"]
     assert taken(erase(told.made, IMSI)).made.party_id == again.party_id
+
+
+def partner_of(made: Scene) -> Partner:
+    return Partner(
+        own=made.home.address,
+        peer=made.visited.address,
+        asset=made.place.manifest.asset,
+        domain="test",
+        url="https://visited.example",
+        tolerance_ppm=0,
+    )
 
 
 def test_each_reason_that_stands_in_the_way_is_told_in_order(told, monkeypatch):
@@ -413,6 +450,11 @@ def test_each_reason_that_stands_in_the_way_is_told_in_order(told, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(DisputeService, "is_open", lambda *_, **__: True)
         assert reason(waive=False) is ErasureReason.IN_DISPUTE
+        with made.place.base.store.write() as unit:
+            assert partners.put(unit, partner_of(made)) is None
+    assert reason(waive=False) is ErasureReason.UNSETTLED
+    with made.place.base.store.write() as unit:
+        partners.remove(unit, partner_of(made))
     assert reason(waive=False) is ErasureReason.MONEY_LEFT
     before, kept = rows(made), erase(made, name)
     assert kept.reason is ErasureReason.RETAINED

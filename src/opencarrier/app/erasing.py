@@ -15,9 +15,11 @@ from sqlalchemy import Connection
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.disputing import disputes
 from opencarrier.app.errands import book
+from opencarrier.app.exchanger import sides_of
 from opencarrier.app.retention import read_retention
 from opencarrier.channels.people import ChannelPeople
 from opencarrier.charging.people import ChargingPeople
+from opencarrier.clearing.exchange import partners, told
 from opencarrier.clearing.people import ClearingPeople
 from opencarrier.identity.cli import find
 from opencarrier.identity.model import Cause, Erasure, PartyKind
@@ -184,7 +186,16 @@ class Erasing:
 
     def _unsettled(self, unit: Connection, person: Person) -> bool:
         rooms = (self._usage, self._rating, self._clearing)
-        return any(room.unsettled(unit, person) for room in rooms)
+        return any(room.unsettled(unit, person) for room in rooms) or self._untold(unit, person)
+
+    def _untold(self, unit: Connection, person: Person) -> bool:
+        """Say whether a partner has still to be told of its use, or to agree to it."""
+        for partner in partners.every(unit):
+            sides = sides_of(self._base, unit, partner)
+            assert not isinstance(sides, Refusal), "a partner is known here"
+            if any(told.is_open(unit, sides, some) for some in batches(person.usages)):
+                return True
+        return False
 
     def _disputed(self, unit: Connection, person: Person, at_us: int) -> bool:
         service = disputes(self._base)

@@ -59,10 +59,11 @@ class _Names:
     def __init__(self, base: Installation) -> None:
         self._base = base
 
-    def name_of(self, unit: Connection, session_id: Id) -> tuple[str, str]:
-        """Return the access point's key and its Acct-Session-Id."""
+    def name_of(self, unit: Connection, session_id: Id) -> tuple[str, str] | None:
+        """Return the access point's key and its Acct-Session-Id, None where it was erased."""
         session = self._base.usage.session(unit, session_id)
-        assert session is not None, "a usage is of a session"
+        if session is None:
+            return None
         return session.stream.nas_key, session.stream.acct_session_id
 
 

@@ -27,8 +27,8 @@ DOMAIN: Final = "opencarrier/live"
 class SessionNames(Protocol):
     """What a session is called where it was metered."""
 
-    def name_of(self, unit: Connection, session_id: Id) -> tuple[str, str]:
-        """Return the access point's key and its Acct-Session-Id."""
+    def name_of(self, unit: Connection, session_id: Id) -> tuple[str, str] | None:
+        """Return the access point's key and its Acct-Session-Id, None where it was erased."""
         ...
 
 
@@ -84,14 +84,23 @@ class LiveRecords:
             rated = self._rater.rated(unit, usage_id)
             assert rated is not None, "a record was rated"
             key = self._entry_id(unit, sides, rated)
+            if key is None:
+                continue
             if key not in known:
                 known[key] = told.find(unit, [key]).get(key) or _begun(key, rated)
             known[key] = _more(known[key], rated)
             of_usage[usage_id] = key
         told.note(unit, of_usage, known)
 
-    def _entry_id(self, unit: Connection, sides: Sides, rated: RatedUsage) -> Id:
-        nas_key, acct_session_id = self._names.name_of(unit, rated.usage.session_id)
+    def _entry_id(self, unit: Connection, sides: Sides, rated: RatedUsage) -> Id | None:
+        """Name a use's session; what an erased subscriber used before there was a partner has none.
+
+        It was paid for good then.
+        """
+        names = self._names.name_of(unit, rated.usage.session_id)
+        if names is None:
+            return None
+        nas_key, acct_session_id = names
         return told.entry_id(
             sides.asset,
             visited=sides.addresses[rated.wholesale.seller],

@@ -137,6 +137,24 @@ def untold(unit: Connection, sides: Sides, cut_us: int) -> list[Id]:
     return [Id(found) for found in unit.execute(query).scalars()]
 
 
+def is_open(unit: Connection, sides: Sides, usage_ids: Sequence[Id]) -> bool:
+    """Say whether something of some usages between two operators is untold, or not closed yet."""
+    positions, records = store.positions, store.records
+    query = (
+        select(records.c.usage_id)
+        .join(positions, positions.c.position_id == records.c.position_id)
+        .outerjoin(usages, usages.c.usage_id == records.c.usage_id)
+        .outerjoin(sessions, sessions.c.entry_id == usages.c.entry_id)
+        .where(
+            records.c.usage_id.in_(usage_ids),
+            positions.c.asset == sides.asset,
+            _between(positions, sides),
+            or_(usages.c.usage_id.is_(None), sessions.c.is_open),
+        )
+    )
+    return unit.execute(query.limit(1)).first() is not None
+
+
 def open_sessions(unit: Connection, sides: Sides) -> Iterator[Session]:
     """Yield the sessions of which something is open, the one that ended first ahead."""
     query = select(sessions).where(
