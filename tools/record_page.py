@@ -29,8 +29,10 @@ every format yield it, `opencarrier usage export` and `import` write it, every e
 
 Parquet (zstd) in folders `day=YYYY-MM-DD/visited=PARTY`: the UTC day a usage began and the operator
 whose network it was. Integers are signed; words are encoded by dictionary, so a reader meets each
-once a row group. Rows lie by home, service, node and time. A file is named by what is in it and
-appears whole.
+once a row group; usage and session ids have a Bloom filter a row group. Rows lie by home, service,
+node and time. A file is named by what is in it and appears whole. `set-aside` holds what imports
+kept beside the records: what became of each file with what was refused of it, and where copies were
+read.
 
 ## Fields
 

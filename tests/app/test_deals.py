@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from opencarrier.kernel.ids import derive
+from opencarrier.app.month_tracing import MonthTracing
+from opencarrier.kernel.ids import derive, to_hex
 from opencarrier.spine.records import Service
 from opencarrier.usage.dataset import DatasetWriter
 from opencarrier.usage.record import UsageRecord
@@ -109,3 +110,19 @@ def test_check_names_both_lines(run, tmp_path):
     file.write_text(AGREEMENT.read_text().replace('"services": ["voice"]', '"services": ["data"]'))
     told = run("agreement", "check", str(file), code=2)
     assert f"error: {file}:42, {file}:84: lines[1] and lines[3] are both in force" in told
+
+
+def test_a_trace_names_the_deals_that_read_a_record(run, words, tmp_path):
+    """A record on a line that a deal reads is part of what the period was adjusted by."""
+    run(*words, "--out", str(tmp_path / "adjusted-01.jsonl"), "--until-us", str(TERM[1]))
+    (tmp_path / "usage").rename(tmp_path / "records")
+    month = MonthTracing(tmp_path)
+    untold = month.trace(to_hex(derive("usage", 0)))["items"][0]["steps"]
+    assert [step["stage"] for step in untold] == ["received", "rated"], "no book, no deals"
+    (tmp_path / "book.jsonl").write_text(json.dumps(json.loads(AGREEMENT.read_text())))
+    month = MonthTracing(tmp_path)
+    told = month.trace(to_hex(derive("usage", 0)))["items"][0]["steps"]
+    made = json.loads((tmp_path / "adjusted-01.jsonl").read_text().splitlines()[0])
+    adjusted = [step for step in told if step["stage"] == "adjusted"]
+    assert adjusted[0]["adjustment_id"] == made["adjustment_id"]
+    assert (adjusted[0]["reason"], adjusted[0]["period_minor"]) == (made["verdict"], -24_120)

@@ -16,7 +16,8 @@ from tests.app.serving import served
 from opencarrier.access.model import Metrics
 from opencarrier.app.http import Web, make_app
 from opencarrier.app.ingesting import ingest_files
-from opencarrier.app.tracing import LIMIT_MAX, TraceReason, Tracing, lines
+from opencarrier.app.timelines import LIMIT_MAX, TraceReason, lines
+from opencarrier.app.tracing import Tracing
 from opencarrier.clearing.model import DeferralReason
 from opencarrier.kernel.ids import to_hex
 from opencarrier.rating.reasons import SuspenseReason

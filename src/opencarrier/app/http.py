@@ -26,7 +26,8 @@ from opencarrier.app.http_paid import paid_routes
 from opencarrier.app.metrics import exposition
 from opencarrier.app.problems import problem
 from opencarrier.app.status import base_status, venue_status
-from opencarrier.app.tracing import LIMIT, TraceReason, Tracing
+from opencarrier.app.timelines import LIMIT, TraceReason
+from opencarrier.app.tracing import Tracing
 from opencarrier.app.views import cycle_lines, host_lines, operator_lines
 from opencarrier.chain.node.http import rpc_route
 from opencarrier.channels.service import ChannelService

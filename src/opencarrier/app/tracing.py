@@ -6,18 +6,29 @@ An id is looked up in this order: 0x and 64 hex digits as a usage, a session, a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.timelines import (
+    ID_MAX,
+    LIMIT,
+    PHASES,
+    Cursor,
+    Item,
+    Page,
+    begin,
+    told,
+    unknown,
+)
 from opencarrier.chain.contracts import RewardDistributor
 from opencarrier.chain.errors import ChainError
 from opencarrier.clearing.stages import ClearingStages
 from opencarrier.kernel.ids import Id, from_hex, to_hex
-from opencarrier.kernel.refusals import Reason, Refusal
+from opencarrier.kernel.refusals import Refusal
 from opencarrier.rating.stages import AUTHORISATIONS_MAX, RatingStages
 from opencarrier.rewards.stages import RewardStages
 from opencarrier.settlement.model import Cycle
@@ -29,23 +40,8 @@ from opencarrier.spine.stages import Stage, StageReason, Step
 from opencarrier.usage import stages as usage_stages
 from opencarrier.usage.stages import Sought, UsageStages
 
-LIMIT = 20
-LIMIT_MAX: Final = 100
-ID_MAX: Final = 255
-"""Characters of an id or a cursor that are looked at."""
-
 _BEFORE_ALL: Final = to_hex(bytes(32))
 """Where a page ends that had room for its cycle only."""
-
-_PHASES = ("usage", "pending", "refused")
-
-
-class TraceReason(Reason):
-    """Why nothing is told; of several that apply, the lowest is given."""
-
-    BAD_LIMIT = 1
-    BAD_CURSOR = 2
-    UNKNOWN_ID = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,47 +55,6 @@ class Subject:
     is_partial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a page ended: in the usages, in what no cut has taken, or in what was refused."""
-
-    phase: str = "usage"
-    after: str = ""
-
-    @classmethod
-    def read(cls, text: str) -> Cursor | Refusal:
-        """Read a cursor that an earlier page gave."""
-        if not text:
-            return cls()
-        phase, _, after = text[:ID_MAX].partition("/")
-        cursor = cls(phase, after)
-        try:
-            _ = from_hex(after) if phase == "usage" else cursor.place
-        except ValueError:
-            return Refusal(TraceReason.BAD_CURSOR, text[:ID_MAX])
-        if phase not in _PHASES:
-            return Refusal(TraceReason.BAD_CURSOR, text[:ID_MAX])
-        return cursor
-
-    def __str__(self) -> str:
-        """Write it for the next page."""
-        return f"{self.phase}/{self.after}"
-
-    @property
-    def usage_id(self) -> bytes:
-        """The last usage told, before all where none was."""
-        return from_hex(self.after) if self.after else b""
-
-    @property
-    def place(self) -> int:
-        """The last place told, before all where none was."""
-        if not self.after:
-            return -1
-        if not (self.after.isascii() and self.after.isdigit()) or len(self.after) > 18:
-            raise ValueError(self.after)
-        return int(self.after)
-
-
 class Tracing:
     """Traces at one venue; newest data, read in one transaction a page."""
 
@@ -110,30 +65,26 @@ class Tracing:
         self._rating = RatingStages()
         self._clearing = ClearingStages(place.clearing, place.base.clock)
         self._settlement = SettlementStages()
-        self._of_usages: tuple[Stages, ...] = (self._usage, self._rating, self._clearing)
+        self._of_usages: tuple[Stages[Connection], ...] = (
+            self._usage,
+            self._rating,
+            self._clearing,
+        )
 
     def trace(self, text: str, *, after: str = "", limit: int = LIMIT) -> dict[str, Any] | Refusal:
         """Tell one page of an id's timelines; `next` is the cursor of the next, None on the last.
 
         Refused: a limit that is not 1 to `LIMIT_MAX`, a cursor no page gave, an id nobody knows.
         """
-        if not 1 <= limit <= LIMIT_MAX:
-            return Refusal(TraceReason.BAD_LIMIT, f"1 to {LIMIT_MAX}")
-        cursor = Cursor.read(after)
+        cursor = begin(after, limit)
         if isinstance(cursor, Refusal):
             return cursor
         with self._place.base.store.read() as unit:
             subject = self._subject(unit, text)
             if subject is None:
-                return Refusal(TraceReason.UNKNOWN_ID, text[:ID_MAX])
-            items, following = self._page(unit, subject, cursor, limit)
-        return {
-            "id": text,
-            "kind": subject.kind,
-            "is_partial": subject.is_partial,
-            "items": [self._told(*item) for item in items],
-            "next": None if following is None else str(following),
-        }
+                return unknown(text)
+            page = self._page(unit, subject, cursor, limit)
+        return told(text, subject.kind, page, is_partial=subject.is_partial)
 
     # what an id means
 
@@ -192,39 +143,37 @@ class Tracing:
 
     # a page
 
-    def _page(
-        self, unit: Connection, subject: Subject, cursor: Cursor, limit: int
-    ) -> tuple[list[tuple[str, Id | None, list[Step]]], Cursor | None]:
-        items: list[tuple[str, Id | None, list[Step]]] = []
+    def _page(self, unit: Connection, subject: Subject, cursor: Cursor, limit: int) -> Page:
+        items: list[Item] = []
         if subject.cycle is not None and not cursor.after:
             cycle_id = subject.cycle.cycle_id
-            items.append(("cycle", cycle_id, list(self._settlement.steps(unit, [cycle_id]))))
-        for phase in _PHASES[_PHASES.index(cursor.phase) :]:
+            items.append(Item("cycle", cycle_id, self._settlement.steps(unit, [cycle_id])))
+        for phase in PHASES[PHASES.index(cursor.phase) :]:
             start = cursor if phase == cursor.phase else Cursor(phase)
             found = self._phase(unit, subject, start, limit - len(items))
             items += [item for _, item in found]
             if len(items) >= limit:
-                return items, Cursor(phase, found[-1][0] if found else _BEFORE_ALL)
-        return items, None
+                return Page(items, Cursor(phase, found[-1][0] if found else _BEFORE_ALL))
+        return Page(items, None)
 
     def _phase(
         self, unit: Connection, subject: Subject, start: Cursor, limit: int
-    ) -> list[tuple[str, tuple[str, Id | None, list[Step]]]]:
+    ) -> list[tuple[str, Item]]:
         """Return one part of a page: each item with its place in it."""
         if limit <= 0:
             return []
         if start.phase == "usage":
             return [
-                (to_hex(usage_id), ("usage", usage_id, self._timeline(unit, usage_id)))
+                (to_hex(usage_id), Item("usage", usage_id, self._timeline(unit, usage_id)))
                 for usage_id in self._usages(unit, subject, start.usage_id, limit)
             ]
         if start.phase == "pending":
             heard = self._usage.pending(unit, subject.sought, after=start.place, limit=limit)
-            return [(str(at), ("session", _about(steps), steps)) for at, steps in heard]
+            return [(str(at), Item("session", _about(steps), steps)) for at, steps in heard]
         if subject.file is None:
             return []
         refused = self._usage.refused(unit, subject.file, after=start.place, limit=limit)
-        return [(str(at), ("record", None, [step])) for at, step in refused]
+        return [(str(at), Item("record", None, [step])) for at, step in refused]
 
     def _usages(self, unit: Connection, subject: Subject, after: bytes, limit: int) -> list[Id]:
         """Return the next usages; a cycle's are those it cut and those it settles."""
@@ -240,7 +189,7 @@ class Tracing:
         if cycle_id is not None:
             steps += self._settlement.steps(unit, [cycle_id])
             steps += self._claims(unit, usage_id, cycle_id)
-        return sorted(steps, key=lambda step: step.stage)
+        return sorted(map(self._judged, steps), key=lambda step: step.stage)
 
     def _claims(self, unit: Connection, usage_id: Id, cycle_id: Id) -> Sequence[Step]:
         """Return what the usage's host can claim: only what a final settlement has funded."""
@@ -249,15 +198,6 @@ class Tracing:
             return []
         accounts = self._settlement.accounts(unit, cycle_id, host)
         return RewardStages(self._place.rewards, accounts).steps(unit, [cycle_id])
-
-    # as JSON
-
-    def _told(self, kind: str, identifier: Id | None, steps: Sequence[Step]) -> dict[str, Any]:
-        return {
-            "kind": kind,
-            "id": None if identifier is None else to_hex(identifier),
-            "steps": [_mapping(self._judged(step)) for step in steps],
-        }
 
     def _judged(self, step: Step) -> Step:
         """Ask the distributor whether a share's root pays yet; unsaid where it does not answer."""
@@ -281,30 +221,6 @@ class Tracing:
             reason = StageReason.ROOT_NOT_READY
         facts = {**step.facts, "ready_at_s": ready_at_s}
         return replace(step, reason=reason.name.lower(), facts=facts)
-
-
-def lines(told: dict[str, Any]) -> Iterator[str]:
-    """Write a page for people: an item, and below it a line for each step."""
-    for item in told["items"]:
-        yield f"{item['kind']} {item['id'] or ''}".rstrip()
-        for step in item["steps"]:
-            facts = " ".join(f"{name}={value}" for name, value in _facts(step) if value is not None)
-            yield f"  {step['stage']:<10} {step['reason']:<16} {facts}"
-    if told["next"] is not None:
-        yield f"more: --after {told['next']}"
-
-
-def _facts(step: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    return ((name, value) for name, value in step.items() if name not in ("stage", "reason"))
-
-
-def _mapping(step: Step) -> dict[str, Any]:
-    return {
-        "stage": step.stage.name.lower(),
-        "reason": step.reason,
-        "at_us": step.at_us,
-        **step.facts,
-    }
 
 
 def _about(steps: Sequence[Step]) -> Id | None:

@@ -8,10 +8,10 @@ from typing import Final
 
 from sqlalchemy import create_engine
 
-from opencarrier.kernel.ids import derive
+from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.ledger import chart, service, store
-from opencarrier.ledger.model import Transfer, TransferFlags
+from opencarrier.ledger.model import Hold, Transfer, TransferFlags
 from opencarrier.spine.money import Position
 from opencarrier.spine.parties import PartyId
 
@@ -43,6 +43,22 @@ def post(folder: Path, positions: Iterable[Position], at_us: int) -> int:
     return booked
 
 
+def hold_of(folder: Path, position_id: Id) -> Hold | None:
+    """Return a position's hold, None where the month was not booked or the party owes itself."""
+    if not folder.joinpath(FILE).exists():
+        return None
+    engine = create_engine(f"sqlite:///{folder / FILE}")
+    try:
+        with engine.connect() as unit:
+            return store.hold(unit, _hold_id(position_id, 0))
+    finally:
+        engine.dispose()
+
+
+def _hold_id(position_id: Id, number: int) -> Id:
+    return derive("transfer/month", position_id, number)
+
+
 def _transfers(positions: Iterable[Position]) -> Iterator[Transfer]:
     for position in positions:
         yield from _hold(position, position.debtor, position.creditor, position.amount_minor, 0)
@@ -56,7 +72,7 @@ def _hold(
     if debtor == creditor:
         return
     yield Transfer(
-        transfer_id=derive("transfer/month", position.position_id, number),
+        transfer_id=_hold_id(position.position_id, number),
         asset=position.asset,
         debit=chart.clearing(debtor),
         credit=chart.clearing(creditor),

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from opencarrier.clearing import tree
 from opencarrier.clearing.accounts import Account
-from opencarrier.clearing.level_files import Placed, read_path
+from opencarrier.clearing.level_files import Placed, read_node, read_path
 from opencarrier.clearing.model import ProofRefusal, RecordPath
 from opencarrier.kernel.ids import ID_OCTETS, Id
+from opencarrier.kernel.merkle import Tree
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.spine.money import Position
@@ -65,55 +68,108 @@ def path_of(cleared: Path, usage_id: Id) -> RecordPath | Refusal:
 
     The ids beside the leaves are searched tree by tree.
     """
+    with ClearedRecords(cleared) as records:
+        place = records.find(usage_id)
+        if place is None:
+            return Refusal(ProofRefusal.NO_RECORD, usage_id.hex())
+        return records.path(place)
+
+
+class RecordPlace(NamedTuple):
+    """Where a record stands: the row of its position, and which of its leaves."""
+
+    position: Mapping[str, Any]
+    leaf: int
+
+
+class ClearedRecords:
+    """The records of a cleared month in their trees; positions are read once."""
+
+    def __init__(self, cleared: Path) -> None:
+        self._tree = cleared / "tree"
+        self._positions = read_positions(cleared)
+        self._file = (self._tree / "usage-ids").open("rb")
+
+    def __enter__(self) -> Self:
+        """Leave the file of ids open."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self._file.close()
+
+    def find(self, usage_id: Id) -> RecordPlace | None:
+        """Return where a usage's record stands, None where the month has none."""
+        for row in self._positions:
+            leaf = _Ids(self._file, row["tree_starts"][0], row["records"]).index(usage_id)
+            if leaf is not None:
+                return RecordPlace(row, leaf)
+        return None
+
+    def path(self, place: RecordPlace) -> RecordPath:
+        """Return a record's path to the records root."""
+        row = place.position
+        name = row["jurisdiction"]
+        domain = tree.domain_tree(self.jurisdiction_roots)
+        return RecordPath(
+            record=read_path(self._tree, _placed(row), place.leaf),
+            cycle_id=row["cycle_id"],
+            debtor=PartyId(row["debtor"]),
+            creditor=PartyId(row["creditor"]),
+            asset=AssetId(row["asset"]),
+            rung=Rung(row["rung"]),
+            amount_minor=int(row["amount_minor"]),
+            position=self._jurisdictions[name].path(self._ids[name].index(row["position_id"])),
+            jurisdiction=name,
+            domain=domain.path(sorted(self.jurisdiction_roots).index(name)),
+        )
+
+    def leaf(self, place: RecordPlace) -> bytes:
+        """Return a record's leaf hash."""
+        return read_node(self._tree, 0, place.position["tree_starts"][0] + place.leaf)
+
+    @cached_property
+    def jurisdiction_roots(self) -> dict[str, bytes]:
+        """Return each jurisdiction's sealed root."""
+        return {name: tree.seal_jurisdiction(made) for name, made in self._jurisdictions.items()}
+
+    @cached_property
+    def _ids(self) -> dict[str, list[Id]]:
+        by_name: dict[str, list[Id]] = {}
+        for row in self._positions:
+            by_name.setdefault(row["jurisdiction"], []).append(row["position_id"])
+        return {name: sorted(ids) for name, ids in by_name.items()}
+
+    @cached_property
+    def _jurisdictions(self) -> dict[str, Tree]:
+        return {name: tree.jurisdiction_tree(ids) for name, ids in sorted(self._ids.items())}
+
+
+def read_positions(cleared: Path) -> list[dict[str, Any]]:
+    """Return the positions of a cleared month in the order of their trees."""
     rows: list[dict[str, Any]] = pq.read_table(cleared / "positions.parquet").to_pylist()
-    with (cleared / "tree" / "usage-ids").open("rb") as file:
-        for row in rows:
-            found = _Ids(file, row["tree_starts"][0], row["records"]).index(usage_id)
-            if found is not None:
-                return _path(cleared, rows, row, found)
-    return Refusal(ProofRefusal.NO_RECORD, usage_id.hex())
+    return rows
 
 
 class _Ids(Sequence[bytes]):
     """A tree's usage ids in their file, ascending."""
 
-    def __init__(self, file: Any, start: int, count: int) -> None:
+    def __init__(self, file: BinaryIO, start: int, count: int) -> None:
         self._file, self._start, self._count = file, start, count
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: Any) -> Any:
-        self._file.seek((self._start + index) * ID_OCTETS)
-        return self._file.read(ID_OCTETS)
+        return os.pread(self._file.fileno(), ID_OCTETS, (self._start + index) * ID_OCTETS)
 
     def index(self, usage_id: bytes, *_: Any) -> Any:
         place = bisect_left(self, usage_id)
         return place if place < self._count and self[place] == usage_id else None
 
 
-def _path(
-    cleared: Path, rows: Sequence[Mapping[str, Any]], row: Mapping[str, Any], index: int
-) -> RecordPath:
-    by_name: dict[str, list[Id]] = {}
-    for other in rows:
-        by_name.setdefault(other["jurisdiction"], []).append(other["position_id"])
-    name = row["jurisdiction"]
-    trees = {key: tree.jurisdiction_tree(ids) for key, ids in sorted(by_name.items())}
-    roots = {key: tree.seal_jurisdiction(made) for key, made in trees.items()}
-    placed = Placed(size=row["records"], root=row["tree_root"], starts=tuple(row["tree_starts"]))
-    return RecordPath(
-        record=read_path(cleared / "tree", placed, index),
-        cycle_id=row["cycle_id"],
-        debtor=PartyId(row["debtor"]),
-        creditor=PartyId(row["creditor"]),
-        asset=AssetId(row["asset"]),
-        rung=Rung(row["rung"]),
-        amount_minor=int(row["amount_minor"]),
-        position=trees[name].path(sorted(by_name[name]).index(row["position_id"])),
-        jurisdiction=name,
-        domain=tree.domain_tree(roots).path(sorted(roots).index(name)),
-    )
+def _placed(row: Mapping[str, Any]) -> Placed:
+    return Placed(size=row["records"], root=row["tree_root"], starts=tuple(row["tree_starts"]))
 
 
 def _row(item: PlacedPosition) -> dict[str, Any]:

@@ -185,7 +185,30 @@ def records_root(positions: Mapping[str, Sequence[Id]]) -> bytes:
 
 def position_of_record(leaf: bytes, path: RecordPath) -> Id | None:
     """Walk from a record's leaf data to its position; None if the path has no such shape."""
-    pair = _climb(PAIR, leaf_hash(leaf), path.record)
+    return _position_of_leaf(leaf_hash(leaf), path)
+
+
+def root_of_record(leaf: bytes, path: RecordPath) -> bytes | None:
+    """Walk from a record's leaf data to the records root; None if the path has no such shape.
+
+    This is the whole check of inclusion: equal to the root the venue holds, or not included.
+    """
+    return root_of_leaf(leaf_hash(leaf), path)
+
+
+def root_of_leaf(leaf: bytes, path: RecordPath) -> bytes | None:
+    """Walk from a leaf's hash to the records root, as `root_of_record` does from its data."""
+    position = _position_of_leaf(leaf, path)
+    if position is None:
+        return None
+    jurisdiction = _climb(JURISDICTION, leaf_hash(position), path.position)
+    if jurisdiction is None:
+        return None
+    return _climb(DOMAIN, leaf_hash(encode([path.jurisdiction, jurisdiction])), path.domain)
+
+
+def _position_of_leaf(leaf: bytes, path: RecordPath) -> Id | None:
+    pair = _climb(PAIR, leaf, path.record)
     if pair is None:
         return None
     return ids.position_id(
@@ -197,20 +220,6 @@ def position_of_record(leaf: bytes, path: RecordPath) -> Id | None:
         pair_root=pair,
         amount_minor=path.amount_minor,
     )
-
-
-def root_of_record(leaf: bytes, path: RecordPath) -> bytes | None:
-    """Walk from a record's leaf data to the records root; None if the path has no such shape.
-
-    This is the whole check of inclusion: equal to the root the venue holds, or not included.
-    """
-    position = position_of_record(leaf, path)
-    if position is None:
-        return None
-    jurisdiction = _climb(JURISDICTION, leaf_hash(position), path.position)
-    if jurisdiction is None:
-        return None
-    return _climb(DOMAIN, leaf_hash(encode([path.jurisdiction, jurisdiction])), path.domain)
 
 
 def _climb(level: str, leaf: bytes, path: Path) -> bytes | None:

@@ -7,7 +7,7 @@ together.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
@@ -41,6 +41,8 @@ from opencarrier.spine.usage import Counters, Observation, Stretch, Usage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+Unit_contra = TypeVar("Unit_contra", contravariant=True)
 
 
 class Directory(Protocol):
@@ -253,10 +255,13 @@ class Rater(Protocol):
         ...
 
 
-class Stages(Protocol):
-    """Where some uses, or the cycles that pay them, stand with one room (answered by each)."""
+class Stages(Protocol[Unit_contra]):
+    """Where some uses, or the cycles that pay them, stand with one room (answered by each).
 
-    def steps(self, unit: Connection, about: Sequence[Id]) -> Sequence[Step]:
+    The unit is the database's transaction, or for a month on disk the engine that reads its files.
+    """
+
+    def steps(self, unit: Unit_contra, about: Sequence[Id]) -> Sequence[Step]:
         """Return what happened to each here, as it stands now; nothing of what is not known."""
         ...
 

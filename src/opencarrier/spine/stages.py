@@ -17,21 +17,24 @@ class Stage(IntEnum):
     DUPLICATE = 2
     REFUSED = 3
     MATCHED = 4
-    RATED = 5
-    SUSPENDED = 6
-    WAITING = 7
-    NETTED = 8
-    IN_ROOT = 9
-    SETTLED = 10
-    CLAIMABLE = 11
-    CLAIMED = 12
+    REPLACED = 5
+    RATED = 6
+    SUSPENDED = 7
+    ADJUSTED = 8
+    WAITING = 9
+    NETTED = 10
+    IN_ROOT = 11
+    SETTLED = 12
+    CLAIMABLE = 13
+    CLAIMED = 14
 
 
 class StageReason(Reason):
     """Why a use stands at a stage, in the order of the stages.
 
     `refused`, `suspended` and `waiting` have the reason of the room that said no instead: the
-    reader's, rating's (`SuspenseReason`), clearing's (`DeferralReason`).
+    reader's, rating's (`SuspenseReason`), clearing's (`DeferralReason`). A month's `matched` has
+    the outcome's, its `adjusted` the deal's verdict.
     """
 
     REPORTED = 1
@@ -39,20 +42,24 @@ class StageReason(Reason):
     SEEN_BEFORE = 3
     ONE_SIDED = 4
     CO_SIGNED = 5
-    WHOLESALE = 6
-    RETAIL = 7
-    DUE_NEXT_CYCLE = 8
-    TAKEN_BY_CYCLE = 9
-    PAID_BY_CYCLE = 10
-    LEAF_OF_CYCLE = 11
-    ORDERED = 12
-    SENT = 13
-    FINAL = 14
-    LOST = 15
-    OWED_TO_HOST = 16
-    ROOT_NOT_READY = 17
-    ROOT_VETOED = 18
-    PAID_TO_HOST = 19
+    BY_CORRECTION = 6
+    BY_VOID = 7
+    WHOLESALE = 8
+    RETAIL = 9
+    SETTLEMENT_FREE = 10
+    DUE_NEXT_CYCLE = 11
+    TAKEN_BY_CYCLE = 12
+    PAID_BY_CYCLE = 13
+    LEAF_OF_CYCLE = 14
+    BOOKED = 15
+    ORDERED = 16
+    SENT = 17
+    FINAL = 18
+    LOST = 19
+    OWED_TO_HOST = 20
+    ROOT_NOT_READY = 21
+    ROOT_VETOED = 22
+    PAID_TO_HOST = 23
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.spine.parties import PartyId
 from opencarrier.usage.columns import WORDS, arrow_schema, plain_schema, to_records, to_table
+from opencarrier.usage.dataset_aside import note_copies
 from opencarrier.usage.record import FIELDS, UsageRecord, check
 
 ROWS_MAX: Final = 1 << 17
@@ -43,6 +44,9 @@ REPEATED: Final = tuple(
     field.name for field in FIELDS if field.type in WORDS or field.name == "source_digest"
 )
 """Columns whose values come again and again; the others gain nothing by a dictionary."""
+
+LOOKED_UP: Final = ("usage_id", "session_id")
+"""Columns with a Bloom filter a row group: who looks for one value reads where it may be alone."""
 
 KEY: Final = ("usage_id", "reporter", "side")
 """What makes two records copies: the same usage by the same reporter about the same meter."""
@@ -163,13 +167,17 @@ class DatasetWriter:
         staged = sorted((self._staging / partition.folder).glob("*.parquet"))
         tables = [pq.read_table(path, schema=plain_schema(), partitioning=None) for path in staged]
         tables.append(to_table(self._rows.pop(partition, [])))
+        arrived = pa.concat_tables(tables)
         target = self._folder / partition.folder
-        fresh = _without_copies(pa.concat_tables(tables), _known(target))
-        self.report.duplicates += self._counts[partition] - fresh.num_rows
+        fresh = _without_copies(arrived, _known(target))
         self.report.records += fresh.num_rows
         if fresh.num_rows:
             write_file(fresh, target)
             self.report.files += 1
+        duplicates = self._counts[partition] - fresh.num_rows
+        if duplicates:
+            self.report.duplicates += duplicates
+            note_copies(self._folder, partition.day, arrived, sorted(target.glob("*.parquet")))
 
 
 def write_file(rows: pa.Table, folder: Path) -> Path:
@@ -181,6 +189,9 @@ def write_file(rows: pa.Table, folder: Path) -> Path:
         "compression": "zstd",
         "row_group_size": ROW_GROUP_ROWS,
         "use_dictionary": list(REPEATED),
+        "bloom_filter_options": {
+            name: {"ndv": min(rows.num_rows, ROW_GROUP_ROWS)} for name in LOOKED_UP
+        },
     }
     pq.write_table(rows.cast(arrow_schema()), unready, **options)
     with unready.open("rb+") as stream:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from opencarrier.spine.parties import PartyId
 from opencarrier.usage.dataset import DatasetWriter
+from opencarrier.usage.dataset_aside import note_file
 from opencarrier.usage.formats import CSV, HEAD_OCTETS, TAP, format_of, reader_of
 from opencarrier.usage.record import SUBJECT_OCTETS, UsageRecord, check
 from opencarrier.usage.wire.csv_mapping import CsvMapping
@@ -93,6 +94,7 @@ class Importer:
         report = FileReport(file=str(path), format=name, octets=octets)
         if name is None:
             report.refuse(_UNKNOWN)
+            note_file(self._dataset, digest, report.as_mapping())
             return report
         before = self._sequences.as_rows()
         reader = self._reader(name, self._origin_of(digest))
@@ -102,6 +104,7 @@ class Importer:
             if not report.kept:
                 self._sequences = Sequences.of_rows(before)
             self._write_sequences()
+        note_file(self._dataset, digest, report.as_mapping())
         return report
 
     def _reader(self, name: str, origin: Origin) -> Reader[UsageRecord]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -157,6 +157,10 @@ def trace(
     identifier: Annotated[
         str, typer.Argument(help="A usage, session, subscriber, node, host, file or cycle.")
     ],
+    month: Annotated[
+        Path | None,
+        typer.Option("--month", help="A month's folder: records, matched, rated, cleared."),
+    ] = None,
     after: Annotated[str, typer.Option("--after", help="Where the last page ended.")] = "",
     limit: Annotated[int, typer.Option("--limit", help="Items of a page.")] = 20,
     data: Data = DEFAULT_DATA,
@@ -164,20 +168,45 @@ def trace(
 ) -> None:
     """Say where the money is: one timeline a use, with a reason at every stage.
 
-    Example: opencarrier trace 0x5ac1... --json
+    Example: opencarrier trace 0x5ac1... --month june --json
     """
-    from opencarrier.app.tracing import Tracing, lines
+    from opencarrier.app.timelines import lines
 
-    with venue(data) as place:
-        told = taken(
-            Tracing(place).trace(identifier, after=after, limit=limit),
-            "ids are 0x and 64 hex digits, cycle:N, a party, a node or a pseudonym",
-        )
+    if month is None:
+        told = _trace_installation(data, identifier, after, limit)
+    else:
+        told = _trace_month(month, identifier, after, limit)
     if as_json:
         emit(told, as_json=True)
         return
     for line in lines(told):
         sys.stdout.write(line + "\n")
+
+
+def _trace_installation(data: Path, identifier: str, after: str, limit: int) -> dict[str, Any]:
+    from opencarrier.app.tracing import Tracing
+
+    with venue(data) as place:
+        return taken(
+            Tracing(place).trace(identifier, after=after, limit=limit),
+            "ids are 0x and 64 hex digits, cycle:N, a party, a node or a pseudonym",
+        )
+
+
+def _trace_month(month: Path, identifier: str, after: str, limit: int) -> dict[str, Any]:
+    from opencarrier.app.month_tracing import MonthTracing
+    from opencarrier.kernel.refusals import PeerError
+    from opencarrier.rating.terms import DocumentError
+
+    try:
+        return taken(
+            MonthTracing(month).trace(identifier, after=after, limit=limit),
+            "ids are 0x and 64 hex digits, a pseudonym's 32, or a node",
+        )
+    except DocumentError as error:
+        raise CommandError(Exit.REFUSED, error.what, error.hint) from None
+    except PeerError as error:
+        raise CommandError(Exit.REFUSED, str(error), "see docs/reference/trace.md") from None
 
 
 def verify(

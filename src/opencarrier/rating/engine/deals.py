@@ -178,7 +178,7 @@ def _see(database: duckdb.DuckDBPyConnection, order: DealOrder, scopes: Sequence
     database.register("line_rows", lines)
     database.register("scopes", _scope_table(places))
     rated = [str(path) for path in sorted((order.rated / "rated").glob("*.parquet"))]
-    files = [str(path) for path in sorted(order.usage.rglob("*.parquet"))]
+    files = [str(path) for path in sorted(order.usage.rglob("visited=*/*.parquet"))]
     if not rated or not files:
         database.execute(_NOTHING)
         return

@@ -146,7 +146,7 @@ def visited_of(usage: Path) -> list[str]:
 
 def _files(usage: Path) -> dict[str, list[Path]]:
     files: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in sorted(usage.rglob("*.parquet")):
+    for path in sorted(usage.rglob("visited=*/*.parquet")):
         files[path.parent.name].append(path)
     return files
 
