@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.clearing import shadow_months as months
 from tests.clearing.shadow_months import FORM, MARCH, Billed, bill, later, told
@@ -194,19 +194,73 @@ def test_the_same_month_does_not_differ(scene: Scene) -> None:
     )
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(changes=st.lists(st.sampled_from(CHANGES), min_size=1, max_size=40))
-def test_every_change_is_found_with_its_reason_and_amount(
-    scene: Scene, changes: list[Callable[[Billed], Made]]
-) -> None:
-    """Theirs and the differences sum to ours in each account: `Compared` asserts it."""
+changes_of_rows = st.lists(st.sampled_from(CHANGES), min_size=1, max_size=40)
+
+
+def check_changes(scene: Scene, changes: list[Callable[[Billed], Made]]) -> None:
     rows, beside, expected = made_of(scene, changes)
     report = scene.compare(rows, beside=beside)
     assert scene.found() == Counter(expected)
     assert report.differences == len(expected)
     assert all(item.unexplained_nano == 0 for item in report.accounts)
+
+
+@settings(max_examples=6, deadline=None)
+@given(changes=changes_of_rows)
+def test_every_change_is_found_with_its_reason_and_amount(
+    scene: Scene, changes: list[Callable[[Billed], Made]]
+) -> None:
+    """Theirs and the differences sum to ours in each account: `Compared` asserts it."""
+    check_changes(scene, changes)
+
+
+@pytest.mark.deep
+@settings(max_examples=100, deadline=None)
+@given(changes=changes_of_rows)
+def test_every_change_is_found_in_many_months(
+    scene: Scene, changes: list[Callable[[Billed], Made]]
+) -> None:
+    check_changes(scene, changes)
+
+
+whole = st.integers(0, (1 << 63) - 1)
+signed = st.integers(-(1 << 63) + 1, (1 << 63) - 1)
+maybe = st.none() | whole
+hostile = st.fixed_dictionaries(
+    {
+        "home": st.sampled_from([*months.PARTIES, "op_x"]).map(PartyId),
+        "currency": st.sampled_from(["EUR", "USD", "CHF"]),
+        "amount_minor": signed,
+        "tax_minor": signed,
+        **dict.fromkeys(("octets_in", "octets_out", "duration_s", "units"), maybe),
+        "records": st.integers(0, 1 << 40),
+        "exchange_nano": maybe,
+        "is_adjustment": st.booleans(),
+    }
+)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    fields=st.lists(hostile, min_size=1, max_size=30),
+    in_sums=st.booleans(),
+    is_settled=st.booleans(),
+    rounding=st.integers(0, 1_000),
+)
+def test_whatever_a_statement_says_nothing_is_lost(
+    scene: Scene, fields: list[dict[str, Any]], in_sums: bool, is_settled: bool, rounding: int
+) -> None:
+    """`Compared` asserts that theirs and the differences sum to ours; theirs is summed here too."""
+    rows = [told(item)._replace(**more) for item, more in zip(scene.march, fields, strict=False)]
+    if in_sums:
+        rows = [row._replace(key=None, start_s=None, period="2026-03-09") for row in rows]
+    assets = {"EUR": months.ASSET} if is_settled else {}
+    form = replace(DAYS if in_sums else FORM, assets=assets)
+    rows = [row._replace(key=None) if row.is_adjustment else row for row in rows]
+    report = scene.compare(rows, form, rounding=rounding)
+    assert sum(item.theirs_nano for item in report.accounts) == NANO_PER_MICRO * sum(
+        row.amount_minor + (row.tax_minor or 0) for row in rows
+    )
 
 
 def test_each_reason_at_once(scene: Scene) -> None:

@@ -18,8 +18,7 @@ from opencarrier.spine.statements import StatementForm, StatementRow, Unread
 
 FORMAT: Final = "opencarrier/shadow/v1"
 NANO_DECIMALS: Final = 9
-MEMORY_MIB: Final = 800
-INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
+MEMORY_MIB: Final = 500
 
 
 class Cause(IntEnum):

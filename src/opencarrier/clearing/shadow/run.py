@@ -13,15 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from opencarrier.clearing.shadow.model import (
-    INT64_MAX,
-    INT64_MIN,
     Cause,
     Compared,
     ShadowOrder,
@@ -29,6 +27,8 @@ from opencarrier.clearing.shadow.model import (
 )
 from opencarrier.clearing.shadow.staging import stage
 from opencarrier.clearing.shadow.summary import summary
+from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.statements import RowsAre, StatementForm
@@ -40,7 +40,13 @@ SUMMARY: Final = "summary.txt"
 THREADS: Final = 2
 _CHARGED: Final = StatementForm(rows_are=RowsAre.USAGE, decimals=0, with_tax=False)
 _PERIOD_FORMATS: Final = {"month": "%Y-%m", "day": "%Y-%m-%d", "": ""}
-_SUMS: Final = pa.decimal128(38, 0)
+_NANO_PER_MINOR: Final = 1_000
+_ADJUSTED: Final = pa.schema(
+    [
+        *((name, pa.string()) for name in ("home", "visited", "currency")),
+        ("nano", pa.decimal128(38, 0)),
+    ]
+)
 
 
 def compare(order: ShadowOrder) -> ShadowReport:
@@ -89,22 +95,7 @@ def _load(
     refused: Counter[str] = Counter()
     if order.form is not None:
         refused = stage(order, form, staged, folder / REFUSED)
-    month = order.month
-    variables = {
-        "files": _files(order.usage),
-        "rated": _audit(order.rated),
-        "staged": str(staged),
-        "rows_are": form.rows_are.value,
-        "with_tax": form.with_tax,
-        "without_tax": not (form.with_tax or form.tells_tax),
-        "offset_us": form.offset_min * 60_000_000,
-        "period_format": _PERIOD_FORMATS[form.period],
-        "since_us": INT64_MIN if month is None else month.since_us,
-        "until_us": INT64_MAX if month is None else month.until_us,
-        "month": None if month is None else month.name,
-        "rounding": order.rounding,
-    }
-    for name, value in variables.items():
+    for name, value in _variables(order, form, staged).items():
         database.execute(f"set variable {name} = ?", [value])
     tables = {
         "line_rows": _lines(order.rated),
@@ -118,6 +109,25 @@ def _load(
         database.execute(f"create temp table {name} as from given")
         database.unregister("given")
     return refused
+
+
+def _variables(order: ShadowOrder, form: StatementForm, staged: Path) -> Mapping[str, Any]:
+    """Return what the statements ask for by name."""
+    month = order.month
+    return {
+        "files": _files(order.usage),
+        "rated": _audit(order.rated),
+        "staged": str(staged),
+        "rows_are": form.rows_are.value,
+        "with_tax": form.with_tax,
+        "without_tax": not (form.with_tax or form.tells_tax),
+        "offset_us": form.offset_min * 60 * SECOND_US,
+        "period_format": _PERIOD_FORMATS[form.period],
+        "since_us": -INT64_MAX if month is None else month.since_us,
+        "until_us": INT64_MAX if month is None else month.until_us,
+        "month": None if month is None else month.name,
+        "rounding": order.rounding,
+    }
 
 
 def _settled(form: StatementForm) -> pa.Table:
@@ -134,12 +144,12 @@ def _adjusted(order: ShadowOrder) -> pa.Table:
     sums: defaultdict[tuple[str, str, str], int] = defaultdict(int)
     for item in order.adjustments:
         if order.month is None or order.month.since_us < item.end_us <= order.month.until_us:
-            sums[item.payer, item.seller, item.currency or item.asset] += item.amount_minor * 1000
-    rows = [(*key, nano) for key, nano in sorted(sums.items())]
-    columns = list(zip(*rows, strict=True)) or [()] * 4
-    names, types = ("home", "visited", "currency"), [pa.string()] * 3
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, [*types, _SUMS], strict=True)]
-    return pa.table(dict(zip((*names, "nano"), arrays, strict=True)))
+            sums[item.payer, item.seller, item.currency] += item.amount_minor * _NANO_PER_MINOR
+    rows = [
+        {"home": home, "visited": visited, "currency": currency, "nano": nano}
+        for (home, visited, currency), nano in sorted(sums.items())
+    ]
+    return pa.Table.from_pylist(rows, schema=_ADJUSTED)
 
 
 def _check_run(database: duckdb.DuckDBPyConnection) -> None:
