@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -40,6 +41,14 @@ def test_the_head_is_the_newest_migration(store):
     with store.write() as unit:
         script = ScriptDirectory.from_config(schema.alembic_config(unit))
         assert script.get_heads() == [schema.HEAD]
+
+
+def test_each_migration_has_a_number_of_its_own(store):
+    """Two that were numbered alike on two branches meet without a conflict, and one never runs."""
+    with store.write() as unit:
+        folder = Path(ScriptDirectory.from_config(schema.alembic_config(unit)).versions)
+    numbers = [path.name[:4] for path in folder.glob("[0-9]*.py")]
+    assert len(set(numbers)) == len(numbers) > 18
 
 
 def test_each_beneficiary_has_a_row_in_a_settlement(store):

@@ -6,11 +6,13 @@ Nothing is shared: each has a database and meters of its own, and calls a sessio
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 from opencarrier.app.bootstrap import Installation, open_installation
 from opencarrier.app.config import Settings
@@ -47,14 +49,17 @@ def taken(outcome):
     return outcome
 
 
+NOBODY = Operator(party_id="op_", name="", address="0x", jurisdiction="ZZ", realms=(), plmns=())
+
+
 @dataclass
 class Side:
     """One installation: its own operator, and the other's as it knows it."""
 
     base: Installation
     clock: FixedClock
-    own: Operator
-    peer: Operator | None = None
+    own: Operator = NOBODY
+    peer: Operator = NOBODY
     cycles: int = 0
 
     @property
@@ -130,7 +135,6 @@ class Side:
 
     @property
     def partner(self) -> Partner:
-        assert self.peer is not None
         return Partner(
             domain="opencarrier/live",
             asset=ASSET,
@@ -214,35 +218,65 @@ class Two:
 
 @contextmanager
 def two_installations(root: Path, *, seed: int = 1, **settings: int) -> Iterator[Two]:
-    """Set both up, each in its folder."""
-    made = [
-        _side(root / name, name, country, seed + number, settings)
-        for number, (name, country) in enumerate((("Lumen", "FR"), ("Borea", "NO")))
-    ]
-    lumen, borea = made
-    try:
-        _introduce(lumen, borea)
-        _agree(lumen, borea)
+    """Set both up, each in its folder: copies of those set up before in the same way."""
+    key = (seed, *sorted(settings.items()))
+    model = _models.get(key)
+    if model is None:
+        model = _models[key] = _Model(TemporaryDirectory(prefix="two"))
+        with _sides(Path(model.folder.name), seed, settings) as made:
+            for side, (name, country) in zip(made, NAMES, strict=True):
+                side.own = _found(side, name, country)
+            _introduce(*made)
+            _agree(*made)
+            model.parties = [(side.own, side.peer) for side in made]
+    shutil.copytree(model.folder.name, root, dirs_exist_ok=True)
+    with _sides(root, seed + 100, settings) as made:
+        for side, (own, peer) in zip(made, model.parties, strict=True):
+            side.own, side.peer = own, peer
+        lumen, borea = made
         line = Line({"http://lumen": lumen, "http://borea": borea}, Random(seed))
         yield Two(lumen, borea, line)
+
+
+NAMES = (("Lumen", "FR"), ("Borea", "NO"))
+
+
+@dataclass
+class _Model:
+    """Two installations that were set up and closed, and who the operators are."""
+
+    folder: TemporaryDirectory[str]
+    parties: list[tuple[Operator, Operator]] = field(default_factory=list)
+
+
+_models: dict[tuple[object, ...], _Model] = {}
+
+
+@contextmanager
+def _sides(root: Path, seed: int, settings: dict[str, int]) -> Iterator[list[Side]]:
+    made: list[Side] = []
+    try:
+        for number, (name, _) in enumerate(NAMES):
+            clock = FixedClock(START_US)
+            base = open_installation(
+                Folder(root / name),
+                Settings(**{"cycle_s": 0, "one_sided_window_s": 86_400, **settings}),
+                clock=clock,
+                entropy=SeededEntropy(seed + number),
+            )
+            made.append(Side(base, clock))
+        yield made
     finally:
         for side in made:
             side.base.close()
 
 
-def _side(folder: Path, name: str, country: str, seed: int, settings: dict[str, int]) -> Side:
-    clock = FixedClock(START_US)
-    base = open_installation(
-        Folder(folder),
-        Settings(**{"cycle_s": 0, "one_sided_window_s": 86_400, **settings}),
-        clock=clock,
-        entropy=SeededEntropy(seed),
-    )
-    register = base.identity.register
-    with base.store.write() as unit:
+def _found(side: Side, name: str, country: str) -> Operator:
+    register = side.base.identity.register
+    with side.base.store.write() as unit:
         own = taken(register.add_operator(unit, name=name, jurisdiction=country))
         taken(register.add_party(unit, kind=PartyKind.TAX, name=f"tax {country}"))
-    return Side(base, clock, own)
+    return own
 
 
 def _introduce(lumen: Side, borea: Side) -> None:

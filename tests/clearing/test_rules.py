@@ -254,10 +254,12 @@ def test_reasons_have_a_written_order() -> None:
         "OTHER_ASSET",
         "NOT_MEMBER",
         "NO_PAYOUT",
+        "UNCLAIMED",
         "WINDOW_OPEN",
         "OVER_CAP",
         "EXCLUDED",
         "SHORT_OF_COLLATERAL",
+        "REPLACED",
     ]
 
 

@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Installation
+from opencarrier.clearing.agreed import AgreedDesk, Ports
 from opencarrier.clearing.exchange.live import LiveRecords
 from opencarrier.clearing.exchange.model import Entry, Terms
 from opencarrier.clearing.exchange.party import Party
@@ -73,11 +74,26 @@ def live_records(base: Installation) -> LiveRecords:
     return LiveRecords(base.rating, _Names(base), carried_us=carried_us)
 
 
+def agreed_desk(base: Installation) -> AgreedDesk:
+    """Return what acts on a co-signed statement in the live cycle."""
+    directory = base.identity.directory
+    return AgreedDesk(
+        Ports(
+            rater=base.rating,
+            directory=directory,
+            members=directory,
+            notary=base.identity.notary,
+        )
+    )
+
+
 def exchanges(base: Installation) -> ExchangeService:
     """Return the exchanges of an installation's operators."""
 
     def concluded(unit: Connection, party: Party) -> None:
-        live_records(base).conclude(unit, party)
+        sessions = live_records(base).conclude(unit, party)
+        identifier, now_us = party.terms.exchange_id, base.clock.now_us()
+        agreed_desk(base).apply(unit, sessions, by=identifier, at_us=now_us)
 
     return ExchangeService(base.identity.notary, concluded)
 

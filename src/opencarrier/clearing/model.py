@@ -28,10 +28,12 @@ class DeferralReason(Reason):
     OTHER_ASSET = 1
     NOT_MEMBER = 2
     NO_PAYOUT = 3
-    WINDOW_OPEN = 4
-    OVER_CAP = 5
-    EXCLUDED = 6
-    SHORT_OF_COLLATERAL = 7
+    UNCLAIMED = 4
+    WINDOW_OPEN = 5
+    OVER_CAP = 6
+    EXCLUDED = 7
+    SHORT_OF_COLLATERAL = 8
+    REPLACED = 9
 
 
 class SignatureRefusal(Reason):
@@ -50,11 +52,15 @@ class ProofRefusal(Reason):
 
 
 class Standing(Enum):
-    """Where a position stands: waiting for a cycle, in one that is under way, settled for good."""
+    """Where a position stands: waiting for a cycle, in one that is under way, settled for good.
+
+    One is replaced where a co-signed statement agrees on other amounts for some of its records.
+    """
 
     OPEN = "open"
     TAKEN = "taken"
     SETTLED = "settled"
+    REPLACED = "replaced"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,11 +181,16 @@ class DueProof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPosition:
-    """A position that no cycle has taken, since when, and whether its debtor signed it."""
+    """A position that no cycle has taken, since when, and whether its debtor signed it.
+
+    Accepted is also what a statement of both sides agrees on. Held is what its creditor, asked in
+    an exchange, does not claim.
+    """
 
     position: Position
     cut_us: int
     accepted: bool
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,16 +112,15 @@ def draft(
         pair_root=root,
         records=len(ordered),
         amount_minor=amount,
-        legs=onward_legs(ordered),
+        legs=onward_legs(record.rated.wholesale for record in ordered),
     )
     return Drafted(position=position, leaves=leaves)
 
 
-def onward_legs(records: Iterable[SaltedRecord]) -> tuple[Allocation, ...]:
+def onward_legs(charges: Iterable[Charge]) -> tuple[Allocation, ...]:
     """Sum what the creditor owes onward by role, party and account; its own share is not one."""
     sums: defaultdict[tuple[Role, PartyId, str], int] = defaultdict(int)
-    for record in records:
-        charge = record.rated.wholesale
+    for charge in charges:
         assert charge.kind is Kind.WHOLESALE, "positions are made of wholesale charges"
         for leg in charge.allocations:
             if leg.role is Role.SELLER:
@@ -149,6 +148,11 @@ def nets(positions: Iterable[Position]) -> Nets:
     return Nets(members=dict(sorted(members.items())), hosts=dict(sorted(hosts.items())))
 
 
+def together(one: Nets, other: Nets) -> Nets:
+    """Add two nets up."""
+    return Nets(members=_added(one.members, other.members), hosts=_added(one.hosts, other.hosts))
+
+
 def nets_of_charges(charges: Iterable[Charge]) -> Nets:
     """Sum wholesale charges leg by leg; equal to `nets` over the positions they are in."""
     members: defaultdict[PartyId, int] = defaultdict(int)
@@ -168,7 +172,7 @@ def mature(
 
     Signed by both: due at once. One-sided: due when its window has passed in silence, oldest
     first, up to the cap per debtor and creditor; what does not fit waits, smaller ones behind it
-    may fit.
+    may fit. What its creditor does not claim waits until it does.
     """
     due: list[Position] = []
     waiting: list[Deferral] = []
@@ -179,6 +183,8 @@ def mature(
         ripe_us = open_.cut_us + policy.one_sided_window_us
         if position.rung is Rung.CO_SIGNED or open_.accepted:
             due.append(position)
+        elif open_.is_held:
+            waiting.append(defer(position, DeferralReason.UNCLAIMED, "its creditor was asked"))
         elif at_us < ripe_us:
             waiting.append(defer(position, DeferralReason.WINDOW_OPEN, f"until {ripe_us} us"))
         elif silent[pair] + position.amount_minor > policy.one_sided_cap_minor:
@@ -251,6 +257,11 @@ def defer(position: Position, reason: DeferralReason, detail: str = "") -> Defer
         reason=reason.name.lower(),
         detail=detail,
     )
+
+
+def _added(one: Mapping[PartyId, int], other: Mapping[PartyId, int]) -> dict[PartyId, int]:
+    parties = sorted({*one, *other})
+    return {party: one.get(party, 0) + other.get(party, 0) for party in parties}
 
 
 def _short(position: Position, short: set[PartyId]) -> Deferral:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from opencarrier.clearing import due_store, netting, rules, store, tree
+from opencarrier.clearing import corrections, due_store, netting, rules, store, tree
 from opencarrier.clearing.due_store import DueRecord
 from opencarrier.clearing.dues import Flow, due_leaf, flows_of, with_flows
 from opencarrier.clearing.dues import draft as draft_flow
@@ -365,10 +365,14 @@ class ClearingService:
         return self._prover.due_proof(unit, adjustment_id, role=role)
 
     def charged(self, unit: Connection, *, cycle_id: Id) -> Nets:
-        """Sum what is behind a cycle's records again, one by one, from what rating holds."""
+        """Sum what is behind a cycle's records again, one by one, from what rating holds.
+
+        Corrections are what both signed: they stand beside it as they are.
+        """
         rated = (self._ports.rater.rated(unit, u) for u in store.usages_settled_in(unit, cycle_id))
         charges = rules.nets_of_charges(item.wholesale for item in rated if item is not None)
-        return with_flows(charges, self._flows(unit, cycle_id))
+        flowed = with_flows(charges, self._flows(unit, cycle_id))
+        return rules.together(flowed, rules.nets(corrections.settled_in(unit, cycle_id)))
 
     def _flows(self, unit: Connection, cycle_id: Id) -> Iterable[Flow]:
         """Make the flows of adjustments that a cycle settles again."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlalchemy import Connection, select
 
 from opencarrier.clearing import store
-from opencarrier.clearing.model import Leaf, SignedPosition, Standing
+from opencarrier.clearing.model import DeferralReason, Leaf, SignedPosition, Standing
 from opencarrier.clearing.service import ClearingService
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.ids import Id, to_hex
@@ -34,6 +34,8 @@ class ClearingStages:
             if position.standing is Standing.OPEN:
                 deferred = self._deferred(unit) if deferred is None else deferred
                 found.append(_waiting(usage_id, position, deferred))
+            elif position.standing is Standing.REPLACED:
+                found.append(_replaced(usage_id, position))
             else:
                 found += self._settled(unit, usage_id, position, leaf)
         return found
@@ -100,6 +102,15 @@ def _waiting(usage_id: Id, position: SignedPosition, deferred: Mapping[Id, Defer
         reason=reason,
         about=usage_id,
         facts={**_position(position), "detail": detail},
+    )
+
+
+def _replaced(usage_id: Id, position: SignedPosition) -> Step:
+    return Step(
+        stage=Stage.WAITING,
+        reason=DeferralReason.REPLACED.name.lower(),
+        about=usage_id,
+        facts={**_position(position), "detail": "a statement of both agrees on another amount"},
     )
 
 

@@ -18,9 +18,11 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Row,
+    Select,
     String,
     Table,
     delete,
+    false,
     insert,
     select,
     update,
@@ -59,6 +61,8 @@ positions = Table(
     Column("cut_us", BigInteger, nullable=False),
     Column("standing", String(8), nullable=False),
     Column("settled_in", LargeBinary(32)),
+    Column("accepted_by", LargeBinary(32)),
+    Column("is_held", Boolean, nullable=False, server_default=false()),
     Index("clearing_position_standing", "standing"),
     Index("clearing_position_settled", "settled_in", "jurisdiction", "position_id"),
 )
@@ -127,6 +131,23 @@ due_records = Table(
     Column("leaf_hash", LargeBinary(32), nullable=False),
 )
 
+corrections = Table(
+    "clearing_correction",
+    metadata,
+    Column("correction_id", LargeBinary(32), primary_key=True),
+    Column(
+        "position_id",
+        LargeBinary(32),
+        ForeignKey("clearing_position.position_id"),
+        nullable=False,
+        index=True,
+    ),
+    Column("reference", LargeBinary(32), nullable=False),
+    Column("entry_id", LargeBinary(32), nullable=False, index=True),
+    Column("amount_minor", BigInteger, nullable=False),
+)
+"""What both sides of an exchange agreed on beside their records."""
+
 signatures = Table(
     "clearing_signature",
     metadata,
@@ -151,6 +172,8 @@ roots = Table(
 
 _CHUNK = 500
 """Values asked for in one statement."""
+
+_UNSETTLED = (Standing.OPEN.value, Standing.TAKEN.value)
 
 
 def add(
@@ -246,7 +269,9 @@ def open_positions(unit: Connection) -> list[OpenPosition]:
         OpenPosition(
             position=position,
             cut_us=row.cut_us,
-            accepted=position.debtor in dict(signed[position.position_id]),
+            accepted=row.accepted_by is not None
+            or position.debtor in dict(signed[position.position_id]),
+            is_held=row.is_held,
         )
         for row, position in zip(rows, loaded, strict=True)
     ]
@@ -254,7 +279,7 @@ def open_positions(unit: Connection) -> list[OpenPosition]:
 
 def unsettled_positions(unit: Connection) -> list[Position]:
     """Return all positions that are open or in a cycle under way, ascending by id."""
-    query = select(positions).where(positions.c.standing != Standing.SETTLED.value)
+    query = select(positions).where(positions.c.standing.in_(_UNSETTLED))
     return _load(unit, unit.execute(query.order_by(positions.c.position_id)).all())
 
 
@@ -264,15 +289,28 @@ def position(unit: Connection, position_id: Id) -> SignedPosition | None:
     return next(iter(_signed(unit, unit.execute(query).all())), None)
 
 
+def cut_us(unit: Connection, position_id: Id) -> int:
+    """Return the instant a position was cut at."""
+    query = select(positions.c.cut_us).where(positions.c.position_id == position_id)
+    found: int = unit.execute(query).scalar_one()
+    return found
+
+
 def positions_cut_in(unit: Connection, cycle_id: Id) -> list[SignedPosition]:
     """Return the positions made in a cycle, whichever cycle settles them, ascending by id."""
-    query = select(positions).where(positions.c.cycle_id == cycle_id)
+    query = select(positions).where(
+        positions.c.cycle_id == cycle_id, positions.c.standing != Standing.REPLACED.value
+    )
     return _signed(unit, unit.execute(query.order_by(positions.c.position_id)).all())
 
 
-def positions_settled_in(unit: Connection, cycle_id: Id) -> list[SignedPosition]:
-    """Return the positions a cycle settles, ascending by id."""
+def positions_settled_in(
+    unit: Connection, cycle_id: Id, *, of: Select[Any] | None = None
+) -> list[SignedPosition]:
+    """Return the positions a cycle settles, ascending by id; `of`: those among some ids."""
     query = select(positions).where(positions.c.settled_in == cycle_id)
+    if of is not None:
+        query = query.where(positions.c.position_id.in_(of))
     return _signed(unit, unit.execute(query.order_by(positions.c.position_id)).all())
 
 
@@ -324,7 +362,7 @@ def leaves_of(unit: Connection, position_id: Id) -> list[Leaf]:
     query = (
         select(records).where(records.c.position_id == position_id).order_by(records.c.leaf_index)
     )
-    return [_leaf(row) for row in unit.execute(query)]
+    return [leaf_of(row) for row in unit.execute(query)]
 
 
 def usages_settled_in(unit: Connection, cycle_id: Id) -> list[Id]:
@@ -341,7 +379,7 @@ def usages_settled_in(unit: Connection, cycle_id: Id) -> list[Id]:
 def record_of(unit: Connection, usage_id: Id) -> tuple[Id, Leaf] | None:
     """Return a usage's record and the position it is in."""
     row = unit.execute(select(records).where(records.c.usage_id == usage_id)).one_or_none()
-    return None if row is None else (Id(row.position_id), _leaf(row))
+    return None if row is None else (Id(row.position_id), leaf_of(row))
 
 
 def blinded(unit: Connection, usage_id: Id) -> Blinded | None:
@@ -367,7 +405,7 @@ def unsettled(unit: Connection, usage_ids: Sequence[Id]) -> list[Id]:
         query = (
             select(records.c.usage_id)
             .join(positions, positions.c.position_id == records.c.position_id)
-            .where(records.c.usage_id.in_(chunk), positions.c.standing != Standing.SETTLED.value)
+            .where(records.c.usage_id.in_(chunk), positions.c.standing.in_(_UNSETTLED))
         )
         found += [Id(row.usage_id) for row in unit.execute(query)]
     return sorted(found)
@@ -389,7 +427,8 @@ def roots_of(unit: Connection, cycle_id: Id) -> dict[str, bytes]:
     return {row.jurisdiction: row.root for row in unit.execute(query)}
 
 
-def _leaf(row: Row[Any]) -> Leaf:
+def leaf_of(row: Row[Any]) -> Leaf:
+    """Read a record's leaf."""
     return Leaf(
         usage_id=Id(row.usage_id),
         index=row.leaf_index,
