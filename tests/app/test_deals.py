@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -65,6 +66,30 @@ def test_adjust_tells_the_sums_and_keeps_the_adjustments(run, words, tmp_path):
     (made,) = [json.loads(line) for line in end.read_text().splitlines()]
     assert (made["verdict"], made["number"], made["is_final"]) == ("shortfall", 1, True)
     assert told["final"] == 1
+
+
+def test_clear_takes_adjustments_into_the_months_positions(run, words, tmp_path):
+    january, out = tmp_path / "january.jsonl", tmp_path / "cleared"
+    run(*words, "--out", str(january), "--until-us", str(TERM[1]))
+    rated, secret = str(tmp_path / "rated"), str(tmp_path / "secret")
+    clear = ["clear", "--rated", rated, "--secret-file", secret, "--json"]
+    plain = json.loads(run(*clear, "--out", str(tmp_path / "plain")))
+    more = ["--adjustments", str(january)]
+    told = json.loads(run(*clear, *more, "--agreements", str(AGREEMENT), "--out", str(out)))
+    assert (told["adjustments"], plain["adjustments"]) == (2, 0)
+    home, visited = (item["party"] for item in json.loads(AGREEMENT.read_text())["parties"])
+    file = out / "parties" / home / "partners" / visited / "statement.csv"
+    rows = list(csv.DictReader(file.open()))
+    # -24,120 at the rate the term ends with, 1.09127; 1,800,000 at January's, 1.0835.
+    owed = [int(row["owed_minor"]) for row in rows if row["currency"] == ""]
+    assert owed == [-26_321, 1_950_300]
+    assert "--agreements is missing" in run(*clear, *more, "--out", str(tmp_path / "x"), code=2)
+    other = ROOT / "docs/guides/examples/agreement.json"
+    wrong = [*clear, *more, "--agreements", str(other), "--out", str(tmp_path / "x")]
+    assert "no agreement is 0x" in run(*wrong, code=1)
+    assert "is given twice" in run(
+        *clear, *more, *more, "--agreements", str(AGREEMENT), "--out", str(tmp_path / "x"), code=1
+    )
 
 
 @pytest.mark.parametrize(

@@ -313,3 +313,24 @@ def test_currencies_and_rates_are_summed_apart(tmp_path: Path) -> None:
         ("XDR", 1_231, 2),
         ("XDR", 1_298, 1),
     ]
+
+
+def test_a_record_of_totals_has_the_terms_of_its_start_and_parts_have_their_own(
+    tmp_path: Path,
+) -> None:
+    """Nobody knows how much of a file's record fell before a change, so it is not cut."""
+    early = row(valid_until_us=MIDDLE_US, price_nano=1_000, tax_ppm=0)
+    late = row(valid_from_us=MIDDLE_US, price_nano=3_000, tax_ppm=0, place=1)
+    across = record(1, start_us=MIDDLE_US - 1, end_us=MIDDLE_US + 10**9, octets_in=100 << 10)
+    first = record(2, start_us=MIDDLE_US - 1, end_us=MIDDLE_US, octets_in=40 << 10)
+    second = record(
+        3, session_id=first.session_id, sequence=1, start_us=MIDDLE_US, octets_in=60 << 10,
+        from_octets_in=40 << 10,
+    )  # fmt: skip
+    begins = record(4, start_us=MIDDLE_US, octets_in=100 << 10)
+    months.run(tmp_path, [across, first, second, begins], [early, late])
+    told = months.rated(tmp_path / "out")
+    amounts = [
+        sum(told[item.usage_id][name] for name in LEGS) for item in (across, first, second, begins)
+    ]
+    assert amounts == [100, 40, 180, 300]

@@ -11,7 +11,9 @@ from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Installation
 from opencarrier.kernel.ids import derive
+from opencarrier.rating.rules.v2.charges import WholesaleInputs as LineInputs
 from opencarrier.rating.rules.versions import wholesale_inputs
+from opencarrier.spine.access import Offered
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.records import Evidence, Rat, Service
 from opencarrier.spine.usage import Rung, Usage
@@ -55,7 +57,7 @@ def _record(
     sequence: int,
 ) -> UsageRecord:
     before, used = usage.counters_from, usage.quantities
-    offered = base.rating.offered(unit, usage.authorisation_id)
+    tariff_at_us, offered = _terms(base, unit, usage)
     quote = offered.quote
     return UsageRecord(
         usage_id=usage.usage_id,
@@ -75,7 +77,7 @@ def _record(
         qos=offered.qos,
         start_us=usage.start_us,
         end_us=usage.end_us,
-        tariff_at_us=_tariff_at_us(base, unit, usage),
+        tariff_at_us=tariff_at_us,
         octets_in=used.get("octets_in"),
         octets_out=used.get("octets_out"),
         duration_s=used.get("duration_s"),
@@ -92,13 +94,20 @@ def _record(
     )
 
 
-def _tariff_at_us(base: Installation, unit: Connection, usage: Usage) -> int | None:
-    """Return the instant whose tariff a usage was rated by, None while it waits."""
+def _terms(base: Installation, unit: Connection, usage: Usage) -> tuple[int | None, Offered]:
+    """Return the instant whose tariff a usage was rated by, None while it waits, and its offer.
+
+    A charge by a line says what was offered; its authorisation may have been erased.
+    """
+    offered = base.rating.offered(unit, usage.authorisation_id)
     rated = base.rating.rated(unit, usage.usage_id)
     if rated is None:
-        return None
+        return None, offered
     charge = rated.wholesale
-    return wholesale_inputs(charge.rule_version, charge.inputs).tariff_at_us
+    inputs = wholesale_inputs(charge.rule_version, charge.inputs)
+    if isinstance(inputs, LineInputs):
+        offered = inputs.terms.offered
+    return inputs.tariff_at_us, offered
 
 
 def _subject(usage: Usage) -> bytes:

@@ -11,11 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from opencarrier.clearing.dues import WHOLE
 from opencarrier.clearing.placed_positions import PlacedPosition
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.money import AssetId
+from opencarrier.spine.money import Due, Role
 from opencarrier.spine.parties import PartyId
 
+INVOICE, CREDIT_NOTE = "Invoice", "Credit note"
 CURRENCY_DECIMALS: Final = 6
 """Lines are priced in millionths of their currency."""
 
@@ -37,7 +40,7 @@ class Invoice:
     """What an issuer bills a recipient; numbers have no gap within an issuer's cycle.
 
     Items are in `currency` (empty: the asset itself); what they come to in the asset was exchanged
-    position by position.
+    position by position. A credit note is the seller's too: its amounts are below zero.
     """
 
     number: str
@@ -46,6 +49,7 @@ class Invoice:
     asset: AssetId
     currency: str
     items: tuple[Item, ...]
+    title: str = INVOICE
 
     @property
     def records(self) -> int:
@@ -87,19 +91,31 @@ def written(minor: int, decimals: int) -> str:
 
 
 def invoices(placed: Iterable[PlacedPosition], sequence: int) -> list[Invoice]:
-    """Bill every position once, ascending by issuer and number; what one owes itself is no bill."""
-    groups: defaultdict[tuple[PartyId, PartyId, AssetId, str], list[Item]] = defaultdict(list)
+    """Bill every position once, ascending by issuer and number; what one owes itself is no bill.
+
+    An adjustment is billed between its operators, below zero on a credit note; what is passed on of
+    it is within that, as it is for use.
+    """
+    groups: defaultdict[tuple[PartyId, PartyId, AssetId, str, str], list[Item]] = defaultdict(list)
     for item in placed:
-        account = item.account
-        if account.creditor != account.debtor:
-            key = (account.creditor, account.debtor, account.asset, account.currency)
+        account, flow = item.account, item.flow
+        if flow is not None:
+            if flow.role == WHOLE:
+                made_of = flow.due.adjustment
+                title = CREDIT_NOTE if flow.due.amount_minor < 0 else INVOICE
+                key = (made_of.seller, made_of.payer, made_of.asset, "", title)
+                groups[key].append(_adjusted(item, flow.due))
+        elif account.creditor != account.debtor:
+            key = (account.creditor, account.debtor, account.asset, account.currency, INVOICE)
             groups[key].append(_item(item))
     issued: defaultdict[PartyId, int] = defaultdict(int)
     made = []
-    for (issuer, recipient, asset, currency), items in sorted(groups.items(), key=lambda g: g[0]):
+    for key, items in sorted(groups.items(), key=lambda group: group[0]):
+        issuer, recipient, asset, currency, title = key
         issued[issuer] += 1
         made.append(
             Invoice(
+                title=title,
                 number=f"{sequence:06d}-{issued[issuer]:06d}",
                 issuer=issuer,
                 recipient=recipient,
@@ -120,4 +136,16 @@ def _item(placed: PlacedPosition) -> Item:
         untaxed_minor=account.gross_minor - account.tax_minor,
         tax_minor=account.tax_minor,
         owed_minor=position.amount_minor,
+    )
+
+
+def _adjusted(placed: PlacedPosition, due: Due) -> Item:
+    tax_minor = sum(leg.amount_minor for leg in due.allocations if leg.role is Role.TAX)
+    return Item(
+        position_id=to_hex(placed.position.position_id),
+        records=placed.position.records,
+        rate="1",
+        untaxed_minor=due.amount_minor - tax_minor,
+        tax_minor=tax_minor,
+        owed_minor=due.amount_minor,
     )

@@ -12,14 +12,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from opencarrier.clearing import tree
 from opencarrier.clearing.accounts import Account, by_line, read_accounts
 from opencarrier.clearing.documents import invoices
+from opencarrier.clearing.dues import Flow
 from opencarrier.clearing.level_files import Placed, writing
 from opencarrier.clearing.model import NO_JURISDICTION
+from opencarrier.clearing.month_dues import account_of, month_flows, runs_of, write_dues
 from opencarrier.clearing.netting import NettingMode, balances, obligations
 from opencarrier.clearing.party_rows import rows_of, write_rows
 from opencarrier.clearing.placed_positions import PlacedPosition, write_positions
@@ -31,7 +34,7 @@ from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine import ids
-from opencarrier.spine.money import Position
+from opencarrier.spine.money import Due, Position
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Rung
 
@@ -46,7 +49,7 @@ class Order:
 
     `pledges` are by asset. A party without a jurisdiction is in `zz`. With `post_at_us` the
     positions are booked as holds of that instant, in a ledger within the folder. `statements` are
-    `none`, `csv`, or `pdf`: CSV, and each invoice as PDF too.
+    `none`, `csv`, or `pdf`: CSV, and each invoice as PDF too. `dues` are what deals adjusted.
     """
 
     rated: Path
@@ -61,6 +64,7 @@ class Order:
     memory_mib: int = MEMORY_MIB
     post_at_us: int | None = None
     statements: str = "none"
+    dues: Sequence[Due] = ()
 
     def __post_init__(self) -> None:
         assert len(self.secret) == SECRET_OCTETS, "a cycle's secret has 32 octets"
@@ -86,6 +90,9 @@ class Cleared:
             "rows_root": to_hex(self.rows_root),
             "positions": len(self.positions),
             "records": sum(item.position.records for item in self.positions),
+            "adjustments": len(
+                {item.flow.due.adjustment.adjustment_id for item in self.positions if item.flow}
+            ),
             "holds": self.holds,
             "assets": {asset: self._asset(asset) for asset in sorted(self.netted)},
         }
@@ -109,12 +116,14 @@ def clear(order: Order) -> Cleared:
     with _new_folder(order.out) as folder:
         accounts, lines = read_accounts(order.rated)
         owing = [account for account in accounts if account.amount_minor]
-        placed = list(_place(order, owing, lines, folder))
+        flows = month_flows(order.dues)
+        placed = list(_place(order, owing, flows, lines, folder))
         holds = _post(order, placed, folder)
         cleared = _net(order, placed, holds)
         write_positions(folder / "positions.parquet", placed)
         _write_flows(folder / "flows.json", cleared)
         write_rows(folder / "parties", cleared.obligations, cleared.netted, order.secret)
+        write_dues(folder / "parties", placed, order.secret)
         if order.statements != "none":
             bills = invoices(placed, order.sequence)
             write_statements(folder / "parties", bills, with_pdf=order.statements == "pdf")
@@ -123,26 +132,37 @@ def clear(order: Order) -> Cleared:
 
 
 def _place(
-    order: Order, accounts: Sequence[Account], lines: Sequence[Mapping[str, Any]], folder: Path
+    order: Order,
+    owing: Sequence[Account],
+    flows: Sequence[Flow],
+    lines: Sequence[Mapping[str, Any]],
+    folder: Path,
 ) -> Iterator[PlacedPosition]:
-    """Build each account's tree of records; its root makes the position's id."""
+    """Build each account's tree of records; its root makes the position's id.
+
+    Adjustments come behind the use, each flow an account with a tree of one record.
+    """
+    accounts = [*owing, *map(account_of, flows)]
     cycle = {
         asset: ids.cycle_id(order.domain, asset, order.sequence)
         for asset in {account.asset for account in accounts}
     }
     hasher = RowHasher(order.secret, lines)
-    batches = stream(order.rated, by_line(accounts), folder / "spill", order.memory_mib)
-    runs = (run for batch in batches for run in hasher.runs(batch))
+    batches = stream(order.rated, by_line(owing), folder / "spill", order.memory_mib)
+    used = (run for batch in batches for run in hasher.runs(batch))
+    runs = chain(used, runs_of(flows, order.secret, len(owing)))
     for number, built in build_trees(runs, folder / "tree"):
         account = accounts[number]
+        flow = flows[number - len(owing)] if number >= len(owing) else None
         if built.size != account.records:
             raise PeerError(
                 "records", f"{account.debtor} at {account.creditor}: {built.size} rows are rated, "
                 f"the sums say {account.records}"
             )  # fmt: skip
-        jurisdiction = order.jurisdictions.get(account.creditor, NO_JURISDICTION)
+        owner = account.creditor if flow is None else flow.due.adjustment.seller
+        jurisdiction = order.jurisdictions.get(owner, NO_JURISDICTION)
         position = _position(cycle[account.asset], account, built, jurisdiction)
-        yield PlacedPosition(position=position, account=account, tree=built)
+        yield PlacedPosition(position=position, account=account, tree=built, flow=flow)
 
 
 def build_trees(runs: Iterable[Run], folder: Path) -> Iterator[tuple[int, Placed]]:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from opencarrier.clearing import tree
 from opencarrier.clearing.accounts import Account
+from opencarrier.clearing.dues import Flow
 from opencarrier.clearing.level_files import Placed, read_node, read_path
 from opencarrier.clearing.model import ProofRefusal, RecordPath
 from opencarrier.kernel.ids import ID_OCTETS, Id
@@ -42,6 +43,7 @@ _SCHEMA: Final = pa.schema(
             (f"{leg}_minor", _AMOUNT)
             for leg in ("currency_seller", "currency_host", "currency_protocol", "currency_tax")
         ),
+        ("adjustment_id", pa.binary(ID_OCTETS)),
         ("tree_root", pa.binary(ID_OCTETS)),
         ("tree_starts", pa.list_(pa.int64())),
     ]
@@ -50,11 +52,15 @@ _SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedPosition:
-    """A position, the account it is of, and where the tree of its records stands."""
+    """A position, the account it is of, and where the tree of its records stands.
+
+    `flow` is what it is of an adjustment, None where its records are use.
+    """
 
     position: Position
     account: Account
     tree: Placed
+    flow: Flow | None = None
 
 
 def write_positions(path: Path, placed: Sequence[PlacedPosition]) -> None:
@@ -192,6 +198,7 @@ def _row(item: PlacedPosition) -> dict[str, Any]:
         "currency_host_minor": _amount(account.host_minor),
         "currency_protocol_minor": _amount(account.protocol_minor),
         "currency_tax_minor": _amount(account.tax_minor),
+        "adjustment_id": None if item.flow is None else item.flow.due.adjustment.adjustment_id,
         "tree_root": item.tree.root,
         "tree_starts": list(item.tree.starts),
     }

@@ -114,6 +114,8 @@ def stream(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the records of the lines in `accounts` (line to account), by account and id."""
     files = [str(path) for path in sorted((rated / "rated").glob("*.parquet"))]
+    if not files:
+        return
     with duckdb.connect() as database:
         database.execute("set threads = 1")
         database.execute(f"set memory_limit = '{memory_mib}MiB'")

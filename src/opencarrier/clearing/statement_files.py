@@ -54,7 +54,7 @@ def write_pdf(path: Path, bill: Invoice) -> None:
     from reportlab.pdfgen.canvas import Canvas
 
     canvas = Canvas(str(path), pagesize=A4, invariant=1)
-    canvas.setTitle(f"Invoice {bill.number}")
+    canvas.setTitle(f"{bill.title} {bill.number}")
     lines = list(text_of(bill))
     for begin in range(0, len(lines), LINES_PER_PAGE):
         canvas.setFont("Courier", 9)
@@ -66,7 +66,7 @@ def write_pdf(path: Path, bill: Invoice) -> None:
 
 def text_of(bill: Invoice) -> Iterator[str]:
     """Yield the lines of an invoice: who bills whom, each position, the sums, what is owed."""
-    yield f"Invoice {bill.number}"
+    yield f"{bill.title} {bill.number}"
     yield f"Issuer     {bill.issuer}"
     yield f"Recipient  {bill.recipient}"
     yield ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
@@ -16,9 +16,10 @@ from opencarrier.rating.adjustment_inputs import (
     decode_inputs,
     encode_inputs,
 )
-from opencarrier.rating.agreements.model import Deal, RoamingAgreement
+from opencarrier.rating.agreements.exchange import Part, converted
+from opencarrier.rating.agreements.model import Deal, ExchangeRate, RoamingAgreement
 from opencarrier.rating.periods import NONE, Legs, Owed, PeriodSums, charged, owed
-from opencarrier.spine.money import Adjustment, Allocation, Role
+from opencarrier.spine.money import Adjustment, Allocation, Due, Role
 
 _ROLES: Final = {
     "seller_minor": Role.SELLER,
@@ -121,6 +122,31 @@ def readjust(data: bytes) -> Adjusted:
         return adjusted(decode_inputs(data))
     except MoneyError as error:
         raise PeerError("inputs", str(error)) from None
+
+
+def due_of(agreement: RoamingAgreement, made: Adjustment) -> Due:
+    """Exchange an adjustment to its asset, at the rate of the last instant of its period."""
+    rate = _rate_at(agreement, made.currency, made.end_us - 1)
+    legs = tuple(leg.amount_minor for leg in made.allocations)
+    if rate is not None:
+        legs = converted([Part(legs, rate.rate, rate.decimals)])
+    allocations = [
+        replace(leg, amount_minor=minor)
+        for leg, minor in zip(made.allocations, legs, strict=True)
+        if minor
+    ]
+    return Due(
+        adjustment=made,
+        exchange=None if rate is None else rate.terms(),
+        allocations=tuple(allocations),
+    )
+
+
+def _rate_at(agreement: RoamingAgreement, currency: str, at_us: int) -> ExchangeRate | None:
+    if currency == agreement.currency:
+        return None
+    dated = (item for item in agreement.rates if item.currency == currency)
+    return next(item for item in dated if item.window.holds(at_us))
 
 
 def _legs_of(item: Adjustment) -> Legs:

@@ -8,7 +8,7 @@ owed. Open periods wait; a commitment counts only in the end.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, or_, select
 
@@ -19,9 +19,8 @@ from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
 from opencarrier.rating import line_uses, store
 from opencarrier.rating.adjustment_inputs import decode_inputs
-from opencarrier.rating.adjustments import adjust, inputs_of
-from opencarrier.rating.agreements.exchange import Part, converted
-from opencarrier.rating.agreements.model import Deal, ExchangeRate, RoamingAgreement
+from opencarrier.rating.adjustments import adjust, due_of, inputs_of
+from opencarrier.rating.agreements.model import Deal, RoamingAgreement
 from opencarrier.rating.holds import chain
 from opencarrier.rating.periods import windows_in
 from opencarrier.rating.tables import adjustments, deal_periods
@@ -75,24 +74,6 @@ def due(unit: Connection, adjustment_id: Id) -> Due | None:
     agreement = store.agreement(unit, made.agreement_hash)
     assert isinstance(agreement, RoamingAgreement), "only roaming agreements have deals"
     return due_of(agreement, made)
-
-
-def due_of(agreement: RoamingAgreement, made: Adjustment) -> Due:
-    """Exchange an adjustment to its asset, at the rate of the last instant of its period."""
-    rate = _rate_at(agreement, made.currency, made.end_us - 1)
-    legs = tuple(leg.amount_minor for leg in made.allocations)
-    if rate is not None:
-        legs = converted([Part(legs, rate.rate, rate.decimals)])
-    allocations = [
-        replace(leg, amount_minor=minor)
-        for leg, minor in zip(made.allocations, legs, strict=True)
-        if minor
-    ]
-    return Due(
-        adjustment=made,
-        exchange=None if rate is None else rate.terms(),
-        allocations=tuple(allocations),
-    )
 
 
 def insert_periods(unit: Connection, agreement: RoamingAgreement) -> None:
@@ -187,13 +168,6 @@ def _transfers(item: Due) -> Iterator[Transfer]:
             code=f"adjustment-{leg.role.name.lower()}",
             reference=made.adjustment_id,
         )
-
-
-def _rate_at(agreement: RoamingAgreement, currency: str, at_us: int) -> ExchangeRate | None:
-    if currency == agreement.currency:
-        return None
-    dated = (item for item in agreement.rates if item.currency == currency)
-    return next(item for item in dated if item.window.holds(at_us))
 
 
 def _named(agreement_hash: bytes, deal_hash: bytes, start_us: int) -> dict[str, bytes | int]:

@@ -14,6 +14,8 @@ from opencarrier.app.output import CommandError, Exit, emit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from opencarrier.spine.money import Due
+
 MODES = ("bilateral", "circular", "ccp")
 
 
@@ -44,6 +46,13 @@ def clear(
     statements: Annotated[
         str, typer.Option("--statements", help="none, csv, or pdf: CSV and invoices as PDF.")
     ] = "csv",
+    adjustments: Annotated[
+        list[Path] | None,
+        typer.Option("--adjustments", help="A file `adjust` made, for this cycle alone."),
+    ] = None,
+    agreements: Annotated[
+        Path | None, typer.Option("--agreements", help="With adjustments: the agreements of them.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Clear a rated month: positions with a root over every record, netted, a folder a party.
@@ -55,20 +64,15 @@ def clear(
     from opencarrier.clearing.netting import NettingMode
     from opencarrier.kernel.refusals import PeerError
 
-    if mode not in MODES:
-        raise CommandError(Exit.USAGE, f"there is no mode {mode!r}", f"one of {', '.join(MODES)}")
-    if statements not in month.STATEMENTS:
-        known = ", ".join(month.STATEMENTS)
-        raise CommandError(Exit.USAGE, f"no statements as {statements!r}", f"one of {known}")
-    for given in (rated, pledges, parties):
-        if given is not None and not given.exists():
-            raise CommandError(Exit.ENVIRONMENT, f"{given} is not there", "name what exists")
+    _check_words(mode, statements, month.STATEMENTS)
+    _check_there(rated, pledges, parties, agreements, *(adjustments or ()))
     order: dict[str, Any] = {
         "pledges": _pledges(pledges) if pledges else {},
         "jurisdictions": _jurisdictions(parties) if parties else {},
         "counterparty": counterparty or None,
         "statements": statements,
         "post_at_us": SystemClock().now_us() if ledger else None,
+        "dues": _dues(adjustments, agreements) if adjustments else (),
     }
     try:
         cleared = month.clear(
@@ -85,6 +89,39 @@ def clear(
     except PeerError as error:
         raise CommandError(Exit.REFUSED, str(error), "see: opencarrier clear --help") from None
     emit(cleared.as_mapping(), as_json=as_json)
+
+
+def _check_words(mode: str, statements: str, known: tuple[str, ...]) -> None:
+    if mode not in MODES:
+        raise CommandError(Exit.USAGE, f"there is no mode {mode!r}", f"one of {', '.join(MODES)}")
+    if statements not in known:
+        hint = f"one of {', '.join(known)}"
+        raise CommandError(Exit.USAGE, f"no statements as {statements!r}", hint)
+
+
+def _check_there(*given: Path | None) -> None:
+    for path in given:
+        if path is not None and not path.exists():
+            raise CommandError(Exit.ENVIRONMENT, f"{path} is not there", "name what exists")
+
+
+def _dues(adjustments: list[Path], agreements: Path | None) -> list[Due]:
+    """Read adjustments, each made again from its inputs, and exchange them to their assets."""
+    from opencarrier.kernel.refusals import PeerError
+    from opencarrier.rating.agreements.book import read_book
+    from opencarrier.rating.engine.deals import dues_of, read_adjustments
+    from opencarrier.rating.terms import DocumentError
+
+    if agreements is None:
+        raise CommandError(Exit.USAGE, "--agreements is missing", "adjustments are of agreements")
+    try:
+        book = read_book(agreements.read_text(), str(agreements))
+        made = [one for path in adjustments for one in read_adjustments(path.read_text())]
+        return dues_of(book, made)
+    except DocumentError as error:
+        raise CommandError(Exit.REFUSED, error.what, error.hint) from None
+    except PeerError as error:
+        raise CommandError(Exit.REFUSED, str(error), "see: opencarrier adjust --help") from None
 
 
 def _secret(path: Path) -> bytes:

@@ -19,15 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from opencarrier.kernel.clock import Window
-from opencarrier.kernel.ids import to_hex
+from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.rating.adjustment_inputs import decode_inputs
-from opencarrier.rating.adjustments import adjust, inputs_of, readjust
+from opencarrier.rating.adjustments import adjust, due_of, inputs_of, readjust
 from opencarrier.rating.agreements.book import Book
 from opencarrier.rating.agreements.model import Deal, RoamingAgreement
 from opencarrier.rating.periods import Legs, LineSum, PeriodSums, windows_in
 from opencarrier.rating.rules.v1 import WholesaleLegs
-from opencarrier.spine.money import Adjustment
+from opencarrier.spine.money import Adjustment, Due
 
 BOOKED_MAX: Final = 1_000_000
 """Earlier adjustments read at once."""
@@ -123,6 +123,22 @@ def read_adjustments(source: str) -> list[Adjustment]:
     if len(lines) > BOOKED_MAX:
         raise PeerError("adjustments", f"more than {BOOKED_MAX}")
     return [_read(line) for line in lines]
+
+
+def dues_of(book: Book, items: Iterable[Adjustment]) -> list[Due]:
+    """Exchange adjustments by the agreements they are of; `PeerError` where one is not there."""
+    known = {
+        entry.agreement.hash: entry.agreement
+        for entry in book.entries
+        if isinstance(entry.agreement, RoamingAgreement)
+    }
+    found = []
+    for item in items:
+        agreement = known.get(Id(item.agreement_hash))
+        if agreement is None:
+            raise PeerError("adjustments", f"no agreement is {to_hex(item.agreement_hash)}")
+        found.append(due_of(agreement, item))
+    return found
 
 
 def _read(line: str) -> Adjustment:
