@@ -8,6 +8,7 @@ integers through floats. So `prove` has the engine rate cases at the edges of wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import resources
 from typing import Any, Final, TypeAlias
 
@@ -66,7 +67,8 @@ def prove(run: Run, dialect: str, rules: str = v2.VERSION) -> None:
         raise PeerError("dialect_inexact", f"{dialect}: {len(told)} of {len(expected)} rows")
 
 
-def proof(dialect: str, rules: str = v2.VERSION) -> tuple[str, list[tuple[int | None, ...]]]:
+@cache
+def proof(dialect: str, rules: str = v2.VERSION) -> tuple[str, tuple[tuple[int | None, ...], ...]]:
     """Return a query that needs no table, and the rows an exact engine answers it with."""
     return _with_cases(translated(dialect, rules), dialect), _expected(rules)
 
@@ -203,10 +205,15 @@ def _with_cases(statement: str, dialect: str) -> str:
 
 
 def _values(rows: Sequence[dict[str, Any]]) -> str:
-    return " union all ".join(
-        "select " + ", ".join(f"{_literal(name, value)} as {name}" for name, value in row.items())
-        for row in rows
-    )
+    """Write rows as a query; what they have in common is written once."""
+    common = {n: v for n, v in rows[0].items() if all(row[n] == v for row in rows)}
+    own = [{name: row[name] for name in row.keys() - common.keys()} for row in rows]
+    given = " union all ".join(f"select {_columns(row)}" for row in own)
+    return f"select own.*, {_columns(common)} from ({given}) as own"  # noqa: S608
+
+
+def _columns(row: dict[str, Any]) -> str:
+    return ", ".join(f"{_literal(name, row[name])} as {name}" for name in sorted(row))
 
 
 _TEXTS: Final = ("home", "visited", "node", "currency", "quoted_currency")
@@ -218,7 +225,7 @@ def _literal(name: str, value: Any) -> str:
     return f"cast({text} as {kind})"
 
 
-def _expected(rules: str) -> list[tuple[int | None, ...]]:
+def _expected(rules: str) -> tuple[tuple[int | None, ...], ...]:
     """Return what the engine's own statement says of the cases."""
     import duckdb
 
@@ -231,4 +238,4 @@ def _expected(rules: str) -> list[tuple[int | None, ...]]:
         database.execute(f"create table subscribers as {_values(kept)}")
         database.execute(_text(rules, "rate"))
         query = f"select {', '.join(OUTPUT)} from rated order by usage_id"  # noqa: S608
-        return [tuple(row) for row in database.execute(query).fetchall()]
+        return tuple(tuple(row) for row in database.execute(query).fetchall())
