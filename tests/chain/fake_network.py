@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from sqlalchemy import create_engine, select
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import select
+from tests.memory import Memory
 
 from opencarrier.chain import store
 from opencarrier.chain import transactions as transactions_module
@@ -209,10 +209,7 @@ class Daemon:
         self.chain = chain
         chain.daemons.append(self)
         self.policy = policy
-        self.engine = create_engine(
-            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-        )
-        store.metadata.create_all(self.engine)
+        self.engine = Memory(store.metadata)
         self.restart()
 
     def restart(self) -> None:

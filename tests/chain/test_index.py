@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, select, update
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import select, update
 from tests.chain.sending import send
+from tests.memory import Memory
 
 from opencarrier.chain import store as chain_store
 from opencarrier.chain.client import ChainClient, connect
@@ -57,8 +57,7 @@ class World:
         for person in PEOPLE:
             self.send(OWNER, self.token.mint(person.address, 1_000))
             self.send(person, self.token.approve(self.stake.address, 10**9))
-        self.engine = create_engine("sqlite://", poolclass=StaticPool)
-        chain_store.metadata.create_all(self.engine)
+        self.engine = Memory(chain_store.metadata)
         self.index = self.indexer()
 
     def indexer(self) -> Indexer:

@@ -16,12 +16,11 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    create_engine,
     delete,
     insert,
     select,
 )
-from sqlalchemy.pool import StaticPool
+from tests.memory import Memory
 
 from opencarrier.chain import logs as logs_module
 from opencarrier.chain import store
@@ -119,11 +118,7 @@ class Following:
     def __init__(self, *, from_block: int = 0, only_final: bool = False) -> None:
         self.chain = FakeChain()
         self.ledger = Ledger()
-        self.engine = create_engine(
-            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-        )
-        store.metadata.create_all(self.engine)
-        taken_metadata.create_all(self.engine)
+        self.engine = Memory(store.metadata, taken_metadata)
         self.followed = Followed(name="house", from_block=from_block, only_final=only_final)
 
     def poll(self, **bounds: int) -> Polled:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, select
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import select
 from tests.chain.sending import send
+from tests.memory import Memory
 
 from opencarrier.chain import relay_rules, relay_store, store
 from opencarrier.chain.client import ChainClient, connect
@@ -64,10 +64,7 @@ class World:
         )
         self.node = EmbeddedNode.open(path, settings, FixedClock(NOW_US))
         self.client: ChainClient = connect("embedded:", node=self.node)
-        self.engine = create_engine(
-            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-        )
-        store.metadata.create_all(self.engine)
+        self.engine = Memory(store.metadata)
         self.token = StableToken(
             self._deploy(
                 StableToken.deployment(

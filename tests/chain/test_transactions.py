@@ -419,13 +419,24 @@ class TwoDaemons(RuleBasedStateMachine):
             return
         self.chain.base_fee_wei = 1
         for _ in range(80):
+            rested = self.rests()
             self.now_us += POLICY.resend_after_s * SECOND_US
             for daemon in self.daemons:
                 assert daemon.drive(now_us=self.now_us).alarms == ()
             self.chain.mine()
+            if rested:  # and one pass more has no alarm either
+                break
         for which, wish in self.prepared:
             assert self.daemons[which].find(wish).is_terminal
         self.terminal_is_true_and_stays()
+
+    def rests(self) -> bool:
+        """Say whether nothing is open any more."""
+        for daemon in self.daemons:
+            with daemon.engine.begin() as unit:
+                if daemon.manager.pending(unit):
+                    return False
+        return True
 
 
 TwoDaemons.TestCase.settings = settings(

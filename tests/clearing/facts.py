@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection
+from tests.memory import ENGINE
 
 from opencarrier.clearing import store
 from opencarrier.clearing.model import Policy, SaltedRecord
@@ -247,8 +248,8 @@ def clearing(
 
 
 def database() -> Connection:
-    connection = create_engine("sqlite://").connect()
-    store.metadata.create_all(connection)
+    connection = ENGINE.connect()
+    store.metadata.create_all(connection, checkfirst=False)
     return connection
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection
+from tests.memory import Memory
 
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
@@ -33,11 +34,9 @@ OPENINGS = [
 ]
 
 
-def engine() -> Engine:
+def engine() -> Memory:
     """An empty ledger in memory."""
-    made = create_engine("sqlite://")
-    store.metadata.create_all(made)
-    return made
+    return Memory(store.metadata)
 
 
 def transfer_id(label: object) -> Id:

@@ -136,8 +136,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.engine = engine()
-        self.connection = self.engine.connect()
-        self.transaction = self.connection.begin()
+        self.connection = self.engine.connection
         opened(self.connection)
         self.state, _ = rules.apply(opened_state(), FUNDS, 1)
         assert service.apply(self.connection, FUNDS, 1) == [None] * len(FUNDS)
@@ -212,8 +211,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert audit.transfers == len(self.state.booked) == self.head.sequence
 
     def teardown(self) -> None:
-        self.transaction.rollback()
-        self.connection.close()
         self.engine.dispose()
 
 

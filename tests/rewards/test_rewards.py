@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import Connection, select
+from tests.memory import Memory
 
 from opencarrier.chain import abi
 from opencarrier.chain.contracts import PROOF_MAX as CONTRACT_PROOF_MAX
@@ -32,10 +33,10 @@ CYCLES = [derive("cycle", n) for n in range(8)]
 
 @pytest.fixture
 def unit():
-    engine = create_engine("sqlite://")
+    engine = Memory(store.metadata)
     with engine.begin() as connection:
-        store.metadata.create_all(connection)
         yield connection
+    engine.dispose()
 
 
 @pytest.fixture
@@ -255,9 +256,8 @@ cycles = st.lists(
 @given(cycles)
 def test_any_history(history: list[dict[str, int]]):
     """Invariants 1, 2 and 6: every root of any history proves exactly its sums, also later."""
-    engine = create_engine("sqlite://")
+    engine = Memory(store.metadata)
     with engine.begin() as unit:
-        store.metadata.create_all(unit)
         book = RewardService(ASSET, TOKEN)
         sums: dict[str, int] = defaultdict(int)
         published = []

@@ -75,7 +75,8 @@ def test_nothing_is_posted_before_it_is_final() -> None:
     assert driven.cycle.state is CycleState.SENT
     assert place.balance(collateral(operator(0))) == 100_000
     assert place.refused() == "in_flight"
-    assert not place.service.waiting(place.engine.connect(), at_us=0)
+    with place.engine.begin() as unit:
+        assert not place.service.waiting(unit, at_us=0)
 
 
 def test_three_cycles_in_a_row_and_claims_between() -> None:

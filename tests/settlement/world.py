@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection
 from tests.clearing.facts import ASSET, People, Rates, clearing, key
+from tests.memory import Memory
 
-from opencarrier.app.store import open_engine
 from opencarrier.chain import store as chain_store
 from opencarrier.chain.rules import Policy
 from opencarrier.chain.transactions import TransactionManager
@@ -102,13 +101,10 @@ class Booking(Rates):
         assert ledger.apply(unit, transfers, at_us) == [None] * len(transfers)
 
 
-def engine(url: str = "sqlite://") -> Engine:
-    """A database whose units take the writer's turn and roll back as a whole."""
-    made = open_engine(url, poolclass=StaticPool)
-    with made.begin() as unit:
-        for room in (chain_store, clearing_store, ledger_store, rewards_store, settlement_store):
-            room.metadata.create_all(unit)
-    return made
+ROOMS = tuple(
+    room.metadata
+    for room in (chain_store, clearing_store, ledger_store, rewards_store, settlement_store)
+)
 
 
 class Installation:
@@ -127,7 +123,7 @@ class Installation:
     ) -> None:
         self.chain, self.signer, self.venue = chain, signer, venue
         self.people = people or People(4)
-        self.engine = engine()
+        self.engine = Memory(*ROOMS)
         self.meter, self.rates = Meter(), Booking()
         self.rates.asset = venue.asset
         self.rewards = RewardService(venue.asset, venue.token)

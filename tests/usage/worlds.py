@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection
+from tests.memory import Memory
 
-from opencarrier.app.store import open_engine
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.spine.parties import PartyId
@@ -64,17 +63,11 @@ def restart(second: float, *, nas: str = NAS, status: Status = Status.ON) -> Obs
     return seen(status, second, auth=None, acct="", nas=nas, home=None, subject="")
 
 
-def database() -> Engine:
-    engine = open_engine("sqlite://", poolclass=StaticPool)
-    metadata.create_all(engine)
-    return engine
-
-
 class World:
     """A database with the service over it; cycles are numbered."""
 
     def __init__(self, silence_us: int = 3600 * SECOND_US) -> None:
-        self.engine = database()
+        self.engine = Memory(metadata)
         self.service = UsageService(silence_us=silence_us)
         self.cycles = 0
 
