@@ -18,6 +18,7 @@ import uvicorn
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.config import Settings
+from opencarrier.app.dispute_rounds import DisputeRounds
 from opencarrier.app.errands import Errands
 from opencarrier.app.exchanger import Exchanger
 from opencarrier.app.folder import FolderError, Running
@@ -115,6 +116,7 @@ async def serve(place: Onchain, ready: Callable[[Serving], None]) -> None:
             exchanger = Exchanger(place.base)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_each_second(stop, exchanger.tick))
+                tasks.create_task(_each_second(stop, DisputeRounds(place.base).tick))
                 tasks.create_task(_each_second(stop, partial(_tick, place, Scheduler(place))))
         finally:
             place.base.folder.run.unlink(missing_ok=True)

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Installation
-from opencarrier.app.exchanging import exchanges, line_of, post
+from opencarrier.app.exchanging import agreed_desk, exchanges, line_of, post
+from opencarrier.clearing.disputes.live import LiveDisputes
 from opencarrier.clearing.disputes.rules import Case, MoveKind, Outcome
 from opencarrier.clearing.disputes.service import DisputeService
 from opencarrier.clearing.exchange.model import Entry
@@ -21,7 +22,8 @@ PATH = "/v1/disputes"
 
 def disputes(base: Installation) -> DisputeService:
     """Return the disputes of an installation's operators."""
-    return DisputeService(base.identity.notary, exchanges(base))
+    live = LiveDisputes(agreed_desk(base))
+    return DisputeService(base.identity.notary, exchanges(base), live)
 
 
 def member_of(base: Installation, unit: Connection, address: Address) -> PartyId | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import Column, Connection, LargeBinary, MetaData, Table, insert, select
 
 from opencarrier.clearing.disputes import wire
+from opencarrier.clearing.disputes.live import LiveDisputes
 from opencarrier.clearing.disputes.rules import (
     Case,
     Move,
@@ -53,6 +54,14 @@ moves = Table(
 )
 
 
+ends = Table(
+    "clearing_dispute_end",
+    metadata,
+    Column("dispute_id", LargeBinary(32), primary_key=True),
+)
+"""Disputes whose outcome was acted on."""
+
+
 class DisputeRefusal(Reason):
     """Why a move is not made or taken; of several, the first is given."""
 
@@ -63,13 +72,30 @@ class DisputeRefusal(Reason):
     TOO_MUCH = 5
     TOO_MANY_MOVES = 6
     SHORT_OF_COLLATERAL = 7
+    AGREED_SINCE = 8
 
 
 class DisputeService:
     """The disputes of this installation's operators, over the statements of its exchanges."""
 
-    def __init__(self, notary: Notary, exchanges: ExchangeService) -> None:
-        self._notary, self._exchanges = notary, exchanges
+    def __init__(self, notary: Notary, exchanges: ExchangeService, live: LiveDisputes) -> None:
+        self._notary, self._exchanges, self._live = notary, exchanges, live
+
+    def going_on(self, unit: Connection) -> list[tuple[Id, Id]]:
+        """Return the exchange and usage of each dispute whose outcome was not acted on."""
+        query = (
+            select(moves.c.exchange_id, moves.c.usage_id)
+            .outerjoin(ends, ends.c.dispute_id == moves.c.dispute_id)
+            .where(ends.c.dispute_id.is_(None))
+            .distinct()
+            .order_by(moves.c.exchange_id, moves.c.usage_id)
+        )
+        return [(Id(exchange), Id(usage)) for exchange, usage in unit.execute(query)]
+
+    def own_moves(self, unit: Connection, place: tuple[Party, Case]) -> list[tuple[Move, bytes]]:
+        """Return our side's moves, as they are sent."""
+        found = ((wire.unseal(octets)[2], octets) for octets in _stored(unit, place[1].dispute_id))
+        return [(move, octets) for move, octets in found if move.party == place[0].own]
 
     def case(self, unit: Connection, exchange: Id, usage: Id) -> tuple[Party, Case] | Refusal:
         """Return what a co-signed statement leaves disputed of a usage."""
@@ -167,7 +193,10 @@ class DisputeService:
     def settle(
         self, unit: Connection, place: tuple[Party, Case], *, now_us: int
     ) -> tuple[Entry, ...] | Refusal:
-        """Release what was held for a settled dispute; return the next exchange's entries."""
+        """Release what was held for a settled dispute; return the next exchange's entries.
+
+        In the live cycle they are corrections already, once.
+        """
         party, case = place
         outcome = self.outcome(unit, case, now_us=now_us)
         if outcome.stage is not Stage.SETTLED:
@@ -188,6 +217,9 @@ class DisputeService:
             )
             (refused,) = ledger.apply(unit, [void], now_us)
             assert refused is None, refused
+        if unit.execute(select(ends).where(ends.c.dispute_id == case.dispute_id)).first() is None:
+            unit.execute(insert(ends), [{"dispute_id": case.dispute_id}])
+            self._live.settled(unit, party, case, outcome, now_us=now_us)
         return corrections(case, outcome)
 
     def _take(
@@ -204,7 +236,7 @@ class DisputeService:
         known = _moves(unit, case.dispute_id)
         refusal = _objection(case, move, judge(case, known, now_us=now_us), len(known))
         if refusal is None and move.kind is MoveKind.OPEN:
-            refusal = self._hold(unit, party, case, member, now_us)
+            refusal = self._begin(unit, party, case, member, now_us)
         if refusal is None:
             row = {
                 "dispute_id": case.dispute_id,
@@ -214,6 +246,16 @@ class DisputeService:
                 "octets": octets,
             }
             unit.execute(insert(moves), [row])
+        return refusal
+
+    def _begin(
+        self, unit: Connection, party: Party, case: Case, member: PartyId, now_us: int
+    ) -> Refusal | None:
+        if self._live.is_settled_since(unit, party, case):
+            return Refusal(DisputeRefusal.AGREED_SINCE, case.usage_id.hex())
+        refusal = self._hold(unit, party, case, member, now_us)
+        if refusal is None:
+            self._live.opened(unit, party, case)
         return refusal
 
     def _hold(

@@ -7,6 +7,7 @@ a statement closes with the message that completed it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from sqlalchemy import Connection
@@ -139,6 +140,7 @@ def _more(session: Session, rated: RatedUsage) -> Session:
         amount_minor=session.amount_minor + rated.wholesale.amount_minor,
         agreed_minor=session.agreed_minor,
         closed_minor=session.closed_minor,
+        disputed_in=session.disputed_in,
     )
 
 
@@ -146,8 +148,19 @@ def _closed(session: Session, entry: Entry, difference: Difference | None) -> Se
     """Close what is agreed, and what a tolerance waives; the rest stays open."""
     amount = entry.amount_minor
     if difference is None:
-        return told.closed(session, agreed_minor=amount, closed_minor=amount, is_open=False)
+        return _settled(session, agreed_minor=amount, closed_minor=amount)
     agreed = 0 if difference.agreed is None else difference.agreed.amount_minor
     if difference.standing is Standing.WITHIN_TOLERANCE:
-        return told.closed(session, agreed_minor=agreed, closed_minor=amount, is_open=False)
-    return told.closed(session, agreed_minor=agreed, closed_minor=agreed, is_open=amount > agreed)
+        return _settled(session, agreed_minor=agreed, closed_minor=amount)
+    after = _settled(session, agreed_minor=agreed, closed_minor=agreed, is_open=amount > agreed)
+    return replace(after, disputed_in=session.told_in) if difference.disputed_minor else after
+
+
+def _settled(
+    session: Session, *, agreed_minor: int, closed_minor: int, is_open: bool = False
+) -> Session:
+    """Return a session of which some more is agreed; what was disputed before is then over."""
+    after = told.closed(
+        session, agreed_minor=agreed_minor, closed_minor=closed_minor, is_open=is_open
+    )
+    return replace(after, disputed_in=None) if agreed_minor else after

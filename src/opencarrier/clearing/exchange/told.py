@@ -54,6 +54,7 @@ sessions = Table(
     Column("closed_minor", BigInteger, nullable=False),
     Column("is_open", Boolean, nullable=False),
     Column("told_in", LargeBinary(32)),
+    Column("disputed_in", LargeBinary(32)),
     Index("clearing_told_session_open", "is_open", "debtor", "creditor"),
 )
 
@@ -82,7 +83,8 @@ class Sides:
 class Session:
     """A session as it is told: all it used and cost, and what of that is agreed and closed.
 
-    `agreed_minor` is what both signed for. Closed is also what a tolerance waived.
+    `agreed_minor` is what both signed for. Closed is also what a tolerance waived. `disputed_in` is
+    the exchange whose statement disputes some of it, as long as none has agreed on more since.
     """
 
     entry_id: Id
@@ -98,6 +100,7 @@ class Session:
     closed_minor: int = 0
     is_open: bool = True
     told_in: Id | None = None
+    disputed_in: Id | None = None
 
     def entry(self, debtor: Address) -> Entry:
         """Return what is told of it now."""
@@ -234,5 +237,6 @@ def _session(row: Row[Any]) -> Session:
         "creditor": PartyId(row.creditor),
         "asset": AssetId(row.asset),
         "told_in": None if row.told_in is None else Id(row.told_in),
+        "disputed_in": None if row.disputed_in is None else Id(row.disputed_in),
     }
     return Session(**values)
