@@ -72,8 +72,9 @@ class Scene:
         grant: Grant | None,
         seconds: int = 600,
         status: Status = Status.STOP,
+        ended_s: int | None = None,
     ) -> None:
-        """Record one session's last report."""
+        """Record one session's last report; it began now, or ended so many seconds from now."""
         observation = Observation(
             status=status,
             home=self.home.party_id,
@@ -84,7 +85,7 @@ class Scene:
             acct_session_id=name,
             counters=Counters(session_time_s=seconds, octets_in=octets // 10, octets_out=octets),
             subject="pseudonym",
-            event_us=self.clock.now_us() + seconds * SECOND_US,
+            event_us=self.clock.now_us() + (seconds if ended_s is None else ended_s) * SECOND_US,
             terminate_cause=1,
             reporter=self.visited.party_id,
             source="test",

@@ -162,7 +162,7 @@ def test_what_nobody_else_is_owed_is_no_position(unit: Connection) -> None:
     assert service.take_dues(unit, cycle_id=CYCLE, dues=[due(2, 7, home=1)], cut_us=0) == []
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.lists(st.tuples(AMOUNTS, AMOUNTS, AMOUNTS), min_size=1, max_size=5))
 def test_cycles_of_adjustments_alone_sum_to_zero_and_to_what_is_behind_them(
     items: list[tuple[int, int, int]],

@@ -48,7 +48,7 @@ DUES = (adjusted(1, -3_000, -40, -500), adjusted(2, 900, 10))
 @pytest.fixture(scope="module")
 def months(tmp_path_factory: pytest.TempPathFactory) -> tuple[Order, Cleared, Cleared]:
     """One month cleared twice: with adjustments, and without."""
-    plain = order(rate(tmp_path_factory.mktemp("month"), 30), statements="csv", post_at_us=1)
+    plain = order(rate(tmp_path_factory.mktemp("month"), 12), statements="csv", post_at_us=1)
     made = replace(plain, out=plain.out.with_name("adjusted"), dues=DUES)
     return made, clear(made), clear(plain)
 

@@ -299,7 +299,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deals(), st.lists(st.tuples(OFFERS, STEPS), min_size=1, max_size=3))
 def test_the_month_and_the_daemon_rate_the_same_use_alike(
     tmp_path_factory: pytest.TempPathFactory,

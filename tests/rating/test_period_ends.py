@@ -227,7 +227,7 @@ USES = st.lists(
 )
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(
     USES,
     st.sampled_from(["none", "no_deal", "send_or_pay"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -12,13 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
+from tests.rating.roaming import line, rate, roaming
 
 from opencarrier.kernel.clock import FixedClock, Window
 from opencarrier.kernel.ids import Id
 from opencarrier.rating.model import Tariff
 from opencarrier.rating.rules import v1
 from opencarrier.rating.rules.v1 import WholesaleLegs
+from opencarrier.rating.rules.v2.charges import LineTerms
+from opencarrier.spine.access import WIFI
 from opencarrier.spine.parties import Node, PartyId
+from opencarrier.spine.records import Service
 from opencarrier.spine.usage import ZERO, Counters, Observation, Status, Stretch, Usage
 from opencarrier.usage.ingest import Ingest, IngestOrder
 from opencarrier.usage.service import UsageService
@@ -38,6 +42,18 @@ TARIFF = Tariff(
     tax_ppm=77_000,
     tax_included=True,
     host_ppm=617_000,
+)
+
+ROAMING = roaming(
+    line(
+        services=(Service.WIFI,), first_step=60 << 10, price_nano=1_777, fixed_minor=4_321,
+        minimum_minor=4_400, currency="EUR", tax_ppm=77_000, host_ppm=617_000,
+    ),
+    rates=(rate(rate=1_083_517, decimals=6),),
+    protocol_ppm=9_000,
+)  # fmt: skip
+LINE_TERMS = LineTerms(
+    head=ROAMING.head, line=ROAMING.lines[0], exchange=ROAMING.rates[0], offered=WIFI
 )
 
 
@@ -69,11 +85,18 @@ def parts(usages: Sequence[Usage]) -> list[Usage]:
 
 def legs(usages: Sequence[Usage]) -> WholesaleLegs:
     """Sum what usages cost by one tariff, each as the difference of two cumulatives."""
-    found = v1.wholesale_legs(TARIFF, 9_000, ZERO)
+    return _summed(usages, lambda counters: v1.wholesale_legs(TARIFF, 9_000, counters))
+
+
+def legs_by_line(usages: Sequence[Usage]) -> WholesaleLegs:
+    """Sum what usages cost by a line of a roaming agreement in another currency."""
+    return _summed(usages, LINE_TERMS.legs)
+
+
+def _summed(usages: Sequence[Usage], price: Callable[[Counters], WholesaleLegs]) -> WholesaleLegs:
+    found = price(ZERO)
     for usage in usages:
-        found += v1.wholesale_legs(TARIFF, 9_000, usage.counters_to) - v1.wholesale_legs(
-            TARIFF, 9_000, usage.counters_from
-        )
+        found += price(usage.counters_to) - price(usage.counters_from)
     return found
 
 
@@ -225,6 +248,7 @@ def test_177_interims_cost_what_one_stop_does() -> None:
     assert len(found) == capture.INTERIMS + 1 + 19
     assert total(found) == total([stop]) == whole
     assert legs(found) == legs([stop])
+    assert legs_by_line(found) == legs_by_line([stop])
 
 
 def test_the_real_captures_177_interims_cost_what_one_stop_does(tmp_path: Path) -> None:
@@ -258,4 +282,6 @@ def test_the_real_captures_177_interims_cost_what_one_stop_does(tmp_path: Path) 
     assert len(sent) == 179
     assert len(found) > capture.INTERIMS
     assert total(found) == total([stop]) == (1_773, 147_699_750, 5_682_218_308)
+    assert legs_by_line(found) == legs_by_line([stop])
     assert legs(found) == legs([stop])
+    assert legs_by_line(found) == legs_by_line([stop])
