@@ -153,7 +153,7 @@ def test_what_was_settled_is_what_was_charged_and_adjusted(played: Played) -> No
 def test_every_receipt_of_the_agreements_use_holds(played: Played) -> None:
     place = played.scene.place
     verifier = Verifier(place.manifest, place.client)
-    assert len(played.receipts) == 4
+    assert len(played.receipts) == 3
     for text in played.receipts:
         assert json.loads(text)["wholesale"]["content"]["rule_version"] == "rating/v2"
         verdict = verifier.verify(text)
