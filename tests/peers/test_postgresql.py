@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from tests.app.scene import START_US, scene
+from tests.app.test_erasing import CALLED, IMSI, NAME, erase, proofs, subscribe, use
 from tests.postgresql import Server, program, server
 
 from opencarrier.app import moving, schema
@@ -258,3 +259,30 @@ def test_the_rating_statement_is_exact_on_postgresql(postgresql):
     """Another engine than the one it was written for rates every edge case to the unit."""
     with psycopg.connect(postgresql.url("postgres")) as connection:
         prove(lambda query: connection.execute(query).fetchall(), "postgres")
+
+
+def test_of_an_erased_subscriber_no_octet_is_left_in_the_tables_files(postgresql, tmp_path):
+    """The write-ahead log is the server's to recycle; the tables' own files hold live rows only."""
+    url = postgresql.database()
+    with scene(tmp_path, database=url, one_sided_window_s=0) as made:
+        subscribe(made, NAME, IMSI)
+        use(made, NAME, CALLED)
+        made.settle()
+        before = proofs(made)
+        assert NAME.encode() in tables_files(postgresql, url)
+        assert erase(made, NAME).files_clean
+        kept = tables_files(postgresql, url)
+        assert not any(word.encode() in kept for word in (NAME, IMSI, CALLED))
+        after = proofs(made)
+    assert (after.positions, after.sums) == (before.positions, before.sums)
+    assert after.host_receipts == before.host_receipts
+
+
+def tables_files(postgresql: Server, url: str) -> bytes:
+    """Return everything that one database's files hold."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+        query = "SELECT oid FROM pg_database WHERE datname = current_database()"
+        (oid,) = connection.execute(query).fetchone()
+    folder = postgresql.folder / "data" / "base" / str(oid)
+    return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
