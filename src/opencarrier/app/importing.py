@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from opencarrier.usage.importing import Importer, check_file
 from opencarrier.usage.record import SUBJECT_OCTETS, RecordReason
 from opencarrier.usage.wire.csv_mapping import CsvMapping, parse_mapping
 from opencarrier.usage.wire.origin import Origin
+
+NAMES_MAX = 65_536
+"""Names whose pseudonyms are remembered while files are read."""
 
 
 def import_files(
@@ -52,18 +56,20 @@ def import_files(
             parties.setdefault(name, operator.party_id)
     places = {operator.party_id: operator.jurisdiction for operator in operators}
     key, now_us = base.access_keys().cui_key, base.clock.now_us()
+    with base.store.read() as unit:
+        subject_of = _pseudonyms(base, unit, key)
 
-    def origin_of(digest: bytes) -> Origin:
-        return Origin(
-            source_digest=digest,
-            ingested_us=now_us,
-            party_of=parties.get,
-            subject_of=lambda name: _pseudonym(key, name),
-            jurisdiction_of=places.get,
-            **stand_in,
-        )
+        def origin_of(digest: bytes) -> Origin:
+            return Origin(
+                source_digest=digest,
+                ingested_us=now_us,
+                party_of=parties.get,
+                subject_of=subject_of,
+                jurisdiction_of=places.get,
+                **stand_in,
+            )
 
-    return Importer(dataset, origin_of, read).run(paths)
+        return Importer(dataset, origin_of, read).run(paths)
 
 
 def check_files(paths: Sequence[Path], mapping: str | None) -> dict[str, Any] | Refusal:
@@ -93,7 +99,21 @@ def _parties(
     return found
 
 
+def _pseudonyms(base: Installation, unit: Connection, key: bytes) -> Callable[[str], bytes]:
+    """Return what stands for a subscriber in records.
+
+    For a SIM of ours what was made with it, which goes when its subscriber is erased; for
+    anybody else a keyed digest, so that nobody without the key can tell who it is.
+    """
+
+    @lru_cache(maxsize=NAMES_MAX)
+    def subject_of(name: str) -> bytes:
+        own = base.identity.directory.pseudonym(unit, name)
+        return own or _pseudonym(key, name)
+
+    return subject_of
+
+
 def _pseudonym(key: bytes, name: str) -> bytes:
-    """Return what stands for a subscriber in records: nobody without the key can tell who it is."""
     message = encode(["opencarrier/imported-subject", name])
     return hmac.digest(key, message, "sha256")[:SUBJECT_OCTETS]

@@ -21,7 +21,7 @@ from opencarrier.spine.parties import PartyId
 
 FORM = "opencarrier/people/1"
 
-_SIM = ("imsi", "k_sealed", "opc_sealed", "sqn", "barred")
+_SIM = ("imsi", "k_sealed", "opc_sealed", "sqn", "barred", "pseudonym")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

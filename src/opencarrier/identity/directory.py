@@ -129,6 +129,13 @@ class Directory:
         """Return the subscriber a permanent SIM identity belongs to."""
         return store.subscriber_by_imsi(unit, imsi)
 
+    def pseudonym(self, unit: Connection, imsi: str) -> bytes | None:
+        """Return the 16 random octets that stand for a SIM of ours in imported records.
+
+        They were made with the SIM and go with it: then nobody can tell whose they were.
+        """
+        return store.pseudonym(unit, imsi)
+
     def party(self, unit: Connection, party_id: PartyId) -> Party | None:
         """Return a party of any kind, with its name and address."""
         return store.party(unit, party_id)

@@ -96,6 +96,7 @@ credentials = Table(
     Column("opc_sealed", LargeBinary, nullable=False),
     Column("sqn", BigInteger, nullable=False),
     Column("barred", Boolean, nullable=False),
+    Column("pseudonym", LargeBinary(16), nullable=True),
 )
 
 keys = Table(
@@ -323,6 +324,11 @@ def credential_row(unit: Connection, imsi: str) -> Row[Any] | None:
     """Return a SIM, its keys still sealed; the row is the unit's own until it ends."""
     chosen = select(credentials).where(credentials.c.imsi == imsi).with_for_update()
     return unit.execute(chosen).one_or_none()
+
+
+def pseudonym(unit: Connection, imsi: str) -> bytes | None:
+    """Return what stands for a SIM in imported records, None for an unknown or an older one."""
+    return unit.scalar(select(credentials.c.pseudonym).where(credentials.c.imsi == imsi))
 
 
 def credentials_of(unit: Connection, party_id: PartyId) -> Sequence[Credential]:

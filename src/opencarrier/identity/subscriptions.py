@@ -20,6 +20,8 @@ from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.parties import PartyId, Subscriber
 
+PSEUDONYM_OCTETS = 16
+
 
 class Subscriptions:
     """Adds and changes subscribers and credentials; each call stands in the caller's unit."""
@@ -101,6 +103,7 @@ class Subscriptions:
                 opc_sealed=opc_sealed,
                 sqn=sqn,
                 barred=False,
+                pseudonym=self._entropy.octets(f"pseudonym/{imsi}", PSEUDONYM_OCTETS),
             )
         )
         return Credential(imsi=imsi, subscriber=subscriber, sqn=sqn, barred=False)

@@ -51,6 +51,9 @@ LOOKED_UP: Final = ("usage_id", "session_id")
 KEY: Final = ("usage_id", "reporter", "side")
 """What makes two records copies: the same usage by the same reporter about the same meter."""
 
+PLACE: Final = ("source_digest", "source_offset", "sequence", "service", "kind", "reporter", "side")
+"""Where a record was read: one that stands in the dataset came from there already."""
+
 DAY_US: Final = 86_400 * SECOND_US
 START_MAX_US: Final = 253_370_764_800 * SECOND_US
 """The year 9999 has the last days that have a name."""
@@ -167,9 +170,12 @@ class DatasetWriter:
         staged = sorted((self._staging / partition.folder).glob("*.parquet"))
         tables = [pq.read_table(path, schema=plain_schema(), partitioning=None) for path in staged]
         tables.append(to_table(self._rows.pop(partition, [])))
-        arrived = pa.concat_tables(tables)
         target = self._folder / partition.folder
-        fresh = _without_copies(arrived, _known(target))
+        known, arrived = _known(target), pa.concat_tables(tables)
+        fresh = _without_copies(arrived, known)
+        renamed = _renamed(fresh, known)
+        if len(renamed):
+            fresh, arrived = _except(fresh, renamed), _except(arrived, renamed)
         self.report.records += fresh.num_rows
         if fresh.num_rows:
             write_file(fresh, target)
@@ -219,13 +225,30 @@ def read_records(folder: Path) -> Iterator[UsageRecord]:
 
 
 def _known(target: Path) -> pa.Table | None:
-    """Return the keys of what a partition holds already."""
+    """Return the keys and places of what a partition holds already."""
     files = sorted(target.glob("*.parquet"))
     if not files:
         return None
-    tables = [pq.read_table(path, columns=list(KEY), partitioning=None) for path in files]
-    schema = pa.schema([plain_schema().field(name) for name in KEY])
+    names = list(dict.fromkeys((*KEY, *PLACE)))
+    tables = [pq.read_table(path, columns=names, partitioning=None) for path in files]
+    schema = pa.schema([plain_schema().field(name) for name in names])
     return pa.concat_tables([table.cast(schema) for table in tables])
+
+
+def _renamed(fresh: pa.Table, known: pa.Table | None) -> pa.Array:
+    """Return the ids of new rows that were read before from the same place of the same file.
+
+    They have other ids because their subscriber was erased meanwhile.
+    """
+    if known is None:
+        return fresh.column("usage_id").combine_chunks()[:0]
+    keyed = fresh.select(list(dict.fromkeys(("usage_id", *PLACE))))
+    again = keyed.join(known.select(list(PLACE)), keys=list(PLACE), join_type="left semi")
+    return again.column("usage_id").combine_chunks()
+
+
+def _except(rows: pa.Table, usage_ids: pa.Array) -> pa.Table:
+    return rows.filter(pc.invert(pc.is_in(rows.column("usage_id"), value_set=usage_ids)))
 
 
 def _without_copies(rows: pa.Table, known: pa.Table | None) -> pa.Table:
@@ -235,7 +258,7 @@ def _without_copies(rows: pa.Table, known: pa.Table | None) -> pa.Table:
     keyed = rows.select(list(KEY)).append_column("place", place)
     first = keyed.group_by(list(KEY)).aggregate([("place", "min")])
     if known is not None:
-        first = first.join(known, keys=list(KEY), join_type="left anti")
+        first = first.join(known.select(list(KEY)), keys=list(KEY), join_type="left anti")
     places = first.column("place_min")
     return rows.take(places.take(pc.sort_indices(places)))
 
