@@ -52,16 +52,17 @@ def run(events: int = EVENTS, times: int = TIMES) -> dict[str, Any]:
             "walked": _column("walked", few),
             PEER: _column(PEER, file) if find_spec(PEER) else None,
         }
-        larger = _column("events", large)
+        larger = _column("records", large)
         sizes = file.stat().st_size, large.stat().st_size
     peer = columns[PEER]
     return {
         "events": events,
         "octets_per_event": sizes[0] // events,
         "columns": columns,
-        "events_to_asn1tools": None
-        if peer is None
-        else round(columns["events"]["per_s"] / peer["per_s"], 2),
+        **{
+            f"{name}_to_{PEER}": peer and round(columns[name]["per_s"] / peer["per_s"], 2)
+            for name in ("events", "records")
+        },
         "large_file_octets": sizes[1],
         "large_file_peak_rss_mib": larger["peak_rss_mib"],
     }

@@ -1,9 +1,11 @@
 -- The doubtful sessions again, usage by usage. Sums have 128 bits.
+create or replace temp view evidence as from claims union all from counterparts;
+
 create or replace temp table argued as
-select e.* from evidence e
-semi join doubtful d on
-    d.visited = e.visited and d.home is not distinct from e.home
-    and d.session_id = e.session_id and d.service = e.service;
+select
+    visited, home, session_id, service, meter, node, kind, usage_id, corrects, sequence,
+    octets_in, octets_out, duration_s, units
+from evidence semi join doubtful using (session_id);
 
 -- What corrections and voids name, and which of several is the last word.
 create or replace temp table naming as
@@ -51,15 +53,14 @@ select
 from usages
 group by visited, home, session_id, service, meter;
 
-delete from sides where claims > 1 or others > 1 or is_changed;
+delete from sides where session_id in (from doubtful);
 insert into sides
 select
     visited, home, session_id, service,
     min(node) filter (meter <= 2) as node,
-    count(*) filter (meter <= 2) as claims,
-    count(*) filter (meter > 2) as others,
-    true as is_changed,
+    bool_or(meter <= 2) as is_claimed,
     max(case when meter > 2 then meter - 1 else 0 end)::tinyint as counterpart,
+    true as is_changed,
     coalesce(arg_min(octets_in, meter) filter (meter <= 2), 0) as claimed_octets_in,
     coalesce(arg_min(octets_out, meter) filter (meter <= 2), 0) as claimed_octets_out,
     coalesce(arg_min(duration_s, meter) filter (meter <= 2), 0) as claimed_duration_s,

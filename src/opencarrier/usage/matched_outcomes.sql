@@ -7,11 +7,21 @@ create or replace temp macro near(
     and (abs(a_s - b_s) - seconds) * 1000000 <= greatest(a_s, b_s) * duration_ppm
     and a_units = b_units;
 
+-- Pairs of operators: what they tolerate, and a place in their order, which is quicker to sort by.
+create or replace temp table pairs as
+select
+    s.visited, s.home, row_number() over (order by s.visited, s.home nulls first) as place,
+    coalesce(t.volume_ppm, getvariable('volume_ppm'))::hugeint as volume_ppm,
+    coalesce(t.duration_ppm, getvariable('duration_ppm'))::hugeint as duration_ppm,
+    coalesce(t.duration_s, getvariable('duration_s'))::hugeint as tolerated_s
+from (select distinct visited, home from sides) s
+left join tolerances t on t.visited = s.visited and t.home is not distinct from s.home;
+
 create or replace temp table judged_sides as
 select
     s.visited, s.home, session_id, service, node,
     case
-        when claims = 0 or others = 0 then 4
+        when not is_claimed or counterpart = 0 then 4
         when claimed_octets_in = other_octets_in
             and claimed_octets_out = other_octets_out
             and claimed_duration_s = other_duration_s
@@ -19,9 +29,7 @@ select
         when near(
             claimed_octets_in, claimed_octets_out, claimed_duration_s, claimed_units,
             other_octets_in, other_octets_out, other_duration_s, other_units,
-            coalesce(t.volume_ppm, getvariable('volume_ppm'))::hugeint,
-            coalesce(t.duration_ppm, getvariable('duration_ppm'))::hugeint,
-            coalesce(t.duration_s, getvariable('duration_s'))::hugeint
+            volume_ppm, duration_ppm, tolerated_s
         ) then 2
         else 3
     end::tinyint as outcome,
@@ -29,8 +37,8 @@ select
     claimed_octets_in, claimed_octets_out, claimed_duration_s, claimed_units,
     other_octets_in, other_octets_out, other_duration_s, other_units
 from sides s
-left join tolerances t on t.visited = s.visited and t.home is not distinct from s.home
-order by s.visited, s.home nulls first, session_id, service;
+join pairs p on p.visited = s.visited and p.home is not distinct from s.home
+order by place, session_id, service;
 
 create or replace temp view paid_sides as
 select
