@@ -34,7 +34,7 @@ def rows() -> list[Row]:
     ]
 
 
-def records(count: int) -> list[UsageRecord]:
+def records(count: int, nodes: int = 1) -> list[UsageRecord]:
     """Records between the three; each ninth is settlement-free, each eleventh has no agreement."""
     return [
         record(
@@ -42,6 +42,7 @@ def records(count: int) -> list[UsageRecord]:
             home="op_x" if number % 11 == 10 else PARTIES[number // 3 % 3],
             visited=PARTIES[number % 3],
             reporter=PARTIES[number % 3],
+            node=f"node-{1 + number // 9 % nodes}",
             octets_in=1 + 977 * number * number,
             rcoi=RcoiClass.SETTLEMENT_FREE if number % 9 == 8 else RcoiClass.SETTLED,
         )
@@ -49,9 +50,9 @@ def records(count: int) -> list[UsageRecord]:
     ]
 
 
-def rate(folder: Path, count: int = 60, lines: Sequence[Row] | None = None) -> Path:
+def rate(folder: Path, count: int = 60, lines: Sequence[Row] | None = None, nodes: int = 1) -> Path:
     """Rate records into a folder and return it."""
-    run(folder, records(count), rows() if lines is None else lines)
+    run(folder, records(count, nodes), rows() if lines is None else lines)
     return folder / "out"
 
 

@@ -15,9 +15,9 @@ from sqlalchemy import create_engine
 from tests.clearing.rated_months import SECRET, order, rate, rated_records, rows
 
 from opencarrier.clearing import month_ledger, tree
-from opencarrier.clearing.accounts import exchange
+from opencarrier.clearing.accounts import exchange, hosts_of
 from opencarrier.clearing.month import Cleared, Order, clear
-from opencarrier.clearing.netting import NettingMode
+from opencarrier.clearing.netting import NettingMode, balances
 from opencarrier.clearing.party_rows import check_row
 from opencarrier.clearing.placed_positions import path_of
 from opencarrier.clearing.rated_leaf import RatedRecord, leaf_data, salt_of
@@ -120,10 +120,64 @@ def test_positions_are_the_sums_of_the_records_exchanged_once(month: tuple[Order
         assert sum(leg.amount_minor for leg in told[home, visited].legs) < owed
 
 
+def test_use_is_the_sellers_the_hosts_the_protocols_and_the_taxmans_to_the_unit(
+    month: tuple[Order, Cleared],
+) -> None:
+    """All legs of all positions are what is due; all parties' nets are nothing."""
+    made, cleared = month
+    asset = AssetId("issuer/EUR")
+    shares = cleared.as_mapping()["assets"][asset]["shares"]
+    due = sum(item.position.amount_minor for item in cleared.positions)
+    assert sum(shares.values()) == due
+    assert min(shares.values()) > 0
+    assert sum(balances(cleared.obligations[asset]).values()) == 0
+    earned = defaultdict(int)
+    for row in pq.read_table(made.out / "earnings.parquet").to_pylist():
+        earned[hosts_of(row["visited"])] += int(row["earned_minor"])
+    nets = balances(cleared.obligations[asset])
+    assert dict(earned) == {party: nets[party] for party in nets if party.startswith("hosts_")}
+    assert sum(earned.values()) == shares["host_minor"]
+
+
+def test_nodes_share_their_operators_leg_each_within_one_unit(tmp_path: Path) -> None:
+    """By order of names, whatever the parts are; as many nodes as records, at another rate."""
+    lines = [replace(line, currency="EUR", rate=1_082_551, decimals=6) for line in rows()]
+    folder = rate(tmp_path, 60, lines, nodes=7)
+    cleared = clear(order(folder))
+    hosts: defaultdict[str, list[int]] = defaultdict(list)
+    for row in pq.read_table(folder / "nodes.parquet").to_pylist():
+        hosts[row["visited"]].append(int(row["host_minor"]))
+    rows_of = pq.read_table(folder.with_name("cleared") / "earnings.parquet").to_pylist()
+    for visited, shares in hosts.items():
+        legs = [
+            leg.amount_minor
+            for item in cleared.positions
+            for leg in item.position.legs
+            if leg.party == hosts_of(PartyId(visited))
+        ]
+        parts = [int(row["earned_minor"]) for row in rows_of if row["visited"] == visited]
+        assert len(parts) == len(shares) > 1
+        assert sum(parts) == sum(legs)
+        for part, share in zip(parts, shares, strict=True):
+            assert abs(part * sum(shares) - sum(legs) * share) < sum(shares)
+
+
+def test_nodes_that_earned_something_else_are_refused(tmp_path: Path) -> None:
+    rated = rate(tmp_path, 30)
+    nodes = pq.read_table(rated / "nodes.parquet")
+    pq.write_table(nodes.slice(1), rated / "nodes.parquet")
+    with pytest.raises(PeerError, match="nodes: "):
+        clear(order(rated))
+    (rated / "nodes.parquet").unlink()
+    with pytest.raises(PeerError, match="holds no rated month"):
+        clear(order(rated))
+
+
 def test_each_party_is_told_its_own_row_and_can_check_it(month: tuple[Order, Cleared]) -> None:
     made, cleared = month
     folders = sorted(path.name for path in (made.out / "parties").iterdir())
-    assert folders == ["op_a", "op_b", "op_c", "op_p", "tax_t"]
+    hosts = ["hosts_op_a", "hosts_op_b", "hosts_op_c"]
+    assert folders == [*hosts, "op_a", "op_b", "op_c", "op_p", "tax_t"]
     for name in folders:
         for row in json.loads((made.out / "parties" / name / "row.json").read_text()):
             assert check_row(row, cleared.rows_root) is None
@@ -160,7 +214,7 @@ def test_files_and_their_order_change_no_root(month: tuple[Order, Cleared], tmp_
     made, cleared = month
     rated = made.rated
     (tmp_path / "rated").mkdir()
-    for name in ("lines", "line_sums"):
+    for name in ("lines", "line_sums", "nodes"):
         (tmp_path / f"{name}.parquet").write_bytes((rated / f"{name}.parquet").read_bytes())
     whole = pa.concat_tables([pq.read_table(p) for p in sorted((rated / "rated").glob("*"))])
     for number, rest in enumerate((2, 0, 1)):
@@ -176,7 +230,7 @@ def test_a_record_that_is_rated_twice_or_missing_is_refused(
 ) -> None:
     made, _ = month
     (tmp_path / "rated").mkdir()
-    for name in ("lines", "line_sums"):
+    for name in ("lines", "line_sums", "nodes"):
         (tmp_path / f"{name}.parquet").write_bytes((made.rated / f"{name}.parquet").read_bytes())
     whole = pq.read_table(next((made.rated / "rated").glob("*")))
     bad = replace(made, rated=tmp_path, out=tmp_path / "cleared")
@@ -231,10 +285,11 @@ def test_the_ledger_holds_every_position_and_moves_nothing(tmp_path: Path) -> No
 
 def test_the_ledger_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
     rated = rate(tmp_path, 60)
-    lines = pq.read_table(rated / "lines.parquet")
-    huge = pa.array([9 * 10**18] * len(lines), pa.int64())
-    column = lines.schema.get_field_index("rate")
-    pq.write_table(lines.set_column(column, "rate", huge), rated / "lines.parquet")
+    for name in ("lines", "nodes"):
+        table = pq.read_table(rated / f"{name}.parquet")
+        huge = pa.array([9 * 10**18] * len(table), pa.int64())
+        column = table.schema.get_field_index("rate")
+        pq.write_table(table.set_column(column, "rate", huge), rated / f"{name}.parquet")
     assert max(item.position.amount_minor for item in clear(order(rated)).positions) > 1 << 64
     with pytest.raises(PeerError, match="ledger: "):
         clear(order(rated, post_at_us=7))

@@ -87,6 +87,11 @@ def by_line(accounts: Sequence[Account]) -> dict[int, int]:
     return {line: number for number, item in enumerate(accounts) for line in item.lines}
 
 
+def hosts_of(visited: PartyId) -> PartyId:
+    """Return the party that an operator's hosts are together; each node has its own row."""
+    return PartyId(f"hosts_{visited}")
+
+
 def _rows(path: Path) -> list[Mapping[str, Any]]:
     if not path.exists():
         raise PeerError("rated", f"{path.parent} holds no rated month: {path.name} is missing")
@@ -115,6 +120,7 @@ def _account(key: tuple[Any, ...], rows: Sequence[Mapping[str, Any]]) -> Account
 def _onward(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Role, PartyId, int]]:
     sums: defaultdict[Onward, int] = defaultdict(int)
     for row in rows:
+        sums[Role.HOST, hosts_of(row["visited"])] += int(row["host_minor"])
         sums[Role.PROTOCOL, row["protocol_party"]] += int(row["protocol_minor"])
         sums[Role.TAX, row["tax_party"]] += int(row["tax_minor"])
     for (role, party), minor in sorted(sums.items()):

@@ -23,6 +23,7 @@ from opencarrier.clearing.dues import Flow
 from opencarrier.clearing.level_files import Placed, writing
 from opencarrier.clearing.model import NO_JURISDICTION
 from opencarrier.clearing.month_dues import account_of, month_flows, runs_of, write_dues
+from opencarrier.clearing.month_earnings import write_earnings
 from opencarrier.clearing.netting import NettingMode, balances, obligations
 from opencarrier.clearing.party_rows import rows_of, write_rows
 from opencarrier.clearing.placed_positions import PlacedPosition, write_positions
@@ -34,7 +35,7 @@ from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine import ids
-from opencarrier.spine.money import Due, Position
+from opencarrier.spine.money import Due, Position, Role
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Rung
 
@@ -104,11 +105,26 @@ class Cleared:
             "counterparty": netted.counterparty,
             "obligations": len(owed),
             "gross_minor": sum(owed.values()),
+            "shares": self._shares(asset),
             "flows": len(netted.flows),
             "residual_minor": netted.residual_minor,
             "money_minor": netted.money_minor,
             "net_minor": sum(amount for amount in balances(owed).values() if amount > 0),
         }
+
+    def _shares(self, asset: AssetId) -> dict[str, int]:
+        """Say whose the month's use is, by role: together what its positions come to."""
+        used = [item.position for item in self.positions if item.flow is None]
+        positions = [position for position in used if position.asset == asset]
+        shares = dict.fromkeys(Role, 0)
+        for position in positions:
+            onward = sum(leg.amount_minor for leg in position.legs)
+            assert 0 <= onward <= position.amount_minor, "a creditor owes onward what it is owed"
+            shares[Role.SELLER] += position.amount_minor - onward
+            for leg in position.legs:
+                shares[leg.role] += leg.amount_minor
+        assert sum(shares.values()) == sum(position.amount_minor for position in positions)
+        return {f"{role.name.lower()}_minor": shares[role] for role in Role}
 
 
 def clear(order: Order) -> Cleared:
@@ -122,6 +138,7 @@ def clear(order: Order) -> Cleared:
         cleared = _net(order, placed, holds)
         write_positions(folder / "positions.parquet", placed)
         _write_flows(folder / "flows.json", cleared)
+        write_earnings(order.rated, placed, folder, order.memory_mib)
         write_rows(folder / "parties", cleared.obligations, cleared.netted, order.secret)
         write_dues(folder / "parties", placed, order.secret)
         if order.statements != "none":

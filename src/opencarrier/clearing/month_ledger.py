@@ -12,7 +12,7 @@ from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.ledger import chart, service, store
 from opencarrier.ledger.model import Hold, Transfer, TransferFlags
-from opencarrier.spine.money import Position
+from opencarrier.spine.money import Position, Role
 from opencarrier.spine.parties import PartyId
 
 FILE: Final = "ledger.sqlite"
@@ -61,21 +61,24 @@ def _hold_id(position_id: Id, number: int) -> Id:
 
 def _transfers(positions: Iterable[Position]) -> Iterator[Transfer]:
     for position in positions:
-        yield from _hold(position, position.debtor, position.creditor, position.amount_minor, 0)
+        owed = chart.clearing(position.creditor)
+        yield from _hold(position, position.debtor, owed, position.amount_minor, 0)
         for number, leg in enumerate(position.legs, start=1):
-            yield from _hold(position, position.creditor, leg.party, leg.amount_minor, number)
+            kind = chart.accrued if leg.role is Role.HOST else chart.clearing
+            yield from _hold(position, position.creditor, kind(leg.party), leg.amount_minor, number)
 
 
 def _hold(
-    position: Position, debtor: PartyId, creditor: PartyId, amount_minor: int, number: int
+    position: Position, debtor: PartyId, credit: str, amount_minor: int, number: int
 ) -> Iterator[Transfer]:
-    if debtor == creditor:
+    debit = chart.clearing(debtor)
+    if debit == credit:
         return
     yield Transfer(
         transfer_id=_hold_id(position.position_id, number),
         asset=position.asset,
-        debit=chart.clearing(debtor),
-        credit=chart.clearing(creditor),
+        debit=debit,
+        credit=credit,
         amount_minor=amount_minor,
         code="position" if number == 0 else "onward",
         flags=TransferFlags.PENDING,
