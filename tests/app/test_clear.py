@@ -48,6 +48,22 @@ def test_modes_pledges_and_jurisdictions_come_from_options_and_files(run, rated:
     assert told["assets"]["issuer/EUR"]["counterparty"] == "op_house"
 
 
+def test_a_corrected_month_is_cleared_beside_the_first(run, rated: Path, tmp_path: Path) -> None:
+    first = json.loads(run(*words(rated)))
+    corrects = ("--corrects", str(rated.parent / "cleared"), "--sequence", "2")
+    fewer = rate(tmp_path / "again", 37)
+    told = json.loads(run(*words(fewer, *corrects)))
+    assert told["corrects"] == first["records_root"]
+    assert told["records"] < first["records"]
+    gross = told["assets"]["issuer/EUR"]["gross_minor"]
+    assert 0 < gross < first["assets"]["issuer/EUR"]["gross_minor"]
+    other = tmp_path / "other"
+    same = ("--out", str(other), "--secret-file", str(tmp_path / "secret"), *corrects)
+    assert "nothing differs" in run("clear", "--rated", str(rated), *same, code=Exit.REFUSED)
+    both = ("--adjustments", str(tmp_path / "june.jsonl"), "--agreements", "book.jsonl")
+    assert "one after the other" in run(*words(fewer, *corrects, *both), code=Exit.USAGE)
+
+
 @pytest.mark.parametrize(
     ("more", "code"),
     [

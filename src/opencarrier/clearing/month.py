@@ -11,14 +11,20 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from opencarrier.clearing import tree
 from opencarrier.clearing.accounts import Account, by_line, read_accounts
-from opencarrier.clearing.documents import invoices
+from opencarrier.clearing.documents import (
+    Invoice,
+    corrections,
+    invoices,
+    naming,
+    numbers_of,
+)
 from opencarrier.clearing.dues import Flow
 from opencarrier.clearing.level_files import Placed, writing
 from opencarrier.clearing.model import NO_JURISDICTION
@@ -30,6 +36,16 @@ from opencarrier.clearing.placed_positions import PlacedPosition, write_position
 from opencarrier.clearing.published import Published, publish
 from opencarrier.clearing.rated_leaf import SECRET_OCTETS
 from opencarrier.clearing.rated_rows import MEMORY_MIB, RowHasher, Run, stream
+from opencarrier.clearing.recleared import (
+    Earlier,
+    Obligations,
+    changes,
+    key_of,
+    owed_anew,
+    read_earlier,
+    read_numbers,
+    write_standing,
+)
 from opencarrier.clearing.statement_files import write_statements
 from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.kernel.money import AssetId
@@ -51,6 +67,10 @@ class Order:
     `pledges` are by asset. A party without a jurisdiction is in `zz`. With `post_at_us` the
     positions are booked as holds of that instant, in a ledger within the folder. `statements` are
     `none`, `csv`, or `pdf`: CSV, and each invoice as PDF too. `dues` are what deals adjusted.
+
+    `corrects` is an earlier clearing of the same month, whose records were corrected since: only
+    what differs is owed and billed. `invoiced` is the clearing whose invoices `dues` correct, where
+    it is not this one.
     """
 
     rated: Path
@@ -66,10 +86,13 @@ class Order:
     post_at_us: int | None = None
     statements: str = "none"
     dues: Sequence[Due] = ()
+    corrects: Path | None = None
+    invoiced: Path | None = None
 
     def __post_init__(self) -> None:
         assert len(self.secret) == SECRET_OCTETS, "a cycle's secret has 32 octets"
         assert self.statements in STATEMENTS
+        assert not (self.corrects and self.dues), "one after the other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +102,10 @@ class Cleared:
     records_root: bytes
     rows_root: bytes
     positions: Sequence[PlacedPosition]
-    obligations: Mapping[AssetId, Mapping[tuple[PartyId, PartyId], int]]
+    obligations: Obligations
     netted: Mapping[AssetId, Published]
     holds: int
+    corrects: str | None = None
 
     def as_mapping(self) -> dict[str, Any]:
         """Return the report with stable keys, for JSON; amounts are in minor units of an asset."""
@@ -95,6 +119,7 @@ class Cleared:
                 {item.flow.due.adjustment.adjustment_id for item in self.positions if item.flow}
             ),
             "holds": self.holds,
+            "corrects": self.corrects,
             "assets": {asset: self._asset(asset) for asset in sorted(self.netted)},
         }
 
@@ -133,17 +158,16 @@ def clear(order: Order) -> Cleared:
         accounts, lines = read_accounts(order.rated)
         owing = [account for account in accounts if account.amount_minor]
         flows = month_flows(order.dues)
+        earlier = None if order.corrects is None else read_earlier(order.corrects)
         placed = list(_place(order, owing, flows, lines, folder))
-        holds = _post(order, placed, folder)
-        cleared = _net(order, placed, holds)
+        cleared = _net(order, placed, earlier)
+        cleared = replace(cleared, holds=_post(order, cleared, folder))
         write_positions(folder / "positions.parquet", placed)
         _write_flows(folder / "flows.json", cleared)
         write_earnings(order.rated, placed, folder, order.memory_mib)
         write_rows(folder / "parties", cleared.obligations, cleared.netted, order.secret)
         write_dues(folder / "parties", placed, order.secret)
-        if order.statements != "none":
-            bills = invoices(placed, order.sequence)
-            write_statements(folder / "parties", bills, with_pdf=order.statements == "pdf")
+        _bill(order, placed, earlier, folder)
         folder.joinpath(REPORT).write_text(json.dumps(cleared.as_mapping(), indent=2) + "\n")
     return cleared
 
@@ -221,21 +245,62 @@ def _position(cycle_id: Id, account: Account, built: Placed, jurisdiction: str) 
     )
 
 
-def _post(order: Order, placed: Sequence[PlacedPosition], folder: Path) -> int:
+def _post(order: Order, cleared: Cleared, folder: Path) -> int:
     if order.post_at_us is None:
         return 0
-    from opencarrier.clearing.month_ledger import post
+    from opencarrier.clearing.month_ledger import post, post_edges
 
-    return post(folder, (item.position for item in placed), order.post_at_us)
+    if cleared.corrects is None:
+        return post(folder, (item.position for item in cleared.positions), order.post_at_us)
+    cycles = {
+        asset: ids.cycle_id(order.domain, asset, order.sequence) for asset in cleared.obligations
+    }
+    return post_edges(folder, cleared.obligations, cycles, order.post_at_us)
 
 
-def _net(order: Order, placed: Sequence[PlacedPosition], holds: int) -> Cleared:
+def _bill(
+    order: Order, placed: Sequence[PlacedPosition], earlier: Earlier | None, folder: Path
+) -> None:
+    """Write statements where they are asked for, and keep what later clearings have to know."""
+    used = [item for item in placed if item.flow is None]
+    bills = _bills(order, placed, earlier)
+    numbers = numbers_of(bills)
+    if earlier is not None:
+        numbers = {**numbers, **earlier.numbers}
+    write_standing(folder, _obligations(used), numbers)
+    if order.statements != "none":
+        if earlier is None:
+            known = numbers if order.invoiced is None else read_numbers(order.invoiced)
+            bills = list(naming(bills, known))
+        write_statements(folder / "parties", bills, with_pdf=order.statements == "pdf")
+
+
+def _bills(
+    order: Order, placed: Sequence[PlacedPosition], earlier: Earlier | None
+) -> list[Invoice]:
+    if earlier is None:
+        return invoices(placed, order.sequence)
+    differs = changes((item.account for item in placed), earlier)
+    position_of = {key_of(item.account): to_hex(item.position.position_id) for item in placed}
+    return corrections(differs, earlier.numbers, order.sequence, position_of)
+
+
+def _obligations(placed: Iterable[PlacedPosition]) -> Obligations:
     by_asset: defaultdict[AssetId, list[Position]] = defaultdict(list)
-    by_jurisdiction: defaultdict[str, list[Id]] = defaultdict(list)
     for item in placed:
         by_asset[item.position.asset].append(item.position)
+    return {asset: obligations(positions) for asset, positions in sorted(by_asset.items())}
+
+
+def _net(order: Order, placed: Sequence[PlacedPosition], earlier: Earlier | None) -> Cleared:
+    by_jurisdiction: defaultdict[str, list[Id]] = defaultdict(list)
+    for item in placed:
         by_jurisdiction[item.position.jurisdiction].append(item.position.position_id)
-    owed = {asset: obligations(positions) for asset, positions in sorted(by_asset.items())}
+    owed = _obligations(placed)
+    if earlier is not None:
+        owed = owed_anew(owed, earlier.used)
+        if not owed:
+            raise PeerError("corrects", "nothing differs from what was cleared before")
     netted = {
         asset: publish(
             edges,
@@ -251,7 +316,8 @@ def _net(order: Order, placed: Sequence[PlacedPosition], holds: int) -> Cleared:
         positions=placed,
         obligations=owed,
         netted=netted,
-        holds=holds,
+        holds=0,
+        corrects=None if earlier is None else earlier.records_root,
     )
 
 

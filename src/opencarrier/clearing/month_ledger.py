@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import create_engine
 
+from opencarrier.clearing.netting import Edges
 from opencarrier.kernel.ids import Id, derive
+from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.ledger import chart, service, store
 from opencarrier.ledger.model import Hold, Transfer, TransferFlags
@@ -24,12 +26,23 @@ def post(folder: Path, positions: Iterable[Position], at_us: int) -> int:
     The debtor's clearing account is debited, the creditor's credited; onward the creditor's is
     debited. What a party owes itself is no transfer.
     """
+    return _book(folder, _transfers(positions), at_us)
+
+
+def post_edges(
+    folder: Path, owed: Mapping[AssetId, Edges], cycles: Mapping[AssetId, Id], at_us: int
+) -> int:
+    """Book what a corrected month leaves owed, a hold for each pair; as `post` otherwise."""
+    return _book(folder, _corrections(owed, cycles), at_us)
+
+
+def _book(folder: Path, transfers: Iterable[Transfer], at_us: int) -> int:
     engine = create_engine(f"sqlite:///{folder / FILE}")
     booked = 0
     try:
         store.metadata.create_all(engine)
         with engine.begin() as unit:
-            for batch in service.in_batches(_transfers(positions)):
+            for batch in service.in_batches(transfers):
                 for asset in sorted({item.asset for item in batch}):
                     of_asset = [item for item in batch if item.asset == asset]
                     names = {name for item in of_asset for name in (item.debit, item.credit)}
@@ -66,6 +79,21 @@ def _transfers(positions: Iterable[Position]) -> Iterator[Transfer]:
         for number, leg in enumerate(position.legs, start=1):
             kind = chart.accrued if leg.role is Role.HOST else chart.clearing
             yield from _hold(position, position.creditor, kind(leg.party), leg.amount_minor, number)
+
+
+def _corrections(owed: Mapping[AssetId, Edges], cycles: Mapping[AssetId, Id]) -> Iterator[Transfer]:
+    for asset, edges in owed.items():
+        for (debtor, creditor), amount_minor in edges.items():
+            yield Transfer(
+                transfer_id=derive("transfer/correction", cycles[asset], debtor, creditor),
+                asset=asset,
+                debit=chart.clearing(debtor),
+                credit=chart.clearing(creditor),
+                amount_minor=amount_minor,
+                code="correction",
+                flags=TransferFlags.PENDING,
+                reference=cycles[asset],
+            )
 
 
 def _hold(

@@ -16,6 +16,7 @@ STATEMENT: Final = "statement.csv"
 COLUMNS: Final = (
     *("direction", "number", "position_id", "currency", "rate", "records"),
     *("untaxed_minor", "tax_minor", "gross_minor", "asset", "owed_minor"),
+    *("document", "corrects"),
 )
 LINES_PER_PAGE: Final = 36
 _LEFT, _TOP, _STEP = 40, 800, 16
@@ -45,7 +46,8 @@ def _write_csv(path: Path, party: PartyId, bills: Sequence[Invoice]) -> None:
                 gross = item.untaxed_minor + item.tax_minor
                 head = (direction, bill.number, item.position_id, bill.currency, item.rate)
                 sums = (item.records, item.untaxed_minor, item.tax_minor, gross)
-                writer.writerow((*head, *sums, bill.asset, item.owed_minor))
+                tail = (bill.title.lower().replace(" ", "_"), " ".join(bill.corrects))
+                writer.writerow((*head, *sums, bill.asset, item.owed_minor, *tail))
 
 
 def write_pdf(path: Path, bill: Invoice) -> None:
@@ -69,6 +71,7 @@ def text_of(bill: Invoice) -> Iterator[str]:
     yield f"{bill.title} {bill.number}"
     yield f"Issuer     {bill.issuer}"
     yield f"Recipient  {bill.recipient}"
+    yield from (f"Corrects   Invoice {number}" for number in bill.corrects)
     yield ""
     for item in bill.items:
         yield f"Position {item.position_id}"

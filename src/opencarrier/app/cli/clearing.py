@@ -19,6 +19,23 @@ if TYPE_CHECKING:
 MODES = ("bilateral", "circular", "ccp")
 
 
+Adjustments = Annotated[
+    list[Path] | None,
+    typer.Option("--adjustments", help="A file `adjust` made, for this cycle alone."),
+]
+Agreements = Annotated[
+    Path | None, typer.Option("--agreements", help="With adjustments: the agreements of them.")
+]
+Invoiced = Annotated[
+    Path | None,
+    typer.Option("--invoiced", help="The cleared month that adjustments correct; else this."),
+]
+Corrects = Annotated[
+    Path | None,
+    typer.Option("--corrects", help="The month cleared before: only what differs is owed."),
+]
+
+
 def clear(
     rated: Annotated[Path, typer.Option("--rated", help="The folder `rate` made.")],
     out: Annotated[Path, typer.Option("--out", help="The folder of the results.")],
@@ -46,13 +63,10 @@ def clear(
     statements: Annotated[
         str, typer.Option("--statements", help="none, csv, or pdf: CSV and invoices as PDF.")
     ] = "csv",
-    adjustments: Annotated[
-        list[Path] | None,
-        typer.Option("--adjustments", help="A file `adjust` made, for this cycle alone."),
-    ] = None,
-    agreements: Annotated[
-        Path | None, typer.Option("--agreements", help="With adjustments: the agreements of them.")
-    ] = None,
+    adjustments: Adjustments = None,
+    agreements: Agreements = None,
+    invoiced: Invoiced = None,
+    corrects: Corrects = None,
     as_json: AsJson = False,
 ) -> None:
     """Clear a rated month: positions with a root over every record, netted, a folder a party.
@@ -65,12 +79,15 @@ def clear(
     from opencarrier.kernel.refusals import PeerError
 
     _check_words(mode, statements, month.STATEMENTS)
-    _check_there(rated, pledges, parties, agreements, *(adjustments or ()))
+    _check_apart(corrects, adjustments)
+    _check_there(*(rated, pledges, parties, agreements, invoiced, corrects), *(adjustments or ()))
     order: dict[str, Any] = {
         "pledges": _pledges(pledges) if pledges else {},
         "jurisdictions": _jurisdictions(parties) if parties else {},
         "counterparty": counterparty or None,
         "statements": statements,
+        "corrects": corrects,
+        "invoiced": invoiced,
         "post_at_us": SystemClock().now_us() if ledger else None,
         "dues": _dues(adjustments, agreements) if adjustments else (),
     }
@@ -97,6 +114,11 @@ def _check_words(mode: str, statements: str, known: tuple[str, ...]) -> None:
     if statements not in known:
         hint = f"one of {', '.join(known)}"
         raise CommandError(Exit.USAGE, f"no statements as {statements!r}", hint)
+
+
+def _check_apart(corrects: Path | None, adjustments: list[Path] | None) -> None:
+    if corrects is not None and adjustments:
+        raise CommandError(Exit.USAGE, "--corrects or --adjustments", "clear one after the other")
 
 
 def _check_there(*given: Path | None) -> None:
