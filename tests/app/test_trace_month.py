@@ -31,6 +31,7 @@ from opencarrier.rating.engine.run import Order, rate
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.records import RcoiClass, RecordKind, Side
 from opencarrier.spine.stages import Stage
+from opencarrier.usage import dataset_stages
 from opencarrier.usage.dataset import DatasetWriter, read_records
 from opencarrier.usage.dataset_aside import COPIES_MAX, note_file
 from opencarrier.usage.importing import REFUSED_MAX, Importer
@@ -367,10 +368,13 @@ def test_what_waits_and_what_was_refused_say_why(month: Month) -> None:
     assert all(step["severity"] == "severe" for step in refused)
 
 
-def test_pages_end_and_go_on_where_they_should(month: Month) -> None:
+def test_pages_end_and_go_on_where_they_should(
+    month: Month, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full last page is followed by an empty one; no item is left out or told twice."""
     file = to_hex(next(iter(month.files)))
-    for limit in (2, 4, 8):
+    for limit, rows in ((2, 1), (4, 3), (8, 400)):
+        monkeypatch.setattr(dataset_stages, "ROWS_OF_PAGE", rows)
         items = list(month.items(file, limit))
         assert [item["kind"] for item in items] == ["usage"] * 6 + ["record"] * 2
         ids = [item["id"] for item in items[:6]]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-import pyarrow.parquet as pq
 
 from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.rating.adjustments import readjust
@@ -53,6 +52,7 @@ class RatedStages:
     ) -> None:
         self._records, self._rated = records, rated
         self._adjusted, self._book = adjusted, book
+        self._lines: dict[int, dict[str, Any]] = {}
 
     def steps(self, unit: duckdb.DuckDBPyConnection, about: Sequence[Id]) -> Sequence[Step]:
         """Return what usages cost, by which line, or why they wait."""
@@ -60,13 +60,16 @@ class RatedStages:
         if not files:
             return []
         rows = _rows(unit, _RATED, [files, list(about)])
+        self._read_lines(unit, {row["line"] for row in rows if row["line"] is not None})
         steps = [self._suspended(row) if row["status"] else self._charged(row) for row in rows]
         return [*steps, *self._adjustments(unit, rows)]
 
-    @cached_property
-    def _lines(self) -> list[dict[str, Any]]:
-        lines: list[dict[str, Any]] = pq.read_table(self._rated / "lines.parquet").to_pylist()
-        return lines
+    def _read_lines(self, unit: duckdb.DuckDBPyConnection, wanted: set[int]) -> None:
+        """Read the lines that are not known yet, each once."""
+        fresh = sorted(wanted - self._lines.keys())
+        file = str(self._rated.joinpath("lines.parquet"))
+        for row in _rows(unit, _LINES, [file, fresh]) if fresh else ():
+            self._lines[row["line"]] = row
 
     @cached_property
     def _rules(self) -> str:
@@ -154,6 +157,7 @@ class RatedStages:
 _RATED: Final = """
 select * from read_parquet(?) where usage_id in (select unnest(?::blob[])) order by usage_id
 """
+_LINES: Final = "select * from read_parquet(?) where line in (select unnest(?::integer[]))"
 _INSTANTS: Final = """
 select usage_id, coalesce(tariff_at_us, start_us) as at_us
 from read_parquet(?, hive_partitioning = false)

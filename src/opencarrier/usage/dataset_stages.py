@@ -24,6 +24,10 @@ SOURCES_MAX: Final = 8
 """Sources of copies that one step names; all are counted."""
 
 
+ROWS_OF_PAGE = 400
+"""Records looked through for a page at a time, in the order of their usages."""
+
+
 class Wanted(NamedTuple):
     """What is looked for: the records that a condition takes, by a value; copies too."""
 
@@ -104,11 +108,19 @@ class DatasetStages:
     def _page(
         self, unit: duckdb.DuckDBPyConnection, wanted: Wanted, after: bytes, limit: int
     ) -> set[Id]:
+        """Return a page's ids and learn where they are; a usage may have several records."""
         query = _PAGE.format(condition=wanted.condition)
-        rows = _rows(unit, query, self._files, [wanted.value, after, limit])
-        for row in rows:
-            self._visited[Id(row["usage_id"])] = set(row["visited"])
-        return {Id(row["usage_id"]) for row in rows}
+        found: set[Id] = set()
+        while len(found) < limit:
+            rows = _rows(unit, query, self._files, [wanted.value, after, ROWS_OF_PAGE])
+            for row in rows:
+                usage_id = Id(row["usage_id"])
+                self._visited.setdefault(usage_id, set()).add(row["visited"])
+                found.add(usage_id)
+            if len(rows) < ROWS_OF_PAGE:
+                break
+            after = rows[-1]["usage_id"]
+        return found
 
     def _copied(
         self, unit: duckdb.DuckDBPyConnection, wanted: Wanted, after: bytes, limit: int
@@ -165,10 +177,10 @@ where side = 1 and corrects in (select unnest(?::blob[]))
 order by corrects, sequence, usage_id
 """
 _PAGE: Final = """
-select usage_id, list(distinct visited) as visited
+select usage_id, visited
 from read_parquet(getvariable('files'), hive_partitioning = false)
 where {condition} and usage_id > ?
-group by usage_id order by usage_id limit ?
+order by usage_id limit ?
 """
 _COPIED: Final = """
 select distinct usage_id
