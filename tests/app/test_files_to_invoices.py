@@ -16,7 +16,7 @@ CAPTURE = (
 
 @pytest.mark.skipif(not CAPTURE.exists(), reason=f"no capture at {CAPTURE}")
 def test_a_capture_of_credit_control_becomes_an_invoice(here, oc, tmp_path):
-    """32 sessions, 898,000 octets, one agreement: 1,969 minor units on both statements."""
+    """32 sessions of four rating groups: 2,130 minor units on both statements."""
     records, book, rated, cleared = (
         str(tmp_path / name) for name in ("records", "book.jsonl", "rated", "cleared")
     )
@@ -38,7 +38,7 @@ def test_a_capture_of_credit_control_becomes_an_invoice(here, oc, tmp_path):
     run = json.loads(
         here("rate", "--usage", records, "--agreements", book, "--out", rated, "--json")
     )
-    assert (run["records"], run["suspense"], run["charge_minor"]) == (32, {}, 1_969)
+    assert (run["records"], run["suspense"], run["charge_minor"]) == (128, {}, 2_130)
     secret = str(tmp_path / "secret")
     told = json.loads(
         here(
@@ -46,11 +46,11 @@ def test_a_capture_of_credit_control_becomes_an_invoice(here, oc, tmp_path):
             *("--statements", "pdf", "--json"),
         )
     )
-    assert (told["records"], told["positions"]) == (32, 1)
+    assert (told["records"], told["positions"]) == (128, 1)
     statements = sorted(Path(cleared).glob("parties/*/partners/*/statement.csv"))
     rows = [row for path in statements for row in csv.DictReader(path.open())]
     assert {row["direction"] for row in rows} == {"issued", "received"}
-    assert {row["gross_minor"] for row in rows} == {"1969"}
+    assert {row["gross_minor"] for row in rows} == {"2130"}
     invoices = sorted(Path(cleared).glob("parties/*/partners/*/*.pdf"))
     assert len({path.read_bytes() for path in invoices}) == 1
     assert invoices[0].read_bytes().startswith(b"%PDF-")

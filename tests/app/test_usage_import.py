@@ -6,7 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.usage import diameter_wire
 from tests.usage import tap_files as tap
+
+from opencarrier.spine.records import Service
+from opencarrier.usage.dataset import read_records
 
 ROWS = "imsi,start,down\n208930000000001,1767524400,7\n"
 MAPPING = """
@@ -59,6 +63,9 @@ def test_a_csv_lands_beside_it(here, files: Path) -> None:
         (("wrong", *PARTIES), 1, "audit 3, events 8"),
         (("good", "--party", "FRA93=Nobody"), 1, "unknown_operator"),
         (("good", "--party", "FRA93"), 2, "CODE=OPERATOR"),
+        (("good", "--rating-group", "7"), 2, "NUMBER=SERVICE"),
+        (("good", "--rating-group", "7=fax"), 2, "voice"),
+        (("good", "--rating-group", "7=iot", "--rating-group", "7=wifi"), 2, "once each"),
         (("missing",), 3, "missing"),
         (("rows.csv", "--mapping", "rows.csv"), 1, "mapping"),
     ],
@@ -67,6 +74,15 @@ def test_refusals(here, files: Path, flags: tuple[str, ...], code: int, words: s
     named = [str(files / flag) if (files / flag).exists() else flag for flag in flags]
     out = str(files / "records")
     assert words in here("usage", "import", *named, "--out", out, "--json", code=code)
+
+
+def test_a_rating_group_is_what_the_import_is_told(here, files: Path) -> None:
+    asked = diameter_wire.request("s", 3, 0, diameter_wire.used(out=5, group=7))
+    packets = [diameter_wire.sctp(diameter_wire.chunk(1, asked))]
+    files.joinpath("gy.pcap").write_bytes(diameter_wire.pcap(packets))
+    words = ("usage", "import", str(files / "gy.pcap"), "--out", str(files / "records"))
+    here(*words, "--visited", "Lumen", "--home", "Baobab", "--rating-group", "7=iot", "--json")
+    assert [record.service for record in read_records(files / "records")] == [Service.IOT]
 
 
 def test_ingest_says_where_roaming_files_go(here, files: Path) -> None:

@@ -30,11 +30,22 @@ def number(code: int, value: int, size: int = 4) -> bytes:
     return avp(code, value.to_bytes(size, "big"))
 
 
-def used(*, total: int | None = None, into: int = 0, out: int = 0, seconds: int = 0) -> bytes:
+def used(
+    *,
+    total: int | None = None,
+    into: int = 0,
+    out: int = 0,
+    seconds: int = 0,
+    group: int | None = 9,
+    last: bool = False,
+) -> bytes:
+    """A Multiple-Services-Credit-Control, its rating group first, last or left out."""
     parts = [number(412, into, 8), number(414, out, 8), number(420, seconds)]
     if total is not None:
         parts.append(number(421, total, 8))
-    return avp(456, number(432, 9) + avp(446, b"".join(parts)))
+    named = b"" if group is None else number(432, group)
+    spent = avp(446, b"".join(parts))
+    return avp(456, spent + named if last else named + spent)
 
 
 def request(

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -18,8 +19,8 @@ from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.records import Rat, Service, Side
 from opencarrier.usage.record import UsageRecord, check
+from opencarrier.usage.wire.diameter import credit, transport
 from opencarrier.usage.wire.diameter import records as module
-from opencarrier.usage.wire.diameter import transport
 from opencarrier.usage.wire.diameter.message import MESSAGE_OCTETS_MAX, avps, length_of, time_us
 from opencarrier.usage.wire.diameter.records import DiameterRecordReader
 from opencarrier.usage.wire.pcap import PcapFrames
@@ -54,12 +55,14 @@ needs_capture = pytest.mark.skipif(not CAPTURE.exists(), reason="../shared/data 
 def test_the_real_capture_gives_its_sessions_and_octets() -> None:
     found = real()
     records = [item for item in found if isinstance(item, UsageRecord)]
-    assert len(found) == len(records) == 32
+    assert len(found) == len(records) == 128, "four rating groups a session"
     assert sum(record.octets_in + record.octets_out for record in records) == 898_000
     assert len({record.session_id for record in records}) == 32
+    assert len({record.usage_id for record in records}) == len(records)
     assert len({record.subject for record in records}) == 32
+    assert set(Counter(record.session_id for record in records).values()) == {4}
     assert all(record.is_final and record.rat is Rat.EUTRAN for record in records)
-    assert [check(record) for record in records] == [None] * 32
+    assert [check(record) for record in records] == [None] * 128
     assert real(4_099) == found
 
 
@@ -71,7 +74,7 @@ def test_tshark_counts_the_same() -> None:
     wanted = "diameter.cmd.code==272 && diameter.flags.request==1 && diameter.applicationId==4"
     command = ["tshark", "-r", str(CAPTURE), "-Y", wanted, "-T", "pdml"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    used: Counter[str] = Counter()
+    used: Counter[tuple[str, str]] = Counter()
     kinds: Counter[str] = Counter()
     for message in ElementTree.fromstring(done.stdout).iter("proto"):
         kind = _shown(message, "diameter.CC-Request-Type")
@@ -79,9 +82,10 @@ def test_tshark_counts_the_same() -> None:
             continue
         kinds[kind[0]] += 1
         (name,) = _shown(message, "diameter.Session-Id")
-        for unit in message.iter("field"):
-            if unit.get("name") == "diameter.Used-Service-Unit":
-                used[name] += sum(map(int, _shown(unit, "diameter.CC-Total-Octets")))
+        for service in message.iter("field"):
+            if service.get("name") == "diameter.Multiple-Services-Credit-Control":
+                (group,) = _shown(service, "diameter.Rating-Group")
+                used[name, group] += sum(map(int, _shown(service, "diameter.CC-Total-Octets")))
     records = [item for item in real() if isinstance(item, UsageRecord)]
     assert kinds == {"1": 32, "2": 368, "3": 32}
     assert sorted(used.values()) == sorted(r.octets_in + r.octets_out for r in records)
@@ -248,6 +252,76 @@ def test_a_one_time_event_and_other_services() -> None:
     (message, voice), _ = wire.read([wire.sctp(wire.chunk(1, asked), wire.chunk(2, spoken))])
     assert (message.service, message.units) == (Service.MESSAGE, 1)
     assert (voice.service, voice.duration_s) == (Service.VOICE, 61)
+
+
+def test_each_rating_group_is_a_record_of_its_session() -> None:
+    """Group by group over all requests; time and id of the session are counted once."""
+    requests = [
+        wire.request("g", 1, 0),
+        wire.request("g", 2, 1, wire.used(into=5, group=7), wire.used(out=6, last=True)),
+        wire.request("g", 3, 2, wire.used(out=1, group=7, last=True), wire.used(out=2, group=None),
+                     at_s=wire.START_S + 40),
+    ]  # fmt: skip
+    packets = [wire.sctp(wire.chunk(n, message)) for n, message in enumerate(requests)]
+    origin = replace(wire.ORIGIN, service_of_group={7: Service.VOICE, 9: Service.IOT})
+    records, refused = wire.read(packets, origin=origin)
+    assert refused == []
+    assert [(r.service, r.octets_in, r.octets_out, r.duration_s) for r in records] == [
+        (Service.DATA, 0, 2, 40),
+        (Service.VOICE, 5, 1, 0),
+        (Service.IOT, 0, 6, 0),
+    ]
+    assert len({record.session_id for record in records}) == 1
+    assert len({record.usage_id for record in records}) == 3
+    assert all(record.is_final and check(record) is None for record in records)
+
+
+AMOUNTS = st.integers(0, 1 << 40)
+SPENT = st.lists(
+    st.tuples(st.sampled_from([None, 0, 1, (1 << 32) - 1]), AMOUNTS, AMOUNTS, st.integers(0, 99)),
+    max_size=5,
+)
+
+
+@given(st.lists(SPENT, min_size=1, max_size=5))
+@settings(max_examples=60)
+def test_what_groups_used_sums_to_what_the_session_used(told: list[Any]) -> None:
+    """In each direction and in time; no group is told twice."""
+    last = len(told) - 1
+    packets = []
+    for number, spent in enumerate(told):
+        parts = [wire.used(into=i, out=o, seconds=s, group=g) for g, i, o, s in spent]
+        request = wire.request("s", 3 if number == last else 2, number, *parts)
+        packets.append(wire.sctp(wire.chunk(number, request)))
+    records, refused = wire.read(packets)
+    assert refused == []
+    every = [item for spent in told for item in spent]
+    assert sum(r.octets_in for r in records) == sum(item[1] for item in every)
+    assert sum(r.octets_out for r in records) == sum(item[2] for item in every)
+    assert sum(r.duration_s for r in records) == sum(item[3] for item in every)
+    assert len(records) == max(1, len({item[0] for item in every if any(item[1:])}))
+    assert len({record.usage_id for record in records}) == len(records)
+
+
+def test_one_group_has_the_id_it_had_when_none_were_told_apart() -> None:
+    """So a capture that was imported before is a copy."""
+    (alone,), _ = wire.read([wire.sctp(wire.chunk(1, wire.request("s", 3, 0, wire.used(out=5))))])
+    (none,), _ = wire.read(
+        [wire.sctp(wire.chunk(1, wire.request("s", 3, 0, wire.used(out=5, group=None))))]
+    )
+    assert alone.usage_id == none.usage_id
+
+
+def test_groups_of_a_session_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request with one more is refused, and the session goes on without it."""
+    monkeypatch.setattr(credit, "GROUPS_MAX", 2)
+    packets = []
+    for number, group in enumerate((1, 2, 3, 1)):
+        asked = wire.request("s", 2, number, wire.used(out=1, group=group))
+        packets.append(wire.sctp(wire.chunk(number, asked)))
+    records, refused = wire.read(packets)
+    assert [item.reason for item in refused] == ["groups"]
+    assert [record.octets_out for record in records] == [2, 1]
 
 
 def test_sessions_at_a_time_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -16,6 +16,7 @@ from opencarrier.identity.model import PartyKind
 from opencarrier.kernel.encoding import encode
 from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.spine.parties import PartyId
+from opencarrier.spine.records import Service
 from opencarrier.usage.importing import Importer, check_file
 from opencarrier.usage.record import SUBJECT_OCTETS, RecordReason
 from opencarrier.usage.wire.csv_mapping import CsvMapping, parse_mapping
@@ -23,6 +24,8 @@ from opencarrier.usage.wire.origin import Origin
 
 NAMES_MAX = 65_536
 """Names whose pseudonyms are remembered while files are read."""
+
+NO_GROUPS: Final[Mapping[int, Service]] = {}
 
 
 def import_files(
@@ -33,12 +36,13 @@ def import_files(
     codes: Mapping[str, str],
     sides: Mapping[str, str | None],
     mapping: str | None,
+    groups: Mapping[int, Service] = NO_GROUPS,
 ) -> dict[str, Any] | Refusal:
     """Import files into a dataset; the result is what `usage import --json` prints.
 
     `codes` says which operator a TADIG code, a PLMN or any other name means; realms and PLMNs of
     the installation's operators need none. `sides` are `home`, `visited` and `reporter` for files
-    that name none.
+    that name none. `groups` says what is used by a rating group of Diameter.
     """
     read = _mapping(mapping)
     if isinstance(read, Refusal):
@@ -66,6 +70,7 @@ def import_files(
                 party_of=parties.get,
                 subject_of=subject_of,
                 jurisdiction_of=places.get,
+                service_of_group=groups,
                 **stand_in,
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from opencarrier.app.cli.common import (
 )
 from opencarrier.app.output import CommandError, Exit, emit
 
+if TYPE_CHECKING:
+    from opencarrier.spine.records import Service
+
 usage = group("usage", "Usage records: what others' files tell, in a dataset of Parquet.")
 
 
@@ -33,6 +36,10 @@ def usage_import(
     party: Annotated[
         list[str] | None,
         typer.Option("--party", help="CODE=OPERATOR: whom a TADIG code or PLMN means."),
+    ] = None,
+    rating_group: Annotated[
+        list[str] | None,
+        typer.Option("--rating-group", help="NUMBER=SERVICE: what a rating group of Diameter is."),
     ] = None,
     home: Annotated[str | None, typer.Option("--home", help="Where a file names none.")] = None,
     visited: Annotated[
@@ -64,6 +71,7 @@ def usage_import(
                 codes=codes,
                 sides=sides,
                 mapping=None if mapping is None else mapping_text(mapping),
+                groups=_groups(rating_group or []),
             )
         )
     _tell(told, as_json=as_json)
@@ -179,6 +187,22 @@ def _readable() -> Iterator[None]:
         raise CommandError(
             Exit.ENVIRONMENT, f"{error.filename}: {error.strerror}", "name files you may read"
         ) from None
+
+
+def _groups(pairs: list[str]) -> dict[int, Service]:
+    from opencarrier.spine.records import Service
+
+    found = {}
+    for pair in pairs:
+        number, _, name = pair.partition("=")
+        known = name.upper() in Service.__members__ and name.islower()
+        if not (known and number.isascii() and number.isdigit()) or int(number) in found:
+            services = ", ".join(service.name.lower() for service in Service)
+            raise CommandError(
+                Exit.USAGE, f"--rating-group {pair}", f"say NUMBER=SERVICE, once each: {services}"
+            )
+        found[int(number)] = Service[name.upper()]
+    return found
 
 
 def _tell(told: dict[str, Any], *, as_json: bool) -> None:

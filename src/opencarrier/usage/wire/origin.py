@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.spine.parties import PartyId
+from opencarrier.spine.records import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +17,8 @@ class Origin:
     `party_of` knows operators by what files call them (a TADIG code, a realm, a Diameter host);
     None where nobody is called so. `subject_of` makes a pseudonym of 16 octets of an IMSI or a
     number, which no record holds. `home`, `visited` and `reporter` stand in where a file names
-    none, and never against what it names.
+    none, and never against what it names. `service_of_group` says what a rating group is
+    where that is not what the file's context says.
     """
 
     source_digest: bytes
@@ -27,6 +29,7 @@ class Origin:
     home: PartyId | None = None
     visited: PartyId | None = None
     reporter: PartyId | None = None
+    service_of_group: Mapping[int, Service] = field(default_factory=dict)
 
 
 def session_id(source: str, visited: PartyId, *key: str | int | bytes | None) -> Id:

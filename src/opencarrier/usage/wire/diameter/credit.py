@@ -23,6 +23,9 @@ from opencarrier.usage.wire.diameter.message import (
 REQUESTS_MAX = 65_536
 """Requests of one session that are told apart; a session of more is refused from there on."""
 
+GROUPS_MAX = 256
+"""Rating groups of one session; a request that would bring more is refused."""
+
 
 class RequestType(IntEnum):
     """CC-Request-Type (RFC 8506 section 8.3)."""
@@ -55,6 +58,7 @@ _SUBSCRIPTION: Final[Code] = (0, 443)
 _SUBSCRIPTION_TYPE: Final[Code] = (0, 450)
 _SUBSCRIPTION_DATA: Final[Code] = (0, 444)
 _SERVICES: Final[Code] = (0, 456)
+_RATING_GROUP: Final[Code] = (0, 432)
 _USED: Final[Code] = (0, 446)
 _TIME: Final[Code] = (0, 420)
 _TOTAL: Final[Code] = (0, 421)
@@ -64,7 +68,7 @@ _SPECIFIC: Final[Code] = (0, 417)
 _RAT: Final[Code] = (VENDOR_3GPP, 21)
 _SERVING_PLMN: Final[Code] = (VENDOR_3GPP, 18)
 _LOCATION: Final[Code] = (VENDOR_3GPP, 22)
-_GROUPS: Final = frozenset({_SERVICES, (VENDOR_3GPP, 873), (VENDOR_3GPP, 874)})
+_NESTED: Final = frozenset({_SERVICES, (VENDOR_3GPP, 873), (VENDOR_3GPP, 874)})
 """Groups whose attributes stand for the request: services, Service- and PS-Information."""
 
 
@@ -87,6 +91,18 @@ class Units:
             raise PeerError("range")
 
 
+Used = dict[int | None, Units]
+"""What was used by rating group, None for what is told of none."""
+
+
+def add_used(total: Used, other: Used) -> None:
+    """Add what was used, group by group; raises `PeerError`: `range`, `groups` beyond the limit."""
+    if len(total.keys() | other.keys()) > GROUPS_MAX:
+        raise PeerError("groups")
+    for group, units in other.items():
+        total.setdefault(group, Units()).add(units)
+
+
 @dataclass(slots=True)
 class Request:
     """A credit-control request, as far as usage is told by it."""
@@ -100,7 +116,7 @@ class Request:
     destination_realm: str = ""
     context: str = ""
     subscriptions: dict[int, str] = field(default_factory=dict)
-    used: Units = field(default_factory=Units)
+    used: Used = field(default_factory=dict)
     rat: int | None = None
     serving_plmn: str | None = None
     location: bytes | None = None
@@ -120,25 +136,32 @@ def request_of(octets: bytes) -> Request:
     Raises `PeerError`: as `avps` does, `request` where it names no session, type or number.
     """
     request, found = Request(), set[Code]()
-    _read(octets, request, found, 1)
+    _read(octets, request, found, None, 1)
     if not {_SESSION_ID, _REQUEST_TYPE, _REQUEST_NUMBER} <= found or not request.session:
         raise PeerError("request")
     return request
 
 
-def _read(octets: bytes, request: Request, found: set[Code], depth: int) -> None:
+def _read(octets: bytes, request: Request, found: set[Code], group: int | None, depth: int) -> None:
     if depth > DEPTH_MAX:
         raise PeerError("depth")
     for avp in avps(octets):
         found.add(avp.code)
-        if avp.code in _GROUPS:
-            _read(avp.value, request, found, depth + 1)
+        if avp.code in _NESTED:
+            inner = _group(avp.value) if avp.code == _SERVICES else group
+            _read(avp.value, request, found, inner, depth + 1)
         elif avp.code == _USED:
-            request.used.add(_units(avp.value))
+            add_used(request.used, {group: _units(avp.value)})
         elif avp.code == _SUBSCRIPTION:
             request.subscriptions.update(_subscription(avp.value))
         else:
             _set(request, avp)
+
+
+def _group(octets: bytes) -> int | None:
+    """Return the rating group of a Multiple-Services-Credit-Control, wherever in it it stands."""
+    told = (unsigned(avp.value, 4) for avp in avps(octets) if avp.code == _RATING_GROUP)
+    return next(told, None)
 
 
 def _set(request: Request, avp: Avp) -> None:
@@ -203,21 +226,21 @@ class Session:
     offset: int
     start_us: int
     end_us: int
-    used: Units = field(default_factory=Units)
+    used: Used = field(default_factory=dict)
     numbers: set[int] = field(default_factory=set)
     is_final: bool = False
 
     def take(self, request: Request, at_us: int) -> bool:
         """Add a request, once however often it was sent; True where it was new.
 
-        Raises `PeerError`: `requests` beyond the limit, `range`.
+        Raises `PeerError`: `requests` and `groups` beyond the limit, `range`.
         """
         if request.number in self.numbers:
             return False
         if len(self.numbers) >= REQUESTS_MAX:
             raise PeerError("requests")
         self.numbers.add(request.number)
-        self.used.add(request.used)
+        add_used(self.used, request.used)
         self.start_us, self.end_us = min(self.start_us, at_us), max(self.end_us, at_us)
         self.is_final = self.is_final or request.type in (
             RequestType.TERMINATION,

@@ -1,9 +1,10 @@
-"""Credit-control sessions of a capture as usage records, one a session."""
+"""Credit-control sessions of a capture as usage records, one a rating group of a session."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from opencarrier.kernel.clock import SECOND_US
@@ -11,7 +12,7 @@ from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.records import Rat, Service, Side
 from opencarrier.usage.record import UsageRecord
-from opencarrier.usage.wire.diameter.credit import Request, RequestType, Session, request_of
+from opencarrier.usage.wire.diameter.credit import Request, RequestType, Session, Units, request_of
 from opencarrier.usage.wire.diameter.message import (
     CREDIT_CONTROL,
     CREDIT_CONTROL_APPLICATION,
@@ -21,7 +22,7 @@ from opencarrier.usage.wire.diameter.transport import Carried, Transports
 from opencarrier.usage.wire.origin import Origin, session_id, usage_id
 from opencarrier.usage.wire.records import Frame, Reader, Refused, Severity
 
-DECODER: Final = "diameter/1"
+DECODER: Final = "diameter/2"
 SESSIONS_MAX = 65_536
 """Sessions open at a time; the one silent longest is then told as it stands, not final."""
 
@@ -118,22 +119,51 @@ class DiameterRecordReader:
         elif first.subscriber is None:
             yield Refused(session.offset, "subscriber")
         else:
-            yield _record(origin, name, session, visited, first.subscriber)
+            parts = list(_parts(session))
+            for part in parts:
+                alone = len(parts) == 1
+                yield _record(origin, name, session, part, visited, first.subscriber, alone)
+
+
+def _parts(session: Session) -> Iterator[tuple[int | None, Units]]:
+    """Yield what each rating group used; one part where none used anything.
+
+    What is told of the session alone is in the first part: its time where no group tells any, and
+    that it was a one-time event.
+    """
+    spent = {group: units for group, units in session.used.items() if units != Units()}
+    parts = sorted(spent.items(), key=lambda part: -1 if part[0] is None else part[0])
+    tells_time = any(units.duration_s for units in spent.values())
+    tells_units = any(units.specific for units in spent.values())
+    for place, (group, units) in enumerate(parts or [(None, Units())]):
+        used = replace(units)
+        if place == 0 and not tells_time:
+            used.duration_s = (session.end_us - session.start_us) // SECOND_US
+        if place == 0 and not tells_units:
+            used.specific = int(session.first.type is RequestType.EVENT)
+        yield group, used
 
 
 def _record(
-    origin: Origin, name: str, session: Session, visited: PartyId, subscriber: str
+    origin: Origin,
+    name: str,
+    session: Session,
+    part: tuple[int | None, Units],
+    visited: PartyId,
+    subscriber: str,
+    alone: bool,
 ) -> UsageRecord:
-    first, used = session.first, session.used
+    first, (group, used) = session.first, part
     home = _party(origin, first.destination_realm) or origin.home
     reporter = _party(origin, first.origin_realm) or origin.reporter or visited
     service = _CONTEXTS.get(first.context.partition("@")[0], Service.DATA)
-    span_s = (session.end_us - session.start_us) // SECOND_US
-    units = used.specific or int(first.type is RequestType.EVENT)
+    if group is not None:
+        service = origin.service_of_group.get(group, service)
     named = session_id("diameter", visited, name)
-    amounts = used.octets_in, used.octets_out, used.duration_s or span_s, units
+    amounts = used.octets_in, used.octets_out, used.duration_s, used.specific
+    apart = () if group is None or alone else (group,)
     return UsageRecord(
-        usage_id=usage_id(named, session.start_us, *amounts),
+        usage_id=usage_id(named, session.start_us, *amounts, *apart),
         session_id=named,
         is_final=session.is_final,
         reporter=reporter,
@@ -151,7 +181,7 @@ def _record(
         octets_in=amounts[0],
         octets_out=amounts[1],
         duration_s=amounts[2],
-        units=units,
+        units=amounts[3],
         source_digest=origin.source_digest,
         source_offset=session.offset,
         ingested_us=origin.ingested_us,
