@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import LargeBinary, Table, insert, select
 from tests.app.scene import OPC, SECOND_US, K, Scene, scene, taken
 
@@ -525,3 +527,38 @@ def test_the_commands_export_and_erase(here, oc, tmp_path):
     assert NAME.encode() not in octets(oc.data)
     assert json.loads(here("subscriber", "erase", done["subscriber"], "--json")) == done
     here("subscriber", "erase", IMSI, code=1)
+
+
+@pytest.mark.deep
+@given(
+    uses=st.lists(st.integers(0, 3), min_size=2, max_size=4),
+    order=st.randoms(use_true_random=False),
+)
+@settings(max_examples=12, deadline=None)
+def test_of_any_population_any_may_go_and_the_rest_stays(tmp_path_factory, uses, order):
+    """One after the other in any order: proofs of all, the others' data, and the files."""
+    root = tmp_path_factory.mktemp("population")
+    with scene(root, one_sided_window_s=0) as made:
+        names = [f"Somebody-{number}-Of-Many" for number in range(len(uses))]
+        for number, count in enumerate(uses):
+            subscribe(made, names[number], f"2089300000080{number:02}")
+            for session in range(count):
+                use(made, names[number], f"{number}/{session}")
+        use(made, "Ada", "one that stays")
+        made.settle()
+        before = proofs(made)
+        order.shuffle(names)
+        while names:
+            gone = names.pop()
+            held = {name: taken(Erasing(made.place.base).export(name)) for name in names}
+            assert taken(erase(made, gone)).files_clean
+            assert {name: taken(Erasing(made.place.base).export(name)) for name in names} == held
+            after = proofs(made)
+            assert after.host_receipts == before.host_receipts
+            assert (after.positions, after.sums) == (before.positions, before.sums)
+            kept = octets(root)
+            assert gone.encode() not in kept
+            assert all(name.encode() in kept for name in names)
+        with made.place.base.store.read() as unit:
+            assert not ledger.check(unit).findings
+        assert len(rows(made)["clearing_blinded"]) == sum(uses)
