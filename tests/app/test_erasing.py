@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import LargeBinary, Table, insert, select
 from tests.app.scene import OPC, SECOND_US, K, Scene, scene, taken
 
+from opencarrier.access.cui import named_subject
 from opencarrier.app.config import ConfigError
 from opencarrier.app.erasing import Erasing, ErasureReason
 from opencarrier.app.errands import top_up
@@ -100,6 +101,21 @@ def use(made: Scene, who: str, name: str, **words: Any) -> None:
         unit.execute(OBSERVATIONS.update().where(mine).values(new))
 
 
+def weak_subject(made: Scene, imsi: str) -> str:
+    key = made.place.base.access_keys().cui_key
+    name = f"6{imsi}@wlan.mnc093.mcc208.3gppnetwork.org"
+    return named_subject(key, name, made.visited.party_id)
+
+
+def dropped(made: Scene, name: str, imsi: str) -> None:
+    """Have somebody use something at an access point that drops Class and tells the SIM's name."""
+    made.use(name, octets=1_000, grant=None)
+    subject = weak_subject(made, imsi)
+    with made.place.base.store.write() as unit:
+        mine = OBSERVATIONS.c.acct_session_id == name
+        unit.execute(OBSERVATIONS.update().where(mine).values(subject=subject))
+
+
 def erase(made: Scene, who: str, **words: Any):
     return Erasing(made.place.base).erase(who, cause=Cause.REQUEST, **{"waive": True, **words})
 
@@ -177,6 +193,8 @@ def told(tmp_path_factory):
         use(made, NAME, CALLED)
         use(made, NAME, "second", seconds=300)
         use(made, OTHER_NAME, "another")
+        dropped(made, "without a class", IMSI)
+        dropped(made, "another without", OTHER_IMSI)
         made.settle()
         with made.place.base.store.read() as unit:
             granted = list(
@@ -299,6 +317,13 @@ def test_nothing_in_any_table_leads_to_the_person(told):
     assert standing(told.made, pseudonym(OTHER_NAME)).keys() >= {"usage", "usage_session"}
 
 
+def test_use_without_a_class_loses_a_pseudonym_that_can_be_guessed(told):
+    """Who has the key and guesses the IMSI finds the other's use, and not the erased one's."""
+    assert not standing(told.made, weak_subject(told.made, IMSI))
+    assert len(standing(told.made, weak_subject(told.made, OTHER_IMSI))) == 3
+    assert len(told.held["tables"]["usage"]) == 3
+
+
 def test_the_opaque_id_stands_only_where_the_books_need_it(told):
     """A generic look at every column of every table."""
     found = standing(told.made, told.ada.party_id, *told.granted)
@@ -340,7 +365,7 @@ def test_the_person_is_told_everything_but_secrets(told):
     tables = told.held["tables"]
     assert tables["identity_party"][0]["name"] == NAME
     assert tables["identity_credential"][0]["imsi"] == IMSI
-    assert len(tables["usage"]) == len(tables["rating_charges"]) == 2
+    assert len(tables["rating_charges"]) == 2
     assert told.held["ledger"][0]["code"] == "retail/topup"
     assert tables["paywall_payment"][0]["payer"] == "0x" + "ad" * 20
     text = json.dumps(told.held)
@@ -393,6 +418,7 @@ def test_a_partner_that_comes_later_is_told_of_everybody_else(told):
     erased = [row["usage_id"] for row in rows(told.made)["clearing_blinded"]]
     usages = [row["usage_id"] for row in rows(told.made)["clearing_record"]]
     others = [usage for usage in usages if usage not in erased]
+    assert len(others) == 3
     with base.store.write() as unit:
         assert is_open(unit, sides, others)
         entries, _ = live_records(base).take(unit, sides, cut_us=1 << 60)

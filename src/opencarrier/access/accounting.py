@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Final
 
 from opencarrier.access.class_token import ClassClaims
-from opencarrier.access.cui import chargeable_user_identity
+from opencarrier.access.cui import named_subject
 from opencarrier.access.model import AccessKeys, Metrics
 from opencarrier.access.wire.dictionary import AcctStatus, Type
 from opencarrier.access.wire.radius import Packet
@@ -133,7 +133,7 @@ def _subject(packet: Packet, arrival: Arrival, claims: ClassClaims | None, keys:
     if claims is not None:
         return claims.cui
     name = packet.text(Type.USER_NAME) or packet.text(Type.CALLING_STATION_ID) or ""
-    return chargeable_user_identity(keys.cui_key, f"user:{name}", arrival.client.operator)
+    return named_subject(keys.cui_key, name, arrival.client.operator)
 
 
 def _event_us(packet: Packet, now_us: int) -> int:

@@ -20,3 +20,8 @@ def chargeable_user_identity(key: bytes, subscriber: str, visited: PartyId) -> s
     assert len(key) == KEY_OCTETS
     message = encode(["opencarrier/cui", subscriber, visited])
     return hmac.digest(key, message, "sha256")[:CUI_OCTETS].hex()
+
+
+def named_subject(key: bytes, name: str, visited: PartyId) -> str:
+    """Return what use is kept under where no Class came: a digest of whom the packet names."""
+    return chargeable_user_identity(key, f"user:{name}", visited)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from opencarrier.access.cui import named_subject
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.disputing import disputes
 from opencarrier.app.errands import book
@@ -24,6 +25,7 @@ from opencarrier.clearing.people import ClearingPeople
 from opencarrier.identity.cli import find
 from opencarrier.identity.model import Cause, Erasure, PartyKind
 from opencarrier.identity.people import IdentityPeople
+from opencarrier.identity.rules import permanent_names
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.ids import derive, to_hex
 from opencarrier.kernel.refusals import Reason, Refusal
@@ -92,6 +94,7 @@ class Erasing:
             self._usage,
             self._identity,
         )
+        self._cui_key = base.access_keys().cui_key
         self._retention = read_retention(base.settings.retention_days)
 
     # what is held
@@ -235,7 +238,18 @@ class Erasing:
             party_id=found.party_id,
             authorisations=tuple(granted),
             usages=tuple(self._usage.usages(unit, granted)),
+            subjects=tuple(self._subjects(unit, found)),
         )
+
+    def _subjects(self, unit: Connection, found: Subscriber) -> Iterator[str]:
+        """Yield what use of its SIMs is kept under where an access point dropped Class."""
+        identity = self._base.identity
+        operators = identity.directory.operators(unit)
+        plmns = next(item.plmns for item in operators if item.party_id == found.home)
+        for sim in identity.subscriptions.credentials(unit, found.party_id):
+            for name in permanent_names(sim.imsi, plmns):
+                for operator in operators:
+                    yield named_subject(self._cui_key, name, operator.party_id)
 
 
 def _take_over(unit: Connection, found: Subscriber, at_us: int) -> None:

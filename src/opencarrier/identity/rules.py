@@ -144,6 +144,15 @@ def plmn_realm(plmn: str) -> str:
     return f"wlan.mnc{plmn[3:].zfill(3)}.mcc{plmn[:3]}.3gppnetwork.org"
 
 
+def permanent_names(imsi: str, plmns: Sequence[str]) -> list[str]:
+    """Return how a SIM may name itself in clear (TS 23.003 section 19.3.2, RFC 9048 section 4.1.1).
+
+    An access point that leaves the pseudonym aside reports use under one of these.
+    """
+    realms = [f"@{plmn_realm(plmn)}" for plmn in plmns if imsi.startswith(plmn)]
+    return [f"{lead}{imsi}{end}" for lead in ("", "0", "1", "6") for end in ("", *realms)]
+
+
 def read_realms(
     realms: Sequence[str], plmns: Sequence[str]
 ) -> tuple[tuple[str, str | None], ...] | Refusal:

@@ -20,11 +20,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A subscriber by its opaque id, with every authorisation it was granted and every use."""
+    """A subscriber by its opaque id, with every authorisation it was granted and every use.
+
+    `subjects` are the pseudonyms under which use of its SIMs is kept where no Class came.
+    """
 
     party_id: PartyId
     authorisations: tuple[bytes, ...] = ()
     usages: tuple[Id, ...] = ()
+    subjects: tuple[str, ...] = ()
 
 
 def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

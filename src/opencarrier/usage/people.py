@@ -19,6 +19,7 @@ from opencarrier.usage.model import Session, Stream
 from opencarrier.usage.service import UsageService
 from opencarrier.usage.tables import ERASED, OBSERVATIONS, SESSIONS, USAGES, WITHHELD
 
+_TELLING = (SESSIONS, USAGES, OBSERVATIONS)
 _BLANK = {"authorisation_id": None, "subject": ""}
 
 
@@ -61,20 +62,25 @@ class UsagePeople:
         return max((session.last_us for session in self._sessions(unit, person)), default=0)
 
     def held(self, unit: Connection, person: Person) -> Held:
-        """Return sessions, usages and observations under the person's authorisations."""
+        """Return sessions, usages and observations of the person, by authorisation or pseudonym."""
         return {
             table.name: [
                 dict(row)
-                for some in batches(person.authorisations)
-                for row in unit.execute(
-                    select(table).where(table.c.authorisation_id.in_(some))
-                ).mappings()
+                for column, values in (
+                    (table.c.authorisation_id, person.authorisations),
+                    (table.c.subject, person.subjects),
+                )
+                for some in batches(values)
+                for row in unit.execute(select(table).where(column.in_(some))).mappings()
             ]
-            for table in (SESSIONS, USAGES, OBSERVATIONS)
+            for table in _TELLING
         }
 
     def erase(self, unit: Connection, person: Person) -> None:
-        """Unname observations and usages, and forget the sessions; counters and times stay."""
+        """Unname observations and usages, and forget the sessions; counters and times stay.
+
+        A session that came without a Class is nobody's yet and stays; it loses its pseudonym.
+        """
         for session in self._sessions(unit, person):
             gone = {"acct_session_id": "", "packet_digest": bytes(32), **_BLANK}
             unit.execute(update(OBSERVATIONS).where(_evidence_of(session)).values(gone))
@@ -85,6 +91,9 @@ class UsagePeople:
             unit.execute(delete(WITHHELD).where(WITHHELD.c.session_id.in_(ended)))
             unit.execute(delete(SESSIONS).where(mine))
             unit.execute(insert(ERASED), [{"authorisation_id": one} for one in some])
+        for subjects in batches(person.subjects):
+            for table in _TELLING:
+                unit.execute(update(table).where(table.c.subject.in_(subjects)).values(subject=""))
 
     def _sessions(self, unit: Connection, person: Person) -> list[Session]:
         return [
