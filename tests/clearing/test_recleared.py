@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
 from tests.rating.months import run
 
 from opencarrier.clearing.documents import CREDIT_NOTE, INVOICE
@@ -160,7 +161,24 @@ def test_a_second_correction_names_the_first_invoice_and_takes_all_back(months: 
 
 
 def test_each_pair_of_a_correction_is_one_hold(months: Months) -> None:
-    assert months.second.holds == sum(len(edges) for edges in months.second.obligations.values())
+    """Hosts owe what they earned too much; nothing is taken from what accrued to them."""
+    edges = [edge for of_asset in months.second.obligations.values() for edge in of_asset]
+    assert months.second.holds == len(edges)
+    engine = create_engine(f"sqlite:///{months.folder / 'cleared-2' / 'ledger.sqlite'}")
+    with engine.connect() as unit:
+        names = {
+            side: set(unit.execute(text(_NAMES.format(side))).scalars())
+            for side in ("debit", "credit")
+        }
+    engine.dispose()
+    assert any(name.startswith("clearing/hosts_") for name in names["debit"])
+    assert any(name.startswith("accrued/hosts_") for name in names["credit"])
+    assert not any(name.startswith("accrued/") for name in names["debit"])
+
+
+_NAMES = """
+select name from ledger_transfers as t join ledger_accounts as a on a.account_id = t.{}_id
+"""
 
 
 def test_each_party_s_row_is_proven(months: Months) -> None:

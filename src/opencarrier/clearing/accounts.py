@@ -17,6 +17,7 @@ from opencarrier.spine.parties import PartyId
 
 _KEY: Final = ("home", "visited", "asset", "currency", "rate", "decimals")
 _SUMS: Final = ("records", "seller_minor", "host_minor", "protocol_minor", "tax_minor")
+_HOSTS: Final = "hosts_"
 Onward = tuple[Role, PartyId]
 
 
@@ -89,7 +90,12 @@ def by_line(accounts: Sequence[Account]) -> dict[int, int]:
 
 def hosts_of(visited: PartyId) -> PartyId:
     """Return the party that an operator's hosts are together; each node has its own row."""
-    return PartyId(f"hosts_{visited}")
+    return PartyId(f"{_HOSTS}{visited}")
+
+
+def are_hosts(party: PartyId) -> bool:
+    """Tell whether a party is an operator's hosts together."""
+    return party.startswith(_HOSTS)
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:

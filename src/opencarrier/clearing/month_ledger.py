@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import create_engine
 
+from opencarrier.clearing.accounts import are_hosts
 from opencarrier.clearing.netting import Edges
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
@@ -32,7 +33,11 @@ def post(folder: Path, positions: Iterable[Position], at_us: int) -> int:
 def post_edges(
     folder: Path, owed: Mapping[AssetId, Edges], cycles: Mapping[AssetId, Id], at_us: int
 ) -> int:
-    """Book what a corrected month leaves owed, a hold for each pair; as `post` otherwise."""
+    """Book what a corrected month leaves owed, a hold for each pair; as `post` otherwise.
+
+    What hosts earn more accrues to them. What they earned too much is owed by them, against what
+    they earn next: nothing is taken from what accrued.
+    """
     return _book(folder, _corrections(owed, cycles), at_us)
 
 
@@ -88,12 +93,16 @@ def _corrections(owed: Mapping[AssetId, Edges], cycles: Mapping[AssetId, Id]) ->
                 transfer_id=derive("transfer/correction", cycles[asset], debtor, creditor),
                 asset=asset,
                 debit=chart.clearing(debtor),
-                credit=chart.clearing(creditor),
+                credit=_account(creditor),
                 amount_minor=amount_minor,
                 code="correction",
                 flags=TransferFlags.PENDING,
                 reference=cycles[asset],
             )
+
+
+def _account(party: PartyId) -> str:
+    return chart.accrued(party) if are_hosts(party) else chart.clearing(party)
 
 
 def _hold(
