@@ -195,9 +195,9 @@ def attach(running: dict) -> str:
 
 def test_errors_say_what_happened_and_what_to_do(oc, here, tmp_path):
     """Wrong input ends with its own code, the input named, and a hint on a line of its own."""
-    missing = oc.run("status", code=3)
-    assert "is no data folder" in missing.stderr
-    assert "\nhint: " in missing.stderr
+    missing = here("status", code=3)
+    assert "is no data folder" in missing
+    assert "\nhint: " in missing
     here("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
     here("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
     other = here("operator", "add", "Lumen", "--jurisdiction", "SN", "--plmn", "20893", code=1)

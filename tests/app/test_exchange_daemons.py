@@ -39,15 +39,6 @@ def entries(debtor: str, numbers: range, amount_minor: int = 1_000) -> list[Entr
     ]
 
 
-def open_side(oc: Oc, name: str, peer: str, kept: list[Entry], sequence: int = 1) -> str:
-    path = oc.data.parent / "entries.jsonl"
-    path.write_text("".join(line_of(entry) + "\n" for entry in kept))
-    words = ("--asset", "EUR", "--sequence", str(sequence), "--cut-us", str(CUT_US))
-    return oc.json("exchange", "open", str(path), "--as", name, "--with", peer, *words)[
-        "exchange_id"
-    ]
-
-
 class Failing(BaseHTTPRequestHandler):
     """Passes messages on to a daemon, but loses some, brings some twice and some late."""
 
@@ -213,21 +204,24 @@ def test_the_door_refuses_what_is_not_the_peers(tmp_path):
     assert answers == [400, 404, 413, 400]
 
 
-def test_what_we_stand_by_does_not_change(oc, tmp_path):
+def test_what_we_stand_by_does_not_change(here, tmp_path):
     """The same file again is the same exchange; another cut or other entries are refused."""
-    lumen = oc.json("operator", "add", "Lumen", "--jurisdiction", "FR")["address"]
-    peer = KeySigner(b"\x09" * 32).address
-    identifier = open_side(oc, "Lumen", peer, entries(lumen, range(3)))
-    assert open_side(oc, "Lumen", peer, entries(lumen, range(3))) == identifier
-    path = oc.data.parent / "entries.jsonl"
-    words = ("--as", "Lumen", "--with", peer, "--asset", "EUR", "--sequence", "1", "--cut-us")
-    refused = oc.run("exchange", "open", str(path), *words, "9", code=1)
-    assert "exists_with_different_cut" in refused.stderr
+
+    def ask(*words: str) -> dict:
+        return json.loads(here(*words, "--json"))
+
+    lumen = ask("operator", "add", "Lumen", "--jurisdiction", "FR")["address"]
+    peer, path = KeySigner(b"\x09" * 32).address, tmp_path / "entries.jsonl"
+    path.write_text("".join(line_of(entry) + "\n" for entry in entries(lumen, range(3))))
+    words = ("exchange", "open", str(path), "--as", "Lumen", "--with", peer)
+    words += ("--asset", "EUR", "--sequence", "1", "--cut-us")
+    identifier = ask(*words, str(CUT_US))["exchange_id"]
+    assert ask(*words, str(CUT_US))["exchange_id"] == identifier
+    assert "exists_with_different_cut" in here(*words, "9", code=1)
     path.write_text("")
-    refused = oc.run("exchange", "open", str(path), *words, str(CUT_US), code=1)
-    assert "exists_with_different_entries" in refused.stderr
-    nobody = oc.run("exchange", "run", identifier, "--url", "http://127.0.0.1:9", code=4)
-    assert "nothing is doubled" in nobody.stderr
+    assert "exists_with_different_entries" in here(*words, str(CUT_US), code=1)
+    nobody = here("exchange", "run", identifier, "--url", "http://127.0.0.1:9", code=4)
+    assert "nothing is doubled" in nobody
 
 
 def test_a_line_that_is_no_entry_is_named(tmp_path):
