@@ -168,11 +168,7 @@ def sealed(
 
 def vyper(text: str, *arguments, sender: str, evm: Evm) -> Address:
     """Deploy a contract written in a test: one that misbehaves, or an oracle from snekmate."""
-    from vyper.compiler import compile_code
-    from vyper.compiler.input_bundle import FilesystemInputBundle
-
-    packages = FilesystemInputBundle([Path(sysconfig.get_path("purelib"))])
-    built = compile_code(text, output_formats=["bytecode", "abi"], input_bundle=packages)
+    built = _compiled(text)
     inputs = [e["inputs"] for e in built["abi"] if e["type"] == "constructor"]
     types = [i["type"] for i in inputs[0]] if inputs else []
     code = bytes.fromhex(built["bytecode"].removeprefix("0x")) + abi.encode(types, arguments)
@@ -182,8 +178,10 @@ def vyper(text: str, *arguments, sender: str, evm: Evm) -> Address:
 @cache
 def _compiled(text: str) -> dict:
     from vyper.compiler import compile_code
+    from vyper.compiler.input_bundle import FilesystemInputBundle
 
-    return compile_code(text, output_formats=["bytecode", "abi"])
+    packages = FilesystemInputBundle([Path(sysconfig.get_path("purelib"))])
+    return compile_code(text, output_formats=["bytecode", "abi"], input_bundle=packages)
 
 
 @contextmanager

@@ -95,9 +95,16 @@ class CallingBack(World):
         assert self.called_back()
 
 
-@pytest.fixture
-def odd() -> CallingBack:
+@pytest.fixture(scope="module")
+def _odd() -> CallingBack:
     return CallingBack()
+
+
+@pytest.fixture
+def odd(_odd: CallingBack):
+    """The house, its members and the token that calls back; undone after the test."""
+    with _odd.evm.anchor():
+        yield _odd
 
 
 def doors(odd: CallingBack) -> dict[str, Call]:
