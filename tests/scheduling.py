@@ -21,16 +21,21 @@ TOGETHER = {
 
 LONGEST = (
     "tests/crash/test_app_crash.py",
-    "tests/app/test_confluence.py",
     "tests/peers/test_halmos.py",
     "tests/peers/test_app_access.py",
-    "tests/app/test_cli.py",
     "tests/contracts/test_gas.py",
-    "tests/app/test_demo.py",
-    "tests/contracts/test_build.py",
     "tests/contracts/test_index.py",
+    "tests/app/test_cli.py",
+    "tests/app/test_demo.py",
+    "tests/channels/test_chain.py",
+    "tests/contracts/test_build.py",
+    "tests/rating/test_engine.py",
+    "tests/paywall/test_by_channel.py",
+    "tests/paywall/test_channel_client.py",
+    "tests/ledger/test_twins.py",
     "tests/settlement/test_machine.py",
-    "tests/usage/test_properties.py",
+    "tests/clearing/test_shadow.py",
+    "tests/app/test_benches.py",
 )
 """What would hold one worker up at the end, if it came late."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,6 +35,7 @@ The first run makes .venv and takes about a minute; later ones start at once.
 
 KINDS = {"--peers": "peer", "--crash": "crash", "--deep": "deep"}
 PEER_BIN = ROOT / ".peers" / "node_modules" / ".bin"
+MEMORY, MEMORY_OCTETS_MIN = Path("/dev/shm"), 2 << 30
 BYTECODE = {"PYTHONPYCACHEPREFIX": str(VENV / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
 """Modules are compiled once, also where nothing may be written beside them; it halves a start."""
 
@@ -57,11 +59,12 @@ def test(arguments: list[str]) -> int:
     command = [str(PYTHON), "-m", "pytest", "-m", expression]
     if not any(word.startswith(("-n", "-p")) for word in rest):
         command += ["-n", "2", "--dist", "loadfile"]
+    files = {} if kinds else _files_in_memory()
     if not any(word.startswith("--hypothesis-seed") for word in rest):
         seed = 0 if os.environ.get("CI") else secrets.randbelow(1 << 32)
         command.append(f"--hypothesis-seed={seed}")
         say(f"tests: {expression}; repeat with --hypothesis-seed={seed}")
-    return call([*command, *rest], **BYTECODE, **_peer_environment())
+    return call([*command, *rest], **BYTECODE, **_peer_environment(), **files)
 
 
 def peers(arguments: list[str]) -> int:
@@ -145,6 +148,17 @@ def _reported(name: str, command: list[str]) -> int:
     if done.returncode:
         print(done.stdout, flush=True)
     return done.returncode
+
+
+def _files_in_memory() -> dict[str, str]:
+    """Say where the fast tests put their files: in memory where there is room, no disk to wait for.
+
+    What survives a kill or a power cut is tested by the other kinds, on the disk.
+    """
+    usable = "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK)
+    if not usable or shutil.disk_usage(MEMORY).free < MEMORY_OCTETS_MIN:
+        return {}
+    return {"TMPDIR": str(MEMORY)}
 
 
 def _peer_environment() -> dict[str, str]:
