@@ -354,6 +354,16 @@ def test_a_deal_counts_as_many_subscribers_as_before(told):
     assert found[0] != SUBJECT
 
 
+def test_who_counts_subscribers_by_usages_counts_as_many(told):
+    """Ada, her use without a Class, the other and the other's: four names, two of them new."""
+    found = {row["subject"] for row in rows(told.made)["usage"]}
+    before = {row["subject"] for row in told.held["tables"]["usage"]}
+    assert len(found) == 4
+    assert len(before) == 2
+    assert not found & before
+    assert "" not in found
+
+
 def test_what_is_spent_of_a_stakes_cap_stays_spent(told):
     """The lock is the account's: who erases itself has no second cap."""
     (row,) = rows(told.made)["rating_discounts"]
@@ -553,6 +563,13 @@ def test_the_commands_export_and_erase(here, oc, tmp_path):
     assert NAME.encode() not in octets(oc.data)
     assert json.loads(here("subscriber", "erase", done["subscriber"], "--json")) == done
     here("subscriber", "erase", IMSI, code=1)
+
+
+def test_a_file_that_was_moved_to_a_server_still_has_everybody(told, monkeypatch):
+    """The database moved away says so itself; the file beside it is the operator's to delete."""
+    settings = replace(told.made.place.base.settings, database="postgresql://elsewhere/x")
+    monkeypatch.setattr(told.made.place.base, "settings", settings)
+    assert not taken(erase(told.made, told.ada.party_id)).files_clean
 
 
 @pytest.mark.deep

@@ -78,7 +78,7 @@ class Erasing:
     def __init__(self, base: Installation) -> None:
         self._base = base
         self._identity = IdentityPeople(base.identity.directory)
-        self._usage = UsagePeople(base.usage)
+        self._usage = UsagePeople(base.usage, base.entropy)
         self._rating = RatingPeople(base.entropy)
         self._channels = ChannelPeople()
         self._charging = ChargingPeople()
@@ -130,9 +130,13 @@ class Erasing:
                 return made
             crashpoint("erasing.before_commit")
         crashpoint("erasing.committed")
-        files_clean = self._base.store.wipe()
+        files_clean = self._base.store.wipe() and not self._left_behind()
         crashpoint("erasing.wiped")
         return Erased(made=made, files_clean=files_clean)
+
+    def _left_behind(self) -> bool:
+        """Say whether the file that was moved to a server is still here, with everybody in it."""
+        return bool(self._base.settings.database) and self._base.folder.database.exists()
 
     def _erasure(
         self, unit: Connection, who: str, cause: Cause, *, waive: bool

@@ -6,28 +6,35 @@ comes of an erased authorisation later is dropped by the next cut: it is evidenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
+from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import Id
 from opencarrier.spine.people import Held, Person, batches
 from opencarrier.spine.usage import Status
 from opencarrier.usage import store
 from opencarrier.usage.model import Session, Stream
+from opencarrier.usage.record import SUBJECT_OCTETS
 from opencarrier.usage.service import UsageService
 from opencarrier.usage.tables import ERASED, OBSERVATIONS, SESSIONS, USAGES, WITHHELD
 
 _TELLING = (SESSIONS, USAGES, OBSERVATIONS)
-_BLANK = {"authorisation_id": None, "subject": ""}
+_BLANK = {
+    "authorisation_id": None,
+    "acct_session_id": "",
+    "subject": "",
+    "packet_digest": bytes(32),
+}
 
 
 class UsagePeople:
     """Answers the port `PersonalData`; says what of a person no cut has taken."""
 
-    def __init__(self, usages: UsageService) -> None:
-        self._usages = usages
+    def __init__(self, usages: UsageService, entropy: Entropy) -> None:
+        self._usages, self._entropy = usages, entropy
 
     def usages(self, unit: Connection, authorisations: Sequence[bytes]) -> list[Id]:
         """Return every usage under some authorisations, ascending."""
@@ -79,21 +86,29 @@ class UsagePeople:
     def erase(self, unit: Connection, person: Person) -> None:
         """Unname observations and usages, and forget the sessions; counters and times stay.
 
-        A session that came without a Class is nobody's yet and stays; it loses its pseudonym.
+        A random name takes the place of each pseudonym, so that who counts subscribers counts as
+        many. A session that came without a Class is nobody's yet, and stays under such a name.
         """
         for session in self._sessions(unit, person):
-            gone = {"acct_session_id": "", "packet_digest": bytes(32), **_BLANK}
-            unit.execute(update(OBSERVATIONS).where(_evidence_of(session)).values(gone))
+            unit.execute(update(OBSERVATIONS).where(_evidence_of(session)).values(_BLANK))
         for some in batches(person.authorisations):
-            unit.execute(update(USAGES).where(USAGES.c.authorisation_id.in_(some)).values(_BLANK))
-            mine = SESSIONS.c.authorisation_id.in_(some)
-            ended = select(SESSIONS.c.session_id).where(mine)
-            unit.execute(delete(WITHHELD).where(WITHHELD.c.session_id.in_(ended)))
-            unit.execute(delete(SESSIONS).where(mine))
+            mine = USAGES.c.authorisation_id.in_(some)
+            self._rename(unit, unit.scalars(select(USAGES.c.subject).where(mine).distinct()).all())
+            unit.execute(update(USAGES).where(mine).values(authorisation_id=None))
+            ended = SESSIONS.c.authorisation_id.in_(some)
+            ids = select(SESSIONS.c.session_id).where(ended)
+            unit.execute(delete(WITHHELD).where(WITHHELD.c.session_id.in_(ids)))
+            unit.execute(delete(SESSIONS).where(ended))
             unit.execute(insert(ERASED), [{"authorisation_id": one} for one in some])
         for subjects in batches(person.subjects):
+            self._rename(unit, _known(unit, subjects))
+
+    def _rename(self, unit: Connection, subjects: Iterable[str]) -> None:
+        for subject in filter(None, subjects):
+            name = self._entropy.octets("erased/subject", SUBJECT_OCTETS).hex()
             for table in _TELLING:
-                unit.execute(update(table).where(table.c.subject.in_(subjects)).values(subject=""))
+                mine = table.c.subject == subject
+                unit.execute(update(table).where(mine).values(subject=name))
 
     def _sessions(self, unit: Connection, person: Person) -> list[Session]:
         return [
@@ -106,6 +121,15 @@ class UsagePeople:
         for some in batches(person.authorisations):
             mine = OBSERVATIONS.c.authorisation_id.in_(some)
             yield from unit.execute(select(OBSERVATIONS).where(store.pending(unit), mine))
+
+
+def _known(unit: Connection, subjects: Sequence[str]) -> set[str]:
+    """Return those pseudonyms under which anything is kept."""
+    return {
+        found
+        for table in _TELLING
+        for found in unit.scalars(select(table.c.subject).where(table.c.subject.in_(subjects)))
+    }
 
 
 def _evidence_of(session: Session) -> ColumnElement[bool]:
