@@ -205,7 +205,7 @@ def check_changes(scene: Scene, changes: list[Callable[[Billed], Made]]) -> None
     assert all(item.unexplained_nano == 0 for item in report.accounts)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(changes=changes_of_rows)
 def test_every_change_is_found_with_its_reason_and_amount(
     scene: Scene, changes: list[Callable[[Billed], Made]]
@@ -240,14 +240,28 @@ hostile = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=8, deadline=None)
-@given(
-    fields=st.lists(hostile, min_size=1, max_size=30),
-    in_sums=st.booleans(),
-    is_settled=st.booleans(),
-    rounding=st.integers(0, 1_000),
-)
-def test_whatever_a_statement_says_nothing_is_lost(
+hostile_months = {
+    "fields": st.lists(hostile, min_size=1, max_size=30),
+    "in_sums": st.booleans(),
+    "is_settled": st.booleans(),
+    "rounding": st.integers(0, 1_000),
+}
+
+
+@settings(max_examples=4, deadline=None)
+@given(**hostile_months)
+def test_whatever_a_statement_says_nothing_is_lost(scene: Scene, **month: Any) -> None:
+    check_nothing_is_lost(scene, **month)
+
+
+@pytest.mark.deep
+@settings(max_examples=150, deadline=None)
+@given(**hostile_months)
+def test_whatever_many_statements_say_nothing_is_lost(scene: Scene, **month: Any) -> None:
+    check_nothing_is_lost(scene, **month)
+
+
+def check_nothing_is_lost(
     scene: Scene, fields: list[dict[str, Any]], in_sums: bool, is_settled: bool, rounding: int
 ) -> None:
     """`Compared` asserts that theirs and the differences sum to ours; theirs is summed here too."""
@@ -547,6 +561,7 @@ def test_what_could_not_be_read_is_counted_and_kept(scene: Scene) -> None:
     assert refused == ["statement,offset,reason,detail", "statement,17,number,line 2: amount"]
 
 
+@pytest.mark.deep
 def test_amounts_at_the_bounds_are_summed_exactly(scene: Scene) -> None:
     """No sum leaves 128 bits, and no share of one is guessed."""
     most = (1 << 63) - 1
