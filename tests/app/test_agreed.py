@@ -115,6 +115,20 @@ def test_a_liar_is_paid_what_both_have_and_the_rest_waits_or_is_held(two):
     assert waits(two.borea, 30) == []
 
 
+def test_what_nobody_claims_is_owed_no_more_once_its_window_has_passed(two):
+    two.meter("hidden", OCTETS, borea=-1)
+    closed(two, 1)
+    books_agree(two.lumen)
+    closed(two, 25)
+    assert waits(two.lumen, 25) == []
+    books_agree(two.lumen)
+    assert paid(two.lumen, 25) == {}
+    with two.lumen.base.store.read() as unit:
+        owed = two.lumen.clearing.unsettled(unit)
+    assert not any(owed.members.values())
+    assert not any(owed.hosts.values())
+
+
 def test_a_record_keeps_its_leaf_in_a_new_position_and_proves(two):
     """The corrected record is in no root; where it stands says why."""
     for name in ("s", "lie"):

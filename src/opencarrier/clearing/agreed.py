@@ -126,13 +126,16 @@ class _Act:
         return found
 
     def judge(self, session: Session, standing: Standing | None) -> int:
-        """Mark a session's waiting records; return what is owed beside them."""
+        """Mark a session's waiting records; return what is owed beside them.
+
+        What nobody claims is held as long as it is told, and then stands for nothing.
+        """
         placed = self.note(session)
         waiting = [record for record in placed if record.is_fresh]
         if standing is Standing.ONE_SIDED:
             return 0
         if standing in _UNASKED:
-            self._mark(waiting, Mark.HOLD)
+            self._mark(waiting, Mark.HOLD if session.is_open else Mark.REPLACE)
             return 0
         under_way = self._minor(record for record in placed if record.is_under_way)
         under_way += corrections.corrected_minor(self.unit, session.entry_id)
