@@ -14,6 +14,7 @@ from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.money import Allocation, Role
 from opencarrier.spine.parties import PartyId
+from opencarrier.spine.usage import Rung
 
 _KEY: Final = ("home", "visited", "asset", "currency", "rate", "decimals")
 _SUMS: Final = ("records", "seller_minor", "host_minor", "protocol_minor", "tax_minor")
@@ -26,7 +27,8 @@ class Account:
     """What a home owes a visited operator in one currency at one rate, and what of it is whose.
 
     Sums are in minor units of `currency` (empty: of the asset); times `rate` / 10^`decimals` they
-    are in the asset, rounded half up once. `onward` is in the currency too.
+    are in the asset, rounded half up once. `onward` is in the currency too. Where a month is by
+    rung, so are its accounts.
     """
 
     debtor: PartyId
@@ -42,6 +44,7 @@ class Account:
     tax_minor: int
     onward: tuple[tuple[Role, PartyId, int], ...]
     lines: tuple[int, ...]
+    rung: Rung = Rung.ONE_SIDED
 
     @property
     def gross_minor(self) -> int:
@@ -79,7 +82,8 @@ def read_accounts(rated: Path) -> tuple[list[Account], list[Mapping[str, Any]]]:
         if not 0 <= sums["line"] < len(lines):
             raise PeerError("lines", f"no line has the number {sums['line']}")
         line = lines[sums["line"]]
-        groups[tuple(line[name] for name in _KEY)].append({**line, **sums})
+        rung = Rung(line.get("rung", Rung.ONE_SIDED))
+        groups[*(line[name] for name in _KEY), rung].append({**line, **sums})
     return [_account(key, groups[key]) for key in sorted(groups)], lines
 
 
@@ -106,7 +110,7 @@ def _rows(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _account(key: tuple[Any, ...], rows: Sequence[Mapping[str, Any]]) -> Account:
-    home, visited, asset, currency, rate, decimals = key
+    home, visited, asset, currency, rate, decimals, rung = key
     sums = {name: sum(int(row[name]) for row in rows) for name in _SUMS}
     if min(sums.values()) < 0:
         raise PeerError("rated", f"a sum of {home} at {visited} is below zero")
@@ -119,6 +123,7 @@ def _account(key: tuple[Any, ...], rows: Sequence[Mapping[str, Any]]) -> Account
         decimals=decimals,
         onward=tuple(_onward(rows)),
         lines=tuple(sorted({row["line"] for row in rows})),
+        rung=rung,
         **sums,
     )
 

@@ -30,6 +30,7 @@ from opencarrier.clearing.level_files import Placed, writing
 from opencarrier.clearing.model import NO_JURISDICTION
 from opencarrier.clearing.month_dues import account_of, month_flows, runs_of, write_dues
 from opencarrier.clearing.month_earnings import write_earnings
+from opencarrier.clearing.month_rungs import by_rung
 from opencarrier.clearing.netting import NettingMode, balances, obligations
 from opencarrier.clearing.party_rows import rows_of, write_rows
 from opencarrier.clearing.placed_positions import PlacedPosition, write_positions
@@ -67,6 +68,7 @@ class Order:
     `pledges` are by asset. A party without a jurisdiction is in `zz`. With `post_at_us` the
     positions are booked as holds of that instant, in a ledger within the folder. `statements` are
     `none`, `csv`, or `pdf`: CSV, and each invoice as PDF too. `dues` are what deals adjusted.
+    `matched` has the outcomes of matching `usage`; without them all positions are one-sided.
 
     `corrects` is an earlier clearing of the same month, whose records were corrected since: only
     what differs is owed and billed. `invoiced` is the clearing whose invoices `dues` correct, where
@@ -88,11 +90,14 @@ class Order:
     dues: Sequence[Due] = ()
     corrects: Path | None = None
     invoiced: Path | None = None
+    matched: Path | None = None
+    usage: Path | None = None
 
     def __post_init__(self) -> None:
         assert len(self.secret) == SECRET_OCTETS, "a cycle's secret has 32 octets"
         assert self.statements in STATEMENTS
-        assert not (self.corrects and self.dues), "one after the other"
+        assert not (self.corrects and (self.dues or self.matched)), "one after the other"
+        assert (self.matched is None) == (self.usage is None), "outcomes are of usage records"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +119,7 @@ class Cleared:
             "records_root": to_hex(self.records_root),
             "rows_root": to_hex(self.rows_root),
             "positions": len(self.positions),
+            "co_signed": sum(item.account.rung is Rung.CO_SIGNED for item in self.positions),
             "records": sum(item.position.records for item in self.positions),
             "adjustments": len(
                 {item.flow.due.adjustment.adjustment_id for item in self.positions if item.flow}
@@ -155,11 +161,12 @@ class Cleared:
 def clear(order: Order) -> Cleared:
     """Clear a rated month into a new folder, whole or not at all; `PeerError` for what is amiss."""
     with _new_folder(order.out) as folder:
-        accounts, lines = read_accounts(order.rated)
+        rated = _by_rung(order, folder / "rungs")
+        accounts, lines = read_accounts(rated)
         owing = [account for account in accounts if account.amount_minor]
         flows = month_flows(order.dues)
         earlier = None if order.corrects is None else read_earlier(order.corrects)
-        placed = list(_place(order, owing, flows, lines, folder))
+        placed = list(_place(replace(order, rated=rated), owing, flows, lines, folder))
         cleared = _net(order, placed, earlier)
         cleared = replace(cleared, holds=_post(order, cleared, folder))
         write_positions(folder / "positions.parquet", placed)
@@ -170,6 +177,12 @@ def clear(order: Order) -> Cleared:
         _bill(order, placed, earlier, folder)
         folder.joinpath(REPORT).write_text(json.dumps(cleared.as_mapping(), indent=2) + "\n")
     return cleared
+
+
+def _by_rung(order: Order, folder: Path) -> Path:
+    if order.matched is None or order.usage is None:
+        return order.rated
+    return by_rung(order.rated, order.matched, order.usage, folder, order.memory_mib)
 
 
 def _place(
@@ -228,7 +241,7 @@ def _position(cycle_id: Id, account: Account, built: Placed, jurisdiction: str) 
             account.debtor,
             account.creditor,
             account.asset,
-            rung=Rung.ONE_SIDED,
+            rung=account.rung,
             pair_root=root,
             amount_minor=account.amount_minor,
         ),
@@ -237,7 +250,7 @@ def _position(cycle_id: Id, account: Account, built: Placed, jurisdiction: str) 
         creditor=account.creditor,
         asset=account.asset,
         jurisdiction=jurisdiction,
-        rung=Rung.ONE_SIDED,
+        rung=account.rung,
         pair_root=root,
         records=built.size,
         amount_minor=account.amount_minor,
@@ -351,6 +364,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(unready, ignore_errors=True)
         raise
-    shutil.rmtree(unready / "spill", ignore_errors=True)
+    for name in ("spill", "rungs"):
+        shutil.rmtree(unready.joinpath(name), ignore_errors=True)
     shutil.rmtree(out, ignore_errors=True)
     unready.rename(out)

@@ -34,27 +34,30 @@ Corrects = Annotated[
     Path | None,
     typer.Option("--corrects", help="The month cleared before: only what differs is owed."),
 ]
+SecretFile = Annotated[
+    Path,
+    typer.Option(
+        "--secret-file", help="64 hex digits that hide this cycle's leaves; made if missing."
+    ),
+]
+Pledges = Annotated[Path | None, typer.Option("--pledges", help="CSV: asset, party, amount_minor.")]
+Parties = Annotated[Path | None, typer.Option("--parties", help="CSV: party, jurisdiction.")]
+Matched = Annotated[
+    Path | None, typer.Option("--matched", help="What `match` made of the usage records.")
+]
+Usage = Annotated[Path | None, typer.Option("--usage", help="With --matched: those usage records.")]
 
 
 def clear(
     rated: Annotated[Path, typer.Option("--rated", help="The folder `rate` made.")],
     out: Annotated[Path, typer.Option("--out", help="The folder of the results.")],
-    secret_file: Annotated[
-        Path,
-        typer.Option(
-            "--secret-file", help="64 hex digits that hide this cycle's leaves; made if missing."
-        ),
-    ],
+    secret_file: SecretFile,
     mode: Annotated[str, typer.Option("--mode", help="bilateral, circular or ccp.")] = "circular",
     counterparty: Annotated[
         str, typer.Option("--counterparty", help="With ccp: who takes every obligation over.")
     ] = "",
-    pledges: Annotated[
-        Path | None, typer.Option("--pledges", help="CSV: asset, party, amount_minor.")
-    ] = None,
-    parties: Annotated[
-        Path | None, typer.Option("--parties", help="CSV: party, jurisdiction.")
-    ] = None,
+    pledges: Pledges = None,
+    parties: Parties = None,
     domain: Annotated[str, typer.Option("--domain", help="The clearing domain.")] = "opencarrier",
     sequence: Annotated[int, typer.Option("--sequence", help="The cycle's number.")] = 0,
     ledger: Annotated[
@@ -67,6 +70,8 @@ def clear(
     agreements: Agreements = None,
     invoiced: Invoiced = None,
     corrects: Corrects = None,
+    matched: Matched = None,
+    usage: Usage = None,
     as_json: AsJson = False,
 ) -> None:
     """Clear a rated month: positions with a root over every record, netted, a folder a party.
@@ -79,8 +84,11 @@ def clear(
     from opencarrier.kernel.refusals import PeerError
 
     _check_words(mode, statements, month.STATEMENTS)
-    _check_apart(corrects, adjustments)
-    _check_there(*(rated, pledges, parties, agreements, invoiced, corrects), *(adjustments or ()))
+    _check_apart(corrects, adjustments, matched)
+    _check_there(
+        *(rated, pledges, parties, agreements, invoiced, corrects, matched, usage),
+        *(adjustments or ()),
+    )
     order: dict[str, Any] = {
         "pledges": _pledges(pledges) if pledges else {},
         "jurisdictions": _jurisdictions(parties) if parties else {},
@@ -89,6 +97,7 @@ def clear(
         "corrects": corrects,
         "invoiced": invoiced,
         "post_at_us": SystemClock().now_us() if ledger else None,
+        **_outcomes(matched, usage),
         "dues": _dues(adjustments, agreements) if adjustments else (),
     }
     try:
@@ -116,15 +125,25 @@ def _check_words(mode: str, statements: str, known: tuple[str, ...]) -> None:
         raise CommandError(Exit.USAGE, f"no statements as {statements!r}", hint)
 
 
-def _check_apart(corrects: Path | None, adjustments: list[Path] | None) -> None:
+def _check_apart(
+    corrects: Path | None, adjustments: list[Path] | None, matched: Path | None
+) -> None:
     if corrects is not None and adjustments:
         raise CommandError(Exit.USAGE, "--corrects or --adjustments", "clear one after the other")
+    if corrects is not None and matched is not None:
+        raise CommandError(Exit.USAGE, "--corrects or --matched", "what was corrected has no rung")
 
 
 def _check_there(*given: Path | None) -> None:
     for path in given:
         if path is not None and not path.exists():
             raise CommandError(Exit.ENVIRONMENT, f"{path} is not there", "name what exists")
+
+
+def _outcomes(matched: Path | None, usage: Path | None) -> dict[str, Path | None]:
+    if (matched is None) != (usage is None):
+        raise CommandError(Exit.USAGE, "--matched goes with --usage", "name both, or neither")
+    return {"matched": matched, "usage": usage}
 
 
 def _dues(adjustments: list[Path], agreements: Path | None) -> list[Due]:

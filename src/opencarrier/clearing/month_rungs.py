@@ -1,0 +1,90 @@
+"""A rated month by rung: records of sessions that both sides report alike are co-signed.
+
+Each line is there twice, below for what is one-sided and above for what is co-signed, with sums of
+its own; the records name the line of their rung. Everything else reads it as any rated month.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from opencarrier.clearing.rated_rows import MEMORY_MIB
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.spine.usage import Rung
+
+_SIGNED: Final = """
+create temp table signed as
+select distinct used.usage_id
+from read_parquet(?, hive_partitioning = false) as used
+join read_parquet(?) as matches
+    on matches.visited = used.visited and matches.home is not distinct from used.home
+    and matches.session_id = used.session_id and matches.service = used.service
+where used.side = 1 and matches.rung = 2
+    and matches.paid_octets_in = matches.claimed_octets_in
+    and matches.paid_octets_out = matches.claimed_octets_out
+    and matches.paid_duration_s = matches.claimed_duration_s
+    and matches.paid_units = matches.claimed_units
+"""
+_RATED: Final = """
+copy (
+    select rated.* replace (
+        case when signed.usage_id is null then line else line + {lines} end::integer as line
+    )
+    from read_parquet(?) as rated left join signed using (usage_id)
+) to '{folder}/rated/0000.parquet' (compression zstd)
+"""
+_SUMS: Final = """
+copy (
+    select line,
+        count(*)::decimal(38, 0) as records,
+        sum(amount)::decimal(38, 0) as amount,
+        sum(seller_minor)::decimal(38, 0) as seller_minor,
+        sum(host_minor)::decimal(38, 0) as host_minor,
+        sum(protocol_minor)::decimal(38, 0) as protocol_minor,
+        sum(tax_minor)::decimal(38, 0) as tax_minor
+    from read_parquet('{folder}/rated/0000.parquet')
+    where status = 0 and line is not null group by line order by line
+) to '{folder}/line_sums.parquet'
+"""
+_LINES: Final = """
+copy (
+    select * replace (line + {lines} * place_of_rung as line), (1 + place_of_rung)::tinyint as rung
+    from read_parquet(?), (values (0), (1)) as rungs(place_of_rung)
+    order by line
+) to '{folder}/lines.parquet'
+"""
+
+
+def by_rung(
+    rated: Path, matched: Path, usage: Path, folder: Path, memory_mib: int = MEMORY_MIB
+) -> Path:
+    """Write a rated month by rung into a folder and return it; `PeerError` for what is missing.
+
+    A session counts where what is paid is all that was claimed: where the other side has less, its
+    records stay one-sided, for a rung says nothing of another amount.
+    """
+    assert (Rung.ONE_SIDED, Rung.CO_SIGNED) == (1, 2), "as the lines say"
+    matches = _files(matched / "matches", "outcomes")
+    used, records = _files(usage, "usage records"), _files(rated / "rated", "rated records")
+    lines = str(rated / "lines.parquet")
+    (folder / "rated").mkdir(parents=True)
+    with duckdb.connect() as database:
+        database.execute("set threads = 1")
+        database.execute(f"set memory_limit = '{memory_mib}MiB'")
+        database.execute("set temp_directory = ?", [str(folder / "spill")])
+        database.execute(_SIGNED, [used, matches])
+        ((count,),) = database.execute("select count(*) from read_parquet(?)", [lines]).fetchall()
+        database.execute(_RATED.format(lines=count, folder=folder), [records])
+        database.execute(_SUMS.format(folder=folder))
+        database.execute(_LINES.format(lines=count, folder=folder), [lines])
+    return folder
+
+
+def _files(folder: Path, what: str) -> list[str]:
+    found = sorted(str(path) for path in folder.rglob("*.parquet"))
+    if not found:
+        raise PeerError("matched", f"{folder} holds no {what}")
+    return found
