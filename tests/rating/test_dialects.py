@@ -6,9 +6,11 @@ import duckdb
 import pytest
 import sqlglot
 from sqlglot import exp
+from tests.rating.months import row
 
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.rating.engine.dialects import proof, prove, translated
+from opencarrier.rating.engine.dialects import lines_query, proof, prove, translated
+from opencarrier.rating.engine.tables import line_table
 
 
 def answer(query: str) -> list[tuple]:
@@ -21,7 +23,7 @@ def test_the_engine_itself_is_exact():
 
 
 def test_the_cases_reach_every_outcome():
-    """Rated, beyond the guards, and at each side of 2^53 and 2^62."""
+    """Rated, beyond the guards, at each side of 2^53 and 2^62, and a sum beyond 64 bits."""
     _, rows = proof("duckdb")
     assert {row[4] for row in rows} == {0, 6}
     amounts = {row[2] for row in rows if row[4] == 0}
@@ -58,9 +60,31 @@ def test_an_engine_that_cannot_answer_is_refused(dialect):
         prove(answer, dialect)
 
 
-def test_a_dialect_nobody_knows_is_refused():
+def test_a_sum_in_64_bits_is_refused():
+    """One of the cases leaves them: an engine says so, or is caught where it wraps (on Spark)."""
+    with pytest.raises(PeerError, match=r"dialect_fails.*Overflow"):
+        prove(lambda query: answer(query.replace("DECIMAL(38, 0)", "BIGINT")), "duckdb")
+
+
+@pytest.mark.parametrize("write", [translated, lines_query])
+def test_a_dialect_nobody_knows_is_refused(write):
     with pytest.raises(PeerError, match="unknown_dialect"):
-        translated("cobol")
+        write("cobol")
+
+
+def test_lines_are_made_of_what_a_run_leaves():
+    """Steps and guards as the engine's own table has them."""
+    rows = [row(tax_included=True, first_step=10_240), row(price_nano=0, host_ppm=1_000_000)]
+    with duckdb.connect() as database:
+        database.register("line_rows", line_table(rows))
+        text = lines_query("duckdb")
+        found = database.execute(
+            f"select first_steps, steps_max, tax_base_ppm, tax_within, left_ppm from ({text})"
+        ).fetchall()
+    assert found == [
+        (10, ((1 << 63) - 1) // 1_900, 1_200_000, 1, 400_000),
+        (1, (1 << 63) - 1, 1_000_000, 0, 1),
+    ]
 
 
 def test_spark_divides_integers_as_integers():

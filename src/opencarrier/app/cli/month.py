@@ -75,17 +75,19 @@ def sql(
 ) -> None:
     """Print the rating statement in another engine's SQL, or what shows that the engine is exact.
 
-    The statement rates `records` by `lines` and `subscribers`, the tables of the engine here. Some
+    The statement rates `records` by `lines` and `subscribers`, the tables of the engine here;
+    `lines` is made of a run's lines.parquet (`line_rows`) by a query that is printed too. Some
     engines divide integers through floats: take one only if it answers the proof to the unit.
 
     Example: opencarrier sql spark --proof --json
     """
     from opencarrier.kernel.refusals import PeerError
-    from opencarrier.rating.engine.dialects import proof, translated
+    from opencarrier.rating.engine.dialects import lines_query, proof, translated
 
     try:
         if not with_proof:
-            emit({"dialect": dialect, "sql": translated(dialect)}, as_json=as_json)
+            told = {"sql": translated(dialect), "lines": lines_query(dialect)}
+            emit({"dialect": dialect, **told}, as_json=as_json)
             return
         query, rows = proof(dialect)
     except PeerError as error:

@@ -40,11 +40,13 @@ def translated(dialect: str, rules: str = v2.VERSION) -> str:
     statement = statement.transform(_written_out, sqlglot.exp, macros)
     for select in statement.find_all(sqlglot.exp.Select):
         _define_aliases(select, sqlglot.exp)
-    statement = statement.transform(_portable, sqlglot.exp)
-    try:
-        return str(statement.sql(dialect=dialect, pretty=True))
-    except ValueError:
-        raise PeerError("unknown_dialect", dialect) from None
+    return _written(statement.transform(_portable, sqlglot.exp), dialect)
+
+
+def lines_query(dialect: str, rules: str = v2.VERSION) -> str:
+    """Return the query that makes `lines` of `line_rows`, the table a run leaves as a file."""
+    made, *_ = _sqlglot().parse(_text(rules, "tables"), read="duckdb")
+    return _written(made.expression, dialect)
 
 
 def prove(run: Run, dialect: str, rules: str = v2.VERSION) -> None:
@@ -71,6 +73,13 @@ def prove(run: Run, dialect: str, rules: str = v2.VERSION) -> None:
 def proof(dialect: str, rules: str = v2.VERSION) -> tuple[str, tuple[tuple[int | None, ...], ...]]:
     """Return a query that needs no table, and the rows an exact engine answers it with."""
     return _with_cases(translated(dialect, rules), dialect), _expected(rules)
+
+
+def _written(statement: Any, dialect: str) -> str:
+    try:
+        return str(statement.sql(dialect=dialect, pretty=True))
+    except ValueError:
+        raise PeerError("unknown_dialect", dialect) from None
 
 
 def _written_out(node: Any, exp: Any, macros: dict[str, tuple[list[str], Any]]) -> Any:
@@ -156,11 +165,16 @@ _LINES: Final = tuple(
         start=1,
     )
 )
-_VOLUMES: Final = (
+_IN: Final = (
     *(0, 1, 1_023, 1_025, (1 << 33) - 1, 1 << 43, (1 << 53) + 1),
     9_100_000 * 10**9 - 1,  # a float takes it for the next whole thousand millions
     *(1 << 62, (1 << 62) + 1),
 )
+_VOLUMES: Final = (
+    *((octets, 0) for octets in _IN),
+    *((1 << 61, 1 << 61), (1 << 61, (1 << 61) + 1), (1 << 62, 1 << 62)),
+)
+"""Octets in and out; the last sum leaves 64 bits."""
 _KEPT: Final = (1_000_000, 666_667, 1)
 
 
@@ -173,7 +187,7 @@ def _records() -> list[dict[str, Any]]:
     ]
     common = {
         "kind": 1, "corrects": None, "sequence": 1, "home": "h", "visited": "v", "node": "n",
-        "start_us": 5, "rcoi": 1, "qos": 1, "tariff_at_us": None, "octets_out": 0, "units": 0,
+        "start_us": 5, "rcoi": 1, "qos": 1, "tariff_at_us": None, "units": 0,
         "from_octets_in": 0, "from_octets_out": 0, "from_duration_s": 0, "from_units": 0,
         "quoted_currency": None, "quoted_nano_per_kib": None, "side": 1,
     }  # fmt: skip
@@ -182,11 +196,12 @@ def _records() -> list[dict[str, Any]]:
             **common,
             "usage_id": number,
             "service": service,
-            "octets_in": octets,
-            "duration_s": octets >> 20,
+            "octets_in": octets_in,
+            "octets_out": octets_out,
+            "duration_s": octets_in >> 20,
             "subject": subject,
         }
-        for number, (service, octets, subject) in enumerate(cases)
+        for number, (service, (octets_in, octets_out), subject) in enumerate(cases)
     ]
 
 
@@ -206,23 +221,22 @@ def _with_cases(statement: str, dialect: str) -> str:
 
 def _values(rows: Sequence[dict[str, Any]]) -> str:
     """Write rows as a query; what they have in common is written once."""
-    common = {n: v for n, v in rows[0].items() if all(row[n] == v for row in rows)}
-    own = [{name: row[name] for name in row.keys() - common.keys()} for row in rows]
-    given = " union all ".join(f"select {_columns(row)}" for row in own)
-    return f"select own.*, {_columns(common)} from ({given}) as own"  # noqa: S608
-
-
-def _columns(row: dict[str, Any]) -> str:
-    return ", ".join(f"{_literal(name, row[name])} as {name}" for name in sorted(row))
+    common = {n: _literal(v) for n, v in rows[0].items() if all(row[n] == v for row in rows)}
+    own = [name for name in rows[0] if name not in common]
+    typed = ", ".join(f"cast({common.get(n, n)} as {_kind(n)}) as {n}" for n in rows[0])
+    listed = ", ".join(f"({', '.join(_literal(row[name]) for name in own)})" for row in rows)
+    return f"select {typed} from (values {listed}) as cases ({', '.join(own)})"  # noqa: S608
 
 
 _TEXTS: Final = ("home", "visited", "node", "currency", "quoted_currency")
 
 
-def _literal(name: str, value: Any) -> str:
-    kind = "varchar" if name in _TEXTS else "boolean" if isinstance(value, bool) else "bigint"
-    text = "null" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
-    return f"cast({text} as {kind})"
+def _kind(name: str) -> str:
+    return "varchar" if name in _TEXTS else "boolean" if name == "in_band" else "bigint"
+
+
+def _literal(value: Any) -> str:
+    return "null" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def _expected(rules: str) -> tuple[tuple[int | None, ...], ...]:
