@@ -24,6 +24,7 @@ LONGEST = (
     "tests/peers/test_halmos.py",
     "tests/peers/test_app_access.py",
     "tests/contracts/test_gas.py",
+    "tests/peers/test_spark.py",
     "tests/contracts/test_index.py",
     "tests/app/test_cli.py",
     "tests/app/test_demo.py",

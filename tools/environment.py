@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -106,8 +108,11 @@ def _install(group: str) -> None:
     run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
 
 
-def install(python: Path, lock: Path) -> list[str]:
-    """Install what a lock holds, from wheels of known hashes; return the command for more."""
+def install(python: Path, lock: Path, source: str = "") -> list[str]:
+    """Install what a lock holds, from wheels of known hashes; return the command for more.
+
+    `source` names the one package of it that has no wheel: it is built by the lock's setuptools.
+    """
     uv = shutil.which("uv")
     if uv is not None:
         pip = [uv, "pip", "install", "--quiet", "--python", str(python)]
@@ -117,8 +122,20 @@ def install(python: Path, lock: Path) -> list[str]:
             "--no-compile",
         ]
     strict = ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
+    if source:
+        with tempfile.TemporaryDirectory() as folder:
+            wheels = Path(folder, lock.name)
+            wheels.write_text(_without(lock, source))
+            run([*pip, *strict, "-r", str(wheels)])
+        strict += ["--no-build-isolation", "--no-binary", source]
     run([*pip, *strict, "-r", str(lock)])
     return pip
+
+
+def _without(lock: Path, package: str) -> str:
+    """Return a lock less one package and its hashes."""
+    pins = re.split(r"^(?=\S)", lock.read_text(), flags=re.MULTILINE)
+    return "".join(pin for pin in pins if not pin.startswith(f"{package}=="))
 
 
 def run(command: list[str], **environment: str) -> None:

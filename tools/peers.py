@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from hashlib import sha256
+from pathlib import Path
 
 from environment import ROOT, Stop, install, make, run, say
 
@@ -25,6 +26,10 @@ HALMOS = ROOT / ".peers" / "halmos"
 HALMOS_LOCK = ROOT / "requirements-halmos.lock"
 """The prover has an environment of its own: its solver and its pins are not ours."""
 
+SPARK = ROOT / ".peers" / "spark"
+SPARK_LOCK = ROOT / "requirements-spark.lock"
+"""Spark too: 455 MB that no other test needs. It comes as source, jars and all."""
+
 PROGRAMS = {
     "eapol_test": "eapoltest",
     "hostapd": "hostapd",
@@ -38,6 +43,7 @@ PROGRAMS = {
     "psql": "postgresql",
     "npm": "npm",
     "node": "nodejs",
+    "java": "default-jre-headless",
 }
 """Each program with the Debian package it comes in."""
 
@@ -54,10 +60,12 @@ def main(arguments: list[str]) -> int:
         _install(missing)
     if not all(path.exists() for _, path in PACKAGES.values()):
         _install_packages()
-    _ensure_halmos()
+    _ensure(HALMOS, HALMOS_LOCK)
+    _ensure(SPARK, SPARK_LOCK, source="pyspark")
     found = {name: _where(name) for name in PROGRAMS}
     found |= {name: str(path) if path.exists() else None for name, (_, path) in PACKAGES.items()}
     found["halmos"] = _where(str(HALMOS / "bin" / "halmos"))
+    found["spark"] = _where(str(SPARK / "bin" / "spark-submit"))
     for name, where in found.items():
         say(f"{name:16}{where or 'missing'}")
     return 0 if all(found.values()) else 1
@@ -123,14 +131,15 @@ def _install_packages() -> None:
     )
 
 
-def _ensure_halmos() -> None:
-    stamp = HALMOS / "installed"
-    wanted = sha256(HALMOS_LOCK.read_bytes()).hexdigest()
+def _ensure(place: Path, lock: Path, source: str = "") -> None:
+    """Make an environment hold a lock's packages; `source` names one that is built here."""
+    stamp = place / "installed"
+    wanted = sha256(lock.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    say(f"installing {HALMOS_LOCK.name} into {HALMOS.relative_to(ROOT)}")
-    make(HALMOS)
-    install(HALMOS / "bin" / "python", HALMOS_LOCK)
+    say(f"installing {lock.name} into {place.relative_to(ROOT)}")
+    make(place)
+    install(place / "bin" / "python", lock, source)
     stamp.write_text(wanted)
 
 
