@@ -16,6 +16,7 @@ from opencarrier.app.bootstrap import Installation
 from opencarrier.charging.model import Answer, ChargingReason, ChargingRequest, ChargingSettings
 from opencarrier.charging.service import ChargingService, Ports
 from opencarrier.charging.wire import BODY_OCTETS_MAX, read_request
+from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.refusals import PeerError, Refusal
 
 BASE: Final = "/nchf-convergedcharging/v3"
@@ -118,6 +119,7 @@ class _Desk:
         except PeerError as error:
             return _problem(400, error.reason.upper(), error.detail)
         answer = await run_in_threadpool(act, asked)
+        crashpoint("charging.committed")
         if isinstance(answer, Refusal):
             reason = answer.reason
             assert isinstance(reason, ChargingReason)

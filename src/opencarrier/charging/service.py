@@ -21,6 +21,7 @@ from opencarrier.charging.model import (
 )
 from opencarrier.charging.wire import write_response
 from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine import ids
@@ -71,8 +72,10 @@ class ChargingService:
         grant = self._authorise(unit, subscriber, node, at_us)
         if isinstance(grant, Refusal):
             return grant
+        crashpoint("charging.authorised")
         session = self._session(request, subscriber, node, grant, at_us)
         store.insert(unit, session, request.digest)
+        crashpoint("charging.begun")
         return self._take(unit, session, request, Status.START, at_us)
 
     def update(
@@ -137,6 +140,7 @@ class ChargingService:
         )
         if covered is None:
             return Refusal(ChargingReason.BEYOND_RANGE)
+        crashpoint("charging.held")
         grants = rules.dealt(what, covered)
         told = rules.unit_answers(
             request.groups, what, grants, validity_s=validity_s, settings=self._settings
@@ -150,7 +154,9 @@ class ChargingService:
             answer=answer,
         )
         store.update(unit, session)
+        crashpoint("charging.counted")
         self._ports.sink.record(unit, [self._observation(unit, session, request, status, at_us)])
+        crashpoint("charging.observed")
         return Answer(session.reference, answer)
 
     def _validity_s(self, session: ChargingSession, at_us: int) -> int:
