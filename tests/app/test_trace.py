@@ -23,6 +23,7 @@ from opencarrier.kernel.ids import to_hex
 from opencarrier.rating.reasons import SuspenseReason
 from opencarrier.spine.stages import Stage, StageReason
 from opencarrier.usage import set_aside
+from opencarrier.usage import stages as stages_of_usage
 from opencarrier.usage.tables import OBSERVATIONS, observation_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "trace.md"
@@ -134,6 +135,17 @@ def test_a_share_that_is_not_paid_yet_says_why(made, usages):
     assert stages(usages["two"])[-1] == ("claimable", "root_not_ready")
     owed = fact(usages["two"], "claimable", "unclaimed_minor")
     assert owed == fact(usages["two"], "claimable", "amount_minor") > 0
+
+
+def test_a_session_is_found_by_its_id_before_its_first_cut(made, monkeypatch):
+    """Among as many streams as are looked through, a page at a time."""
+    (pending,) = [i for i in ask(made, made.node.node_id)["items"] if i["kind"] == "session"]
+    monkeypatch.setattr(stages_of_usage, "UNCUT_AT_ONCE", 1)
+    told = ask(made, pending["id"])
+    assert (told["kind"], told["items"]) == ("session", [pending])
+    monkeypatch.setattr(stages_of_usage, "UNCUT_MAX", 0)
+    beyond = Tracing(made.place).trace(pending["id"])
+    assert beyond.reason is TraceReason.UNKNOWN_ID
 
 
 def test_suspended_use_says_why(made, usages):

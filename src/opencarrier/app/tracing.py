@@ -108,7 +108,8 @@ class Tracing:
             return _of_cycle(cycle)
         if self._usage.knows_file(unit, identifier):
             return Subject(kind="file", sought=usage_stages.of_file(identifier), file=identifier)
-        return None
+        uncut = self._usage.uncut(unit, identifier)
+        return None if uncut is None else Subject(kind="session", sought=uncut)
 
     def _named(self, unit: Connection, text: str) -> Subject | None:
         found = self._cycle_numbered(unit, text) or self._party(unit, PartyId(text))

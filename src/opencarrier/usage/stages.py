@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, or_, select, true
 
 from opencarrier.kernel.ids import Id
 from opencarrier.spine.stages import Stage, StageReason, Step
@@ -23,6 +23,11 @@ from opencarrier.usage.tables import COPIES, FILES, OBSERVATIONS, SESSIONS, USAG
 
 SOURCES_MAX = 8
 """Sources of copies that one step names; all are counted."""
+
+UNCUT_MAX = 10_000
+"""Streams looked through for a session by its id before its first cut."""
+
+UNCUT_AT_ONCE = 1_000
 
 _STREAM = [OBSERVATIONS.c[name] for name in Stream._fields]
 _SAME_STREAM = and_(*(OBSERVATIONS.c[name] == SESSIONS.c[name] for name in Stream._fields))
@@ -97,19 +102,25 @@ class UsageStages:
         """Return streams no cut has taken, each with the place of its first observation."""
         if sought.pending is None:
             return []
-        first = func.min(OBSERVATIONS.c.sequence).label("first")
-        query = (
-            select(*_STREAM, first)
-            .where(sought.pending, store.pending(unit), _COUNTED)
-            .group_by(*_STREAM)
-            .having(first > after)
-            .order_by(first)
-            .limit(limit)
-        )
-        rows = unit.execute(query).all()
-        streams = {Stream(row.visited, row.nas_key, row.acct_session_id): row.first for row in rows}
+        streams = _streams(unit, sought.pending, after, limit)
         seen = self.usages.preview(unit, list(streams))
         return [(streams[s], [_heard(session) for session in seen[s]]) for s in streams]
+
+    def uncut(self, unit: Connection, session_id: Id) -> Sought | None:
+        """Look for a session that no cut has taken, by its id, among the first `UNCUT_MAX` streams.
+
+        What a session's id will be is known only by reducing what was heard of its stream.
+        """
+        after = -1
+        for _ in range(UNCUT_MAX // UNCUT_AT_ONCE):
+            streams = _streams(unit, true(), after, UNCUT_AT_ONCE)
+            for stream, sessions in self.usages.preview(unit, list(streams)).items():
+                if any(session.session_id == session_id for session in sessions):
+                    return Sought(false(), store.of_streams(OBSERVATIONS, [stream]))
+            if len(streams) < UNCUT_AT_ONCE:
+                break
+            after = max(streams.values())
+        return None
 
     def refused(
         self, unit: Connection, digest: Id, *, after: int, limit: int
@@ -148,6 +159,23 @@ class UsageStages:
                 found += _reported(unit, usage, session.stream)
             found.append(_matched(usage))
         return found
+
+
+def _streams(
+    unit: Connection, condition: ColumnElement[bool], after: int, limit: int
+) -> dict[Stream, int]:
+    """Return streams no cut has taken, each with the place of its first observation."""
+    first = func.min(OBSERVATIONS.c.sequence).label("first")
+    query = (
+        select(*_STREAM, first)
+        .where(condition, store.pending(unit), _COUNTED)
+        .group_by(*_STREAM)
+        .having(first > after)
+        .order_by(first)
+        .limit(limit)
+    )
+    rows = unit.execute(query)
+    return {Stream(row.visited, row.nas_key, row.acct_session_id): row.first for row in rows}
 
 
 def _heard(session: Session) -> Step:
