@@ -89,19 +89,31 @@ class MonthTracing:
         if isinstance(cursor, Refusal):
             return cursor
         with _engine() as unit:
-            subject = self._subject(unit, text)
-            if subject is None:
+            known = self._known(unit, text, cursor, limit)
+            if known is None:
                 return unknown(text)
-            page = self._page(unit, subject, cursor, limit)
+            subject, found = known
+            page = self._page(unit, subject, found, cursor, limit)
         return told(text, subject.kind, page, is_partial=subject.is_partial)
 
-    def _subject(self, unit: duckdb.DuckDBPyConnection, text: str) -> Subject | None:
-        """Return the first meaning of an id that the month knows."""
+    def _known(
+        self, unit: duckdb.DuckDBPyConnection, text: str, cursor: Cursor, limit: int
+    ) -> tuple[Subject, list[Id]] | None:
+        """Return the first meaning of an id that the month knows, and the usages of its page.
+
+        Whether a month knows an id takes a look at every file: what was seen is not sought again.
+        """
         for subject in self._meanings(text):
-            if subject.report is not None or self._dataset.page(
-                unit, subject.wanted, after=b"", limit=1
+            found: list[Id] = []
+            if cursor.phase == "usage":
+                after = cursor.usage_id
+                found = self._dataset.page(unit, subject.wanted, after=after, limit=limit)
+            goes_on = bool(cursor.after) and not found
+            is_known = found or subject.report is not None
+            if is_known or (
+                goes_on and self._dataset.page(unit, subject.wanted, after=b"", limit=1)
             ):
-                return subject
+                return subject, found
         return None
 
     def _meanings(self, text: str) -> Iterator[Subject]:
@@ -119,13 +131,16 @@ class MonthTracing:
             yield Subject("file", dataset_stages.of_file(octets), octets, report)
 
     def _page(
-        self, unit: duckdb.DuckDBPyConnection, subject: Subject, cursor: Cursor, limit: int
+        self,
+        unit: duckdb.DuckDBPyConnection,
+        subject: Subject,
+        found: list[Id],
+        cursor: Cursor,
+        limit: int,
     ) -> Page:
-        items: list[Item] = []
-        if cursor.phase == "usage":
-            items = self._usages(unit, subject, cursor.usage_id, limit)
-            if len(items) == limit:
-                return Page(items, Cursor("usage", to_hex(_id_of(items[-1]))))
+        items = self._usages(unit, found)
+        if len(items) == limit:
+            return Page(items, Cursor("usage", to_hex(found[-1])))
         start = cursor if cursor.phase == "refused" else Cursor("refused")
         if subject.file is None:
             return Page(items, None)
@@ -135,10 +150,7 @@ class MonthTracing:
         is_full = len(refused) == room
         return Page(items, Cursor("refused", str(refused[-1][0])) if is_full else None)
 
-    def _usages(
-        self, unit: duckdb.DuckDBPyConnection, subject: Subject, after: bytes, limit: int
-    ) -> list[Item]:
-        found = self._dataset.page(unit, subject.wanted, after=after, limit=limit)
+    def _usages(self, unit: duckdb.DuckDBPyConnection, found: list[Id]) -> list[Item]:
         steps: dict[Id, list[Step]] = {usage_id: [] for usage_id in found}
         for room in self._rooms if found else ():
             for step in room.steps(unit, found):
@@ -160,16 +172,10 @@ def _octets(text: str) -> Id | None:
     return None
 
 
-def _id_of(item: Item) -> Id:
-    assert item.identifier is not None, "a usage has an id"
-    return item.identifier
-
-
 @contextmanager
 def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the engine with its memory bounded; it reads each file's footer once."""
+    """Open the engine with its memory bounded."""
     with duckdb.connect() as database:
         database.execute(f"set threads = {THREADS}")
         database.execute(f"set memory_limit = '{MEMORY_MIB}MiB'")
-        database.execute("set parquet_metadata_cache = true")
         yield database
