@@ -85,6 +85,8 @@ def test_what_cannot_be_compared_is_told(run, month):
     assert "CODE=OPERATOR" in run(*given(month, "--party", "A1="), code=2)
     missing = run(*given(month, "--beside", str(month / "may.csv")), code=3)
     assert "may.csv is not there" in missing
+    folder = ("--beside", str(month / "usage"))
+    assert "directory" in run(*given(month, *folder), code=3)
     month.joinpath("house.csv").write_text("home;visited\n")
     assert "header" in run(*given(month), code=1)
     month.joinpath("house.toml").write_text("[fields]")
@@ -97,6 +99,9 @@ def test_a_dataset_without_charges_differs_whole(run, month):
     paths = ("--usage", str(month / "usage"), "--rated", str(month / "out"))
     told = json.loads(run("shadow", *paths, "--out", str(month / "shadow"), "--json"))
     assert {name for item in told["accounts"] for name in item["reasons"]} == {"missing_there"}
+    page = run("shadow", *paths, "--out", str(month / "shadow"))
+    assert page == month.joinpath("shadow", "summary.txt").read_text()
+    assert "missing_there" in page
     DatasetWriter(month / "none").close()
     empty = run("shadow", "--usage", str(month), *paths[2:], "--out", str(month / "x"), code=1)
     assert "holds no records" in empty

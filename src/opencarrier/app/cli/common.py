@@ -181,3 +181,14 @@ def mapping_text(path: Path, page: str = "docs/reference/csv.md") -> str:
         return octets.decode()
     except ValueError:
         raise CommandError(Exit.USAGE, f"{path} is no mapping", f"see {page}") from None
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Name the file that cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(
+            Exit.ENVIRONMENT, f"{error.filename}: {error.strerror}", "name files you may read"
+        ) from None

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from opencarrier.app.cli.common import AsJson, codes_of, mapping_text
+from opencarrier.app.cli.common import AsJson, codes_of, mapping_text, readable
 from opencarrier.app.output import CommandError, Exit, emit
+
+PAGE = "docs/reference/shadow.md"
 
 
 def shadow(
@@ -57,24 +59,33 @@ def shadow(
         raise CommandError(
             Exit.USAGE, "a statement has a mapping", "give --statement and --mapping, or neither"
         )
-    given = (usage, rated, statement, mapping, *(beside or []), *(adjustments or []))
+    _check_there(usage, rated, statement, mapping, *(beside or []), *(adjustments or []))
+    codes = codes_of(party or [])
+    try:
+        with readable():
+            told = run(
+                ShadowFiles(
+                    usage=usage,
+                    rated=rated,
+                    out=out,
+                    statement=statement,
+                    mapping=None if mapping is None else mapping_text(mapping, PAGE),
+                    beside=beside or [],
+                    adjustments=adjustments or [],
+                    codes=codes,
+                    month=month,
+                    rounding=rounding,
+                )
+            )
+    except PeerError as error:
+        raise CommandError(Exit.REFUSED, str(error), "see: opencarrier shadow --help") from None
+    if as_json:
+        emit(told, as_json=True)
+    else:
+        print(out.joinpath("summary.txt").read_text(), end="")
+
+
+def _check_there(*given: Path | None) -> None:
     for path in given:
         if path is not None and not path.exists():
             raise CommandError(Exit.ENVIRONMENT, f"{path} is not there", "name what exists")
-    files = ShadowFiles(
-        usage=usage,
-        rated=rated,
-        out=out,
-        statement=statement,
-        mapping=None if mapping is None else mapping_text(mapping, "docs/reference/shadow.md"),
-        beside=beside or [],
-        adjustments=adjustments or [],
-        codes=codes_of(party or []),
-        month=month,
-        rounding=rounding,
-    )
-    try:
-        told = run(files)
-    except PeerError as error:
-        raise CommandError(Exit.REFUSED, str(error), "see: opencarrier shadow --help") from None
-    emit(told, as_json=as_json)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +15,7 @@ from opencarrier.app.cli.common import (
     group,
     installation,
     mapping_text,
+    readable,
     taken,
 )
 from opencarrier.app.output import CommandError, Exit, emit
@@ -62,7 +61,7 @@ def usage_import(
 
     codes = codes_of(party or [])
     sides = {"home": home, "visited": visited, "reporter": reporter}
-    with installation(data) as base, _readable():
+    with installation(data) as base, readable():
         told = taken(
             import_files(
                 base,
@@ -110,7 +109,7 @@ def usage_check(
     """
     from opencarrier.app.importing import check_files
 
-    with _readable():
+    with readable():
         told = taken(check_files(files, None if mapping is None else mapping_text(mapping)))
     _tell(told, as_json=as_json)
 
@@ -172,21 +171,18 @@ def usage_tap(
         definite=definite,
     )
     try:
-        told = write_tap(order)
+        with readable():
+            told = write_tap(order)
     except PeerError as error:
         raise CommandError(Exit.REFUSED, str(error), "see: opencarrier usage tap --help") from None
     emit(told, as_json=as_json)
 
 
-@contextmanager
-def _readable() -> Iterator[None]:
-    """Name the file that cannot be read."""
-    try:
-        yield
-    except OSError as error:
-        raise CommandError(
-            Exit.ENVIRONMENT, f"{error.filename}: {error.strerror}", "name files you may read"
-        ) from None
+def _tell(told: dict[str, Any], *, as_json: bool) -> None:
+    """Print what became of each file; one that is not kept ends with 1."""
+    emit(told, as_json=as_json)
+    if not all(file["kept"] for file in told["files"]):
+        raise typer.Exit(Exit.REFUSED)
 
 
 def _groups(pairs: list[str]) -> dict[int, Service]:
@@ -203,10 +199,3 @@ def _groups(pairs: list[str]) -> dict[int, Service]:
             )
         found[int(number)] = Service[name.upper()]
     return found
-
-
-def _tell(told: dict[str, Any], *, as_json: bool) -> None:
-    """Print what became of each file; one that is not kept ends with 1."""
-    emit(told, as_json=as_json)
-    if not all(file["kept"] for file in told["files"]):
-        raise typer.Exit(Exit.REFUSED)
