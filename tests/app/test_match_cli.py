@@ -24,3 +24,7 @@ def test_match_tells_the_outcomes_and_keeps_them(run, tmp_path):
     assert [m.disputed.octets_out for m in read_matches(out)] == [1_000]
     again = run("match", "--usage", str(month), "--out", str(out), code=1)
     assert "is there" in again
+    more = ("match", "--usage", str(month), "--correct", "--json", "--out")
+    assert json.loads(run(*more, str(tmp_path / "more")))["corrections"] == 1
+    told = json.loads(run(*more, str(tmp_path / "last")))
+    assert (told["matched"], told["corrections"]) == (1, 0)

@@ -23,6 +23,10 @@ def match(
     duration_s: Annotated[
         int, typer.Option(min=0, max=1_000_000, help="Seconds apart beside that.")
     ] = 10,
+    with_corrections: Annotated[
+        bool,
+        typer.Option("--correct", help="Correct the records to what is paid, where that is less."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Match what visited operator, home operator and device say of each session.
@@ -30,12 +34,14 @@ def match(
     Example: opencarrier match --usage month --out matched --json
     """
     from opencarrier.kernel.refusals import PeerError
+    from opencarrier.usage.agreed_records import correct
     from opencarrier.usage.matched import MatchOrder, match_dataset
     from opencarrier.usage.matching import Tolerance
 
     tolerance = Tolerance(volume_ppm=volume_ppm, duration_ppm=duration_ppm, duration_s=duration_s)
     try:
         report = match_dataset(MatchOrder(usage=usage, out=out, default=tolerance))
+        corrected = {"corrections": correct(usage, out)} if with_corrections else {}
     except PeerError as error:
         raise CommandError(Exit.REFUSED, str(error), "see: opencarrier match --help") from None
-    emit(report.as_mapping(), as_json=as_json)
+    emit({**report.as_mapping(), **corrected}, as_json=as_json)
