@@ -10,9 +10,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import pairwise
-from operator import lt
 from pathlib import Path
+from struct import Struct
 from typing import Any, Final
 
 import duckdb
@@ -23,7 +22,7 @@ from opencarrier.clearing.rated_leaf import FACTS, FIGURES, heads, line_id
 from opencarrier.kernel.ids import ID_OCTETS
 from opencarrier.kernel.refusals import PeerError
 
-BATCH_ROWS: Final = 1 << 13
+BATCH_ROWS: Final = 1 << 10
 """Records laid out at once: their octets stay within a core's cache."""
 MEMORY_MIB: Final = 800
 _HASH_BLOCK: Final = 64
@@ -46,21 +45,24 @@ class RowHasher:
     def __init__(self, secret: bytes, lines: Sequence[Mapping[str, Any]]) -> None:
         key = secret.ljust(_HASH_BLOCK, b"\0")
         assert len(key) == _HASH_BLOCK
-        self._inner = bytes(octet ^ 0x36 for octet in key)
         self._outer = bytes(octet ^ 0x5C for octet in key)
         self._lines = [line_id(line) for line in lines]
-        self._id_head, self._commitment_head, self._salt_head, self._facts_head = heads()
+        id_head, commitment_head, self._salt_head, facts_head = heads()
+        self._layout = _Layout(
+            (bytes(octet ^ 0x36 for octet in key), ID_OCTETS, b""),
+            (id_head, ID_OCTETS, commitment_head),
+            (facts_head, FACTS.size, b""),
+        )
 
     def runs(self, batch: pa.RecordBatch) -> Iterator[Run]:
         """Hash a batch and yield its runs; rows ascend by account, then by id."""
+        _check_ascending(batch)
         accounts = memoryview(_octets(batch.column("account"), 4)).cast("i").tolist()
         joined = _joined_ids(batch.column("usage_id"))
-        ids = [joined[place : place + ID_OCTETS] for place in range(0, len(joined), ID_OCTETS)]
-        leaves = self._leaves(batch, ids)
+        leaves = self._leaves(self._rows(batch, joined))
         begin = 0
         while begin < len(accounts):
             end = bisect_right(accounts, accounts[begin], begin)
-            _check_ascending(ids[begin:end])
             yield Run(
                 account=accounts[begin],
                 usage_ids=joined[begin * ID_OCTETS : end * ID_OCTETS],
@@ -68,45 +70,49 @@ class RowHasher:
             )
             begin = end
 
-    def _leaves(self, batch: pa.RecordBatch, ids: Sequence[bytes]) -> list[bytes]:
+    def _leaves(self, rows: bytes) -> list[bytes]:
         """Hash each record: its salt (HMAC-SHA256, RFC 2104, written out), commitment and leaf.
 
         In one expression: a call more for a record would cost as much as a hash.
         """
-        rows, begin, width = self._facts(batch)
-        inner, outer, digest = self._inner, self._outer, sha256
-        id_head, commitment_head = self._id_head, self._commitment_head
-        salt_head = self._salt_head
+        outer, salt_head, digest = self._outer, self._salt_head, sha256
         return [
             digest(
-                id_head
-                + usage_id
-                + commitment_head
+                named
                 + digest(
-                    salt_head
-                    + digest(outer + digest(inner + usage_id).digest()).digest()
-                    + rows[place + begin : place + width]
+                    salt_head + digest(outer + digest(keyed).digest()).digest() + facts
                 ).digest()
             ).digest()
-            for place, usage_id in zip(range(0, len(rows), width), ids, strict=True)
+            for keyed, named, facts in self._layout.unpack(rows)
         ]
 
-    def _facts(self, batch: pa.RecordBatch) -> tuple[bytes, int, int]:
-        """Lay out the facts with their head, by one strided copy for each word of the width.
-
-        Returned with where a row's head begins in it, and with a row's width.
-        """
-        head = self._facts_head.rjust(_WORD, b"\0")
-        width = len(head) + FACTS.size
-        rows = bytearray((head + bytes(FACTS.size)) * batch.num_rows)
-        words, stride = memoryview(rows).cast("q"), width // _WORD
-        for word, name in enumerate(FIGURES, start=1):
-            words[word::stride] = memoryview(_octets(batch.column(name), 8)).cast("q")
+    def _rows(self, batch: pa.RecordBatch, joined: bytes) -> bytes:
+        """Lay out what is hashed of each record, by one strided copy for each word of a row."""
+        rows = bytearray(self._layout.blank * batch.num_rows)
+        words, stride = memoryview(rows).cast("q"), len(self._layout.blank) // _WORD
+        keyed, named, facts = self._layout.places
+        ids = memoryview(joined).cast("q")
         numbers = memoryview(_octets(batch.column("line"), 4)).cast("i")
         lines = memoryview(b"".join(map(self._lines.__getitem__, numbers))).cast("q")
         for word in range(ID_WORDS):
-            words[1 + len(FIGURES) + word :: stride] = lines[word::ID_WORDS]
-        return bytes(rows), len(head) - len(self._facts_head), width
+            words[keyed + word :: stride] = words[named + word :: stride] = ids[word::ID_WORDS]
+            words[facts + len(FIGURES) + word :: stride] = lines[word::ID_WORDS]
+        for word, name in enumerate(FIGURES):
+            words[facts + word :: stride] = memoryview(_octets(batch.column(name), 8)).cast("q")
+        return bytes(rows)
+
+
+class _Layout:
+    """Rows of parts, each a head, octets to fill in whole words, and a tail; one `struct` a row."""
+
+    def __init__(self, *parts: tuple[bytes, int, bytes]) -> None:
+        form, self.blank, self.places = "", b"", []
+        for head, octets, tail in parts:
+            before, after = -len(head) % _WORD, -len(tail) % _WORD
+            self.places.append((len(self.blank) + before + len(head)) // _WORD)
+            self.blank += bytes(before) + head + bytes(octets) + tail + bytes(after)
+            form += f"{before}x{len(head) + octets + len(tail)}s{after}x"
+        self.unpack = Struct(form).iter_unpack
 
 
 def stream(
@@ -159,7 +165,10 @@ def _joined_ids(column: pa.Array) -> bytes:
     return bytes(memoryview(octets)[begin : begin + ID_OCTETS * len(column)])
 
 
-def _check_ascending(ids: Sequence[bytes]) -> None:
-    if not all(map(lt, ids, ids[1:])):
-        twice = next(one for one, other in pairwise(ids) if one >= other)
-        raise PeerError("twice", f"usage {twice.hex()} is rated twice")
+def _check_ascending(batch: pa.RecordBatch) -> None:
+    ids, accounts = batch.column("usage_id"), batch.column("account")
+    rises = compute.less(ids[:-1], ids[1:])
+    twice = compute.and_not(compute.equal(accounts[:-1], accounts[1:]), rises)
+    place = compute.index(twice, True).as_py()
+    if place >= 0:
+        raise PeerError("twice", f"usage {ids[place].as_py().hex()} is rated twice")
