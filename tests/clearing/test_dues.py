@@ -181,3 +181,20 @@ def test_cycles_of_adjustments_alone_sum_to_zero_and_to_what_is_behind_them(
         assert {n.party: n.amount_minor for n in cleared.nets} == {
             party: minor for party, minor in charged.items() if minor
         }
+
+
+@pytest.mark.parametrize("weak", [False, True])
+def test_no_credit_is_paid_before_its_use(unit: Connection, weak: bool) -> None:
+    """While one-sided use waits between two operators, their adjustments wait beside it."""
+    rates = Rates()
+    service = clearing(rates, People(), window_us=1_000)
+    charges = rates.add([rated(1, home=0, visited=1, amount=1_000, weak=weak)])
+    service.take(unit, cycle_id=CYCLE, charges=charges, cut_us=0)
+    dues = [due(1, -100, -10, -5), due(2, -7, home=2)]
+    taken = service.take_dues(unit, cycle_id=CYCLE, dues=dues, cut_us=0)
+    rungs = [Rung.ONE_SIDED if weak else Rung.CO_SIGNED] * 3 + [Rung.CO_SIGNED]
+    assert [one.rung for one in taken] == rungs
+    assert clear(service, unit, at_us=999).positions == (1 if weak else 5)
+    if weak:
+        service.finish(unit, cycle_id=CYCLE)
+        assert clear(service, unit, cycle_id=LATER, at_us=1_000).positions == 4

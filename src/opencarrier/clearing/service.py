@@ -118,32 +118,41 @@ class ClearingService:
         """Make positions of adjustments: one for each flow, with one record of its own.
 
         One that has its positions already is left out. Rungs are as for use: what both sides' keys
-        sign here is due at once, the rest waits for the other side, or for its window to pass.
+        sign here is due at once, the rest waits for the other side, or for its window to pass. So
+        does all of it while one-sided use waits between the two: no credit is paid before its use.
         """
         members = self._ports.members.members(unit)
+        waiting = {
+            frozenset((item.position.debtor, item.position.creditor))
+            for item in store.open_positions(unit)
+            if item.position.rung is Rung.ONE_SIDED and not item.accepted
+        }
         made: list[Position] = []
         for due in dues:
             if due_store.is_recorded(unit, due.adjustment.adjustment_id):
                 continue
             jurisdiction = self._jurisdiction(unit, due.adjustment.seller)
-            for flow in flows_of(due):
-                made.append(self._take_flow(unit, cycle_id, flow, jurisdiction, cut_us, members))
+            pair = frozenset((due.adjustment.payer, due.adjustment.seller))
+            rung = Rung.ONE_SIDED if pair in waiting else Rung.CO_SIGNED
+            place = (cycle_id, rung, jurisdiction)
+            made += [self._take_flow(unit, flow, place, cut_us, members) for flow in flows_of(due)]
         return made
 
     def _take_flow(
         self,
         unit: Connection,
-        cycle_id: Id,
         flow: Flow,
-        jurisdiction: str,
+        place: tuple[Id, Rung, str],
         cut_us: int,
         members: Mapping[PartyId, Address],
     ) -> Position:
         salt = self._ports.entropy.octets(f"salt/{flow.record_id.hex()}", SALT_OCTETS)
         leaf = due_leaf(flow, salt)
-        position = draft_flow(cycle_id, flow, Rung.CO_SIGNED, jurisdiction, leaf)
-        signed = self._sign(unit, position, (flow.debtor, flow.creditor), members)
-        if len(signed) < len((flow.debtor, flow.creditor)):
+        cycle_id, rung, jurisdiction = place
+        position = draft_flow(cycle_id, flow, rung, jurisdiction, leaf)
+        both = (flow.debtor, flow.creditor)
+        signed = self._sign(unit, position, both, members) if rung is Rung.CO_SIGNED else {}
+        if len(signed) < len(both):
             position = draft_flow(cycle_id, flow, Rung.ONE_SIDED, jurisdiction, leaf)
             signed = self._sign_claim(unit, position, members)
         store.add_position(unit, position, cut_us=cut_us, signed=signed)
