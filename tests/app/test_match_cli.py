@@ -24,6 +24,12 @@ def test_match_tells_the_outcomes_and_keeps_them(run, tmp_path):
     assert [m.disputed.octets_out for m in read_matches(out)] == [1_000]
     again = run("match", "--usage", str(month), "--out", str(out), code=1)
     assert "is there" in again
+    agreed = tmp_path / "tolerances.csv"
+    head = "visited,home,volume_ppm,duration_ppm,duration_s"
+    agreed.write_text(f"{head}\nop_visited,op_home,100000,50000,10\n")
+    words = ("--usage", str(month), "--tolerances", str(agreed), "--json", "--out")
+    told = json.loads(run("match", *words, str(tmp_path / "wide")))
+    assert (told["within_tolerance"], told["disputed_octets"]) == (1, 0)
     more = ("match", "--usage", str(month), "--correct", "--json", "--out")
     assert json.loads(run(*more, str(tmp_path / "more")))["corrections"] == 1
     told = json.loads(run(*more, str(tmp_path / "last")))

@@ -23,6 +23,9 @@ def match(
     duration_s: Annotated[
         int, typer.Option(min=0, max=1_000_000, help="Seconds apart beside that.")
     ] = 10,
+    tolerances: Annotated[
+        Path | None, typer.Option("--tolerances", help="CSV: pairs whose agreements have others.")
+    ] = None,
     with_corrections: Annotated[
         bool,
         typer.Option("--correct", help="Correct the records to what is paid, where that is less."),
@@ -37,10 +40,15 @@ def match(
     from opencarrier.usage.agreed_records import correct
     from opencarrier.usage.matched import MatchOrder, match_dataset
     from opencarrier.usage.matching import Tolerance
+    from opencarrier.usage.tolerances import read_tolerances
 
     tolerance = Tolerance(volume_ppm=volume_ppm, duration_ppm=duration_ppm, duration_s=duration_s)
+    if tolerances is not None and not tolerances.is_file():
+        raise CommandError(Exit.ENVIRONMENT, f"{tolerances} is not there", "name what exists")
     try:
-        report = match_dataset(MatchOrder(usage=usage, out=out, default=tolerance))
+        agreed = read_tolerances(tolerances) if tolerances else {}
+        order = MatchOrder(usage=usage, out=out, tolerances=agreed, default=tolerance)
+        report = match_dataset(order)
         corrected = {"corrections": correct(usage, out)} if with_corrections else {}
     except PeerError as error:
         raise CommandError(Exit.REFUSED, str(error), "see: opencarrier match --help") from None
