@@ -124,6 +124,7 @@ def test_an_agreement_is_signed_with_the_keys_held_here(here, tmp_path):
     assert signed["complete"]
     assert signed["signed_by"] == sorted(item["address"] for item in told)
     checked = json.loads(here("agreement", "check", str(out), "--json"))
+    assert json.loads(here("agreement", "adjustments", "--json")) == {"adjustments": []}
     assert checked["agreements"] == [signed]
     ours = here("agreement", "sign", str(AGREEMENT), "--out", str(tmp_path / "x"), code=1)
     assert "no key of its parties is held here" in ours

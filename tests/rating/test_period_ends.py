@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from opencarrier.kernel.clock import Window
 from opencarrier.ledger import chart
-from opencarrier.rating import line_uses
+from opencarrier.rating import cli, line_uses
 from opencarrier.rating.adjustment_inputs import decode_inputs
 from opencarrier.rating.adjustments import readjust
 from opencarrier.rating.agreements.model import Line, Pricing, RoamingAgreement
@@ -104,6 +104,10 @@ def test_a_period_is_adjusted_when_it_is_over_and_once() -> None:
     assert adjust(world, PERIODS_US[1] + 99) == [], "nor does a later one"
     assert world.balances() == after
     assert world.service.due(world.unit, made.adjustment_id) == due
+    (told,) = cli.agreement_adjustments(world.service, world.unit)["adjustments"]
+    assert (told["deal"], told["verdict"], told["number"]) == ("volume", "met", 0)
+    assert told["legs"] == {"seller": -148, "protocol": -2, "tax": -30}
+    assert told["amount_minor"] == told["owed_minor"] == -180
     world.check()
     world.close()
 

@@ -15,6 +15,8 @@ from sqlalchemy import Connection
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Signature, verify
+from opencarrier.rating.adjustment_inputs import decode_inputs
+from opencarrier.rating.adjustments import readjust
 from opencarrier.rating.agreements.book import FILE_OCTETS_MAX, read_any, read_book, write_any
 from opencarrier.rating.agreements.rows import AnyAgreement, rows_of, signers_of
 from opencarrier.rating.documents import (
@@ -24,6 +26,7 @@ from opencarrier.rating.documents import (
 from opencarrier.rating.model import Agreement
 from opencarrier.rating.service import RatingService
 from opencarrier.rating.terms import DocumentError
+from opencarrier.spine.money import Due
 from opencarrier.spine.ports import Notary
 
 Result = dict[str, Any] | Refusal
@@ -89,6 +92,14 @@ def agreement_check(*, file: Path) -> dict[str, Any]:
     return {"agreements": checked, "rows": sum(item["rows"] for item in checked)}
 
 
+def agreement_adjustments(service: RatingService, unit: Connection) -> dict[str, Any]:
+    """`agreement adjustments`: what deals made of the periods that are over.
+
+    `amount_minor` is in the deal's currency, `owed_minor` what it came to in the asset.
+    """
+    return {"adjustments": [_adjusted(item) for item in service.adjusted(unit)]}
+
+
 def tariff_add(service: RatingService, unit: Connection, *, file: Path, at_us: int) -> Result:
     """`tariff add FILE`: take a home operator's retail plan."""
     plan = _load(file, read_plan)
@@ -147,6 +158,26 @@ def _signed(
     own = () if notary is None else service.sign_agreement(unit, agreement, notary)
     by_key = {item.kid: item for item in (*own, *given)}
     return tuple(by_key[kid] for kid in sorted(by_key))
+
+
+def _adjusted(item: Due) -> dict[str, Any]:
+    made = item.adjustment
+    inputs = decode_inputs(made.inputs)
+    return {
+        "adjustment_id": to_hex(made.adjustment_id),
+        "agreement_hash": to_hex(made.agreement_hash),
+        "deal": inputs.deal.deal,
+        "payer": made.payer,
+        "seller": made.seller,
+        "start_us": made.start_us,
+        "end_us": made.end_us,
+        "number": made.number,
+        "verdict": readjust(made.inputs).owed.verdict.name.lower(),
+        "currency": made.currency,
+        "amount_minor": made.amount_minor,
+        "owed_minor": item.amount_minor,
+        "legs": {leg.role.name.lower(): leg.amount_minor for leg in item.allocations},
+    }
 
 
 def described(agreement: AnyAgreement) -> dict[str, Any]:

@@ -58,8 +58,15 @@ def adjust_periods(unit: Connection, *, cycle_id: Id, at_us: int) -> list[Due]:
         if made is not None:
             _keep(unit, made, cycle_id, at_us)
             _book(unit, due_of(period.agreement, made), at_us)
-    query = select(adjustments.c.adjustment_id).where(adjustments.c.cycle_id == cycle_id)
-    found = (due(unit, Id(key)) for key in unit.execute(query.order_by(*_NUMBERED)).scalars())
+    return adjusted(unit, cycle_id)
+
+
+def adjusted(unit: Connection, cycle_id: Id | None = None) -> list[Due]:
+    """Return what was adjusted, in a cycle or ever, by agreement, deal, period and number."""
+    query = select(adjustments.c.adjustment_id).order_by(*_NUMBERED)
+    if cycle_id is not None:
+        query = query.where(adjustments.c.cycle_id == cycle_id)
+    found = (due(unit, Id(key)) for key in unit.execute(query).scalars().all())
     return [item for item in found if item is not None]
 
 

@@ -303,6 +303,10 @@ class RatingService:
         """Make and book what deals still move of the periods that are over (`period_ends`)."""
         return period_ends.adjust_periods(unit, cycle_id=cycle_id, at_us=at_us)
 
+    def adjusted(self, unit: Connection) -> list[Due]:
+        """Return every adjustment that was made, by agreement, deal, period and number."""
+        return period_ends.adjusted(unit)
+
     def due(self, unit: Connection, adjustment_id: Id) -> Due | None:
         """Return an adjustment, made again from what it was made from."""
         return period_ends.due(unit, adjustment_id)

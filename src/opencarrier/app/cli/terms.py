@@ -156,6 +156,18 @@ def agreement_sign(
     emit(told, as_json=as_json)
 
 
+@agreement.command("adjustments")
+def agreement_adjustments(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """List what deals made of the periods that are over: tiers, commitments, access, credits.
+
+    Example: opencarrier agreement adjustments --json
+    """
+    from opencarrier.rating.cli import agreement_adjustments as adjustments
+
+    with installation(data) as base, base.store.read() as connection:
+        emit(adjustments(base.rating, connection), as_json=as_json)
+
+
 @agreement.command("check")
 def agreement_check(
     file: Annotated[Path, typer.Argument(help="An agreement, or one a line in a .jsonl file.")],
