@@ -113,11 +113,12 @@ async def serve(place: Onchain, ready: Callable[[Serving], None]) -> None:
             await asyncio.to_thread(Errands(place).recover)
             running.web.ready = True
             ready(running)
-            exchanger = Exchanger(place.base)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_each_second(stop, exchanger.tick))
-                tasks.create_task(_each_second(stop, DisputeRounds(place.base).tick))
-                tasks.create_task(_each_second(stop, partial(_tick, place, Scheduler(place))))
+            works = (
+                Exchanger(place.base).tick,
+                DisputeRounds(place.base).tick,
+                partial(_tick, place, Scheduler(place)),
+            )
+            await each_second(stop, *works)
         finally:
             place.base.folder.run.unlink(missing_ok=True)
 
@@ -127,8 +128,20 @@ def _tick(place: Onchain, scheduler: Scheduler) -> None:
     scheduler.tick()
 
 
-async def _each_second(stop: asyncio.Event, work: Callable[[], None]) -> None:
-    """Do some work in a thread of its own, a second after it was done before, until the stop."""
+async def each_second(stop: asyncio.Event, *works: Callable[[], None]) -> None:
+    """Do each work in a thread of its own, a second after it was done before, until the stop.
+
+    What one of them raises stops all and is raised as it is.
+    """
+    tasks = [asyncio.create_task(_again(stop, work)) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _again(stop: asyncio.Event, work: Callable[[], None]) -> None:
     while not stop.is_set():
         await asyncio.to_thread(work)
         with contextlib.suppress(TimeoutError):
