@@ -298,7 +298,7 @@ def play(examples: int, steps: int) -> None:
 
 
 def test_charging_is_as_the_model_says() -> None:
-    play(5, 18)
+    play(3, 20)
 
 
 @pytest.mark.deep
