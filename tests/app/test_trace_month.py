@@ -125,6 +125,8 @@ def finish(folder: Path, told: Sequence[dict[str, Any]]) -> Month:
             mode=NettingMode.CIRCULAR,
             secret=SECRET,
             post_at_us=1,
+            matched=folder / "matched",
+            usage=folder / "records",
         )
     )
     reports = {item["digest"]: item for item in told}

@@ -16,6 +16,7 @@ from opencarrier.clearing.tree import root_of_leaf
 from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.stages import Stage, StageReason, Step
+from opencarrier.spine.usage import Rung
 
 
 class ClearedStages:
@@ -88,6 +89,7 @@ class ClearedStages:
                 "creditor": row["creditor"],
                 "asset": row["asset"],
                 "position_minor": int(row["amount_minor"]),
+                "rung": Rung(row["rung"]).name.lower(),
                 "mode": mode,
                 "stays_minor": None if mode == NettingMode.CCP.name.lower() else stays,
             },

@@ -23,6 +23,8 @@ COPIES_MAX: Final = 8
 
 MEMORY_MIB: Final = 400
 _ASIDE: Final = "set-aside"
+_COPIES_END: Final = ".copies"
+"""Parquet by another name: whoever reads every `.parquet` of a dataset reads records."""
 
 
 def note_file(dataset: Path, digest: bytes, told: dict[str, Any]) -> None:
@@ -56,7 +58,7 @@ def note_copies(dataset: Path, day: str, arrived: pa.Table, kept: Sequence[Path]
         database.execute(f"set memory_limit = '{MEMORY_MIB}MiB'")
         database.register("arrived", arrived.select(list(_COLUMNS)))
         database.execute("set variable kept = ?", [[str(path) for path in kept]])
-        noted = [str(path) for path in sorted(folder.glob("*.parquet"))]
+        noted = [str(path) for path in sorted(folder.glob(f"*{_COPIES_END}"))]
         database.execute(_NOTED if noted else _NOTHING, [noted] if noted else [])
         fresh = database.sql(_COPIES, params=[COPIES_MAX]).to_arrow_table()
     if fresh.num_rows:
@@ -66,7 +68,9 @@ def note_copies(dataset: Path, day: str, arrived: pa.Table, kept: Sequence[Path]
 
 def copy_files(dataset: Path) -> list[str]:
     """Return the files that name copies."""
-    return [str(path) for path in sorted(dataset.joinpath(_ASIDE).glob("copies/day=*/*.parquet"))]
+    return [
+        str(path) for path in sorted(dataset.joinpath(_ASIDE).glob(f"copies/day=*/*{_COPIES_END}"))
+    ]
 
 
 _COLUMNS: Final = ("usage_id", "reporter", "side", "source_digest", "source_offset")
@@ -111,4 +115,4 @@ def _write(rows: pa.Table, folder: Path) -> None:
     name = sha256(json.dumps(rows.to_pylist(), default=bytes.hex).encode()).hexdigest()[:32]
     unready = folder / f".{name}.unready"
     pq.write_table(rows, unready, compression="zstd")
-    unready.replace(folder / f"{name}.parquet")
+    unready.replace(folder / f"{name}{_COPIES_END}")
