@@ -27,6 +27,7 @@ from opencarrier.rating.rules.v2 import VERSION
 from opencarrier.rating.rules.v2.charges import FreeTerms, LineTerms
 from opencarrier.rating.rules.v2.inputs import decode_inputs, encode_inputs
 from opencarrier.rating.rules.versions import rerate, signers, wholesale_inputs
+from opencarrier.rating.stages import RatingStages
 from opencarrier.spine.access import WIFI, Grant, Offered, Quote
 from opencarrier.spine.money import Charge, Kind
 from opencarrier.spine.records import Qos, RcoiClass, Service
@@ -144,6 +145,10 @@ def test_a_quote_in_band_counts_where_it_is_not_above_the_line(
     terms = terms_in(made)
     assert isinstance(terms, LineTerms)
     assert (made.amount_minor, terms.dispute) == (minor, dispute)
+    steps = RatingStages().steps(world.unit, [made.usage_id])
+    told = next(step.facts for step in steps if step.reason == "wholesale")
+    said = None if dispute is None else dispute.name.lower()
+    assert (told["line"], told["quote"]) == ("wifi", said)
     world.close()
 
 
@@ -164,6 +169,8 @@ def test_settlement_free_use_costs_nothing_whatever_an_agreement_says() -> None:
                 signers(wholesale_inputs(made.rule_version, made.inputs))
         assert sum(charge.amount_minor for charge in charges) == 400  # the plan's price stays
         assert world.posted(chart.clearing(HOME)) == 0
+        steps = RatingStages().steps(world.unit, [free[0].usage_id])
+        assert [step.facts.get("settlement_free") for step in steps] == [1, None]
         world.check()
         world.close()
 

@@ -8,6 +8,9 @@ from sqlalchemy import Connection, Row, select
 
 from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.rating import charges
+from opencarrier.rating.rules.v2 import VERSION as V2
+from opencarrier.rating.rules.v2.charges import FreeTerms
+from opencarrier.rating.rules.v2.inputs import decode_inputs
 from opencarrier.rating.tables import authorisations, by_ids, suspense
 from opencarrier.spine.money import Charge, Kind
 from opencarrier.spine.parties import PartyId
@@ -76,5 +79,17 @@ def _rated(charge: Charge) -> Step:
             "seller": charge.seller,
             "rule_version": charge.rule_version,
             "agreement_hash": to_hex(charge.agreement_hash),
+            **_by_line(charge),
         },
     )
+
+
+def _by_line(charge: Charge) -> dict[str, str | int | None]:
+    """Say which line priced a charge, and why a quote in band was set aside."""
+    if charge.rule_version != V2:
+        return {}
+    terms = decode_inputs(charge.inputs).terms
+    if isinstance(terms, FreeTerms):
+        return {"settlement_free": 1}
+    dispute = terms.dispute
+    return {"line": terms.line.line, "quote": None if dispute is None else dispute.name.lower()}
