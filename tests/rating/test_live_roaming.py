@@ -170,7 +170,7 @@ def test_settlement_free_use_costs_nothing_whatever_an_agreement_says() -> None:
         assert sum(charge.amount_minor for charge in charges) == 400  # the plan's price stays
         assert world.posted(chart.clearing(HOME)) == 0
         steps = RatingStages().steps(world.unit, [free[0].usage_id])
-        assert [step.facts.get("settlement_free") for step in steps] == [1, None]
+        assert [step.reason for step in steps] == ["settlement_free", "retail"]
         world.check()
         world.close()
 

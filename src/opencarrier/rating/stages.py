@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, select
 from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.rating import charges
 from opencarrier.rating.rules.v2 import VERSION as V2
-from opencarrier.rating.rules.v2.charges import FreeTerms
+from opencarrier.rating.rules.v2.charges import LineTerms
 from opencarrier.rating.rules.v2.inputs import decode_inputs
 from opencarrier.rating.tables import authorisations, by_ids, suspense
 from opencarrier.spine.money import Charge, Kind
@@ -67,9 +67,11 @@ def _suspension(row: Row[tuple[object, ...]]) -> Step:
 
 
 def _rated(charge: Charge) -> Step:
+    is_free = charge.is_settlement_free
+    reason = StageReason.SETTLEMENT_FREE if is_free else _REASONS[charge.kind]
     return Step(
         stage=Stage.RATED,
-        reason=_REASONS[charge.kind].name.lower(),
+        reason=reason.name.lower(),
         about=charge.usage_id,
         facts={
             "charge_id": to_hex(charge.charge_id),
@@ -86,10 +88,9 @@ def _rated(charge: Charge) -> Step:
 
 def _by_line(charge: Charge) -> dict[str, str | int | None]:
     """Say which line priced a charge, and why a quote in band was set aside."""
-    if charge.rule_version != V2:
+    if charge.rule_version != V2 or charge.is_settlement_free:
         return {}
     terms = decode_inputs(charge.inputs).terms
-    if isinstance(terms, FreeTerms):
-        return {"settlement_free": 1}
+    assert isinstance(terms, LineTerms), "whatever is not free has a line"
     dispute = terms.dispute
     return {"line": terms.line.line, "quote": None if dispute is None else dispute.name.lower()}
