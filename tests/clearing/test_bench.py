@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from pathlib import Path
+
+import duckdb
 import pytest
 
-from opencarrier.clearing import bench, tree_bench
+from opencarrier.clearing import bench, rated_rows, tree_bench
 
 
 @pytest.mark.parametrize("operators", [2, 30])
@@ -32,3 +36,39 @@ def test_the_bench_of_records_counts_every_hash(records: int) -> None:
     assert told["records"] == records
     assert told["hashes"] == 5 * records - told["trees"]
     assert told["tree_ppm_of_floor"] > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("lines", "groups"),
+    [([(0, 1), (1, 2), (3,)], 2), ([(0,), (1,), (2,)], 3), ([(0, 1), (2, 3), (0, 2)], 1)],
+)
+def test_files_with_an_account_in_common_are_sorted_together(
+    tmp_path: Path, lines: list[tuple[int, ...]], groups: int
+) -> None:
+    """Each account's records stand together, ascending, in whichever files they are."""
+    (tmp_path / "rated").mkdir()
+    with duckdb.connect() as database:
+        for number, present in enumerate(lines):
+            file = tmp_path / "rated" / f"{number:04d}.parquet"
+            database.execute(_RATED.format(first=number * 100, lines=list(present), file=file))
+    batches = list(rated_rows.stream(tmp_path, {line: line for line in range(4)}, tmp_path / "x"))
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    accounts = [row["account"] for row in rows]
+    together = [account for account, _ in groupby(accounts)]
+    assert len(together) == len(set(together)) == len({line for file in lines for line in file})
+    for account in together:
+        ids = [row["usage_id"] for row in rows if row["account"] == account]
+        assert ids == sorted(ids)
+    assert len(rows) == 100 * len(lines)
+    assert len(batches) == groups
+
+
+_RATED = """
+copy (
+    select unhex(sha256((n + {first})::varchar)) as usage_id,
+        {lines}[1 + n % len({lines})]::integer as line, 0::bigint as amount,
+        0::integer as discount_ppm, 0::tinyint as status, 0::bigint as seller_minor,
+        0::bigint as host_minor, 0::bigint as protocol_minor, 0::bigint as tax_minor
+    from range(100) numbers(n)
+) to '{file}' (format parquet)
+"""

@@ -220,7 +220,7 @@ def _place(
 
 
 def build_trees(runs: Iterable[Run], folder: Path) -> Iterator[tuple[int, Placed]]:
-    """Write one tree for each account, and the ids beside its leaves; runs ascend by account."""
+    """Write one tree for each account, and the ids beside its leaves; its runs stand together."""
     with writing(folder) as writer, (folder / "usage-ids").open("wb") as ids_file:
         present: int | None = None
         for run in runs:
