@@ -122,6 +122,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         here.use("weak", octets=555_555, grant=None, ended_s=-1_800)  # of the first period
         here.settle()
         here.settle()  # four hours: the second is over, and nothing was used in it
+        here.settle()  # what waited beside the late report's position
         base = here.place.base
         export_usage(base, root / "usage")
         receipts = []
