@@ -21,6 +21,8 @@ TOGETHER = {
 
 LONGEST = (
     "tests/crash/test_app_crash.py",
+    "tests/app/test_confluence.py",
+    "tests/app/test_exchange_daemons.py",
     "tests/peers/test_halmos.py",
     "tests/peers/test_app_access.py",
     "tests/contracts/test_gas.py",

@@ -145,7 +145,7 @@ def co_signed(oc: Oc) -> dict:
     raise AssertionError(line)
 
 
-@pytest.mark.deep
+@pytest.mark.crash
 @pytest.mark.timeout(600)
 def test_two_daemons_sign_one_statement_and_name_what_differs(tmp_path):
     """Each ingests its own accounting and closes its cycle; all else goes on by itself.
