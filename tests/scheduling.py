@@ -32,6 +32,7 @@ LONGEST = (
     "tests/app/test_demo.py",
     "tests/channels/test_chain.py",
     "tests/contracts/test_build.py",
+    "tests/app/test_bench_clearing.py",
     "tests/rating/test_engine.py",
     "tests/paywall/test_by_channel.py",
     "tests/paywall/test_channel_client.py",

@@ -85,7 +85,10 @@ def test_tshark_counts_the_same() -> None:
         for service in message.iter("field"):
             if service.get("name") == "diameter.Multiple-Services-Credit-Control":
                 (group,) = _shown(service, "diameter.Rating-Group")
-                used[name, group] += sum(map(int, _shown(service, "diameter.CC-Total-Octets")))
+                for unit in service.iter("field"):
+                    if unit.get("name") == "diameter.Used-Service-Unit":
+                        told = _shown(unit, "diameter.CC-Total-Octets")
+                        used[name, group] += sum(map(int, told))
     records = [item for item in real() if isinstance(item, UsageRecord)]
     assert kinds == {"1": 32, "2": 368, "3": 32}
     assert sorted(used.values()) == sorted(r.octets_in + r.octets_out for r in records)
