@@ -189,6 +189,7 @@ def test_timelines_add_up_to_the_month(tmp_path_factory, data: st.DataObject) ->
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(1_800)
 @given(data=st.data())
 @settings(max_examples=150, suppress_health_check=_SHARED)
 def test_timelines_add_up_to_many_months(tmp_path_factory, data: st.DataObject) -> None:
