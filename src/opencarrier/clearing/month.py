@@ -7,10 +7,8 @@ the one who clears, and in `parties/PARTY/` what each party may see: its row wit
 from __future__ import annotations
 
 import json
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -32,6 +30,7 @@ from opencarrier.clearing.month_dues import account_of, month_flows, runs_of, wr
 from opencarrier.clearing.month_earnings import write_earnings
 from opencarrier.clearing.month_rungs import by_rung
 from opencarrier.clearing.netting import NettingMode, balances, obligations
+from opencarrier.clearing.new_folder import new_folder
 from opencarrier.clearing.party_rows import rows_of, write_rows
 from opencarrier.clearing.placed_positions import PlacedPosition, write_positions
 from opencarrier.clearing.published import Published, publish
@@ -160,7 +159,8 @@ class Cleared:
 
 def clear(order: Order) -> Cleared:
     """Clear a rated month into a new folder, whole or not at all; `PeerError` for what is amiss."""
-    with _new_folder(order.out) as folder:
+    scratch = ("spill", "rungs")
+    with new_folder(order.out, report=REPORT, holds="cleared month", scratch=scratch) as folder:
         rated = _by_rung(order, folder / "rungs")
         accounts, lines = read_accounts(rated)
         owing = [account for account in accounts if account.amount_minor]
@@ -349,22 +349,3 @@ def _write_flows(path: Path, cleared: Cleared) -> None:
         for asset, netted in cleared.netted.items()
     }
     path.write_text(json.dumps(told) + "\n")
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Make a folder that appears under its name when it is done; a cleared one is replaced."""
-    if out.exists() and not out.joinpath(REPORT).exists():
-        raise PeerError("out", f"{out} is there and holds no cleared month")
-    unready = out.with_name(f".{out.name}.unready")
-    shutil.rmtree(unready, ignore_errors=True)
-    unready.mkdir(parents=True)
-    try:
-        yield unready
-    except BaseException:
-        shutil.rmtree(unready, ignore_errors=True)
-        raise
-    for name in ("spill", "rungs"):
-        shutil.rmtree(unready.joinpath(name), ignore_errors=True)
-    shutil.rmtree(out, ignore_errors=True)
-    unready.rename(out)

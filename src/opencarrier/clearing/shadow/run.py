@@ -7,7 +7,6 @@ taken apart from each other and must agree.
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from opencarrier.clearing.new_folder import new_folder
 from opencarrier.clearing.shadow.model import (
     Cause,
     Compared,
@@ -54,7 +54,8 @@ def compare(order: ShadowOrder) -> ShadowReport:
 
     `PeerError` where the run and the records are not of each other, or the folder is another's.
     """
-    with _new_folder(order.out) as folder, _database(order, folder / "spill") as database:
+    made = new_folder(order.out, report=REPORT, holds="comparison", scratch=("spill",))
+    with made as folder, _database(order, folder / "spill") as database:
         refused = _load(database, order, folder)
         for name in _statements(order.form):
             database.execute(_sql(name))
@@ -253,21 +254,3 @@ def _database(order: ShadowOrder, spill: Path) -> Iterator[duckdb.DuckDBPyConnec
         database.execute("set temp_directory = ?", [str(spill)])
         database.execute("set preserve_insertion_order = false")
         yield database
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Make a folder that appears under its name when it is done; an earlier one is replaced."""
-    if out.exists() and not out.joinpath(REPORT).exists():
-        raise PeerError("out", f"{out} is there and holds no comparison")
-    unready = out.with_name(f".{out.name}.unready")
-    shutil.rmtree(unready, ignore_errors=True)
-    unready.mkdir(parents=True)
-    try:
-        yield unready
-    except BaseException:
-        shutil.rmtree(unready, ignore_errors=True)
-        raise
-    shutil.rmtree(unready / "spill", ignore_errors=True)
-    shutil.rmtree(out, ignore_errors=True)
-    unready.rename(out)
