@@ -11,13 +11,14 @@ from tests.access.fakes import (
     NOW_US,
     REALM,
     SECRET,
+    VISITED,
     Bench,
     FakeDirectory,
     FakeVectors,
     usim,
 )
 
-from opencarrier.access.model import AccessSettings, Listener
+from opencarrier.access.model import AccessSettings, Listener, Origin, Transport
 from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
 from opencarrier.access.wire import eap
 from opencarrier.access.wire.authenticators import (
@@ -74,7 +75,9 @@ class Driver:
         self.more: tuple[Attribute, ...] = ()
 
     def receive(self, listener: Listener, datagram: bytes) -> list[Effect]:
-        return self.server.receive(listener, datagram, SOURCE, now_s=self.now_s, now_us=NOW_US)
+        return self.server.receive(
+            Origin(listener, SOURCE), datagram, now_s=self.now_s, now_us=NOW_US
+        )
 
     def eap_request(self, message: bytes, state: bytes | None = None, nas: str = NAS) -> bytes:
         attributes = [text(Type.NAS_IDENTIFIER, nas), *eap_message(message), *self.more]
@@ -258,10 +261,37 @@ def test_garbage_is_dropped_by_reason(listener: Listener, datagram: bytes, reaso
     assert driver.server.metrics.dropped == {reason: 1}
 
 
+def test_a_connection_takes_all_and_its_client_repeats_over_another() -> None:
+    driver = Driver()
+    client = RadiusClient(client_id="peer", prefix="", secret=b"radsec", operator=VISITED)
+    one, two = (Origin(Listener.ANY, ("192.0.2.9", p), Transport.TLS, client) for p in (1, 2))
+    access = access_request(1, bytes(range(16)), [], b"radsec")
+    accounting = accounting_request(
+        2,
+        [
+            integer(Type.ACCT_STATUS_TYPE, 1),
+            text(Type.ACCT_SESSION_ID, "s"),
+            text(Type.NAS_IDENTIFIER, NAS),
+        ],
+        b"radsec",
+    )
+    sent = only(driver.server.receive(one, access, now_s=1, now_us=1))
+    assert isinstance(sent, Send)
+    assert (sent.origin, sent.datagram[0]) == (one, Code.ACCESS_REJECT)
+    store = only(driver.server.receive(one, accounting, now_s=1, now_us=1))
+    assert isinstance(store, Store)
+    assert store.observation.source == "tls:192.0.2.9:1"
+    (done,) = driver.server.stored(store.ticket)
+    again = driver.server.receive(two, accounting, now_s=2, now_us=1)
+    assert isinstance(done, Send)
+    assert again == [Send(two, done.datagram)]
+    assert driver.server.metrics.duplicates == 1
+
+
 def test_a_stranger_is_dropped() -> None:
     driver = Driver()
     request = driver.eap_request(phone().identity())
-    effects = driver.server.receive(AUTH, request, ("192.0.2.1", 1), now_s=1, now_us=1)
+    effects = driver.server.receive(Origin(AUTH, ("192.0.2.1", 1)), request, now_s=1, now_us=1)
     assert effects == [Dropped("client_unknown")]
 
 

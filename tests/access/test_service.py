@@ -24,7 +24,7 @@ from tests.access.fakes import (
 )
 
 from opencarrier.access.directory import DirectoryCache
-from opencarrier.access.model import AccessSettings, Listener
+from opencarrier.access.model import AccessSettings, Listener, Origin, Transport
 from opencarrier.access.server import Send
 from opencarrier.access.service import AccessService
 from opencarrier.access.udp import Bind, UdpServer
@@ -80,11 +80,11 @@ async def test_what_gathers_behind_a_busy_writer_is_one_transaction() -> None:
     sink = GatedSink()
     bench = Bench(sink=sink)
     service, sent = bench.service(), []
-    service.start(sent.append)
-    service.receive(Listener.ACCT, interim(0), source(0))
+    service.start(Transport.UDP, sent.append)
+    service.receive(Origin(Listener.ACCT, source(0)), interim(0))
     await until(sink.entered.is_set)
     for number in range(1, 301):
-        service.receive(Listener.ACCT, interim(number), source(number))
+        service.receive(Origin(Listener.ACCT, source(number)), interim(number))
     assert not sent
     sink.go.set()
     await until(lambda: len(sent) == 301)
@@ -102,8 +102,8 @@ async def test_a_response_leaves_after_its_commit() -> None:
         order.append("commit")
 
     service = bench.service()
-    service.start(lambda send: order.append("send"))
-    service.receive(Listener.ACCT, interim(1), source(1))
+    service.start(Transport.UDP, lambda send: order.append("send"))
+    service.receive(Origin(Listener.ACCT, source(1)), interim(1))
     await until(lambda: "send" in order)
     await service.stop()
     assert order == ["commit", "send"]
@@ -113,16 +113,16 @@ async def test_beyond_the_queue_packets_are_dropped_and_counted() -> None:
     sink = GatedSink()
     bench = Bench(sink=sink, settings=AccessSettings(accounting_queue_max=10))
     service, sent = bench.service(), []
-    service.start(sent.append)
-    service.receive(Listener.ACCT, interim(0), source(0))
+    service.start(Transport.UDP, sent.append)
+    service.receive(Origin(Listener.ACCT, source(0)), interim(0))
     await until(sink.entered.is_set)
     for number in range(1, 16):
-        service.receive(Listener.ACCT, interim(number), source(number))
+        service.receive(Origin(Listener.ACCT, source(number)), interim(number))
     assert service.metrics.dropped == {"accounting_queue_full": 5}
     sink.go.set()
     await until(lambda: len(sent) == 11)
     # What was dropped was also forgotten: its repeat is taken.
-    service.receive(Listener.ACCT, interim(15), source(15))
+    service.receive(Origin(Listener.ACCT, source(15)), interim(15))
     await until(lambda: len(sent) == 12)
     await service.stop()
 
@@ -133,8 +133,8 @@ async def test_one_bad_row_does_not_stop_the_others() -> None:
     bench = Bench(sink=sink)
     service, sent = bench.service(), []
     for number in range(1, 6):
-        service.receive(Listener.ACCT, interim(number), source(number))
-    service.start(sent.append)
+        service.receive(Origin(Listener.ACCT, source(number)), interim(number))
+    service.start(Transport.UDP, sent.append)
     await until(lambda: len(sent) == 4)
     await service.stop()
     assert {parse(s.datagram).identifier for s in sent} == {1, 2, 4, 5}
@@ -147,12 +147,12 @@ async def test_one_bad_row_does_not_stop_the_others() -> None:
 async def test_stop_finishes_what_was_received() -> None:
     bench = Bench()
     service, sent = bench.service(), []
-    service.start(sent.append)
+    service.start(Transport.UDP, sent.append)
     for number in range(50):
-        service.receive(Listener.ACCT, interim(number), source(number))
+        service.receive(Origin(Listener.ACCT, source(number)), interim(number))
     await service.stop()
     assert len(sent) == 50
-    service.receive(Listener.ACCT, interim(99), source(99))
+    service.receive(Origin(Listener.ACCT, source(99)), interim(99))
     assert service.metrics.dropped == {"stopping": 1}
 
 
@@ -174,7 +174,7 @@ class Phone:
         self.requests.append(request)
         before = len(self.sent)
         for _ in range(times):
-            self.service.receive(Listener.AUTH, request, source(0))
+            self.service.receive(Origin(Listener.AUTH, source(0)), request)
         await until(lambda: len(self.sent) > before)
         packet = parse(self.sent[before].datagram)
         self.state = packet.get(Type.STATE)
@@ -184,7 +184,7 @@ class Phone:
 async def test_an_attempt_is_two_transactions_however_often_it_is_repeated() -> None:
     bench = Bench()
     service, sent = bench.service(), []
-    service.start(sent.append)
+    service.start(Transport.UDP, sent.append)
     phone = Phone(service, sent)
     code, message = await phone.ask(phone.peer.identity(), times=3)
     assert code == Code.ACCESS_CHALLENGE
@@ -196,7 +196,7 @@ async def test_an_attempt_is_two_transactions_however_often_it_is_repeated() -> 
     assert (len(bench.policy.granted), bench.units.opened) == (1, 2)
     accepted = sent[-1]
     for request in phone.requests:
-        service.receive(Listener.AUTH, request, source(0))
+        service.receive(Origin(Listener.AUTH, source(0)), request)
     assert sent[-1] == accepted
     assert (len(bench.policy.granted), bench.units.opened) == (1, 2)
     await service.stop()
@@ -206,14 +206,14 @@ async def test_attempts_that_come_together_share_a_transaction() -> None:
     sink = GatedSink()
     bench = Bench(sink=sink)
     service, sent = bench.service(), []
-    service.start(sent.append)
-    service.receive(Listener.ACCT, interim(0), source(0))
+    service.start(Transport.UDP, sent.append)
+    service.receive(Origin(Listener.ACCT, source(0)), interim(0))
     await until(sink.entered.is_set)
     identity = AkaPrimePeer(usim(), REALM).identity()
     attributes = [text(Type.NAS_IDENTIFIER, NAS), *eap_message(identity)]
     for number in range(70):
         request = access_request(number, bytes([number] * 16), attributes, SECRET)
-        service.receive(Listener.AUTH, request, source(0))
+        service.receive(Origin(Listener.AUTH, source(0)), request)
     sink.go.set()
     await until(lambda: len(sent) == 71)
     await service.stop()
@@ -238,8 +238,8 @@ async def test_one_attempt_that_fails_does_not_stop_the_others() -> None:
     attributes = [text(Type.NAS_IDENTIFIER, NAS), *eap_message(identity)]
     for number in range(4):
         request = access_request(number, bytes([number] * 16), attributes, SECRET)
-        service.receive(Listener.AUTH, request, source(0))
-    service.start(sent.append)
+        service.receive(Origin(Listener.AUTH, source(0)), request)
+    service.start(Transport.UDP, sent.append)
     await until(lambda: len(sent) == 3)
     await service.stop()
     assert service.metrics.dropped == {"internal_error": 1}
@@ -254,7 +254,7 @@ class BrokenPolicy(FakePolicy):
 async def test_a_bug_behind_a_port_leaves_the_server_answering() -> None:
     bench = Bench(policy=BrokenPolicy())
     service, sent = bench.service(), []
-    service.start(sent.append)
+    service.start(Transport.UDP, sent.append)
     phone = Phone(service, sent)
     _, message = await phone.ask(phone.peer.identity())
     answer = phone.peer.respond(message)
@@ -263,7 +263,7 @@ async def test_a_bug_behind_a_port_leaves_the_server_answering() -> None:
     await until(lambda: service.metrics.dropped == {"internal_error": 1})
     asking.cancel()
     assert len(service.server.sessions) == 0
-    service.receive(Listener.ACCT, interim(1), source(1))
+    service.receive(Origin(Listener.ACCT, source(1)), interim(1))
     await until(lambda: service.metrics.accounting_responses == 1)
     await service.stop()
 

@@ -1,27 +1,50 @@
-"""Typed data of the access room: reasons, settings, counters."""
+"""Typed data of the access room: where packets come from, settings, counters."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from opencarrier.access.class_token import ClassRing
 from opencarrier.access.wire.aka_prime import NETWORK_NAME_WLAN
 from opencarrier.access.wire.duplicates import ENTRIES_MAX as DUPLICATES_MAX
 from opencarrier.access.wire.duplicates import TTL_S as DUPLICATES_TTL_S
+from opencarrier.access.wire.duplicates import Address
 from opencarrier.access.wire.eap import (
     SESSION_TTL_S,
     SESSIONS_MAX,
     SESSIONS_PER_CLIENT_MAX,
 )
+from opencarrier.spine.parties import RadiusClient
+
+
+class Transport(Enum):
+    """What carries RADIUS packets: datagrams, or a connection of RFC 6614."""
+
+    UDP = "udp"
+    TLS = "tls"
 
 
 class Listener(Enum):
-    """Which of the two ports a datagram came in on."""
+    """What may come in here: a UDP port takes one kind of request, a TLS connection all."""
 
     AUTH = "auth"
     ACCT = "acct"
+    ANY = "any"
+
+
+class Origin(NamedTuple):
+    """Where a packet came from, and where its reply goes.
+
+    Over TLS `client` is who the connection's certificate named; over UDP it is found by address.
+    """
+
+    listener: Listener
+    address: Address
+    transport: Transport = Transport.UDP
+    client: RadiusClient | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

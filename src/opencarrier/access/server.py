@@ -12,7 +12,14 @@ from typing import Protocol
 
 from opencarrier.access import replies
 from opencarrier.access.accounting import Arrival, observe, packet_digest, realm_of
-from opencarrier.access.model import AccessKeys, AccessSettings, Listener, Metrics
+from opencarrier.access.model import (
+    AccessKeys,
+    AccessSettings,
+    Listener,
+    Metrics,
+    Origin,
+    Transport,
+)
 from opencarrier.access.offer import offered
 from opencarrier.access.wire import eap
 from opencarrier.access.wire.aka_prime import AkaPrime
@@ -22,7 +29,7 @@ from opencarrier.access.wire.authenticators import (
     response,
 )
 from opencarrier.access.wire.dictionary import Code, Type
-from opencarrier.access.wire.duplicates import Address, DuplicateCache, Key, Seen
+from opencarrier.access.wire.duplicates import DuplicateCache, Key, Seen
 from opencarrier.access.wire.radius import Packet, parse
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
@@ -50,9 +57,8 @@ class Lookup(Protocol):
 class Ticket:
     """A request in work: what is needed to answer it later."""
 
-    listener: Listener
+    origin: Origin
     key: Key
-    source: Address
     packet: Packet
     client: RadiusClient
     node: Node | None
@@ -61,11 +67,10 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send these octets back over the listener the request came in on."""
+    """Send these octets back to where the request came from."""
 
-    listener: Listener
+    origin: Origin
     datagram: bytes
-    destination: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,36 +132,36 @@ class AccessServer:
         )
 
     def receive(
-        self, listener: Listener, datagram: bytes, source: Address, *, now_s: float, now_us: int
+        self, origin: Origin, datagram: bytes, *, now_s: float, now_us: int
     ) -> list[Effect]:
-        """Take a datagram; `now_s` is monotonic for timers, `now_us` the clock for facts."""
-        client = self._lookup.client(source[0])
+        """Take a packet; `now_s` is monotonic for timers, `now_us` the clock for facts."""
+        client = origin.client or self._lookup.client(origin.address[0])
         if client is None:
             return self._drop("client_unknown")
         try:
-            packet = self._verified(listener, datagram, client)
+            packet = self._verified(origin, datagram, client)
         except PeerError as error:
             return self._drop(error.reason)
-        key = (source[0], source[1], packet.identifier, packet.authenticator)
-        seen = self._duplicates[listener].begin(key, now_s)
+        key = _key(origin, packet)
+        seen = self._duplicates[origin.listener].begin(key, now_s)
         if seen is not Seen.NEW:
-            return self._repeated(listener, seen, source)
-        ticket = Ticket(listener, key, source, packet, client, self._node(packet, client))
+            return self._repeated(origin, seen)
+        ticket = Ticket(origin, key, packet, client, self._node(packet, client))
         try:
             if packet.code == Code.STATUS_SERVER:
                 return self._status(ticket)
-            if listener is Listener.AUTH:
+            if packet.code == Code.ACCESS_REQUEST:
                 return self._access_request(ticket, now_s)
             return self._accounting_request(ticket, datagram, now_us)
         except PeerError as error:
-            self._duplicates[listener].forget(key)
+            self._duplicates[origin.listener].forget(key)
             return self._drop(error.reason)
 
     def answer(self, ticket: Ticket, answer: eap.Answer, now_s: float) -> list[Effect]:
         """Take the home's answer to a `Need`."""
         session = self.sessions.find(ticket.state, ticket.client.client_id, now_s)
         if session is None:
-            self._duplicates[ticket.listener].forget(ticket.key)
+            self._forget(ticket)
             return self._drop("session_expired")
         return self._apply(ticket, session, session.answer(answer))
 
@@ -167,22 +172,25 @@ class AccessServer:
 
     def lost(self, ticket: Ticket, reason: str) -> list[Effect]:
         """Give a request up unanswered, so that its repeat is worked on anew."""
-        self._duplicates[ticket.listener].forget(ticket.key)
+        self._forget(ticket)
         self.sessions.close(ticket.state)
         return self._drop(reason)
 
-    def _verified(self, listener: Listener, datagram: bytes, client: RadiusClient) -> Packet:
-        packet = parse(datagram)
+    def _verified(self, origin: Origin, datagram: bytes, client: RadiusClient) -> Packet:
+        packet, listener = parse(datagram), origin.listener
         if packet.code == Code.STATUS_SERVER or (
-            packet.code == Code.ACCESS_REQUEST and listener is Listener.AUTH
+            packet.code == Code.ACCESS_REQUEST and listener is not Listener.ACCT
         ):
             required = self._settings.require_message_authenticator
             check_access_request(datagram, packet, client.secret, required=required)
-        elif packet.code == Code.ACCOUNTING_REQUEST and listener is Listener.ACCT:
+        elif packet.code == Code.ACCOUNTING_REQUEST and listener is not Listener.AUTH:
             check_accounting_request(datagram, packet, client.secret)
         else:
             raise PeerError("code", f"code {packet.code} on {listener.value}")
         return packet
+
+    def _forget(self, ticket: Ticket) -> None:
+        self._duplicates[ticket.origin.listener].forget(ticket.key)
 
     def _node(self, packet: Packet, client: RadiusClient) -> Node | None:
         value = packet.get(Type.NAS_IDENTIFIER)
@@ -191,15 +199,15 @@ class AccessServer:
         node = self._lookup.node(value.decode("utf-8", "replace"))
         return node if node is not None and node.operator == client.operator else None
 
-    def _repeated(self, listener: Listener, seen: bytes | Seen, source: Address) -> list[Effect]:
+    def _repeated(self, origin: Origin, seen: bytes | Seen) -> list[Effect]:
         self.metrics.duplicates += 1
         if isinstance(seen, Seen):
             return [Dropped("duplicate_pending")]
-        return [Send(listener, seen, source)]
+        return [Send(origin, seen)]
 
     def _status(self, ticket: Ticket) -> list[Effect]:
-        auth = ticket.listener is Listener.AUTH
-        return self._reply(ticket, Code.ACCESS_ACCEPT if auth else Code.ACCOUNTING_RESPONSE, [])
+        acct = ticket.origin.listener is Listener.ACCT
+        return self._reply(ticket, Code.ACCOUNTING_RESPONSE if acct else Code.ACCESS_ACCEPT, [])
 
     def _access_request(self, ticket: Ticket, now_s: float) -> list[Effect]:
         message = ticket.packet.joined(Type.EAP_MESSAGE)
@@ -303,10 +311,11 @@ class AccessServer:
     def _accounting_request(self, ticket: Ticket, datagram: bytes, now_us: int) -> list[Effect]:
         if ticket.node is None:
             raise PeerError("nas_identifier_refused")
+        origin = ticket.origin
         arrival = Arrival(
             client=ticket.client,
             node=ticket.node,
-            source=f"udp:{ticket.source[0]}:{ticket.source[1]}",
+            source=f"{origin.transport.value}:{origin.address[0]}:{origin.address[1]}",
             now_us=now_us,
             digest=packet_digest(datagram),
         )
@@ -316,21 +325,22 @@ class AccessServer:
 
     def _reply(self, ticket: Ticket, code: Code, attributes: replies.Attributes) -> list[Effect]:
         datagram = response(code, ticket.packet, attributes, ticket.client.secret)
-        self._duplicates[ticket.listener].answer(ticket.key, datagram)
-        return [Send(ticket.listener, datagram, ticket.source)]
+        self._duplicates[ticket.origin.listener].answer(ticket.key, datagram)
+        return [Send(ticket.origin, datagram)]
 
     def _drop(self, reason: str) -> list[Effect]:
         self.metrics.dropped[reason] += 1
         return [Dropped(reason)]
 
 
+def _key(origin: Origin, packet: Packet) -> Key:
+    """What a repeat has in common: over TLS who asks, as it may come over another connection."""
+    host, port = origin.address
+    if origin.transport is Transport.TLS:
+        assert origin.client is not None, "a connection has its client"
+        host, port = origin.client.client_id, 0
+    return host, port, packet.identifier, packet.authenticator
+
+
 def _with_state(ticket: Ticket, state: bytes) -> Ticket:
-    return Ticket(
-        ticket.listener,
-        ticket.key,
-        ticket.source,
-        ticket.packet,
-        ticket.client,
-        ticket.node,
-        state,
-    )
+    return Ticket(ticket.origin, ticket.key, ticket.packet, ticket.client, ticket.node, state)

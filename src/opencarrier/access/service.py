@@ -20,11 +20,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.access.directory import DirectoryCache
-from opencarrier.access.model import AccessKeys, AccessSettings, Listener, Metrics
+from opencarrier.access.model import AccessKeys, AccessSettings, Metrics, Origin, Transport
 from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
 from opencarrier.access.session_key import session_key
 from opencarrier.access.wire import eap
-from opencarrier.access.wire.duplicates import Address
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
@@ -79,7 +78,7 @@ _Kept = tuple[Store, bool]
 
 
 class AccessService:
-    """A running access server: datagrams in by `receive`, replies out by `sender`."""
+    """A running access server: packets in by `receive`, replies out by a sender."""
 
     def __init__(self, ports: AccessPorts, keys: AccessKeys, settings: AccessSettings) -> None:
         self._ports = ports
@@ -102,16 +101,20 @@ class AccessService:
         self._needs: deque[Need] = deque()
         self._stores: deque[Store] = deque()
         self._wake = asyncio.Event()
-        self._sender: Sender | None = None
+        self._senders: dict[Transport, Sender] = {}
         self._writer: asyncio.Task[None] | None = None
         self._stopping = False
 
-    def start(self, sender: Sender) -> None:
-        """Begin work in the running event loop; replies go to `sender`."""
-        assert self._writer is None
-        self._sender = sender
+    def start(self, transport: Transport, sender: Sender) -> None:
+        """Begin work in the running event loop; what came over a transport is answered there.
+
+        Each transport starts once; the first begins the work and the first `stop` ends it.
+        """
+        assert transport not in self._senders
+        self._senders[transport] = sender
         self._stopping = False
-        self._writer = asyncio.get_running_loop().create_task(self._write_loop())
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write_loop())
 
     async def stop(self) -> None:
         """Finish what was received, answer it, and end."""
@@ -120,20 +123,17 @@ class AccessService:
         if self._writer is not None:
             await self._writer
             self._writer = None
+        self._senders.clear()
 
-    def receive(self, listener: Listener, datagram: bytes, source: Address) -> None:
-        """Take one datagram; nothing a peer sends makes this raise."""
+    def receive(self, origin: Origin, datagram: bytes) -> None:
+        """Take one packet; nothing a peer sends makes this raise."""
         if self._stopping:
             self.metrics.dropped["stopping"] += 1
             return
         ports = self._ports
         try:
             effects = self.server.receive(
-                listener,
-                datagram,
-                source,
-                now_s=ports.monotonic(),
-                now_us=ports.clock.now_us(),
+                origin, datagram, now_s=ports.monotonic(), now_us=ports.clock.now_us()
             )
         except Exception:
             _log.exception("receive failed")
@@ -150,8 +150,7 @@ class AccessService:
         for effect in effects:
             match effect:
                 case Send():
-                    assert self._sender is not None
-                    self._sender(effect)
+                    self._senders[effect.origin.transport](effect)
                 case Need():
                     self._queue_need(effect)
                 case Store():

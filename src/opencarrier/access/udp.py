@@ -6,7 +6,7 @@ import asyncio
 import socket
 from dataclasses import dataclass
 
-from opencarrier.access.model import Listener
+from opencarrier.access.model import Listener, Origin, Transport
 from opencarrier.access.server import Send
 from opencarrier.access.service import AccessService
 from opencarrier.access.wire.duplicates import Address
@@ -62,7 +62,7 @@ class UdpServer:
         except OSError:
             self._close()
             raise
-        self._service.start(self._send)
+        self._service.start(Transport.UDP, self._send)
         loop = asyncio.get_running_loop()
         for listener, sock in self._sockets.items():
             loop.add_reader(sock, self._read, listener, sock)
@@ -93,12 +93,12 @@ class UdpServer:
             except OSError:
                 self._service.metrics.dropped["socket_error"] += 1
                 continue
-            self._service.receive(listener, datagram, (source[0], source[1]))
+            self._service.receive(Origin(listener, (source[0], source[1])), datagram)
 
     def _send(self, send: Send) -> None:
         """Send, or leave it to the client's repeat, which the duplicate cache answers."""
         try:
-            self._sockets[send.listener].sendto(send.datagram, send.destination)
+            self._sockets[send.origin.listener].sendto(send.datagram, send.origin.address)
         except OSError:
             self._service.metrics.dropped["socket_error"] += 1
 

@@ -1,0 +1,1 @@
+"""Other RADIUS servers that are asked: over UDP, or over TLS."""
