@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from opencarrier.spine.usage import ZERO, Observation, Status, Usage
@@ -65,8 +65,21 @@ def cuts(arrivals: Sequence[Sequence[Observation]]) -> list[Sequence[Usage]]:
     return found
 
 
+TOLD_TWICE = [
+    seen(Status.START, 0, acct="2"),
+    seen(Status.START, 1, (0, 0, 2**31), auth=None, acct="2"),
+    seen(Status.START, 1, acct="2", subject="a"),
+    seen(Status.INTERIM, 150, (100, 5, 5), acct="2"),
+    seen(Status.INTERIM, 300, (100, 5, 5), acct="2"),
+]
+"""Two packets that came again with another time, and one of the pair beyond the first cut."""
+
+
 @settings(max_examples=30)
 @given(arrivals=chunks, seed=st.integers(0, 2**32))
+@example(arrivals=[TOLD_TWICE], seed=0)
+@example(arrivals=[TOLD_TWICE], seed=2)
+@example(arrivals=[TOLD_TWICE[4:], TOLD_TWICE[:4]], seed=1)
 def test_order_and_copies_decide_nothing(arrivals: list[list[Observation]], seed: int) -> None:
     other = [arrived + arrived[: len(arrived) // 2] for arrived in arrivals]
     for arrived in other:

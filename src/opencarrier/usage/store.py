@@ -12,10 +12,12 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Dialect,
     Table,
+    Text,
     and_,
     bindparam,
     case,
@@ -25,6 +27,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql
@@ -58,6 +61,8 @@ _PAGE = 1_000
 
 _RECORDED = tuple(column.name for column in OBSERVATIONS.c if column.name != "sequence")
 _SOURCE = _RECORDED.index("source")
+_TOLD = ("event_us", "home", "node_id", "subject")
+"""What copies of one packet may tell differently, in the order that decides."""
 
 
 def insert_new(table: Table) -> Insert:
@@ -84,7 +89,35 @@ def append(unit: Connection, observations: Sequence[Observation]) -> int:
     new = _append_rows(unit, rows)
     if new < len(rows):
         note_copies(unit, [(row[0], row[_SOURCE]) for row in rows])
+        _keep_earliest(unit, rows)
     return new
+
+
+def _keep_earliest(unit: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Read an observation as the earliest of its copies tells it, until a cut has taken it.
+
+    A packet that was sent again may say another time: whichever came first must decide nothing.
+    """
+    known = tuple_(*(_or_empty(OBSERVATIONS.c[name]) for name in _TOLD))
+    told = tuple_(*(_or_empty(_told(name)) for name in _TOLD))
+    statement = (
+        update(OBSERVATIONS)
+        .where(OBSERVATIONS.c.observation_id == bindparam("of"), told < known, pending(unit))
+        .values({name: _told(name) for name in _TOLD})
+    )
+    places = [(name, _RECORDED.index(name)) for name in _TOLD]
+    unit.execute(
+        statement,
+        [{"of": row[0]} | {f"told_{name}": row[place] for name, place in places} for row in rows],
+    )
+
+
+def _told(name: str) -> BindParameter[Any]:
+    return bindparam(f"told_{name}", type_=OBSERVATIONS.c[name].type)
+
+
+def _or_empty(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(column, "") if isinstance(column.type, Text) else column
 
 
 def _append_rows(unit: Connection, rows: list[tuple[Any, ...]]) -> int:
