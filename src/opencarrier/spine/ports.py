@@ -1,4 +1,4 @@
-"""What a room may ask of another without knowing it; `app/bootstrap.py` supplies the answers.
+"""What a room may ask of another without knowing it; `app/bootstrap` supplies the answers.
 
 `unit` is the caller's open database transaction: everything asked within it commits or fails
 together.

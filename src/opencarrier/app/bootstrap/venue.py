@@ -1,29 +1,16 @@
-"""Plug the rooms together; the only module that names concrete parts.
-
-`Installation` is everything that needs no chain. `Onchain` adds the venue and what settles there.
-"""
+"""An installation at its venue: the chain, and the rooms that settle there, plugged together."""
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection
 
-from opencarrier.access.class_token import KEY_OCTETS, ClassRing
-from opencarrier.access.model import AccessKeys, AccessSettings
-from opencarrier.access.service import AccessPorts, AccessService
-from opencarrier.app import config, schema
+from opencarrier.app.bootstrap.installation import Installation
 from opencarrier.app.config import ConfigError, Settings
-from opencarrier.app.folder import Folder, FolderError
-from opencarrier.app.moving import see_where_it_is
+from opencarrier.app.folder import FolderError
 from opencarrier.app.sponsoring import sponsorship
-from opencarrier.app.store import Store
-from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.app.venue import (
     ChainWork,
     RewardTerms,
@@ -31,9 +18,8 @@ from opencarrier.app.venue import (
     deploy,
     read_tiers,
     rulebook_hash,
-    x402_codes,
 )
-from opencarrier.chain.client import ChainClient, connect
+from opencarrier.chain.client import ChainClient
 from opencarrier.chain.contracts import (
     X402_COLLECTOR_ADDRESS,
     X402_SETTLEMENT_ADDRESS,
@@ -48,15 +34,12 @@ from opencarrier.chain.contracts import (
 from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.index import Indexer, folds_of
 from opencarrier.chain.keys import LocalSigner
-from opencarrier.chain.model import Finality
-from opencarrier.chain.node import EmbeddedNode, NodeSettings
-from opencarrier.chain.quorum import QuorumClient
+from opencarrier.chain.node import EmbeddedNode
 from opencarrier.chain.relay_rules import RelayPolicy
 from opencarrier.chain.relayer import PURPOSE as RELAY
 from opencarrier.chain.relayer import Relayer
 from opencarrier.chain.rules import Policy as SpendingPolicy
 from opencarrier.chain.transactions import TransactionManager
-from opencarrier.channels.book import ChannelBook
 from opencarrier.channels.claims import Claimer
 from opencarrier.channels.custody import ChannelFollower
 from opencarrier.channels.model import ChannelSettings, ChannelVenue
@@ -67,12 +50,8 @@ from opencarrier.clearing.model import Policy as ClearingPolicy
 from opencarrier.clearing.netting import NettingMode
 from opencarrier.clearing.service import ClearingService
 from opencarrier.clearing.service import Ports as ClearingPorts
-from opencarrier.identity.model import Party, PartyKind
 from opencarrier.identity.rules import read_address
-from opencarrier.identity.sealing import FileSealingKey
-from opencarrier.identity.service import Identity
-from opencarrier.kernel.clock import SECOND_US, Clock
-from opencarrier.kernel.entropy import Entropy
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.kernel.signatures import Address, KeySigner
@@ -80,120 +59,16 @@ from opencarrier.paywall.by_channel import ChannelSales
 from opencarrier.paywall.model import Till
 from opencarrier.paywall.service import PURPOSE as PAYMENT
 from opencarrier.paywall.service import PaywallService
-from opencarrier.rating.changes import TermChanges
-from opencarrier.rating.service import RatingService, RatingSettings
 from opencarrier.receipts.issue import Issuer, Settled
-from opencarrier.receipts.manifest import Manifest, check_venue, read_manifest
+from opencarrier.receipts.manifest import Manifest, check_venue
 from opencarrier.rewards.service import RewardService
 from opencarrier.settlement.model import AttemptState, Venue
 from opencarrier.settlement.orders import Ports as SettlementPorts
 from opencarrier.settlement.service import SettlementService
 from opencarrier.staking.follower import StakeFollower, StakeVenue
-from opencarrier.staking.service import StakingService
-from opencarrier.usage.service import UsageService
 
-GENESIS_WEI = 10**24
-"""What the hub's key has on an embedded chain: gas without end."""
-
-REMOTE_FINALITY = "depth:12"
 OWN, X402 = "own", "x402"
 """Whose place a venue's channels have: one of their own, or x402's."""
-
-CUI_KEY_OCTETS = 32
-TILL_KEY_OCTETS = 32
-
-
-class Installation:
-    """One data folder, opened: its store and the rooms that need no chain."""
-
-    def __init__(
-        self, folder: Folder, settings: Settings, *, clock: Clock, entropy: Entropy
-    ) -> None:
-        self.folder = folder
-        self.settings = settings
-        self.clock = clock
-        self.entropy = entropy
-        folder.make()
-        sealing_key = _sealing_key(folder, entropy)
-        self.store = Store(settings.database or folder.database)
-        self.identity = Identity(sealing_key, clock=clock, entropy=entropy)
-        self.channel_book = ChannelBook()
-        self.usage = UsageService(
-            silence_us=settings.silence_s * SECOND_US,
-            acknowledgements=self.channel_book,
-            terms=TermChanges(),
-        )
-        self.staking = StakingService()
-        self.rating = RatingService(
-            directory=self.identity.directory,
-            usages=self.usage,
-            entropy=entropy,
-            discounts=self.staking,
-            sales=self.channel_book,
-            settings=RatingSettings(settlement_lag_s=settings.settlement_lag_s),
-        )
-        see_where_it_is(self.store)
-        with self.store.write() as unit:
-            schema.upgrade(unit)
-            self.identity.vault.check(unit)
-            self.hub = self._hub(unit)
-
-    def close(self) -> None:
-        """Close the database."""
-        self.store.close()
-
-    def manifest(self) -> Manifest | None:
-        """Return the pinned venue, None before there is one."""
-        path = self.folder.manifest
-        try:
-            return read_manifest(path.read_text())
-        except FileNotFoundError:
-            return None
-        except PeerError as error:
-            raise FolderError(
-                f"{path} cannot be used: {error}", "put it back from a backup, or as it was made"
-            ) from None
-
-    def access(self, settings: AccessSettings | None = None) -> AccessService:
-        """Make the access service."""
-        ports = AccessPorts(
-            units=self.store,
-            directory=self.identity.directory,
-            vectors=self.identity.authentication,
-            policy=self.rating,
-            sink=self.usage,
-            clock=self.clock,
-            entropy=self.entropy,
-            session_keys=self.channel_book,
-        )
-        return AccessService(ports, self.access_keys(), settings or AccessSettings())
-
-    def access_keys(self) -> AccessKeys:
-        """Return the keys of Class and CUI; they are made the first time."""
-        secrets = self.identity.secrets
-        with self.store.write() as unit:
-            ring = ClassRing.of(secrets.octets(unit, "class", KEY_OCTETS))
-            return AccessKeys(ring=ring, cui_key=secrets.octets(unit, "cui", CUI_KEY_OCTETS))
-
-    def hub_signer(self) -> LocalSigner:
-        """Return the key that settles for this clearing domain."""
-        with self.store.read() as unit:
-            assert self.hub.address is not None
-            signer = self.identity.notary.signer(unit, self.hub.address)
-        assert signer is not None, "the hub's key is held here"
-        return LocalSigner.of(signer)
-
-    def till_signer(self) -> LocalSigner:
-        """Return the key of the till, where payments over HTTP go; it is made the first time."""
-        with self.store.write() as unit:
-            return LocalSigner(self.identity.secrets.octets(unit, "till", TILL_KEY_OCTETS))
-
-    def _hub(self, unit: Connection) -> Party:
-        made = self.identity.register.add_party(
-            unit, kind=PartyKind.PROTOCOL, name=self.settings.domain
-        )
-        assert not isinstance(made, Refusal), made
-        return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -407,81 +282,6 @@ class _Settlements:
         return None
 
 
-def load_settings(folder: Folder, flags: Mapping[str, Any]) -> config.Loaded:
-    """Merge defaults, the folder's file, the environment and flags."""
-    return config.load(file=folder.config, environ=os.environ, flags=flags)
-
-
-def open_installation(
-    folder: Folder,
-    settings: Settings,
-    *,
-    clock: Clock | None = None,
-    entropy: Entropy | None = None,
-) -> Installation:
-    """Open a data folder; what is missing in it is made."""
-    return Installation(
-        folder, settings, clock=clock or SystemClock(), entropy=entropy or SystemEntropy()
-    )
-
-
-@contextmanager
-def onchain(base: Installation) -> Iterator[Onchain]:
-    """Open the installation's chain: the running process's, our own file, or a remote one.
-
-    `FolderError` where that chain does not answer or is not the one its venue stands on,
-    `ConfigError` where the settings name none.
-    """
-    running = base.folder.running()
-    if base.settings.chain != "embedded:":
-        yield Onchain(base, _public(base), None)
-    elif base.settings.chain_second:
-        raise ConfigError("an embedded chain has no second endpoint: unset chain_second")
-    elif running is not None:
-        yield Onchain(base, _remote(base, running.rpc, ""), None)
-    else:
-        _see_that_it_is_here(base)
-        with embedded_node(base) as node:
-            yield Onchain(base, connect("embedded:", node=node), node)
-
-
-def _public(base: Installation) -> ChainClient:
-    """Open a public chain: through one endpoint, or through two that must agree."""
-    settings = base.settings
-    first = _remote(base, settings.chain, settings.finality)
-    if not settings.chain_second:
-        return first
-    return QuorumClient(first, _remote(base, settings.chain_second, settings.finality))
-
-
-def _remote(base: Installation, url: str, finality: str) -> ChainClient:
-    """Open a chain's JSON-RPC, with the profile that is set, else the venue's own."""
-    manifest = base.manifest()
-    text = finality or (manifest.finality if manifest else REMOTE_FINALITY)
-    try:
-        profile = Finality.parse(text)
-    except ValueError:
-        raise ConfigError(f"finality is depth:N, safe or finalized, not {text!r}") from None
-    try:
-        return connect(url, finality=profile)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    except ChainUnavailableError as error:
-        raise FolderError(
-            f"the chain at {url} does not answer ({error})",
-            "see that its node runs and that --chain or config.toml names it",
-        ) from None
-
-
-def _see_that_it_is_here(base: Installation) -> None:
-    manifest = base.manifest()
-    if manifest is not None and not base.folder.chain.exists():
-        raise FolderError(
-            f"the venue of {base.folder.root} stands on chain {manifest.chain_id}, elsewhere",
-            f'write chain = "URL" into {base.folder.config}',
-        )
-
-
 def _pinned(base: Installation, client: ChainClient) -> Manifest | None:
     """Return the folder's venue, checked against the chain."""
     manifest = base.manifest()
@@ -494,38 +294,6 @@ def _pinned(base: Installation, client: ChainClient) -> Manifest | None:
                 f"name the chain that {base.folder.manifest} pins",
             ) from None
     return manifest
-
-
-@contextmanager
-def embedded_node(base: Installation) -> Iterator[EmbeddedNode]:
-    """Open the folder's own chain, funding the hub's key where the chain begins.
-
-    It begins with our channels at x402's address where the settings ask for that.
-    """
-    assert base.hub.address is not None
-    chain_id, begins = base.settings.chain_id, not base.folder.chain.exists()
-    wanted = begins and base.settings.channels == X402
-    settings = NodeSettings(
-        chain_id=chain_id,
-        genesis={base.hub.address: GENESIS_WEI},
-        code=x402_codes(chain_id, base.clock) if wanted else {},
-    )
-    node = EmbeddedNode.open(base.folder.chain, settings, base.clock)
-    try:
-        yield node
-    finally:
-        node.close()
-
-
-def _sealing_key(folder: Folder, entropy: Entropy) -> FileSealingKey:
-    if folder.seal_key.exists():
-        return FileSealingKey.load(folder.seal_key)
-    if folder.database.exists():
-        raise FolderError(
-            f"{folder.seal_key} is missing",
-            "put it back from its backup: without it no secret of this folder opens",
-        )
-    return FileSealingKey.make(folder.seal_key, entropy)
 
 
 def _spending(settings: Settings) -> SpendingPolicy:

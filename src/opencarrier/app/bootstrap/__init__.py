@@ -1,0 +1,20 @@
+"""Plug the rooms together; the only package that names concrete parts.
+
+`Installation` is everything that needs no chain. `Onchain` adds the venue and what settles there.
+"""
+
+from __future__ import annotations
+
+from opencarrier.app.bootstrap.chains import embedded_node, onchain
+from opencarrier.app.bootstrap.installation import Installation, load_settings, open_installation
+from opencarrier.app.bootstrap.venue import Channels, Onchain
+
+__all__ = [
+    "Channels",
+    "Installation",
+    "Onchain",
+    "embedded_node",
+    "load_settings",
+    "onchain",
+    "open_installation",
+]

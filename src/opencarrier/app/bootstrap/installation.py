@@ -1,0 +1,157 @@
+"""An installation: everything that needs no chain, plugged together over one data folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from opencarrier.access.class_token import KEY_OCTETS, ClassRing
+from opencarrier.access.model import AccessKeys, AccessSettings
+from opencarrier.access.service import AccessPorts, AccessService
+from opencarrier.app import config, schema
+from opencarrier.app.config import Settings
+from opencarrier.app.folder import Folder, FolderError
+from opencarrier.app.moving import see_where_it_is
+from opencarrier.app.store import Store
+from opencarrier.app.system import SystemClock, SystemEntropy
+from opencarrier.chain.keys import LocalSigner
+from opencarrier.channels.book import ChannelBook
+from opencarrier.identity.model import Party, PartyKind
+from opencarrier.identity.sealing import FileSealingKey
+from opencarrier.identity.service import Identity
+from opencarrier.kernel.clock import SECOND_US, Clock
+from opencarrier.kernel.entropy import Entropy
+from opencarrier.kernel.refusals import PeerError, Refusal
+from opencarrier.rating.changes import TermChanges
+from opencarrier.rating.service import RatingService, RatingSettings
+from opencarrier.receipts.manifest import Manifest, read_manifest
+from opencarrier.staking.service import StakingService
+from opencarrier.usage.service import UsageService
+
+CUI_KEY_OCTETS = 32
+TILL_KEY_OCTETS = 32
+
+
+class Installation:
+    """One data folder, opened: its store and the rooms that need no chain."""
+
+    def __init__(
+        self, folder: Folder, settings: Settings, *, clock: Clock, entropy: Entropy
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.clock = clock
+        self.entropy = entropy
+        folder.make()
+        sealing_key = _sealing_key(folder, entropy)
+        self.store = Store(settings.database or folder.database)
+        self.identity = Identity(sealing_key, clock=clock, entropy=entropy)
+        self.channel_book = ChannelBook()
+        self.usage = UsageService(
+            silence_us=settings.silence_s * SECOND_US,
+            acknowledgements=self.channel_book,
+            terms=TermChanges(),
+        )
+        self.staking = StakingService()
+        self.rating = RatingService(
+            directory=self.identity.directory,
+            usages=self.usage,
+            entropy=entropy,
+            discounts=self.staking,
+            sales=self.channel_book,
+            settings=RatingSettings(settlement_lag_s=settings.settlement_lag_s),
+        )
+        see_where_it_is(self.store)
+        with self.store.write() as unit:
+            schema.upgrade(unit)
+            self.identity.vault.check(unit)
+            self.hub = self._hub(unit)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.store.close()
+
+    def manifest(self) -> Manifest | None:
+        """Return the pinned venue, None before there is one."""
+        path = self.folder.manifest
+        try:
+            return read_manifest(path.read_text())
+        except FileNotFoundError:
+            return None
+        except PeerError as error:
+            raise FolderError(
+                f"{path} cannot be used: {error}", "put it back from a backup, or as it was made"
+            ) from None
+
+    def access(self, settings: AccessSettings | None = None) -> AccessService:
+        """Make the access service."""
+        ports = AccessPorts(
+            units=self.store,
+            directory=self.identity.directory,
+            vectors=self.identity.authentication,
+            policy=self.rating,
+            sink=self.usage,
+            clock=self.clock,
+            entropy=self.entropy,
+            session_keys=self.channel_book,
+        )
+        return AccessService(ports, self.access_keys(), settings or AccessSettings())
+
+    def access_keys(self) -> AccessKeys:
+        """Return the keys of Class and CUI; they are made the first time."""
+        secrets = self.identity.secrets
+        with self.store.write() as unit:
+            ring = ClassRing.of(secrets.octets(unit, "class", KEY_OCTETS))
+            return AccessKeys(ring=ring, cui_key=secrets.octets(unit, "cui", CUI_KEY_OCTETS))
+
+    def hub_signer(self) -> LocalSigner:
+        """Return the key that settles for this clearing domain."""
+        with self.store.read() as unit:
+            assert self.hub.address is not None
+            signer = self.identity.notary.signer(unit, self.hub.address)
+        assert signer is not None, "the hub's key is held here"
+        return LocalSigner.of(signer)
+
+    def till_signer(self) -> LocalSigner:
+        """Return the key of the till, where payments over HTTP go; it is made the first time."""
+        with self.store.write() as unit:
+            return LocalSigner(self.identity.secrets.octets(unit, "till", TILL_KEY_OCTETS))
+
+    def _hub(self, unit: Connection) -> Party:
+        made = self.identity.register.add_party(
+            unit, kind=PartyKind.PROTOCOL, name=self.settings.domain
+        )
+        assert not isinstance(made, Refusal), made
+        return made
+
+
+def _sealing_key(folder: Folder, entropy: Entropy) -> FileSealingKey:
+    if folder.seal_key.exists():
+        return FileSealingKey.load(folder.seal_key)
+    if folder.database.exists():
+        raise FolderError(
+            f"{folder.seal_key} is missing",
+            "put it back from its backup: without it no secret of this folder opens",
+        )
+    return FileSealingKey.make(folder.seal_key, entropy)
+
+
+def load_settings(folder: Folder, flags: Mapping[str, Any]) -> config.Loaded:
+    """Merge defaults, the folder's file, the environment and flags."""
+    return config.load(file=folder.config, environ=os.environ, flags=flags)
+
+
+def open_installation(
+    folder: Folder,
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    entropy: Entropy | None = None,
+) -> Installation:
+    """Open a data folder; what is missing in it is made."""
+    return Installation(
+        folder, settings, clock=clock or SystemClock(), entropy=entropy or SystemEntropy()
+    )
