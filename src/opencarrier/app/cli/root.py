@@ -22,6 +22,7 @@ from opencarrier.app.cli import (
     month,
     pay,
     people,
+    pki,
     run,
     shadow,
     terms,
@@ -54,6 +55,7 @@ def make() -> typer.Typer:
     root.command("status")(run.status)
     groups = (
         *people.GROUPS,
+        pki.pki,
         *terms.GROUPS,
         evidence.cycle,
         exchange.exchange,
