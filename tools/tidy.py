@@ -33,6 +33,7 @@ UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 IMPORT_NAMES = {
     "Crypto": "pycryptodome",
     "eth": "py-evm",
+    "dns": "dnspython",
     "sha3": "safe-pysha3",
 }
 """Where a module's name is not its distribution's."""
