@@ -168,6 +168,11 @@ class FakePolicy:
         self.granted.append(grant)
         return grant
 
+    def authorise_all(
+        self, unit: Connection, requests: Sequence[AuthorisationRequest]
+    ) -> Sequence[Grant | Refusal]:
+        return [self.authorise(unit, request) for request in requests]
+
     def grant(self, unit: Connection, authorisation_id: bytes) -> Grant | None:
         return next((g for g in self.granted if g.authorisation_id == authorisation_id), None)
 

@@ -30,9 +30,10 @@ from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
 from opencarrier.ledger.store import metadata as ledger_metadata
+from opencarrier.rating.desk import RatingSettings
 from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
 from opencarrier.rating.rules import v1
-from opencarrier.rating.service import RatingService, RatingSettings
+from opencarrier.rating.service import RatingService
 from opencarrier.rating.store import metadata as rating_metadata
 from opencarrier.sim.payer import Asked, Payer
 from opencarrier.spine.access import AuthorisationRequest, Grant

@@ -12,10 +12,10 @@ from opencarrier.kernel.clock import SECOND_US, Window
 from opencarrier.kernel.money import Money
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import chart
+from opencarrier.rating.desk import RatingSettings
 from opencarrier.rating.model import TARIFF_UNITS
 from opencarrier.rating.quote import Offer, Quote, quote, retail_minor, wholesale_minor
 from opencarrier.rating.reasons import AccessReason
-from opencarrier.rating.service import RatingSettings
 from opencarrier.rating.wholesale import TariffTerms
 from opencarrier.spine.access import Grant
 from opencarrier.spine.parties import PartyId

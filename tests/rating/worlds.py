@@ -20,8 +20,9 @@ from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
 from opencarrier.ledger.store import metadata as ledger_metadata
 from opencarrier.rating.agreements.rows import AnyAgreement, signers_of
+from opencarrier.rating.desk import RatingSettings
 from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
-from opencarrier.rating.service import RatingService, RatingSettings
+from opencarrier.rating.service import RatingService
 from opencarrier.rating.store import metadata
 from opencarrier.spine import ids
 from opencarrier.spine.access import WIFI, AuthorisationRequest, Grant, Offered

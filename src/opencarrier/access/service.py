@@ -28,7 +28,7 @@ from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.spine.access import AuthorisationRequest
+from opencarrier.spine.access import AuthorisationRequest, Grant
 from opencarrier.spine.parties import Subscriber
 from opencarrier.spine.ports import (
     AccessPolicy,
@@ -237,7 +237,7 @@ class AccessService:
         try:
             with self._ports.units.write() as unit:
                 new = self._record(unit, stores)
-                answered: list[_Answered] = [(need, self._answer(unit, need)) for need in needs]
+                answered = self._answers(unit, needs)
                 crashpoint("access.before_commit")
             crashpoint("access.committed")
         except Exception:
@@ -259,7 +259,22 @@ class AccessService:
         home = self._ports.directory.home_of(unit, store.realm)
         return replace(store.observation, home=home.party_id if home else None)
 
-    def _answer(self, unit: Connection, need: Need) -> eap.Answer:
+    def _answers(self, unit: Connection, needs: Sequence[Need]) -> list[_Answered]:
+        """Answer what is needed; grants are asked for together, as of one instant."""
+        at_us = self._ports.clock.now_us()
+        found = [self._answer(unit, need, at_us) for need in needs]
+        asked = [request for request in found if isinstance(request, AuthorisationRequest)]
+        granted = iter(self._ports.policy.authorise_all(unit, asked) if asked else ())
+        return [
+            (need, self._granted(unit, need, next(granted)))
+            if isinstance(answer, AuthorisationRequest)
+            else (need, answer)
+            for need, answer in zip(needs, found, strict=True)
+        ]
+
+    def _answer(
+        self, unit: Connection, need: Need, at_us: int
+    ) -> eap.Answer | AuthorisationRequest:
         match need.need:
             case eap.NeedVector(imsi, realm, network_name):
                 subscriber = self._subscriber(unit, imsi, realm)
@@ -271,7 +286,7 @@ class AccessService:
                 refusal = vectors.resynchronise(unit, imsi, rand=rand, auts=auts)
                 return _answer_of(refusal or vectors.vector(unit, imsi, network_name))
             case eap.Authorise():
-                return self._authorise(unit, need, need.need)
+                return self._asked(unit, need, need.need, at_us)
 
     def _subscriber(self, unit: Connection, imsi: str, realm: str) -> Subscriber | eap.Refused:
         home = self._ports.directory.home_of(unit, realm)
@@ -282,22 +297,26 @@ class AccessService:
             return eap.Refused("subscriber_unknown", permanent=True)
         return subscriber
 
-    def _authorise(self, unit: Connection, need: Need, proven: eap.Authorise) -> eap.Answer:
+    def _asked(
+        self, unit: Connection, need: Need, proven: eap.Authorise, at_us: int
+    ) -> AuthorisationRequest | eap.Refused:
         subscriber = self._subscriber(unit, proven.imsi, proven.realm)
         if isinstance(subscriber, eap.Refused):
             return subscriber
-        request = AuthorisationRequest(
+        return AuthorisationRequest(
             subscriber=subscriber,
             visited=need.node.operator,
             node=need.node,
-            at_us=self._ports.clock.now_us(),
+            at_us=at_us,
             offered=need.offered,
         )
-        granted = self._ports.policy.authorise(unit, request)
+
+    def _granted(self, unit: Connection, need: Need, granted: Grant | Refusal) -> eap.Answer:
         if isinstance(granted, Refusal):
             return eap.Refused(granted.code, public=True)
+        assert isinstance(need.need, eap.Authorise)
         if self._ports.session_keys is not None:
-            digest = sha256(session_key(proven.emsk)).digest()
+            digest = sha256(session_key(need.need.emsk)).digest()
             self._ports.session_keys.keep(unit, granted.authorisation_id, digest)
         return granted
 

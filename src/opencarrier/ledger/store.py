@@ -234,9 +234,12 @@ def due_holds(unit: Connection, *, now_us: int, limit: int) -> list[Transfer]:
     return [to_booked(row).transfer for row in unit.execute(query)]
 
 
+_account = select(accounts).where(accounts.c.account_id == bindparam("key"))
+
+
 def account(unit: Connection, key: Id) -> Account | None:
     """Return an account."""
-    row = unit.execute(select(accounts).where(accounts.c.account_id == key)).first()
+    row = unit.execute(_account, {"key": key}).first()
     return None if row is None else to_account(row)
 
 

@@ -19,9 +19,10 @@ from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger import store as ledger_store
 from opencarrier.ledger.model import Transfer
+from opencarrier.rating.desk import RatingSettings
 from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
 from opencarrier.rating.rules import v1
-from opencarrier.rating.service import RatingService, RatingSettings
+from opencarrier.rating.service import RatingService
 from opencarrier.rating.tables import metadata
 from opencarrier.spine.access import AuthorisationRequest, Grant
 from opencarrier.spine.ids import usage_id

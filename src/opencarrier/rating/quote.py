@@ -87,6 +87,8 @@ def quote(offer: Offer) -> Quote | Refusal:
         return refusal
     longest_s = max(INTERIM_FLOOR_S, min(offer.plan.session_s_max, offer.longest_s))
     least_s, beyond_s = INTERIM_FLOOR_S, longest_s + 1
+    if _short_of(offer, longest_s) is None:
+        least_s = longest_s
     while beyond_s - least_s > 1:
         middle_s = (least_s + beyond_s) // 2
         if _short_of(offer, middle_s) is None:

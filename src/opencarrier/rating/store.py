@@ -158,9 +158,11 @@ def insert_plan(unit: Connection, item: RetailPlan, at_us: int) -> None:
     unit.execute(plans.insert(), row)
 
 
-def insert_authorisation(unit: Connection, item: Authorisation) -> None:
-    """Insert an authorisation."""
-    unit.execute(authorisations.insert(), {name: getattr(item, name) for name in _AUTHORISATION})
+def insert_authorisations(unit: Connection, items: Iterable[Authorisation]) -> None:
+    """Insert authorisations."""
+    rows = [{name: getattr(item, name) for name in _AUTHORISATION} for item in items]
+    if rows:
+        unit.execute(authorisations.insert(), rows)
 
 
 def authorisations_by_id(unit: Connection, ids: Iterable[bytes]) -> dict[bytes, Authorisation]:

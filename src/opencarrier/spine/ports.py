@@ -106,6 +106,12 @@ class AccessPolicy(Protocol):
         """Quote both contracts and open the hold; the same unit keeps the authorisation."""
         ...
 
+    def authorise_all(
+        self, unit: Connection, requests: Sequence[AuthorisationRequest]
+    ) -> Sequence[Grant | Refusal]:
+        """Answer requests that came together as `authorise` would one after the other."""
+        ...
+
     def grant(self, unit: Connection, authorisation_id: bytes) -> Grant | None:
         """Return a grant made before."""
         ...

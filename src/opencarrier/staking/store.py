@@ -15,6 +15,7 @@ from sqlalchemy import (
     Row,
     String,
     Table,
+    bindparam,
     select,
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -191,12 +192,14 @@ def binding(unit: Connection, address: Address, home: PartyId, account: Address)
     return None if row is None else _binding(row)
 
 
+_BINDING_OF = select(bindings).where(
+    bindings.c.subscriber == bindparam("bound"), bindings.c.free_us.is_(None)
+)
+
+
 def binding_of(unit: Connection, subscriber: PartyId) -> Binding | None:
     """Return the binding a subscriber has, None where it has none or gave it up."""
-    query = select(bindings).where(
-        bindings.c.subscriber == subscriber, bindings.c.free_us.is_(None)
-    )
-    row = unit.execute(query).one_or_none()
+    row = unit.execute(_BINDING_OF, {"bound": subscriber}).one_or_none()
     return None if row is None else _binding(row)
 
 

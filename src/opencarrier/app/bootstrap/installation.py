@@ -26,7 +26,8 @@ from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.rating.changes import TermChanges
-from opencarrier.rating.service import RatingService, RatingSettings
+from opencarrier.rating.desk import RatingSettings
+from opencarrier.rating.service import RatingService
 from opencarrier.receipts.manifest import Manifest, read_manifest
 from opencarrier.staking.service import StakingService
 from opencarrier.usage.service import UsageService

@@ -1,0 +1,321 @@
+"""The desk: quotes, holds and grants for requests that came together.
+
+What many of them need is read once: terms, plans, a home's collateral. What they open is written
+together, before any of it is read again. So a batch comes to what its requests would one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from opencarrier.kernel.clock import SECOND_US, Window
+from opencarrier.kernel.entropy import Entropy
+from opencarrier.kernel.money import AssetId, Money, divide_ceiling
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.ledger import chart
+from opencarrier.ledger import service as ledger
+from opencarrier.rating import discounts, store
+from opencarrier.rating.holds import Authorisation, hold_transfer
+from opencarrier.rating.model import INTERIM_FLOOR_S, RetailPlan
+from opencarrier.rating.quote import Offer, Quote, quote
+from opencarrier.rating.reasons import AccessReason
+from opencarrier.rating.rules.v2.charges import FreeTerms
+from opencarrier.rating.wholesale import Terms, in_force, terms_of
+from opencarrier.spine.access import AUTHORISATION_OCTETS, AuthorisationRequest, Grant, Offered
+from opencarrier.spine.money import Discount, Sale
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.ports import Discounts, Sales
+from opencarrier.spine.records import RcoiClass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatingSettings:
+    """What an installation can tell rating.
+
+    `grace_s` is how long after its timeout a session may go on counting (a lost packet, a slow
+    access point). `settlement_lag_s` is how long a hold outlives its session, so that the cycle
+    that rates it still finds it. `collateral_gate` refuses access while what the home owes and
+    may come to owe is beyond its free collateral.
+    """
+
+    grace_s: int = 30
+    settlement_lag_s: int = 7_200
+    collateral_gate: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskPorts:
+    """Whom the desk asks, and what it is told."""
+
+    entropy: Entropy
+    discounts: Discounts
+    sales: Sales
+    settings: RatingSettings
+
+
+@dataclass(slots=True)
+class _Written:
+    """What a run has opened and not yet written."""
+
+    authorisations: list[Authorisation] = field(default_factory=list)
+    discounts: list[tuple[Authorisation, Discount, int, int | None]] = field(default_factory=list)
+    sold: list[Grant] = field(default_factory=list)
+
+
+class Desk:
+    """Answers the requests of one unit of work; it lives no longer than that."""
+
+    def __init__(self, unit: Connection, ports: DeskPorts) -> None:
+        self._unit = unit
+        self._ports = ports
+        self._terms: dict[tuple[PartyId, PartyId, Offered, int], Terms | Refusal | None] = {}
+        self._plans: dict[tuple[PartyId, str, int], RetailPlan | Refusal] = {}
+        self._collateral: dict[tuple[PartyId, AssetId, int], int | None] = {}
+        self._opened = _Written()
+
+    def authorise(self, requests: Sequence[AuthorisationRequest]) -> list[Grant | Refusal]:
+        """Answer requests in their order; what they open is in the unit when this returns."""
+        answers: list[Grant | Refusal] = []
+        for run in _runs(requests):
+            answers += [self._one(request) for request in run]
+            self._write()
+        return answers
+
+    def _one(self, request: AuthorisationRequest) -> Grant | Refusal:
+        sale = self._ports.sales.sale(self._unit, request.subscriber, request.visited)
+        if sale is not None:
+            seller = replace(request.subscriber, home=sale.seller, plan_id=sale.plan_id)
+            request = replace(request, subscriber=seller)
+        offer = self._offer(request, prepaid=sale is None)
+        if isinstance(offer, Refusal):
+            return offer
+        discount = self._discount(request, offer)
+        if discount is not None:
+            offer = _reduced(offer, discount, request.at_us)
+        quoted = quote(offer)
+        if isinstance(quoted, Refusal):
+            return quoted
+        return self._open(request, offer, quoted, discount, sale)
+
+    def _open(
+        self,
+        request: AuthorisationRequest,
+        offer: Offer,
+        quoted: Quote,
+        discount: Discount | None,
+        sale: Sale | None,
+    ) -> Grant:
+        item = self._authorisation(request, offer, quoted)
+        grant = grant_of(item)
+        self._opened.authorisations.append(item)
+        if sale is not None:
+            self._opened.sold.append(grant)
+        if discount is not None:
+            ends_us = discount.unlock_at_s * SECOND_US if sale is None else None
+            self._opened.discounts.append((item, discount, quoted.spend_minor, ends_us))
+            self._write()  # another session under the same lock is left what this one leaves
+        key = (item.home, item.wholesale_asset, request.at_us)
+        left_minor = self._collateral.get(key)
+        if left_minor is not None:
+            self._collateral[key] = left_minor - item.exposure_minor
+        return grant
+
+    def _write(self) -> None:
+        opened, self._opened = self._opened, _Written()
+        _open_holds(self._unit, opened.authorisations)
+        store.insert_authorisations(self._unit, opened.authorisations)
+        for item, discount, reserved_minor, ends_us in opened.discounts:
+            discounts.insert(
+                self._unit, item, discount, reserved_minor=reserved_minor, ends_us=ends_us
+            )
+        for grant in opened.sold:
+            self._ports.sales.sold(self._unit, grant)
+
+    def _offer(self, request: AuthorisationRequest, *, prepaid: bool) -> Offer | Refusal:
+        home, at_us = request.subscriber.home, request.at_us
+        terms = self._terms_at(request)
+        if isinstance(terms, Refusal):
+            return terms
+        plan = self._plan_at(home, request.subscriber.plan_id, at_us)
+        if isinstance(plan, Refusal):
+            return plan
+        if terms is None:
+            terms = FreeTerms(
+                home=home, visited=request.visited, asset=plan.asset, offered=request.offered
+            )
+        subscriber = request.subscriber.party_id
+        balance = ledger.balance(self._unit, plan.asset, chart.prepaid(subscriber))
+        return Offer(
+            terms=terms,
+            plan=plan,
+            discount_ppm=0,
+            grace_s=self._ports.settings.grace_s,
+            balance_minor=balance.free_minor if prepaid else None,
+            collateral_minor=self._collateral_minor(home, terms.asset, at_us),
+            longest_s=_left_s(min(terms.window.end_us, plan.price.window.end_us), at_us),
+        )
+
+    def _terms_at(self, request: AuthorisationRequest) -> Terms | Refusal | None:
+        key = (request.subscriber.home, request.visited, request.offered, request.at_us)
+        if key not in self._terms:
+            self._terms[key] = _terms_at(self._unit, request)
+        return self._terms[key]
+
+    def _plan_at(self, home: PartyId, plan_id: str, at_us: int) -> RetailPlan | Refusal:
+        key = (home, plan_id, at_us)
+        if key not in self._plans:
+            self._plans[key] = plan_at(self._unit, home, plan_id, at_us)
+        return self._plans[key]
+
+    def _discount(self, request: AuthorisationRequest, offer: Offer) -> Discount | None:
+        """Return the discount a session has, None unless lock and cap cover all it may reach."""
+        subscriber, at_us = request.subscriber, request.at_us
+        discount = self._ports.discounts.discount(
+            self._unit, subscriber.party_id, seller=subscriber.home, at_us=at_us
+        )
+        if discount is None or discount.asset != offer.plan.asset:
+            return None
+        if discount.unlock_at_s - divide_ceiling(at_us, SECOND_US) < INTERIM_FLOOR_S:
+            return None
+        quoted = quote(_reduced(offer, discount, at_us))
+        left_minor = discounts.left_minor(self._unit, subscriber.home, discount, at_us)
+        covered = isinstance(quoted, Quote) and quoted.spend_minor <= left_minor
+        return discount if covered else None
+
+    def _collateral_minor(self, home: PartyId, asset: AssetId, at_us: int) -> int | None:
+        """Return what of a home's collateral no debt, notice or possible debt has claimed."""
+        if not self._ports.settings.collateral_gate:
+            return None
+        key = (home, asset, at_us)
+        if key not in self._collateral:
+            self._write()  # what was opened is a possible debt
+            self._collateral[key] = _collateral_minor(self._unit, home, asset, at_us)
+        return self._collateral[key]
+
+    def _authorisation(
+        self, request: AuthorisationRequest, offer: Offer, quoted: Quote
+    ) -> Authorisation:
+        subscriber, quote_in_band = request.subscriber, request.offered.quote
+        settings = self._ports.settings
+        label = f"authorisation/{subscriber.party_id}"
+        expires_us = request.at_us + quoted.session_timeout_s * SECOND_US
+        lag_us = (settings.grace_s + settings.settlement_lag_s) * SECOND_US
+        return Authorisation(
+            authorisation_id=self._ports.entropy.octets(label, AUTHORISATION_OCTETS),
+            subscriber=subscriber.party_id,
+            home=subscriber.home,
+            visited=request.visited,
+            node_id=request.node.node_id,
+            wholesale_tariff_hash=offer.terms.tariff_hash,
+            retail_tariff_hash=offer.plan.price.hash,
+            plan_hash=offer.plan.hash,
+            discount_ppm=offer.discount_ppm,
+            asset=offer.plan.asset,
+            hold_minor=quoted.hold_minor,
+            session_timeout_s=quoted.session_timeout_s,
+            interim_interval_s=quoted.interim_interval_s,
+            granted_us=request.at_us,
+            expires_us=expires_us,
+            wholesale_asset=offer.terms.asset,
+            exposure_minor=quoted.exposure_minor,
+            hold_number=1 if quoted.hold_minor else 0,
+            held_minor=quoted.hold_minor,
+            hold_expires_us=expires_us + lag_us,
+            service=request.offered.service,
+            qos=request.offered.qos,
+            rcoi=request.offered.rcoi,
+            quoted_currency=None if quote_in_band is None else quote_in_band.currency,
+            quoted_nano_per_kib=None if quote_in_band is None else quote_in_band.nano_per_kib,
+        )
+
+
+def plan_at(unit: Connection, home: PartyId, plan_id: str, at_us: int) -> RetailPlan | Refusal:
+    """Return the version of a plan that is in force at an instant."""
+    versions = store.plans_named(unit, home, plan_id)
+    plan = next((item for item in versions if item.price.window.holds(at_us)), None)
+    if plan is None:
+        reason = AccessReason.PLAN_NOT_IN_FORCE if versions else AccessReason.NO_PLAN
+        return Refusal(reason, plan_id)
+    return plan
+
+
+def grant_of(item: Authorisation) -> Grant:
+    """Return what the access side is told of an authorisation."""
+    return Grant(
+        authorisation_id=item.authorisation_id,
+        home=item.home,
+        visited=item.visited,
+        node_id=item.node_id,
+        subscriber=item.subscriber,
+        wholesale_tariff_hash=item.wholesale_tariff_hash,
+        retail_tariff_hash=item.retail_tariff_hash,
+        hold=Money(item.asset, item.hold_minor),
+        session_timeout_s=item.session_timeout_s,
+        interim_interval_s=item.interim_interval_s,
+        granted_us=item.granted_us,
+        expires_us=item.expires_us,
+    )
+
+
+def _runs(requests: Sequence[AuthorisationRequest]) -> Iterator[list[AuthorisationRequest]]:
+    """Cut requests where a subscriber comes again: its balance is read anew."""
+    run: list[AuthorisationRequest] = []
+    seen: set[PartyId] = set()
+    for request in requests:
+        if request.subscriber.party_id in seen:
+            yield run
+            run, seen = [], set()
+        run.append(request)
+        seen.add(request.subscriber.party_id)
+    yield run
+
+
+def _open_holds(unit: Connection, items: Sequence[Authorisation]) -> None:
+    opening: dict[tuple[AssetId, int], list[Authorisation]] = {}
+    for item in items:
+        if item.hold_number:
+            opening.setdefault((item.asset, item.granted_us), []).append(item)
+    for (asset, at_us), held in opening.items():
+        transfers = [hold_transfer(item) for item in held]
+        ledger.ensure(unit, asset, [name for t in transfers for name in (t.debit, t.credit)])
+        outcomes = ledger.apply(unit, transfers, at_us)
+        assert set(outcomes) == {None}, f"the quote is beyond the balance: {outcomes}"
+
+
+def _terms_at(unit: Connection, request: AuthorisationRequest) -> Terms | Refusal | None:
+    """Return what prices a session now; None where it is settlement-free."""
+    home, visited, at_us = request.subscriber.home, request.visited, request.at_us
+    if request.offered.rcoi is RcoiClass.SETTLEMENT_FREE:
+        return None
+    now = Window(at_us, at_us + 1)
+    agreements = store.agreements_of(unit, home, visited, now)
+    dated = terms_of(agreements, home=home, visited=visited, offered=request.offered)
+    found = in_force(dated, at_us)
+    if found is None:
+        known = store.has_agreement(unit, home, visited)
+        reason = AccessReason.NO_TARIFF_IN_FORCE if known else AccessReason.NO_AGREEMENT
+        return Refusal(reason, f"{home} at {visited}")
+    return found
+
+
+def _collateral_minor(unit: Connection, home: PartyId, asset: AssetId, at_us: int) -> int:
+    clearing = ledger.balance(unit, asset, chart.clearing(home))
+    unsettled_minor = max(0, -clearing.posted_minor - clearing.credits_pending)
+    open_minor = store.exposure_minor(unit, home, asset, at_us)
+    collateral = ledger.balance(unit, asset, chart.collateral(home))
+    noticed_minor = ledger.balance(unit, asset, chart.noticed(home)).posted_minor
+    return collateral.free_minor - noticed_minor - unsettled_minor - open_minor
+
+
+def _reduced(offer: Offer, discount: Discount, at_us: int) -> Offer:
+    """Return an offer at a discount, which lasts to the end of its lock."""
+    longest_s = discount.unlock_at_s - divide_ceiling(at_us, SECOND_US)
+    return replace(offer, discount_ppm=discount.ppm, longest_s=min(offer.longest_s, longest_s))
+
+
+def _left_s(end_us: int, at_us: int) -> int:
+    """Return the whole seconds from the next one on that begin and end before an instant."""
+    return end_us // SECOND_US - divide_ceiling(at_us, SECOND_US)
