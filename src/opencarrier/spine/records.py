@@ -49,11 +49,15 @@ class Rat(IntEnum):
 
 
 class RcoiClass(IntEnum):
-    """Whether a roaming consortium's service is paid for (WBA OpenRoaming: BAA2D0, 5A03BA)."""
+    """Whether a roaming consortium's service is paid for (WBA OpenRoaming: BAA2D0, 5A03BA).
+
+    OWN is paid roaming under an OUI that operators agreed on without the federation.
+    """
 
     NONE = 0
     SETTLED = 1
     SETTLEMENT_FREE = 2
+    OWN = 3
 
 
 class Qos(IntEnum):

@@ -1,0 +1,1 @@
+"""What OpenRoaming adds to RADIUS and Passpoint: consortium identifiers, attributes, reasons."""
