@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine, event, text
 from opencarrier.access.class_token import ClassRing
 from opencarrier.access.model import AccessKeys, AccessSettings
 from opencarrier.access.service import AccessPorts, AccessService
-from opencarrier.identity.milenage import AMF_SEPARATION_BIT, Milenage
+from opencarrier.identity.milenage import AMF_PLAIN, AMF_SEPARATION_BIT, Milenage
 from opencarrier.identity.sequence import prime_keys
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
@@ -23,7 +23,7 @@ from opencarrier.kernel.money import AssetId, Money
 from opencarrier.kernel.refusals import PeerError, Reason, Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.sim.usim import Usim
-from opencarrier.spine.access import AkaVector, AuthorisationRequest, Grant
+from opencarrier.spine.access import AkaVector, AuthorisationRequest, Credential, Grant
 from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
 from opencarrier.spine.usage import Observation
 
@@ -97,6 +97,9 @@ class FakeDirectory:
     def subscriber_by_imsi(self, unit: Connection, imsi: str) -> Subscriber | None:
         return self.subscribers.get(imsi)
 
+    def subscriber_by(self, unit: Connection, credential: Credential) -> Subscriber | None:
+        return self.subscribers.get(credential.value)
+
 
 def _operator(party_id: PartyId) -> Operator:
     return Operator(
@@ -120,15 +123,18 @@ class FakeVectors:
     made: int = 0
     resynchronised: int = 0
 
-    def vector(self, unit: Connection, imsi: str, network_name: bytes) -> AkaVector | Refusal:
+    def vector(
+        self, unit: Connection, imsi: str, network_name: bytes | None
+    ) -> AkaVector | Refusal:
         self.made += 1
         self.sqn += 32
         rand = self.entropy.octets("rand", 16)
-        made = Milenage(self.k, self.opc).vector(rand, self.sqn, AMF_SEPARATION_BIT)
-        ck_prime, ik_prime = prime_keys(made.ck, made.ik, network_name=network_name, autn=made.autn)
-        return AkaVector(
-            rand=rand, autn=made.autn, xres=made.xres, ck_prime=ck_prime, ik_prime=ik_prime
-        )
+        amf = AMF_PLAIN if network_name is None else AMF_SEPARATION_BIT
+        made = Milenage(self.k, self.opc).vector(rand, self.sqn, amf)
+        ck, ik = made.ck, made.ik
+        if network_name is not None:
+            ck, ik = prime_keys(ck, ik, network_name=network_name, autn=made.autn)
+        return AkaVector(rand=rand, autn=made.autn, xres=made.xres, ck=ck, ik=ik)
 
     def resynchronise(
         self, unit: Connection, imsi: str, *, rand: bytes, auts: bytes

@@ -97,7 +97,7 @@ class Driver:
         if isinstance(wanted, eap.Authorise):
             from opencarrier.spine.access import AuthorisationRequest
 
-            subscriber = FakeDirectory().subscribers[wanted.imsi]
+            subscriber = FakeDirectory().subscribers[wanted.credential.value]
             answer = self.policy.authorise(  # type: ignore[assignment]
                 None,  # type: ignore[arg-type]
                 AuthorisationRequest(

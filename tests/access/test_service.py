@@ -224,7 +224,9 @@ async def test_attempts_that_come_together_share_a_transaction() -> None:
 class PickyVectors(FakeVectors):
     """Fails for its third vector, and again when that is tried alone."""
 
-    def vector(self, unit: Connection, imsi: str, network_name: bytes) -> AkaVector | Refusal:
+    def vector(
+        self, unit: Connection, imsi: str, network_name: bytes | None
+    ) -> AkaVector | Refusal:
         if self.made in (2, 5):
             self.made += 1
             raise RuntimeError("a bug")

@@ -26,18 +26,17 @@ from opencarrier.identity.milenage import AMF_SEPARATION_BIT, Milenage
 from opencarrier.identity.sequence import prime_keys
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.sim.eap_peer import AkaPrimePeer
-from opencarrier.spine.access import AkaVector
+from opencarrier.spine.access import AkaVector, Credential, CredentialKind
 
 PERMANENT = f"6{IMSI}@{REALM}"
 RAND = bytes(range(16))
+AUTHORISE = eap.Authorise(Credential(CredentialKind.SIM, IMSI), REALM)
 
 
 def vector(*, sqn: int = 64, name: bytes = b"WLAN", k: bytes = K) -> AkaVector:
     made = Milenage(k, OPC).vector(RAND, sqn, AMF_SEPARATION_BIT)
-    ck_prime, ik_prime = prime_keys(made.ck, made.ik, network_name=name, autn=made.autn)
-    return AkaVector(
-        rand=RAND, autn=made.autn, xres=made.xres, ck_prime=ck_prime, ik_prime=ik_prime
-    )
+    ck, ik = prime_keys(made.ck, made.ik, network_name=name, autn=made.autn)
+    return AkaVector(rand=RAND, autn=made.autn, xres=made.xres, ck=ck, ik=ik)
 
 
 @dataclass
@@ -89,7 +88,7 @@ def test_a_permanent_identity_needs_one_challenge() -> None:
     it = attempt()
     assert it.begin() == eap.NeedVector(IMSI, REALM, b"WLAN")
     assert isinstance(it.answer(vector()), eap.Ask)
-    assert it.step() == eap.Authorise(IMSI, REALM)
+    assert it.step() == AUTHORISE
     grant = Bench().policy.authorise(None, _request())  # type: ignore[arg-type]
     done = it.answer(grant)  # type: ignore[arg-type]
     assert isinstance(done, eap.Succeed)
@@ -120,7 +119,7 @@ def test_any_other_identity_costs_a_round(outer: str, asked: list[At]) -> None:
     assert it.step() == eap.NeedVector(IMSI, REALM, b"WLAN")
     assert list(it.machine.asked) == asked
     it.answer(vector())
-    assert it.step() == eap.Authorise(IMSI, REALM)
+    assert it.step() == AUTHORISE
 
 
 def test_the_identity_round_is_covered_by_the_checkcode() -> None:
@@ -185,7 +184,7 @@ def test_a_resynchronised_card_is_let_in() -> None:
     it.answer(vector(sqn=1 << 5))
     it.step()
     it.answer(vector(sqn=101 << 5))
-    assert it.step() == eap.Authorise(IMSI, REALM)
+    assert it.step() == AUTHORISE
 
 
 def test_every_flipped_bit_of_the_answer_is_refused() -> None:
@@ -202,7 +201,7 @@ def test_every_flipped_bit_of_the_answer_is_refused() -> None:
                 continue
             _, effect = it.machine.receive(packet, 9)
             assert not isinstance(effect, eap.Authorise), (at, bit)
-    assert it.take(response) == eap.Authorise(IMSI, REALM)
+    assert it.take(response) == AUTHORISE
 
 
 def test_the_peer_may_pick_another_function_of_the_offer_once() -> None:
@@ -214,7 +213,7 @@ def test_the_peer_may_pick_another_function_of_the_offer_once() -> None:
     assert parse_message(eap.parse_eap(again.octets).data).kdfs() == (1, 65535, 1)
     twice = message(eap.EapCode.RESPONSE, 2, Subtype.CHALLENGE, [attribute(At.KDF, b"\xff\xff")])
     assert it.machine.receive(eap.parse_eap(twice), 3)[0].failure == "aka_kdf"
-    assert it.step() == eap.Authorise(IMSI, REALM)
+    assert it.step() == AUTHORISE
 
 
 def test_a_function_that_was_not_offered_is_refused() -> None:
@@ -298,12 +297,32 @@ def test_our_phone_takes_any_request(octets: bytes) -> None:
     assert peer_error(phone.respond, eap.encode_eap(eap.EapCode.REQUEST, 1, 50, octets))
 
 
+@dataclass(frozen=True)
+class Chatty:
+    """A method that asks for ever."""
+
+    rounds_max: int = 3
+
+    def start(self, identity: bytes, identifier: int) -> tuple[Chatty, eap.Effect]:
+        return self, eap.Ask(eap.encode_eap(eap.EapCode.REQUEST, identifier, 13))
+
+    def receive(self, response: eap.EapPacket, identifier: int) -> tuple[Chatty, eap.Effect]:
+        return self.start(b"", identifier)
+
+    def answer(self, answer: eap.Answer, identifier: int) -> tuple[Chatty, eap.Effect]:
+        raise AssertionError
+
+
+METHODS = eap.Methods(
+    {eap.EapType.TLS: Chatty, eap.EapType.TTLS: Chatty, eap.EapType.AKA_PRIME: AkaPrime}
+)
+
+
 def session(number: int, client: str = "c") -> eap.Session:
     return eap.Session(
         state=sha256(str(number).encode()).digest()[:16],
         client_id=client,
-        method=AkaPrime(),
-        method_type=eap.EapType.AKA_PRIME,
+        methods=METHODS,
         identifier=0,
         expires_s=0,
     )
@@ -324,29 +343,64 @@ def test_open_sessions_are_bounded_per_client_and_in_time() -> None:
     assert len(table) == 2
 
 
-def test_a_session_costs_a_bounded_number_of_rounds() -> None:
+def told(it: eap.Session, kind: int, data: bytes) -> eap.Effect:
+    return it.receive(
+        eap.parse_eap(eap.encode_eap(eap.EapCode.RESPONSE, it.identifier, kind, data))
+    )
+
+
+def test_a_method_costs_a_bounded_number_of_rounds() -> None:
     it = session(1)
-    it.phase, it.rounds = eap.Phase.IDENTITY, eap.ROUNDS_MAX
-    packet = eap.parse_eap(eap.encode_eap(eap.EapCode.RESPONSE, 0, 1, b"anonymous@x"))
-    assert it.receive(packet) == eap.Fail("rounds_exceeded")
+    told(it, 1, b"anonymous@x")
+    assert [isinstance(told(it, 13, b""), eap.Ask) for _ in range(2)] == [True, True]
+    assert told(it, 13, b"") == eap.Fail("rounds_exceeded")
 
 
 def test_a_response_out_of_place_changes_nothing() -> None:
     it = session(1)
-    before = (it.phase, it.method, it.identifier)
+    before = (it.phase, it.tried, it.identifier)
     for code, identifier, kind in ((2, 0, 50), (2, 0, 3), (1, 0, 1), (2, 9, 1)):
         packet = eap.parse_eap(eap.encode_eap(eap.EapCode(code), identifier, kind, b"x"))
         with pytest.raises(PeerError, match="eap_"):
             it.receive(packet)
-    assert (it.phase, it.method, it.identifier) == before
+    assert (it.phase, it.tried, it.identifier) == before
 
 
-def test_a_peer_that_wants_another_method_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("identity", "kind"),
+    [
+        (b"anonymous@x", 13), (b"", 13), (b"user@x", 13), (PERMANENT.encode(), 50), (b"7p@x", 50),
+        (b"8r@x", 50), (b"0" + IMSI.encode() + b"@x", 13), (b"5@x", 13),
+    ],
+)  # fmt: skip
+def test_the_outer_identity_tells_the_first_method(identity: bytes, kind: int) -> None:
+    assert METHODS.first(identity) == kind
+    assert eap.Methods({21: Chatty, 23: Chatty}).first(b"0" + IMSI.encode()) == 23
+
+
+def test_a_nak_that_names_another_method_switches_to_it_once() -> None:
     it = session(1)
-    identity = eap.encode_eap(eap.EapCode.RESPONSE, 0, 1, b"anonymous@x")
-    it.receive(eap.parse_eap(identity))
-    nak = eap.encode_eap(eap.EapCode.RESPONSE, it.identifier, 3, b"\x15")
-    assert it.receive(eap.parse_eap(nak)) == eap.Fail("method_refused")
+    told(it, 1, PERMANENT.encode())
+    assert isinstance(it.answer(vector()), eap.Ask)
+    assert isinstance(told(it, 3, b"\x04\x15\x0d"), eap.Ask)
+    assert it.tried == (50, 21)
+    assert isinstance(told(it, 3, b"\x32\x15\x0d"), eap.Ask)
+    assert it.tried == (50, 21, 13)
+    assert told(it, 3, b"\x32\x15\x0d") == eap.Fail("method_refused")
+
+
+@pytest.mark.parametrize("wanted", [b"", b"\x00", b"\x04\x06", b"\x0d"])
+def test_a_nak_that_names_no_other_method_fails(wanted: bytes) -> None:
+    it = session(1)
+    told(it, 1, b"anonymous@x")
+    assert told(it, 3, wanted) == eap.Fail("method_refused")
+
+
+def test_a_method_under_way_is_not_left_by_a_nak() -> None:
+    it = session(1)
+    told(it, 1, b"anonymous@x")
+    told(it, 13, b"")
+    assert told(it, 3, b"\x15") == eap.Fail("method_refused")
 
 
 @pytest.mark.parametrize("octets", [4, 13, 127, 253])

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from opencarrier.identity import sequence
-from opencarrier.identity.milenage import Milenage
+from opencarrier.identity.milenage import AMF_PLAIN, AMF_SEPARATION_BIT, Milenage
 from opencarrier.identity.model import Credential, IdentityReason, SimKeys
 from opencarrier.identity.service import Identity
 from opencarrier.kernel.refusals import Refusal
@@ -77,7 +77,17 @@ def test_keys_are_bound_to_the_network(unit: Connection, identity: Identity) -> 
             network_name=name,
             autn=vector.autn,
         )
-        assert (bound == (vector.ck_prime, vector.ik_prime)) is same
+        assert (bound == (vector.ck, vector.ik)) is same
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_vector_for_one_method_serves_no_other(unit: Connection, identity: Identity) -> None:
+    milenage = Usim().milenage
+    plain = identity.authentication.vector(unit, IMSI, None)
+    assert isinstance(plain, AkaVector)
+    assert (plain.ck, plain.ik) == (milenage.f3(plain.rand), milenage.f4(plain.rand))
+    assert plain.autn[6:8] == AMF_PLAIN
+    assert fetch(unit, identity).autn[6:8] == AMF_SEPARATION_BIT
 
 
 @pytest.mark.usefixtures("ada")

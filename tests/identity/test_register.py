@@ -15,6 +15,7 @@ from opencarrier.identity.model import Party, PartyKind, SimKeys
 from opencarrier.identity.service import Identity
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.spine.access import Credential, CredentialKind
 from opencarrier.spine.parties import Host, Node, Operator, RadiusClient, Subscriber
 
 from .conftest import World
@@ -324,6 +325,8 @@ def test_subscribers_and_sims(
     found = identity.directory.subscriber_by_imsi(unit, "208930000000002")
     assert found == moved
     assert identity.directory.subscriber_by_imsi(unit, "208930000000003") is None
+    card = Credential(CredentialKind.SIM, "208930000000002")
+    assert identity.directory.subscriber_by(unit, card) == found
 
 
 def test_the_same_sim_again_keeps_its_sequence(

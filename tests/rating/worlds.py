@@ -25,7 +25,7 @@ from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
 from opencarrier.rating.service import RatingService
 from opencarrier.rating.store import metadata
 from opencarrier.spine import ids
-from opencarrier.spine.access import WIFI, AuthorisationRequest, Grant, Offered
+from opencarrier.spine.access import WIFI, AuthorisationRequest, Credential, Grant, Offered
 from opencarrier.spine.money import Charge, Discount, StakeReading, Suspense
 from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
 from opencarrier.spine.usage import ZERO, Counters, Rung, Usage
@@ -178,6 +178,9 @@ class Directory:
         return None
 
     def subscriber_by_imsi(self, unit: Connection, imsi: str) -> Subscriber | None:
+        return None
+
+    def subscriber_by(self, unit: Connection, credential: Credential) -> Subscriber | None:
         return None
 
 

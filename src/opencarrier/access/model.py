@@ -16,6 +16,7 @@ from opencarrier.access.wire.eap import (
     SESSION_TTL_S,
     SESSIONS_MAX,
     SESSIONS_PER_CLIENT_MAX,
+    EapType,
 )
 from opencarrier.spine.parties import RadiusClient
 
@@ -60,6 +61,7 @@ class AccessSettings:
     """Limits and names; every one has a default that holds for a small installation."""
 
     network_name: bytes = NETWORK_NAME_WLAN
+    methods: tuple[EapType, ...] = (EapType.TLS, EapType.TTLS, EapType.AKA_PRIME, EapType.AKA)
     require_message_authenticator: bool = True
     session_ttl_s: float = SESSION_TTL_S
     sessions_max: int = SESSIONS_MAX

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from opencarrier.access import replies
 from opencarrier.access.accounting import Arrival, observe, packet_digest, realm_of
+from opencarrier.access.methods import offered_methods
 from opencarrier.access.model import (
     AccessKeys,
     AccessSettings,
@@ -22,7 +23,6 @@ from opencarrier.access.model import (
 )
 from opencarrier.access.offer import offered
 from opencarrier.access.wire import eap
-from opencarrier.access.wire.aka_prime import AkaPrime
 from opencarrier.access.wire.authenticators import (
     check_access_request,
     check_accounting_request,
@@ -75,11 +75,11 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Ask the home: a vector, a resynchronisation, or an authorisation; answer with the ticket."""
+    """Ask the home what an EAP method needs; answer with the ticket."""
 
     ticket: Ticket
     node: Node
-    need: eap.NeedVector | eap.NeedResync | eap.Authorise
+    need: eap.Need
     offered: Offered = WIFI
 
 
@@ -119,6 +119,7 @@ class AccessServer:
         self._entropy = entropy
         self._settings = settings
         self.metrics = metrics if metrics is not None else Metrics()
+        self._methods = offered_methods(settings)
         self._duplicates = {
             listener: DuplicateCache(
                 ttl_s=settings.duplicates_ttl_s, entries_max=settings.duplicates_max
@@ -235,8 +236,7 @@ class AccessServer:
         session = eap.Session(
             state=self._entropy.octets("access/state", STATE_OCTETS),
             client_id=client.client_id,
-            method=AkaPrime(network_name=self._settings.network_name),
-            method_type=eap.EapType.AKA_PRIME,
+            methods=self._methods,
             identifier=identifier,
             expires_s=now_s,
         )
@@ -262,7 +262,7 @@ class AccessServer:
         match effect:
             case eap.Ask(octets):
                 return self._challenge(ticket, session, octets)
-            case eap.NeedVector() | eap.NeedResync() | eap.Authorise():
+            case eap.NeedVector() | eap.NeedResync() | eap.NeedPassword() | eap.Authorise():
                 assert ticket.node is not None
                 what = offered(ticket.packet)
                 return [Need(_with_state(ticket, session.state), ticket.node, effect, what)]

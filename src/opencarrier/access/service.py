@@ -28,11 +28,12 @@ from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.spine.access import AuthorisationRequest, Grant
+from opencarrier.spine.access import AuthorisationRequest, Credential, CredentialKind, Grant
 from opencarrier.spine.parties import Subscriber
 from opencarrier.spine.ports import (
     AccessPolicy,
     Directory,
+    Passwords,
     SessionKeys,
     UsageSink,
     VectorSource,
@@ -68,6 +69,7 @@ class AccessPorts:
     sink: UsageSink
     clock: Clock
     entropy: Entropy
+    passwords: Passwords | None = None
     session_keys: SessionKeys | None = None
     monotonic: Callable[[], float] = time.monotonic
 
@@ -277,7 +279,7 @@ class AccessService:
     ) -> eap.Answer | AuthorisationRequest:
         match need.need:
             case eap.NeedVector(imsi, realm, network_name):
-                subscriber = self._subscriber(unit, imsi, realm)
+                subscriber = self._subscriber(unit, Credential(CredentialKind.SIM, imsi), realm)
                 if isinstance(subscriber, eap.Refused):
                     return subscriber
                 return _answer_of(self._ports.vectors.vector(unit, imsi, network_name))
@@ -285,14 +287,25 @@ class AccessService:
                 vectors = self._ports.vectors
                 refusal = vectors.resynchronise(unit, imsi, rand=rand, auts=auts)
                 return _answer_of(refusal or vectors.vector(unit, imsi, network_name))
+            case eap.NeedPassword(username, realm):
+                return self._password(unit, username, realm)
             case eap.Authorise():
                 return self._asked(unit, need, need.need, at_us)
 
-    def _subscriber(self, unit: Connection, imsi: str, realm: str) -> Subscriber | eap.Refused:
+    def _password(self, unit: Connection, username: str, realm: str) -> eap.Answer:
+        assert self._ports.passwords is not None
+        secret = self._ports.passwords.password(unit, username, realm)
+        if secret is None:
+            return eap.Refused("subscriber_unknown", permanent=True)
+        return eap.Secret(secret)
+
+    def _subscriber(
+        self, unit: Connection, credential: Credential, realm: str
+    ) -> Subscriber | eap.Refused:
         home = self._ports.directory.home_of(unit, realm)
         if home is None:
             return eap.Refused("realm_unknown", permanent=True, public=True)
-        subscriber = self._ports.directory.subscriber_by_imsi(unit, imsi)
+        subscriber = self._ports.directory.subscriber_by(unit, credential)
         if subscriber is None or subscriber.home != home.party_id:
             return eap.Refused("subscriber_unknown", permanent=True)
         return subscriber
@@ -300,7 +313,7 @@ class AccessService:
     def _asked(
         self, unit: Connection, need: Need, proven: eap.Authorise, at_us: int
     ) -> AuthorisationRequest | eap.Refused:
-        subscriber = self._subscriber(unit, proven.imsi, proven.realm)
+        subscriber = self._subscriber(unit, proven.credential, proven.realm)
         if isinstance(subscriber, eap.Refused):
             return subscriber
         return AuthorisationRequest(

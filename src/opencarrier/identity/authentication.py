@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from opencarrier.identity import sequence, store
-from opencarrier.identity.milenage import AMF_SEPARATION_BIT, AUTS_OCTETS, Milenage
+from opencarrier.identity.milenage import AMF_PLAIN, AMF_SEPARATION_BIT, AUTS_OCTETS, Milenage
 from opencarrier.identity.model import IdentityReason, SimKeys
 from opencarrier.identity.sealing import Place
 from opencarrier.identity.vault import Vault
@@ -26,31 +26,32 @@ class AuthenticationCentre:
         self._vault = vault
         self._entropy = entropy
 
-    def vector(self, unit: Connection, imsi: str, network_name: bytes) -> AkaVector | Refusal:
-        """Make the next EAP-AKA' vector of a SIM, bound to the access network's name.
+    def vector(
+        self, unit: Connection, imsi: str, network_name: bytes | None
+    ) -> AkaVector | Refusal:
+        """Make the next vector of a SIM: for EAP-AKA' bound to the access network's name.
 
-        AMF carries the separation bit: a SIM vector made for EAP-AKA' serves nothing else
-        (RFC 9048 section 3.3, TS 33.402 section 6.2).
+        The separation bit of AMF is set for EAP-AKA' alone: a vector made for one method serves
+        no other (RFC 9048 section 3.3, TS 33.402 section 6.2).
         """
         row = store.credential_row(unit, imsi)
         if row is None:
             return Refusal(IdentityReason.UNKNOWN_IMSI)
         if row.barred:
             return Refusal(IdentityReason.BARRED)
-        if not 0 < len(network_name) <= sequence.NETWORK_NAME_OCTETS_MAX:
+        if network_name is not None and not _named(network_name):
             return Refusal(IdentityReason.NETWORK_NAME_INVALID, f"{len(network_name)} octets")
         sqn = sequence.following(row.sqn)
         if sqn is None:
             return Refusal(IdentityReason.SEQUENCE_EXHAUSTED)
         store.move_sqn(unit, imsi, before=row.sqn, after=sqn)
         rand = self._entropy.octets(f"rand/{row.subscriber}", RAND_OCTETS)
-        made = self._milenage(unit, row).vector(rand, sqn, AMF_SEPARATION_BIT)
-        ck_prime, ik_prime = sequence.prime_keys(
-            made.ck, made.ik, network_name=network_name, autn=made.autn
-        )
-        return AkaVector(
-            rand=rand, autn=made.autn, xres=made.xres, ck_prime=ck_prime, ik_prime=ik_prime
-        )
+        amf = AMF_PLAIN if network_name is None else AMF_SEPARATION_BIT
+        made = self._milenage(unit, row).vector(rand, sqn, amf)
+        ck, ik = made.ck, made.ik
+        if network_name is not None:
+            ck, ik = sequence.prime_keys(ck, ik, network_name=network_name, autn=made.autn)
+        return AkaVector(rand=rand, autn=made.autn, xres=made.xres, ck=ck, ik=ik)
 
     def resynchronise(
         self, unit: Connection, imsi: str, *, rand: bytes, auts: bytes
@@ -74,6 +75,10 @@ class AuthenticationCentre:
     def _milenage(self, unit: Connection, row: Row[Any]) -> Milenage:
         keys = open_sim_keys(self._vault, unit, row)
         return Milenage(keys.k, keys.opc)
+
+
+def _named(network_name: bytes) -> bool:
+    return 0 < len(network_name) <= sequence.NETWORK_NAME_OCTETS_MAX
 
 
 def open_sim_keys(vault: Vault, unit: Connection, row: Row[Any]) -> SimKeys:

@@ -17,6 +17,7 @@ from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.money import PPM
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
+from opencarrier.spine.access import Credential, CredentialKind
 from opencarrier.spine.parties import (
     Beneficiary,
     Host,
@@ -128,6 +129,12 @@ class Directory:
     def subscriber_by_imsi(self, unit: Connection, imsi: str) -> Subscriber | None:
         """Return the subscriber a permanent SIM identity belongs to."""
         return store.subscriber_by_imsi(unit, imsi)
+
+    def subscriber_by(self, unit: Connection, credential: Credential) -> Subscriber | None:
+        """Return the subscriber a credential belongs to."""
+        if credential.kind is CredentialKind.SIM:
+            return self.subscriber_by_imsi(unit, credential.value)
+        return None
 
     def pseudonym(self, unit: Connection, imsi: str) -> bytes | None:
         """Return the 16 random octets that stand for a SIM of ours in imported records.

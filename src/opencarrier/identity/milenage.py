@@ -16,6 +16,7 @@ AUTS_OCTETS = 14
 
 # TS 33.102 Annex H: the separation bit is set for vectors that EAP-AKA' may use.
 AMF_SEPARATION_BIT = b"\x80\x00"
+AMF_PLAIN = b"\x00\x00"
 # TS 33.102 section 6.3.3: AUTS is always computed with a dummy AMF of zeros.
 AMF_RESYNCHRONISATION = b"\x00\x00"
 

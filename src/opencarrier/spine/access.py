@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from opencarrier.kernel.money import Money
 from opencarrier.spine.parties import Node, PartyId, Subscriber
@@ -11,15 +12,37 @@ from opencarrier.spine.records import Qos, RcoiClass, Service
 AUTHORISATION_OCTETS = 16
 
 
+class CredentialKind(StrEnum):
+    """What a peer proves itself with."""
+
+    SIM = "sim"
+    CERTIFICATE = "certificate"
+    PASSWORD = "password"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A proven identity: the IMSI, a client certificate's SHA-256 in hex, or a user name.
+
+    A user name is the part before the realm, in lower case.
+    """
+
+    kind: CredentialKind
+    value: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AkaVector:
-    """An EAP-AKA' vector: CK' and IK' already bound to the network (TS 33.402 annex A.2)."""
+    """A vector of the authentication centre (TS 33.102 section 6.3).
+
+    For EAP-AKA' `ck` and `ik` are CK' and IK', bound to the network (TS 33.402 annex A.2).
+    """
 
     rand: bytes
     autn: bytes
     xres: bytes = field(repr=False)
-    ck_prime: bytes = field(repr=False)
-    ik_prime: bytes = field(repr=False)
+    ck: bytes = field(repr=False)
+    ik: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature
-from opencarrier.spine.access import AkaVector, AuthorisationRequest, Grant
+from opencarrier.spine.access import AkaVector, AuthorisationRequest, Credential, Grant
 from opencarrier.spine.money import (
     Charge,
     Cleared,
@@ -84,18 +84,35 @@ class Directory(Protocol):
         """Return the subscriber a permanent SIM identity belongs to."""
         ...
 
+    def subscriber_by(self, unit: Connection, credential: Credential) -> Subscriber | None:
+        """Return the subscriber a credential belongs to, unless it expired or was revoked."""
+        ...
+
 
 class VectorSource(Protocol):
     """The authentication centre (answered by `identity`); each vector uses up a sequence number."""
 
-    def vector(self, unit: Connection, imsi: str, network_name: bytes) -> AkaVector | Refusal:
-        """Make the next vector for a SIM, bound to the access network's name."""
+    def vector(
+        self, unit: Connection, imsi: str, network_name: bytes | None
+    ) -> AkaVector | Refusal:
+        """Make the next vector for a SIM: for EAP-AKA' bound to the access network's name.
+
+        Without a name it is one for EAP-AKA.
+        """
         ...
 
     def resynchronise(
         self, unit: Connection, imsi: str, *, rand: bytes, auts: bytes
     ) -> Refusal | None:
         """Move the sequence number to what the SIM proved with AUTS (TS 33.102 section 6.3.5)."""
+        ...
+
+
+class Passwords(Protocol):
+    """What passwords are compared with (answered by `identity`)."""
+
+    def password(self, unit: Connection, username: str, realm: str) -> bytes | None:
+        """Return a user's password, None where there is no such user at that home."""
         ...
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import sha256
-from typing import Final
+from typing import ClassVar, Final
 
 from opencarrier.access.wire.aka_attributes import (
     AkaMessage,
@@ -44,7 +44,7 @@ from opencarrier.access.wire.eap import (
     Succeed,
 )
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.spine.access import AkaVector, Grant
+from opencarrier.spine.access import AkaVector, Credential, CredentialKind, Grant
 
 KDF_HMAC_SHA_256 = 1
 """The only key derivation function of RFC 9048."""
@@ -117,6 +117,9 @@ class AkaPrime:
     `transcript` is the identity round as it went over the wire, for AT_CHECKCODE.
     """
 
+    rounds_max: ClassVar[int] = 12
+    """An attempt needs 2 requests, 7 with every detour."""
+
     network_name: bytes = NETWORK_NAME_WLAN
     kdfs: tuple[int, ...] = (KDF_HMAC_SHA_256,)
     phase: Phase = Phase.START
@@ -159,13 +162,14 @@ class AkaPrime:
         """Take the vector, the grant, or the home's refusal."""
         if isinstance(answer, AkaVector):
             assert self.phase is Phase.VECTOR
-            keys = derive_keys(answer.ck_prime, answer.ik_prime, self.identity)
+            keys = derive_keys(answer.ck, answer.ik, self.identity)
             return replace(self, vector=answer, keys=keys)._challenge(identifier)
         if isinstance(answer, Grant):
             assert self.phase is Phase.AUTHORISATION
             assert self.keys is not None
             ended = replace(self, phase=Phase.ENDED)
             return ended, Succeed(answer, self.keys.msk)
+        assert isinstance(answer, Refused)
         return self._refused(answer, identifier)
 
     def _refused(self, refused: Refused, identifier: int) -> tuple[AkaPrime, Effect]:
@@ -270,7 +274,8 @@ def _on_challenge(
         raise PeerError("aka_checkcode")
     machine = replace(machine, phase=Phase.AUTHORISATION)
     assert machine.keys is not None
-    return machine, Authorise(machine.imsi, machine.realm, machine.keys.emsk)
+    proven = Credential(CredentialKind.SIM, machine.imsi)
+    return machine, Authorise(proven, machine.realm, machine.keys.emsk)
 
 
 def _negotiate(

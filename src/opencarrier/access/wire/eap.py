@@ -1,25 +1,23 @@
 """EAP framing, the authenticator's transition table and the bounded table of open sessions.
 
-A method (EAP-AKA' here, others later) is a pure machine behind the `Method` protocol; what it needs
-from outside it asks for as an effect and is fed the answer. Sources: RFC 3748, RFC 3579.
+A method is a machine behind the `Method` protocol; what it needs from outside it asks for as an
+effect and is fed the answer. The outer identity chooses the first method, a NAK of the peer another
+one. Sources: RFC 3748, RFC 3579, RFC 4187 and 9048 (identities).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Final, Protocol
 
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.spine.access import AkaVector, Grant
+from opencarrier.spine.access import AkaVector, Credential, Grant
 
 EAP_HEADER_OCTETS = 4
 EAP_OCTETS_MAX = 4000
 IDENTITY_OCTETS_MAX = 253
-ROUNDS_MAX = 12
-"""Requests one session may cost; EAP-AKA' needs 2, 7 with every detour."""
-
 SESSION_TTL_S = 30.0
 SESSIONS_MAX = 16_384
 SESSIONS_PER_CLIENT_MAX = 4_096
@@ -35,11 +33,14 @@ class EapCode(IntEnum):
 
 
 class EapType(IntEnum):
-    """Method types (RFC 3748 section 5, RFC 9048 section 3)."""
+    """Method types (RFC 3748 section 5, RFC 5216, 5281, 4187 and 9048)."""
 
     IDENTITY = 1
     NOTIFICATION = 2
     NAK = 3
+    TLS = 13
+    TTLS = 21
+    AKA = 23
     AKA_PRIME = 50
 
 
@@ -91,11 +92,14 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class NeedVector:
-    """Ask the home's authentication centre for a vector bound to the network's name."""
+    """Ask the home's authentication centre for a vector.
+
+    It is bound to the network's name for EAP-AKA'; EAP-AKA names none.
+    """
 
     imsi: str
     realm: str
-    network_name: bytes
+    network_name: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,17 @@ class NeedResync:
 
     imsi: str
     realm: str
-    network_name: bytes
+    network_name: bytes | None
     rand: bytes
     auts: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NeedPassword:
+    """Ask the home for what a user's password is compared with; answered by `Secret`."""
+
+    username: str
+    realm: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +128,7 @@ class Authorise:
     `emsk` is the key that only the peer and the home know (RFC 5247): not the access point.
     """
 
-    imsi: str
+    credential: Credential
     realm: str
     emsk: bytes = field(default=b"", repr=False, compare=False)
 
@@ -136,7 +148,17 @@ class Fail:
     reason: str
 
 
-Effect = Ask | NeedVector | NeedResync | Authorise | Succeed | Fail
+Need = NeedVector | NeedResync | NeedPassword | Authorise
+"""What only the home can answer."""
+
+Effect = Ask | Need | Succeed | Fail
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """The answer to `NeedPassword`."""
+
+    octets: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +174,21 @@ class Refused:
     public: bool = False
 
 
-Answer = AkaVector | Grant | Refused
-"""What the world feeds back: a vector, a grant, or a refusal."""
+Answer = AkaVector | Secret | Grant | Refused
+"""What the world feeds back: a vector, a password, a grant, or a refusal."""
 
 
 class Method(Protocol):
-    """An EAP method as a pure machine: each call returns the next machine and one effect.
+    """An EAP method as a machine: each call returns the next machine and one effect.
 
     `identifier` is the EAP identifier the next request would carry. `PeerError` from `receive`
-    means the response is dropped and the session stays as it was.
+    means the response is dropped: a machine that cannot go on from there ends itself by `Fail`.
     """
+
+    @property
+    def rounds_max(self) -> int:
+        """How many requests one attempt may cost."""
+        ...
 
     def start(self, identity: bytes, identifier: int) -> tuple[Method, Effect]:
         """Begin with the identity of the EAP-Response/Identity."""
@@ -174,6 +201,36 @@ class Method(Protocol):
     def answer(self, answer: Answer, identifier: int) -> tuple[Method, Effect]:
         """Take the answer to a need."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """The methods a server offers, the preferred one first, and what makes their machines."""
+
+    factories: Mapping[int, Callable[[], Method]]
+
+    def make(self, kind: int) -> Method:
+        """Begin a method."""
+        return self.factories[kind]()
+
+    def first(self, identity: bytes) -> int:
+        """The method an outer identity tells, else the preferred one.
+
+        3GPP identities begin with a digit that names theirs (RFC 9048 section 3 and 5.3.1).
+        """
+        told = IDENTITY_PREFIXES.get(identity[:1], 0)
+        return told if told in self.factories else next(iter(self.factories))
+
+    def other(self, wanted: bytes, tried: tuple[int, ...]) -> int | None:
+        """The first method of a peer's NAK that is offered and was not tried yet."""
+        return next((k for k in wanted if k in self.factories and k not in tried), None)
+
+
+IDENTITY_PREFIXES: Final[Mapping[bytes, int]] = {
+    **dict.fromkeys((b"0", b"2", b"4"), EapType.AKA),
+    **dict.fromkeys((b"6", b"7", b"8"), EapType.AKA_PRIME),
+}
+"""Permanent identities, pseudonyms and identities of fast re-authentication, of both methods."""
 
 
 class Phase(Enum):
@@ -199,13 +256,13 @@ class Step(Enum):
 
     START = "start"
     CONTINUE = "continue"
-    FAIL = "fail"
+    SWITCH = "switch"
 
 
 TRANSITIONS: Final[dict[tuple[Phase, Event], Step]] = {
     (Phase.IDENTITY, Event.IDENTITY): Step.START,
     (Phase.METHOD, Event.METHOD): Step.CONTINUE,
-    (Phase.METHOD, Event.NAK): Step.FAIL,
+    (Phase.METHOD, Event.NAK): Step.SWITCH,
 }
 """Every transition there is; a response with none is dropped and changes nothing."""
 
@@ -213,6 +270,7 @@ _PHASE_AFTER: Final[dict[type, Phase]] = {
     Ask: Phase.METHOD,
     NeedVector: Phase.HOME,
     NeedResync: Phase.HOME,
+    NeedPassword: Phase.HOME,
     Authorise: Phase.HOME,
     Succeed: Phase.CLOSED,
     Fail: Phase.CLOSED,
@@ -221,16 +279,22 @@ _PHASE_AFTER: Final[dict[type, Phase]] = {
 
 @dataclass(slots=True)
 class Session:
-    """One authentication attempt, known to the access point by `state`."""
+    """One authentication attempt, known to the access point by `state`.
+
+    `tried` are the types of the methods begun, the last of them under way; `rounds` are its
+    requests.
+    """
 
     state: bytes
     client_id: str
-    method: Method
-    method_type: int
+    methods: Methods
     identifier: int
     expires_s: float
     phase: Phase = Phase.IDENTITY
     rounds: int = 0
+    identity: bytes = b""
+    tried: tuple[int, ...] = ()
+    method: Method | None = None
     realm: str = ""
     reply_message: str = "authentication_failed"
 
@@ -246,17 +310,20 @@ class Session:
         step = TRANSITIONS.get((self.phase, event))
         if step is None:
             raise PeerError(f"eap_unexpected_{event.value}", f"in phase {self.phase.value}")
-        if step is Step.FAIL:
-            return self._move(self.method, Fail("method_refused"))
         if step is Step.START:
             if len(packet.data) > IDENTITY_OCTETS_MAX:
                 raise PeerError("eap_identity_size")
-            return self._move(*self.method.start(packet.data, self._next_identifier))
+            self.identity = packet.data
+            return self._begin(self.methods.first(packet.data))
+        assert self.method is not None
+        if step is Step.SWITCH:
+            return self._switch(self.method, packet.data)
         return self._move(*self.method.receive(packet, self._next_identifier))
 
     def answer(self, answer: Answer) -> Effect:
         """Take the home's answer and say what to do."""
         assert self.phase is Phase.HOME
+        assert self.method is not None
         if isinstance(answer, Refused) and answer.public:
             self.reply_message = answer.reason
         return self._move(*self.method.answer(answer, self._next_identifier))
@@ -270,17 +337,29 @@ class Session:
             raise PeerError("eap_code", packet.code.name.lower())
         if packet.identifier != self.identifier:
             raise PeerError("eap_identifier", f"{packet.identifier} is not {self.identifier}")
-        if packet.type == self.method_type:
+        if self.tried and packet.type == self.tried[-1]:
             return Event.METHOD
         if packet.type == EapType.IDENTITY:
             return Event.IDENTITY
         return Event.NAK if packet.type == EapType.NAK else Event.OTHER
 
+    def _begin(self, kind: int) -> Effect:
+        self.tried = (*self.tried, kind)
+        self.rounds = 0
+        return self._move(*self.methods.make(kind).start(self.identity, self._next_identifier))
+
+    def _switch(self, method: Method, wanted: bytes) -> Effect:
+        """A NAK may answer a method's first request only (RFC 3748 section 5.3.1)."""
+        other = self.methods.other(wanted, self.tried) if self.rounds == 1 else None
+        if other is None:
+            return self._move(method, Fail("method_refused"))
+        return self._begin(other)
+
     def _move(self, method: Method, effect: Effect) -> Effect:
         if isinstance(effect, Ask):
             self.rounds += 1
             self.identifier = self._next_identifier
-            if self.rounds > ROUNDS_MAX:
+            if self.rounds > method.rounds_max:
                 effect = Fail("rounds_exceeded")
         elif isinstance(effect, Authorise):
             self.realm = effect.realm
