@@ -70,7 +70,7 @@ def observe(packet: Packet, arrival: Arrival, keys: AccessKeys, metrics: Metrics
         acct_session_id=session,
         counters=None if whole_node else _counters(packet),
         subject="" if whole_node else _subject(packet, arrival, claims, keys),
-        event_us=_event_us(packet, arrival.now_us),
+        event_us=event_us_of(packet, arrival.now_us),
         terminate_cause=packet.integer(Type.ACCT_TERMINATE_CAUSE),
         reporter=arrival.client.operator,
         source=arrival.source,
@@ -116,12 +116,13 @@ def _counters(packet: Packet) -> Counters | None:
         return None
     return Counters(
         session_time_s=session_time_s or 0,
-        octets_in=_joined(packet, octets_in, Type.ACCT_INPUT_GIGAWORDS),
-        octets_out=_joined(packet, octets_out, Type.ACCT_OUTPUT_GIGAWORDS),
+        octets_in=joined_octets(packet, octets_in, Type.ACCT_INPUT_GIGAWORDS),
+        octets_out=joined_octets(packet, octets_out, Type.ACCT_OUTPUT_GIGAWORDS),
     )
 
 
-def _joined(packet: Packet, octets: int | None, gigawords: Type) -> int:
+def joined_octets(packet: Packet, octets: int | None, gigawords: Type) -> int:
+    """Return octets with their gigawords joined; `PeerError` beyond 63 bits (RFC 2869 5.1)."""
     joined = (packet.integer(gigawords) or 0) * _GIGAWORD + (octets or 0)
     if joined > INT64_MAX:
         raise PeerError("counter_range", f"{joined} octets")
@@ -136,7 +137,7 @@ def _subject(packet: Packet, arrival: Arrival, claims: ClassClaims | None, keys:
     return named_subject(keys.cui_key, name, arrival.client.operator)
 
 
-def _event_us(packet: Packet, now_us: int) -> int:
+def event_us_of(packet: Packet, now_us: int) -> int:
     """Event-Timestamp where it is credible, else the arrival less Acct-Delay-Time."""
     stamped_s = packet.integer(Type.EVENT_TIMESTAMP)
     if stamped_s and stamped_s * SECOND_US <= now_us + AHEAD_MAX_S * SECOND_US:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from dataclasses import dataclass
+from typing import Protocol
 
 from opencarrier.access.model import Listener, Origin, Transport
 from opencarrier.access.server import Send
-from opencarrier.access.service import AccessService
+from opencarrier.access.service import Sender
 from opencarrier.access.wire.duplicates import Address
 
 RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024
@@ -31,6 +33,36 @@ class Bind:
     acct_port: int = ACCT_PORT
 
 
+class Counted(Protocol):
+    """Counters of a service; what is dropped is counted by reason."""
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Packets that got no reply, by reason."""
+        ...
+
+
+class Served(Protocol):
+    """What is behind the sockets: an access server, or the agent at a venue."""
+
+    @property
+    def metrics(self) -> Counted:
+        """What it counted."""
+        ...
+
+    def start(self, transport: Transport, sender: Sender) -> None:
+        """Begin work; replies go out by `sender`."""
+        ...
+
+    async def stop(self) -> None:
+        """Finish what was received, answer it, and end."""
+        ...
+
+    def receive(self, origin: Origin, datagram: bytes) -> None:
+        """Take one packet."""
+        ...
+
+
 class UdpServer:
     """Both ports of one service; `await start()`, then `auth_address`, `acct_address`, `stop()`.
 
@@ -38,7 +70,7 @@ class UdpServer:
     the loop, which at full load costs more than the packet's own work.
     """
 
-    def __init__(self, service: AccessService, bind: Bind) -> None:
+    def __init__(self, service: Served, bind: Bind) -> None:
         self._service = service
         self._bind = bind
         self._sockets: dict[Listener, socket.socket] = {}
