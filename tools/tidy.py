@@ -32,6 +32,7 @@ UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 IMPORT_NAMES = {
     "Crypto": "pycryptodome",
+    "OpenSSL": "pyopenssl",
     "eth": "py-evm",
     "dns": "dnspython",
     "sha3": "safe-pysha3",

@@ -1,0 +1,149 @@
+"""What all TLS conversations of one server share: contexts, resumption, and their number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Protocol
+
+from opencarrier.access.wire.eap import EapType
+from opencarrier.access.wire.tls_framing import FRAGMENT_OCTETS
+from opencarrier.access.wire.tls_messages import Offer, first_offer
+from opencarrier.access.wire.tls_resumption import ENTRIES_MAX, TTL_S, Earned, Resumptions
+from opencarrier.access.wire.tls_tunnel import TlsContext, TlsMaterial, Tunnel
+from opencarrier.kernel.clock import SECOND_US, Clock
+from opencarrier.kernel.refusals import PeerError
+
+CONVERSATIONS_MAX = 2_048
+CONVERSATIONS_PER_CLIENT_MAX = 1_024
+HANDSHAKES_PER_CONTEXT_MAX = 4_096
+"""After so many full handshakes a context is made anew, and with it OpenSSL's memory of sessions,
+whose size cannot be set from here."""
+
+
+class MaterialSource(Protocol):
+    """Whoever has the certificates; the same object as long as they are the same."""
+
+    def current(self) -> TlsMaterial:
+        """The certificates as they are now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsLimits:
+    """How large, how many, how long."""
+
+    fragment_octets: int = FRAGMENT_OCTETS
+    conversations_max: int = CONVERSATIONS_MAX
+    conversations_per_client_max: int = CONVERSATIONS_PER_CLIENT_MAX
+    handshakes_per_context_max: int = HANDSHAKES_PER_CONTEXT_MAX
+    resumptions_max: int = ENTRIES_MAX
+    resumption_ttl_s: int = TTL_S
+
+
+class TlsServer:
+    """The TLS side of EAP for one thread: opens tunnels, within limits, and remembers sessions."""
+
+    def __init__(self, source: MaterialSource, clock: Clock, limits: TlsLimits) -> None:
+        self.limits = limits
+        self.resumptions = Resumptions(entries_max=limits.resumptions_max)
+        self._source = source
+        self._clock = clock
+        self._material = source.current()
+        self._contexts: dict[int, TlsContext] = {}
+        self._open: Counter[str] = Counter()
+
+    @property
+    def offers_certificates(self) -> bool:
+        """Whether client certificates can be judged: EAP-TLS needs anchors."""
+        return bool(self._material.anchors)
+
+    @property
+    def conversations(self) -> int:
+        """How many tunnels are open."""
+        return self._open.total()
+
+    def open(self, method: int, outer: str, client: str, message: bytes) -> Tunnel | None:
+        """Begin a tunnel with a peer's first message, or say that there is no room."""
+        offer = first_offer(message)
+        limits = self.limits
+        if (
+            self.conversations >= limits.conversations_max
+            or self._open[client] >= limits.conversations_per_client_max
+        ):
+            return None
+        self._refresh()
+        tunnel = Tunnel(
+            self._context(method),
+            resumable=self._known(offer, method, outer),
+            now_us=self._clock.now_us(),
+        )
+        self._open[client] += 1
+        return tunnel
+
+    def closed(self, client: str) -> None:
+        """Note that a tunnel ended."""
+        self._open[client] -= 1
+        assert self._open[client] >= 0
+        if not self._open[client]:
+            del self._open[client]
+
+    def earned(self, tunnel: Tunnel, method: int, outer: str) -> Earned | None:
+        """What the session a tunnel resumed was granted for; None where it is worth nothing."""
+        name = tunnel.resumed
+        assert name is not None
+        return self.resumptions.find(name, method=method, outer=outer, now_us=self._clock.now_us())
+
+    def remember(self, tunnel: Tunnel, earned: Earned) -> None:
+        """Let what a tunnel handed out be resumed, now that its authentication was granted."""
+        self.resumptions.enter(tunnel.names, earned)
+
+    def expires_us(self, *, valid_until_us: int | None = None) -> int:
+        """When a session earned now can be resumed no more."""
+        end_us = self._clock.now_us() + self.limits.resumption_ttl_s * SECOND_US
+        return end_us if valid_until_us is None else min(end_us, valid_until_us)
+
+    def _known(self, offer: Offer, method: int, outer: str) -> bool:
+        now_us = self._clock.now_us()
+        names = (offer.session_id, *offer.keys)
+        return any(
+            self.resumptions.find(name, method=method, outer=outer, now_us=now_us) is not None
+            for name in names
+        )
+
+    def _refresh(self) -> None:
+        """Take new certificates into use: what the old ones vouched for is forgotten."""
+        material = self._source.current()
+        if material is not self._material:
+            self._material = material
+            self._contexts.clear()
+            self.resumptions.clear()
+
+    def _context(self, method: int) -> TlsContext:
+        context = self._contexts.get(method)
+        if context is None or context.handshakes >= self.limits.handshakes_per_context_max:
+            context = TlsContext(
+                self._material,
+                name=b"eap-%d" % method,
+                certified=method == EapType.TLS,
+                ttl_s=self.limits.resumption_ttl_s,
+            )
+            self._contexts[method] = context
+        return context
+
+
+def realm_in(identity: bytes) -> str:
+    """The lower-case realm of a network access identifier (RFC 7542), empty where there is none."""
+    return split_identity(identity)[1]
+
+
+def split_identity(identity: bytes) -> tuple[str, str]:
+    """The lower-case user name and realm of an identity; `PeerError` where it is no text."""
+    try:
+        text = identity.decode()
+    except UnicodeDecodeError:
+        raise PeerError("identity_text") from None
+    if not text.isprintable():
+        raise PeerError("identity_text")
+    user, _, realm = text.lower().rpartition("@") if "@" in text else (text.lower(), "", "")
+    return user, realm
