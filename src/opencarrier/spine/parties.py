@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NewType
 
 from opencarrier.kernel.signatures import Address
@@ -62,6 +63,47 @@ class RadiusClient:
     def __repr__(self) -> str:
         """Name the client, never its secret."""
         return f"RadiusClient({self.client_id}, {self.prefix})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RadiusServer:
+    """A RADIUS server we ask: `tls` or `udp`, where it is, and its shared secret over UDP.
+
+    `upstream` names the servers that can stand in for each other, `place` their order.
+    """
+
+    upstream: str
+    place: int
+    transport: str
+    host: str
+    port: int
+    secret: bytes
+
+    def __repr__(self) -> str:
+        """Name the server, never its secret."""
+        return f"RadiusServer({self.upstream}, {self.transport}://{self.host}:{self.port})"
+
+
+class RouteKind(StrEnum):
+    """Who answers for a route's realms."""
+
+    UPSTREAM = "upstream"
+    DISCOVER = "discover"
+    LOCAL = "local"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where a realm's packets go: `pattern` is a realm, `*.SUFFIX` or `*`.
+
+    `inward` says that what comes from the federation may go there too: to servers of our own.
+    """
+
+    pattern: str
+    kind: RouteKind
+    upstream: str = ""
+    inward: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

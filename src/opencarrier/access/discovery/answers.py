@@ -24,6 +24,9 @@ PAYLOAD_OCTETS: Final = 1232
 """What a UDP answer may take without being fragmented on the way."""
 
 
+_REFUSED: Final = {dns.rcode.SERVFAIL: "dns_servfail", dns.rcode.REFUSED: "dns_refused"}
+
+
 class Cut(Enum):
     """An answer that did not fit a datagram: ask over TCP."""
 
@@ -51,7 +54,7 @@ def read(octets: bytes, question: Question, identifier: int) -> Answer | Cut:
     if message.flags & dns.flags.TC:
         return Cut.SHORT
     if message.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        raise PeerError(f"dns_{dns.rcode.to_text(message.rcode()).lower()}")
+        raise PeerError(_REFUSED.get(message.rcode(), "dns_failed"))
     return _answer(message, question)
 
 

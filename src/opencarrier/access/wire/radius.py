@@ -111,11 +111,7 @@ def encode(
     """Write a packet; our own oversized value or packet is a bug, not an error."""
     assert 0 <= identifier <= 255
     assert len(authenticator) == AUTHENTICATOR_OCTETS
-    parts = []
-    for attribute_type, value in attributes:
-        assert len(value) <= ATTRIBUTE_VALUE_OCTETS_MAX
-        parts.append(bytes((attribute_type, len(value) + 2)) + value)
-    body = b"".join(parts)
+    body = pack(attributes)
     length = HEADER_OCTETS + len(body)
     assert length <= PACKET_OCTETS_MAX
     return bytes((code, identifier)) + length.to_bytes(2, "big") + authenticator + body
@@ -146,3 +142,17 @@ def vendor(vendor_id: int, vendor_type: int, value: bytes) -> Attribute:
     body = vendor_id.to_bytes(4, "big") + bytes((vendor_type, len(value) + 2)) + value
     assert len(body) <= ATTRIBUTE_VALUE_OCTETS_MAX
     return int(Type.VENDOR_SPECIFIC), body
+
+
+def pack(attributes: Iterable[Attribute]) -> bytes:
+    """Attributes as they stand in a packet, one after another."""
+    parts = []
+    for attribute_type, value in attributes:
+        assert len(value) <= ATTRIBUTE_VALUE_OCTETS_MAX
+        parts.append(bytes((attribute_type, len(value) + 2)) + value)
+    return b"".join(parts)
+
+
+def unpack(octets: bytes) -> list[Attribute]:
+    """Read what `pack` wrote; `PeerError` for anything else."""
+    return _attributes(octets, start=0, end=len(octets))

@@ -1,0 +1,1 @@
+"""Whose realm it is, and passing packets on to whoever answers for it."""

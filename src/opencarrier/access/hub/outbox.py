@@ -1,0 +1,176 @@
+"""Delivers accounting to its homes: in order within a session, through outages and restarts.
+
+What is delivered is forgotten after the home's reply. A crash between the two delivers again: an
+accounting packet heard twice is a copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from opencarrier.access.hub import store
+from opencarrier.access.hub.model import HubMetrics, HubSettings, Relay, backoff_us
+from opencarrier.access.hub.store import Owed
+from opencarrier.access.wire.radius import Attribute
+from opencarrier.kernel.clock import SECOND_US, Clock
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_log = logging.getLogger(__name__)
+
+Deliver = Callable[[str, Sequence[Attribute]], Awaitable[bool]]
+"""Sends an Accounting-Request to a realm's home; whether it was acknowledged."""
+
+LOOK_S = 1.0
+
+
+class Units(Protocol):
+    """Opens units of work."""
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """Open a unit that writes."""
+        ...
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """Open a unit that reads."""
+        ...
+
+
+@dataclass(slots=True)
+class _Pause:
+    attempts: int = 0
+    until_us: int = 0
+
+
+class Outbox:
+    """Keeps what is owed in the caller's unit, and delivers it from a task of its own."""
+
+    def __init__(
+        self,
+        units: Units,
+        deliver: Deliver,
+        clock: Clock,
+        settings: HubSettings,
+        metrics: HubMetrics,
+    ) -> None:
+        self._units = units
+        self._deliver = deliver
+        self._clock = clock
+        self._settings = settings
+        self._metrics = metrics
+        self._pauses: dict[str, _Pause] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def put(self, unit: Connection, relays: Sequence[Relay]) -> None:
+        """Keep what was acknowledged; `OutboxFullError` where there is no room for it."""
+        if relays:
+            store.put(unit, relays, rows_max=self._settings.outbox_rows_max)
+
+    def start(self) -> None:
+        """Begin to deliver in the running loop, what a former process left first."""
+        self._wake.set()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def wake(self) -> None:
+        """Say that something was kept."""
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """End; what is owed stays."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), LOOK_S)
+            self._wake.clear()
+            try:
+                while await self.deliver_once():
+                    pass
+            except Exception:
+                _log.exception("the outbox goes on after an error")
+                await asyncio.sleep(LOOK_S)
+
+    async def deliver_once(self) -> bool:
+        """Deliver a window of each realm that is not paused; whether anything was delivered."""
+        waiting = await asyncio.to_thread(self._realms)
+        for realm in [realm for realm in self._pauses if realm not in waiting]:
+            del self._pauses[realm]
+        now_us = self._clock.now_us()
+        due = [r for r in waiting if r not in self._pauses or self._pauses[r].until_us <= now_us]
+        done = await asyncio.gather(*(self._window(realm) for realm in due))
+        return any(done)
+
+    async def _window(self, realm: str) -> bool:
+        rows = await asyncio.to_thread(self._owed, realm)
+        if not rows:
+            return False
+        sessions: dict[bytes, list[Owed]] = {}
+        for row in rows:
+            sessions.setdefault(row.session, []).append(row)
+        answered = await asyncio.gather(*(self._session(realm, s) for s in sessions.values()))
+        lost = [
+            owed[len(done)]
+            for owed, done in zip(sessions.values(), answered, strict=True)
+            if len(done) < len(owed)
+        ]
+        numbers = [number for done in answered for number in done]
+        await asyncio.to_thread(self._settle, numbers, lost)
+        self._pause(realm, anything=bool(numbers))
+        return bool(numbers)
+
+    async def _session(self, realm: str, rows: Iterable[Owed]) -> list[int]:
+        """Deliver a session's rows one after another, up to the first that is lost."""
+        done: list[int] = []
+        for row in rows:
+            if not await self._deliver(realm, row.attributes):
+                break
+            done.append(row.number)
+        return done
+
+    def _pause(self, realm: str, *, anything: bool) -> None:
+        if anything:
+            self._pauses.pop(realm, None)
+            return
+        pause = self._pauses.setdefault(realm, _Pause())
+        pause.until_us = self._clock.now_us() + backoff_us(pause.attempts, self._settings)
+        pause.attempts += 1
+
+    # Everything below runs on a thread.
+
+    def _realms(self) -> Sequence[str]:
+        with self._units.read() as unit:
+            return store.realms(unit, limit=self._settings.outbox_realms_max)
+
+    def _owed(self, realm: str) -> list[Owed]:
+        with self._units.read() as unit:
+            return store.owed(
+                unit, realm, due_us=self._clock.now_us(), limit=self._settings.outbox_window
+            )
+
+    def _settle(self, numbers: Sequence[int], lost: Sequence[Owed]) -> None:
+        """Forget what was delivered and what was tried too long; let sessions that lost one wait.
+
+        They wait twice as long as their realm does: when it is tried again, others come first.
+        """
+        now_us = self._clock.now_us()
+        too_old_us = now_us - self._settings.outbox_age_max_s * SECOND_US
+        old = [row.number for row in lost if row.at_us < too_old_us]
+        with self._units.write() as unit:
+            store.delivered(unit, [*numbers, *old])
+            for row in lost:
+                due_us = now_us + 2 * backoff_us(row.attempts, self._settings)
+                store.put_off(unit, row.session, due_us=due_us)
+        self._metrics.delivered += len(numbers)
+        self._metrics.given_up += len(old)
