@@ -40,6 +40,7 @@ PROGRAMS = {
     "strace": "strace",
     "tshark": "tshark",
     "openssl": "openssl",
+    "xmlsec1": "xmlsec1",
     "psql": "postgresql",
     "npm": "npm",
     "node": "nodejs",
