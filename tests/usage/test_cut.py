@@ -430,3 +430,22 @@ def test_a_usage_of_an_unknown_id_is_none(world: World) -> None:
     with world.unit() as unit:
         assert world.service.usage(unit, cycle_id(9)) is None
         assert world.service.session(unit, cycle_id(9)) is None
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_copies_that_tell_another_time_the_earliest_is_read(world, first):
+    world.record(seen(Status.START, first, subject=str(first)))
+    assert world.record(seen(Status.START, 1 - first, subject=str(1 - first))) == 0
+    world.record(seen(Status.INTERIM, 60, (60, 5, 7)))
+    (usage,) = world.cut()
+    assert (usage.start_us, usage.subject) == (at(0), "0")
+
+
+def test_what_a_cut_has_taken_no_copy_moves(world):
+    world.record(seen(Status.START, 1), seen(Status.INTERIM, 60, (60, 5, 7)))
+    (usage,) = world.cut(100)
+    assert world.record(seen(Status.START, 0)) == 0
+    world.record(seen(Status.STOP, 120, (120, 6, 8)))
+    (later,) = world.cut(200)
+    assert usage.start_us == at(1)
+    assert (later.start_us, used(later)) == (at(60), (60, 1, 1))
