@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from tests.app.scene import SECOND_US, START_US, Scene, scene, taken
 
+from opencarrier.app.closing import show
 from opencarrier.app.exporting import export_usage
-from opencarrier.clearing import tree
-from opencarrier.clearing.dues import PART, WHOLE, leaf_data
-from opencarrier.clearing.model import DueProof
+from opencarrier.clearing.dues import record_id
 from opencarrier.kernel.clock import Window
+from opencarrier.kernel.ids import from_hex
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.rating.agreements.book import read_book, write_any
 from opencarrier.rating.agreements.model import (
@@ -168,15 +168,48 @@ def test_every_receipt_of_the_agreements_use_holds(played: Played) -> None:
         verifier.verify(spoilt)
 
 
-def test_an_adjustments_record_is_under_the_root_its_cycle_settled(played: Played) -> None:
+def receipts_of_dues(played: Played) -> list[tuple[Due, str]]:
+    """Every adjustment with its receipts, one a flow, by what `cycle show` lists."""
+    place, found = played.scene.place, []
+    by_record = {record_id(d.adjustment.adjustment_id, r): d for d in played.dues for r in range(8)}
+    with place.base.store.read() as unit:
+        for cycle, _ in place.settlement.cycles(unit):
+            told = show(place, unit, cycle.sequence)
+            for name in told["adjustment_ids"] if told else ():
+                text = place.issuer.issue(unit, from_hex(name))
+                assert isinstance(text, str), text
+                found.append((by_record[from_hex(name)], text))
+    return found
+
+
+def test_every_adjustments_receipt_holds_and_no_other_text_does(played: Played) -> None:
     place = played.scene.place
-    for due in played.dues:
-        with place.base.store.read() as unit:
-            proof = place.clearing.due_proof(unit, due.adjustment.adjustment_id, role=WHOLE)
-            assert isinstance(proof, DueProof), proof
-            attempts = place.settlement.attempts(unit, proof.settled_in)
-        leaf = leaf_data(proof.record_id, tree.commit(PART, proof.salt, proof.part))
-        assert tree.root_of_record(leaf, proof.path) == attempts[-1].order.records_root
+    verifier = Verifier(place.manifest, place.client)
+    found = receipts_of_dues(played)
+    assert {id(due) for due, _ in found} == {id(due) for due in played.dues}
+    for due, text in found:
+        verdict, document = verifier.verify(text), json.loads(text)
+        content = document["adjustment"]["content"]
+        assert verdict.final
+        assert verdict.rated_right == ("adjustment",)
+        assert len(verdict.signed_by["agreement"]) == 2
+        assert content["amount_minor"] == due.amount_minor
+        assert verdict.amount_minor == document["path"]["amount_minor"]
+    for text in (found[0][1], found[-1][1]):
+        for spoilt in spoilt_lines(text):
+            with pytest.raises(PeerError):
+                verifier.verify(spoilt)
+
+
+def spoilt_lines(text: str) -> Iterator[str]:
+    """The text with one digit of one line changed, for each line that has one."""
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        place = max((line.rfind(digit) for digit in "0123456789"), default=-1)
+        if place >= 0:
+            other = "1" if line[place] != "1" else "2"
+            changed = line[:place] + other + line[place + 1 :]
+            yield "".join([*lines[:number], changed, *lines[number + 1 :]])
 
 
 def test_the_month_makes_the_same_adjustments_of_the_same_use(played: Played) -> None:

@@ -118,19 +118,19 @@ def test_a_credit_lowers_what_use_came_to_and_is_proven(unit: Connection) -> Non
         if {one.first, one.second} == {operator(0), operator(1)}
     )  # fmt: skip
     assert (statement.first_owes_minor, statement.second_owes_minor) == (1_000, 105)
-    refused = service.due_proof(unit, credit.adjustment.adjustment_id, role=WHOLE)
+    refused = service.due_record(unit, record_id(credit.adjustment.adjustment_id, WHOLE))
     assert isinstance(refused, Refusal)
     service.finish(unit, cycle_id=CYCLE)
     assert service.charged(unit, cycle_id=CYCLE).members == nets
     for role in (WHOLE, Role.PROTOCOL, Role.TAX):
-        proof = service.due_proof(unit, credit.adjustment.adjustment_id, role=role)
+        proof = service.due_record(unit, record_id(credit.adjustment.adjustment_id, role))
         assert isinstance(proof, DueProof)
         commitment = tree.commit(PART, proof.salt, due_part(credit, role))
         leaf = leaf_data(record_id(credit.adjustment.adjustment_id, role), commitment)
         assert tree.root_of_record(leaf, proof.path) == cleared.records_root == proof.records_root
     for missing in (Role.SELLER, Role.HOST):
-        gone = service.due_proof(unit, credit.adjustment.adjustment_id, role=missing)
-        assert isinstance(gone, Refusal)
+        named = record_id(credit.adjustment.adjustment_id, missing)
+        assert service.due_record(unit, named) is None
     usage_id = charges[0].usage_id
     assert not isinstance(service.proof(unit, usage_id), Refusal)
 

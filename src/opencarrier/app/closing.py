@@ -58,7 +58,7 @@ def close_and_settle(
 
 
 def show(place: Onchain, unit: Connection, sequence: int) -> dict[str, Any] | None:
-    """Return a cycle that was ordered, with the usages it settles (at most `USAGES_SHOWN_MAX`)."""
+    """Return a cycle that was ordered, and what it settles (`USAGES_SHOWN_MAX` of each at most)."""
     found = place.settlement.cycles(unit, limit=1, before=sequence + 1)
     cycle, attempt = found[0] if found else (None, None)
     if cycle is None or attempt is None or cycle.sequence != sequence:
@@ -66,4 +66,9 @@ def show(place: Onchain, unit: Connection, sequence: int) -> dict[str, Any] | No
     if cycle.state is CycleState.OPEN:
         return None
     usages = place.clearing.usages(unit, cycle.cycle_id)[:USAGES_SHOWN_MAX]
-    return {**asdict(cycle_line(cycle, attempt)), "usage_ids": [to_hex(u) for u in usages]}
+    dues = place.clearing.due_records(unit, cycle.cycle_id)[:USAGES_SHOWN_MAX]
+    return {
+        **asdict(cycle_line(cycle, attempt)),
+        "usage_ids": [to_hex(u) for u in usages],
+        "adjustment_ids": [to_hex(due.record_id) for due in dues],
+    }

@@ -71,7 +71,7 @@ def _verify(verifier: Verifier, path: Path) -> dict[str, Any]:
 def told(verdict: Verdict) -> dict[str, Any]:
     """Put a verdict's four answers in JSON's terms."""
     return {
-        "usage_id": to_hex(verdict.usage_id),
+        f"{verdict.kind}_id": to_hex(verdict.record_id),
         "included": verdict.included,
         "rated_right": list(verdict.rated_right),
         "discount": _discount(verdict.discount),

@@ -41,6 +41,13 @@ def of_adjustment(unit: Connection, adjustment_id: Id) -> list[DueRecord]:
     return [_record(row) for row in unit.execute(query.order_by(due_records.c.role))]
 
 
+def of_record(unit: Connection, record_id: Id) -> DueRecord | None:
+    """Return an adjustment's record by its id; None where it is of no adjustment."""
+    query = select(due_records).where(due_records.c.record_id == record_id)
+    row = unit.execute(query).one_or_none()
+    return None if row is None else _record(row)
+
+
 def of_position(unit: Connection, position_id: Id) -> DueRecord | None:
     """Return the record a position is made of; None where it is made of use."""
     query = select(due_records).where(due_records.c.position_id == position_id)

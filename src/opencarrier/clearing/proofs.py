@@ -64,24 +64,23 @@ class Prover:
             path=path,
         )
 
-    def due_proof(self, unit: Connection, adjustment_id: Id, *, role: int) -> DueProof | Refusal:
+    def due_record(self, unit: Connection, record_id: Id) -> DueProof | Refusal | None:
         """Return what a settled record of an adjustment says and its path, or why there is none.
 
-        `role` says which flow: 0 the one between the operators, else that of a leg passed on.
+        None where the id is of no such record. Each flow has its own: the one between the
+        operators, and one for each leg passed on.
         """
-        known = due_store.of_adjustment(unit, adjustment_id)
-        record = next((item for item in known if item.role == role), None)
+        record = due_store.of_record(unit, record_id)
         if record is None:
-            detail = f"adjustment {adjustment_id.hex()} is in no position"
-            return Refusal(ProofRefusal.NO_RECORD, detail)
+            return None
         signed = _settled(unit, record.position_id)
         if isinstance(signed, Refusal):
             return signed
-        due = self._rater.due(unit, adjustment_id)
+        due = self._rater.due(unit, record.adjustment_id)
         assert due is not None, "an adjustment that was made is gone"
         position, settled_in = signed
         path, root = self._path(unit, position, settled_in, 0)
-        part = due_part(due, role)
+        part = due_part(due, record.role)
         leaf = leaf_data(record.record_id, tree.commit(PART, record.salt, part))
         assert tree.root_of_record(leaf, path) == root, "a record never changes"
         return DueProof(

@@ -369,9 +369,13 @@ class ClearingService:
         """Return a settled record's salt, commitments and path to the root its cycle settled."""
         return self._prover.proof(unit, usage_id)
 
-    def due_proof(self, unit: Connection, adjustment_id: Id, *, role: int) -> DueProof | Refusal:
-        """Return the proof of an adjustment's record in one of its flows (0: the whole)."""
-        return self._prover.due_proof(unit, adjustment_id, role=role)
+    def due_record(self, unit: Connection, record_id: Id) -> DueProof | Refusal | None:
+        """Return the proof of an adjustment's record, None where the id is of no such record."""
+        return self._prover.due_record(unit, record_id)
+
+    def due_records(self, unit: Connection, cycle_id: Id) -> Sequence[DueRecord]:
+        """Return the records of adjustments that a cycle settles, ascending."""
+        return due_store.settled_in(unit, cycle_id)
 
     def charged(self, unit: Connection, *, cycle_id: Id) -> Nets:
         """Sum what is behind a cycle's records again, one by one, from what rating holds.

@@ -80,8 +80,11 @@ def decode_inputs(data: bytes) -> AdjustmentInputs:
     head = read_hashed_head(fields)
     window = (fields["start_us"].value, fields["end_us"].value)
     known = {(item.start_us, item.end_us): item for item in windows_in(head.periods_us, deal)}
+    parties = {item.party for item in head.parties}
     if window not in known or deal.hash not in head.deal_hashes:
         raise PeerError("inputs", "the deal or the period is not the agreement's")
+    if not {deal.home, deal.visited} <= parties:
+        raise PeerError("inputs", "the deal is between others than who signs")
     booked = _legs(fields["booked"].items(len(LEGS), len(LEGS)), -SUM_MAX)
     if booked.host_minor:
         raise PeerError("inputs", "an adjustment never moves a host's share")

@@ -126,7 +126,38 @@ def readjust(data: bytes) -> Adjusted:
 
 def due_of(agreement: RoamingAgreement, made: Adjustment) -> Due:
     """Exchange an adjustment to its asset, at the rate of the last instant of its period."""
-    rate = _rate_at(agreement, made.currency, made.end_us - 1)
+    return _due(made, _rate_at(agreement, made.currency, made.end_us - 1))
+
+
+def due_again(data: bytes, exchange: ExchangeRate | None) -> Due:
+    """Make what is owed again from an adjustment's inputs and the rate it was exchanged at.
+
+    `PeerError` where they move nothing, or the rate is not the one both operators signed for it.
+    """
+    inputs = decode_inputs(data)
+    try:
+        made = adjust(inputs)
+    except MoneyError as error:
+        raise PeerError("inputs", str(error)) from None
+    if made is None:
+        raise PeerError("inputs", "they move nothing")
+    _check_rate(inputs, exchange)
+    return _due(made, exchange)
+
+
+def _check_rate(inputs: AdjustmentInputs, rate: ExchangeRate | None) -> None:
+    head, currency = inputs.head, inputs.deal.currency
+    if rate is None:
+        if currency != head.currency:
+            raise PeerError("exchange", f"{currency} has no rate")
+        return
+    if rate.hash not in head.rate_hashes or rate.currency != currency:
+        raise PeerError("exchange", "the rate is not the agreement's")
+    if not rate.window.holds(inputs.window.end_us - 1):
+        raise PeerError("exchange", "the rate is of another time")
+
+
+def _due(made: Adjustment, rate: ExchangeRate | None) -> Due:
     legs = tuple(leg.amount_minor for leg in made.allocations)
     if rate is not None:
         legs = converted([Part(legs, rate.rate, rate.decimals)])

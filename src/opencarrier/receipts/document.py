@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from opencarrier.clearing.model import RecordPath
 from opencarrier.kernel.decoding import decode
@@ -17,6 +17,7 @@ from opencarrier.receipts import form
 from opencarrier.receipts.model import (
     FORMAT,
     PARTS,
+    DueReceipt,
     Opened,
     Part,
     Receipt,
@@ -30,15 +31,8 @@ SIGNATURES_MAX: Final = 2
 HASH_OCTETS: Final = 32
 ADDRESS_OCTETS: Final = 20
 
-_RECEIPT: Final = (
-    "format",
-    "usage_id",
-    *PARTS,
-    "path",
-    "agreement_signatures",
-    "statement_signatures",
-    "settlement",
-)
+SETTLED_KEYS: Final = ("path", "agreement_signatures", "statement_signatures", "settlement")
+_RECEIPT: Final = ("format", "usage_id", *PARTS, *SETTLED_KEYS)
 _PATH: Final = (
     "record",
     "cycle_id",
@@ -61,40 +55,56 @@ _SETTLEMENT: Final = (
 )
 
 
+class Settled(TypedDict):
+    """What receipts of all kinds end with."""
+
+    path: RecordPath
+    agreement_signatures: tuple[Signature, ...]
+    statement_signatures: tuple[Signature, ...]
+    settlement: SettlementPointer
+
+
 def write_receipt(receipt: Receipt) -> str:
     """Write a receipt in its one spelling."""
-    path, settlement = receipt.path, receipt.settlement
     return form.write(
         {
             "format": FORMAT,
             "usage_id": form.to_json(receipt.usage_id),
-            "usage": _write_part(receipt.usage),
-            "wholesale": _write_part(receipt.wholesale),
-            "retail": _write_part(receipt.retail),
-            "path": {
-                "record": _write_path(path.record),
-                "cycle_id": form.to_json(path.cycle_id),
-                "debtor": form.to_json(path.debtor),
-                "creditor": form.to_json(path.creditor),
-                "asset": form.to_json(path.asset),
-                "rung": int(path.rung),
-                "amount_minor": path.amount_minor,
-                "position": _write_path(path.position),
-                "jurisdiction": form.to_json(path.jurisdiction),
-                "domain": _write_path(path.domain),
-            },
-            "agreement_signatures": [_write_signature(s) for s in receipt.agreement_signatures],
-            "statement_signatures": [_write_signature(s) for s in receipt.statement_signatures],
-            "settlement": {
-                "chain_id": settlement.chain_id,
-                "clearing_house": settlement.clearing_house,
-                "sequence": settlement.sequence,
-                "cycle_id": form.to_json(settlement.cycle_id),
-                "settlement_id": form.to_json(settlement.settlement_id),
-                "tx_hash": form.to_json(settlement.tx_hash),
-            },
+            "usage": write_part(receipt.usage),
+            "wholesale": write_part(receipt.wholesale),
+            "retail": write_part(receipt.retail),
+            **write_settled(receipt),
         }
     )
+
+
+def write_settled(receipt: Receipt | DueReceipt) -> dict[str, Any]:
+    """Write what receipts of all kinds end with: the path, signatures, where it was settled."""
+    path, settlement = receipt.path, receipt.settlement
+    return {
+        "path": {
+            "record": _write_path(path.record),
+            "cycle_id": form.to_json(path.cycle_id),
+            "debtor": form.to_json(path.debtor),
+            "creditor": form.to_json(path.creditor),
+            "asset": form.to_json(path.asset),
+            "rung": int(path.rung),
+            "amount_minor": path.amount_minor,
+            "position": _write_path(path.position),
+            "jurisdiction": form.to_json(path.jurisdiction),
+            "domain": _write_path(path.domain),
+        },
+        "agreement_signatures": [_write_signature(s) for s in receipt.agreement_signatures],
+        "statement_signatures": [_write_signature(s) for s in receipt.statement_signatures],
+        "settlement": {
+            "chain_id": settlement.chain_id,
+            "clearing_house": settlement.clearing_house,
+            "sequence": settlement.sequence,
+            "cycle_id": form.to_json(settlement.cycle_id),
+            "settlement_id": form.to_json(settlement.settlement_id),
+            "tx_hash": form.to_json(settlement.tx_hash),
+        },
+    }
 
 
 def read_receipt(text: str) -> Receipt:
@@ -103,10 +113,17 @@ def read_receipt(text: str) -> Receipt:
     if document["format"] != FORMAT:
         raise PeerError("form", f"the format is not {FORMAT}")
     return Receipt(
-        usage_id=_id(document["usage_id"], "usage_id"),
-        usage=_read_part(document["usage"], "usage"),
-        wholesale=_read_part(document["wholesale"], "wholesale"),
-        retail=_read_part(document["retail"], "retail"),
+        usage_id=read_id(document["usage_id"], "usage_id"),
+        usage=read_part(document["usage"], "usage"),
+        wholesale=read_part(document["wholesale"], "wholesale"),
+        retail=read_part(document["retail"], "retail"),
+        **read_settled(document),
+    )
+
+
+def read_settled(document: dict[str, Any]) -> Settled:
+    """Read what `write_settled` writes; `PeerError` for what is out of form."""
+    return Settled(
         path=_read_record_path(form.keys(document["path"], _PATH, "path")),
         agreement_signatures=_read_signatures(document["agreement_signatures"]),
         statement_signatures=_read_signatures(document["statement_signatures"]),
@@ -114,11 +131,13 @@ def read_receipt(text: str) -> Receipt:
     )
 
 
-def _id(value: Any, where: str) -> Id:
+def read_id(value: Any, where: str) -> Id:
+    """Read an id; `PeerError` for anything else."""
     return Id(form.octets(value, ID_OCTETS, where))
 
 
-def _write_part(part: Part) -> Any:
+def write_part(part: Part) -> Any:
+    """Write a part: nothing, its commitment, or its salt and content."""
     match part:
         case None:
             return None
@@ -148,7 +167,8 @@ def _read_content(value: Any, where: str) -> dict[str, Value]:
     return content
 
 
-def _read_part(value: Any, where: str) -> Part:
+def read_part(value: Any, where: str) -> Part:
+    """Read a part; `PeerError` for what `write_part` would not write."""
     if value is None:
         return None
     if isinstance(value, dict) and "commitment" in value:
@@ -188,7 +208,7 @@ def _read_record_path(document: dict[str, Any]) -> RecordPath:
         raise PeerError("form", "path.rung is no rung") from None
     return RecordPath(
         record=_read_path(document["record"], "path.record"),
-        cycle_id=_id(document["cycle_id"], "path.cycle_id"),
+        cycle_id=read_id(document["cycle_id"], "path.cycle_id"),
         debtor=PartyId(form.words(document["debtor"], "path.debtor")),
         creditor=PartyId(form.words(document["creditor"], "path.creditor")),
         asset=AssetId(form.words(document["asset"], "path.asset")),
@@ -222,8 +242,8 @@ def _read_settlement(document: dict[str, Any]) -> SettlementPointer:
         chain_id=form.number(document["chain_id"], "settlement.chain_id"),
         clearing_house=_address(document["clearing_house"], "settlement.clearing_house"),
         sequence=form.number(document["sequence"], "settlement.sequence"),
-        cycle_id=_id(document["cycle_id"], "settlement.cycle_id"),
-        settlement_id=_id(document["settlement_id"], "settlement.settlement_id"),
+        cycle_id=read_id(document["cycle_id"], "settlement.cycle_id"),
+        settlement_id=read_id(document["settlement_id"], "settlement.settlement_id"),
         tx_hash=form.octets(document["tx_hash"], HASH_OCTETS, "settlement.tx_hash"),
     )
 

@@ -9,13 +9,22 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from opencarrier.clearing import tree
-from opencarrier.clearing.model import RecordProof, SignedPosition
+from opencarrier.clearing.model import DueProof, RecordProof, SignedPosition
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Signature
 from opencarrier.receipts.document import write_receipt
+from opencarrier.receipts.due_document import write_due_receipt
 from opencarrier.receipts.manifest import Manifest
-from opencarrier.receipts.model import PARTS, Opened, Part, Receipt, Sealed, SettlementPointer
+from opencarrier.receipts.model import (
+    PARTS,
+    DueReceipt,
+    Opened,
+    Part,
+    Receipt,
+    Sealed,
+    SettlementPointer,
+)
 
 AUDIENCES = {
     "all": frozenset(PARTS),
@@ -30,6 +39,10 @@ class Proofs(Protocol):
 
     def proof(self, unit: Connection, usage_id: Id) -> RecordProof | Refusal:
         """Return a settled record's place under its root."""
+        ...
+
+    def due_record(self, unit: Connection, record_id: Id) -> DueProof | Refusal | None:
+        """Return the same of an adjustment's record, None where the id is of no such record."""
         ...
 
     def position(self, unit: Connection, position_id: Id) -> SignedPosition | None:
@@ -85,19 +98,19 @@ class Issuer:
         """Write the receipt of a settled record, disclosing the named parts and sealing the rest.
 
         The retail part of an erased subscriber stays sealed, whoever asks.
-        Refused as clearing refuses: a usage without record, a record that is not final.
+        Refused as clearing refuses: a usage without record, a record that is not final. An
+        adjustment's record is named by its own id and shown whole.
         """
+        due = self._proofs.due_record(unit, usage_id)
+        if due is not None:
+            return due if isinstance(due, Refusal) else self._issue_due(unit, due)
         proof = self._proofs.proof(unit, usage_id)
         if isinstance(proof, Refusal):
             return proof
         rated = proof.rated
-        signed = self._proofs.position(unit, proof.position_id)
-        settled = self._settlements.settled(unit, proof.settled_in)
-        assert signed is not None, "a settled record is in a position"
-        assert settled is not None, "a settled record's cycle is final"
+        statement, settled = self._settled(unit, proof)
         discloses_keys = "wholesale" in parts
         agreement = self._agreements.agreement_signatures(unit, rated.wholesale.agreement_hash)
-        statement = [signature for _, signature in signed.signatures]
         return write_receipt(
             Receipt(
                 usage_id=usage_id,
@@ -107,9 +120,36 @@ class Issuer:
                 path=proof.path,
                 agreement_signatures=_once(agreement) if discloses_keys else (),
                 statement_signatures=_once(statement) if discloses_keys else (),
-                settlement=self._pointer(settled),
+                settlement=settled,
             )
         )
+
+    def _issue_due(self, unit: Connection, proof: DueProof) -> str:
+        statement, settled = self._settled(unit, proof)
+        agreement_hash = proof.part["agreement_hash"]
+        assert isinstance(agreement_hash, bytes)
+        agreement = _once(self._agreements.agreement_signatures(unit, agreement_hash))
+        operators = {signature.kid for signature in agreement}
+        return write_due_receipt(
+            DueReceipt(
+                record_id=proof.record_id,
+                adjustment=Opened(salt=proof.salt, content=proof.part),
+                path=proof.path,
+                agreement_signatures=agreement,
+                statement_signatures=_once([s for s in statement if s.kid in operators]),
+                settlement=settled,
+            )
+        )
+
+    def _settled(
+        self, unit: Connection, proof: RecordProof | DueProof
+    ) -> tuple[list[Signature], SettlementPointer]:
+        """Return who signed a settled record's position, and where that was settled."""
+        signed = self._proofs.position(unit, proof.position_id)
+        settled = self._settlements.settled(unit, proof.settled_in)
+        assert signed is not None, "a settled record is in a position"
+        assert settled is not None, "a settled record's cycle is final"
+        return [signature for _, signature in signed.signatures], self._pointer(settled)
 
     def _pointer(self, settled: Settled) -> SettlementPointer:
         return SettlementPointer(

@@ -13,6 +13,7 @@ from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.spine.money import StakeReading
 
 FORMAT: Final = "opencarrier-receipt/1"
+DUE_FORMAT: Final = "opencarrier-adjustment-receipt/1"
 PARTS: Final = ("usage", "wholesale", "retail")
 
 
@@ -65,6 +66,21 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DueReceipt:
+    """What a deal's adjustment moves in one of its flows, its way into the root, and where.
+
+    It is for the two operators and whom its leg goes to: nothing of it is sealed.
+    """
+
+    record_id: Id
+    adjustment: Opened
+    path: RecordPath
+    agreement_signatures: tuple[Signature, ...]
+    statement_signatures: tuple[Signature, ...]
+    settlement: SettlementPointer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiscountRead:
     """A discount as the pinned stake contract tells it, and where it was read."""
 
@@ -79,10 +95,12 @@ class Verdict:
     `included`: the record is under the root the chain holds. `rated_right`: rating again gives
     the charge, for each disclosed charge. `discount`: what the stake contract tells of the retail
     charge's discount, None where there is none to see. `signed_by`: whose signatures stand under
-    what. `finality`: how final the settlement is on that chain now.
+    what. `finality`: how final the settlement is on that chain now. `kind` says what the record is
+    of: a usage, named by its id, or an adjustment.
     """
 
-    usage_id: Id
+    kind: str
+    record_id: Id
     included: bool
     rated_right: tuple[str, ...]
     discount: DiscountRead | None

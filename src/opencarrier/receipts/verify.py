@@ -6,7 +6,7 @@ Each step raises `PeerError` with its name as the reason: `form`, `usage`, `reco
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -16,6 +16,7 @@ from opencarrier.chain.contracts import ClearingHouse, StakeDiscount
 from opencarrier.chain.errors import RevertedError
 from opencarrier.chain.events import Settled
 from opencarrier.chain.model import FinalityKind
+from opencarrier.clearing.dues import PART
 from opencarrier.clearing.model import Commitments
 from opencarrier.clearing.rules import statement_digest
 from opencarrier.clearing.tree import (
@@ -29,11 +30,11 @@ from opencarrier.kernel.decoding import decode
 from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.kernel.signatures import Address, Signature
-from opencarrier.kernel.signatures import verify as signature_holds
+from opencarrier.kernel.signatures import Address
 from opencarrier.rating.rules.v1 import Priced
 from opencarrier.rating.rules.versions import rerate, signers, wholesale_inputs
 from opencarrier.receipts.document import read_receipt
+from opencarrier.receipts.due_document import is_due_receipt, read_due_receipt
 from opencarrier.receipts.manifest import Manifest, check_venue
 from opencarrier.receipts.model import (
     PARTS,
@@ -45,6 +46,8 @@ from opencarrier.receipts.model import (
     SettlementPointer,
     Verdict,
 )
+from opencarrier.receipts.signing import signers_of
+from opencarrier.receipts.verify_due import check_due, check_due_signatures, root_of_due
 from opencarrier.spine import ids
 from opencarrier.spine.money import Kind, StakeReading
 from opencarrier.spine.usage import Counters, Rung
@@ -89,18 +92,18 @@ class Verifier:
 
     def verify(self, text: str) -> Verdict:
         """Check a receipt's text through every step; `PeerError` names the step that broke."""
+        if is_due_receipt(text):
+            return self._verify_due(text)
         receipt = read_receipt(text)
         usage = _check_usage(receipt)
         root = _check_record(receipt)
         rated = tuple(name for name in KINDS if _check_rating(receipt, name, usage))
         discount = self._discount(receipt.retail)
         signed_by = _check_signatures(receipt)
-        on_chain = self._settlement(receipt.settlement)
-        if on_chain.records_root != root:
-            raise PeerError("record", "the record is not under the root the chain holds")
-        final, words = self._finality(on_chain.block_number)
+        final, words = self._placed(receipt.settlement, root)
         return Verdict(
-            usage_id=receipt.usage_id,
+            kind="usage",
+            record_id=receipt.usage_id,
             included=True,
             rated_right=rated,
             discount=discount,
@@ -110,6 +113,32 @@ class Verifier:
             amount_minor=_amount(receipt.wholesale),
             records_root=root,
         )
+
+    def _verify_due(self, text: str) -> Verdict:
+        receipt = read_due_receipt(text)
+        root = root_of_due(receipt)
+        head = check_due(receipt)
+        signed_by = check_due_signatures(receipt, head)
+        final, words = self._placed(receipt.settlement, root)
+        return Verdict(
+            kind=PART,
+            record_id=receipt.record_id,
+            included=True,
+            rated_right=(PART,),
+            discount=None,
+            signed_by=signed_by,
+            finality=words,
+            final=final,
+            amount_minor=receipt.path.amount_minor,
+            records_root=root,
+        )
+
+    def _placed(self, pointer: SettlementPointer, root: bytes) -> tuple[bool, str]:
+        """Check that the chain settled a cycle with that root, and say how final it is."""
+        on_chain = self._settlement(pointer)
+        if on_chain.records_root != root:
+            raise PeerError("record", "the record is not under the root the chain holds")
+        return self._finality(on_chain.block_number)
 
     def _discount(self, retail: Part) -> DiscountRead | None:
         """Check that the contract tells the discount a retail charge was rated with."""
@@ -341,25 +370,9 @@ def _check_signatures(receipt: Receipt) -> dict[str, tuple[Address, ...]]:
     both = tuple(sorted({home, visited}))
     needed = both if receipt.path.rung is Rung.CO_SIGNED else (visited,)
     return {
-        "agreement": _signers(agreement_hash, receipt.agreement_signatures, both, both),
-        "statement": _signers(statement, receipt.statement_signatures, needed, both),
+        "agreement": signers_of(agreement_hash, receipt.agreement_signatures, both, both),
+        "statement": signers_of(statement, receipt.statement_signatures, needed, both),
     }
-
-
-def _signers(
-    digest: bytes,
-    signatures: Sequence[Signature],
-    needed: Sequence[Address],
-    allowed: Sequence[Address],
-) -> tuple[Address, ...]:
-    signers = [signature.kid for signature in signatures]
-    if len(set(signers)) != len(signers) or not set(signers) <= set(allowed):
-        raise PeerError("signature", "a signature is another key's, or stands twice")
-    if not all(signature_holds(digest, signature) for signature in signatures):
-        raise PeerError("signature", "a signature does not hold")
-    if not set(needed) <= set(signers):
-        raise PeerError("signature", "a signature that this rung needs is missing")
-    return tuple(sorted(signers))
 
 
 def _counters(value: Value, step: str) -> Counters:
