@@ -12,9 +12,10 @@ from tests.app.scene import SECOND_US, START_US, Scene, scene, taken
 
 from opencarrier.app.closing import show
 from opencarrier.app.exporting import export_usage
-from opencarrier.clearing.dues import record_id
+from opencarrier.app.tracing import Tracing
+from opencarrier.clearing.dues import flows_of, record_id
 from opencarrier.kernel.clock import Window
-from opencarrier.kernel.ids import from_hex
+from opencarrier.kernel.ids import from_hex, to_hex
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.rating.agreements.book import read_book, write_any
 from opencarrier.rating.agreements.model import (
@@ -199,6 +200,20 @@ def test_every_adjustments_receipt_holds_and_no_other_text_does(played: Played) 
         for spoilt in spoilt_lines(text):
             with pytest.raises(PeerError):
                 verifier.verify(spoilt)
+
+
+def test_an_adjustment_is_traced_flow_by_flow(played: Played) -> None:
+    tracing = Tracing(played.scene.place)
+    for due in played.dues:
+        told = tracing.trace(to_hex(due.adjustment.adjustment_id))
+        assert isinstance(told, dict), told
+        assert (told["kind"], told["next"]) == ("adjustment", None)
+        assert len(told["items"]) == len(list(flows_of(due)))
+        for item in told["items"]:
+            stages = [step["stage"] for step in item["steps"]]
+            assert stages == ["adjusted", "netted", "in_root", "settled"], stages
+            assert item["steps"][0]["period_minor"] == due.adjustment.amount_minor
+            assert tracing.trace(item["id"])["items"] == [item]  # type: ignore[index]
 
 
 def spoilt_lines(text: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Where is my money: what every room knows of a use, joined into one timeline each.
 
-An id is looked up in this order: 0x and 64 hex digits as a usage, a session, a cycle, a file;
+An id is looked up in this order: 0x and 64 hex digits as a usage, a session, a cycle, an
+adjustment or a record of one, a file;
 `cycle:N`; a party (`sub_`, `host_`); a node; a pseudonym.
 """
 
@@ -26,6 +27,7 @@ from opencarrier.app.timelines import (
 )
 from opencarrier.chain.contracts import RewardDistributor
 from opencarrier.chain.errors import ChainError
+from opencarrier.clearing.due_store import DueRecord
 from opencarrier.clearing.stages import ClearingStages
 from opencarrier.kernel.ids import Id, from_hex, to_hex
 from opencarrier.kernel.refusals import Refusal
@@ -46,10 +48,11 @@ _BEFORE_ALL: Final = to_hex(bytes(32))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What an id means: its kind, what to look for, and the file or cycle it is."""
+    """What an id means: its kind, what to look for, and the file, cycle or adjustment it is."""
 
     kind: str
     sought: Sought
+    dues: Sequence[DueRecord] = ()
     file: Id | None = None
     cycle: Cycle | None = None
     is_partial: bool = False
@@ -106,6 +109,9 @@ class Tracing:
         cycle = self._settlement.cycle(unit, identifier)
         if cycle is not None:
             return _of_cycle(cycle)
+        dues = self._clearing.adjustment(unit, identifier)
+        if dues:
+            return Subject(kind="adjustment", sought=usage_stages.of_cuts(()), dues=dues)
         if self._usage.knows_file(unit, identifier):
             return Subject(kind="file", sought=usage_stages.of_file(identifier), file=identifier)
         uncut = self._usage.uncut(unit, identifier)
@@ -145,6 +151,8 @@ class Tracing:
     # a page
 
     def _page(self, unit: Connection, subject: Subject, cursor: Cursor, limit: int) -> Page:
+        if subject.dues:
+            return Page([self._of_due(unit, record) for record in subject.dues], None)
         items: list[Item] = []
         if subject.cycle is not None and not cursor.after:
             cycle_id = subject.cycle.cycle_id
@@ -191,6 +199,16 @@ class Tracing:
             steps += self._settlement.steps(unit, [cycle_id])
             steps += self._claims(unit, usage_id, cycle_id)
         return sorted(map(self._judged, steps), key=lambda step: step.stage)
+
+    def _of_due(self, unit: Connection, record: DueRecord) -> Item:
+        """Return what happened to one flow of an adjustment; there is one for each role at most."""
+        about = record.record_id
+        steps = [*self._rating.adjusted(unit, about, record.adjustment_id)]
+        steps += self._clearing.steps(unit, [about])
+        cycle_id = self._clearing.settled_in(unit, about)
+        if cycle_id is not None:
+            steps += self._settlement.steps(unit, [cycle_id])
+        return Item("adjustment", about, steps)
 
     def _claims(self, unit: Connection, usage_id: Id, cycle_id: Id) -> Sequence[Step]:
         """Return what the usage's host can claim: only what a final settlement has funded."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from opencarrier.clearing import store
-from opencarrier.clearing.model import DeferralReason, Leaf, SignedPosition, Standing
+from opencarrier.clearing import due_store, store
+from opencarrier.clearing.due_store import DueRecord
+from opencarrier.clearing.model import DeferralReason, SignedPosition, Standing
 from opencarrier.clearing.service import ClearingService
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.ids import Id, to_hex
@@ -15,15 +17,26 @@ from opencarrier.spine.money import Deferral
 from opencarrier.spine.stages import Stage, StageReason, Step
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a record's leaf stands in its position."""
+
+    index: int
+    leaf_hash: bytes
+
+
 class ClearingStages:
-    """Answers the port `Stages` for usages; a waiting one says why it would wait now."""
+    """Answers the port `Stages` for records; a waiting one says why it would wait now."""
 
     def __init__(self, service: ClearingService, clock: Clock) -> None:
         self._service = service
         self._clock = clock
 
     def steps(self, unit: Connection, about: Sequence[Id]) -> Sequence[Step]:
-        """Return in which position and cycle usages stand, or why their position waits."""
+        """Return in which position and cycle records stand, or why their position waits.
+
+        A record is named by its usage; one of an adjustment by its own id.
+        """
         found: list[Step] = []
         deferred: Mapping[Id, Deferral] | None = None
         for usage_id in about:
@@ -56,20 +69,29 @@ class ClearingStages:
         placed = self._placed(unit, usage_id)
         return None if placed is None else placed[0].settled_in
 
-    def _placed(self, unit: Connection, usage_id: Id) -> tuple[SignedPosition, Leaf] | None:
-        record = store.record_of(unit, usage_id)
-        if record is None:
+    def adjustment(self, unit: Connection, identifier: Id) -> list[DueRecord]:
+        """Return the records of an adjustment, or the one an id is of; none where it is neither."""
+        record = due_store.of_record(unit, identifier)
+        return due_store.of_adjustment(unit, identifier) if record is None else [record]
+
+    def _placed(self, unit: Connection, record_id: Id) -> tuple[SignedPosition, _Place] | None:
+        use, due = store.record_of(unit, record_id), due_store.of_record(unit, record_id)
+        if use is not None:
+            position_id, place = use[0], _Place(use[1].index, use[1].leaf_hash)
+        elif due is not None:
+            position_id, place = due.position_id, _Place(0, due.leaf_hash)
+        else:
             return None
-        position = store.position(unit, record[0])
+        position = store.position(unit, position_id)
         assert position is not None, "a record is in a position"
-        return position, record[1]
+        return position, place
 
     def _deferred(self, unit: Connection) -> dict[Id, Deferral]:
         waiting = self._service.waiting(unit, at_us=self._clock.now_us())
         return {deferral.position_id: deferral for deferral in waiting}
 
     def _settled(
-        self, unit: Connection, usage_id: Id, position: SignedPosition, leaf: Leaf
+        self, unit: Connection, usage_id: Id, position: SignedPosition, leaf: _Place
     ) -> Iterator[Step]:
         assert position.settled_in is not None, "what is taken is in a cycle"
         taken = position.standing is Standing.TAKEN

@@ -12,12 +12,12 @@ from typing import Any, Final
 import duckdb
 
 from opencarrier.kernel.ids import Id, to_hex
-from opencarrier.rating.adjustments import readjust
 from opencarrier.rating.agreements.book import read_book
 from opencarrier.rating.agreements.model import Deal, RoamingAgreement
 from opencarrier.rating.engine.deals import read_adjustments
 from opencarrier.rating.engine.run import REPORT
 from opencarrier.rating.reasons import DisputeReason, SuspenseReason
+from opencarrier.rating.stages import adjusted_step
 from opencarrier.spine.money import Adjustment
 from opencarrier.spine.stages import Stage, StageReason, Step
 
@@ -138,7 +138,7 @@ class RatedStages:
         for usage_id, at_us in self._instants(unit, lines):
             for reach in self._reaches:
                 if reach.reads(lines[usage_id], at_us):
-                    yield _adjustment(usage_id, reach.adjustment)
+                    yield adjusted_step(usage_id, reach.adjustment)
 
     def _instants(
         self, unit: duckdb.DuckDBPyConnection, lines: Mapping[Id, Mapping[str, Any]]
@@ -185,21 +185,3 @@ def _names(deal: Deal) -> set[str]:
 
 def _dispute(code: int) -> str | None:
     return DisputeReason(code).name.lower() if code else None
-
-
-def _adjustment(usage_id: Id, item: Adjustment) -> Step:
-    return Step(
-        stage=Stage.ADJUSTED,
-        reason=readjust(item.inputs).owed.verdict.name.lower(),
-        about=usage_id,
-        facts={
-            "adjustment_id": to_hex(item.adjustment_id),
-            "deal_hash": to_hex(item.deal_hash),
-            "number": item.number,
-            "is_final": int(item.is_final),
-            "payer": item.payer,
-            "seller": item.seller,
-            "currency": item.currency,
-            "period_minor": item.amount_minor,
-        },
-    )

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection, Row, select
 
 from opencarrier.kernel.ids import Id, to_hex
-from opencarrier.rating import charges
+from opencarrier.rating import charges, period_ends
+from opencarrier.rating.adjustments import readjust
 from opencarrier.rating.rules.v2 import VERSION as V2
 from opencarrier.rating.rules.v2.charges import LineTerms
 from opencarrier.rating.rules.v2.inputs import decode_inputs
 from opencarrier.rating.tables import authorisations, by_ids, suspense
-from opencarrier.spine.money import Charge, Kind
+from opencarrier.spine.money import Adjustment, Charge, Kind
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.stages import Stage, StageReason, Step
 
@@ -33,6 +34,11 @@ class RatingStages:
         query = select(suspense).order_by(suspense.c.kind)
         for row in by_ids(unit, query, about, suspense.c.usage_id):
             yield _suspension(row)
+
+    def adjusted(self, unit: Connection, about: Id, adjustment_id: Id) -> Sequence[Step]:
+        """Return what an adjustment moved, said of one of its records."""
+        found = period_ends.due(unit, adjustment_id)
+        return [] if found is None else [adjusted_step(about, found.adjustment)]
 
     def host(self, unit: Connection, usage_id: Id) -> PartyId | None:
         """Return the host that a usage pays, None while it is not rated."""
@@ -94,3 +100,22 @@ def _by_line(charge: Charge) -> dict[str, str | int | None]:
     assert isinstance(terms, LineTerms), "whatever is not free has a line"
     dispute = terms.dispute
     return {"line": terms.line.line, "quote": None if dispute is None else dispute.name.lower()}
+
+
+def adjusted_step(about: Id, item: Adjustment) -> Step:
+    """Say of a record what a deal's adjustment moved, and how the deal stood then."""
+    return Step(
+        stage=Stage.ADJUSTED,
+        reason=readjust(item.inputs).owed.verdict.name.lower(),
+        about=about,
+        facts={
+            "adjustment_id": to_hex(item.adjustment_id),
+            "deal_hash": to_hex(item.deal_hash),
+            "number": item.number,
+            "is_final": int(item.is_final),
+            "payer": item.payer,
+            "seller": item.seller,
+            "currency": item.currency,
+            "period_minor": item.amount_minor,
+        },
+    )
