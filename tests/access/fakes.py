@@ -70,8 +70,12 @@ class FakeDirectory:
     def client(self, unit: Connection, source: str) -> RadiusClient | None:
         self.asked += 1
         address = ip_address(source)
-        found = [c for c in self.clients if address in ip_network(c.prefix)]
+        found = [c for c in self.clients if "/" in c.prefix and address in ip_network(c.prefix)]
         return max(found, key=lambda c: ip_network(c.prefix).prefixlen, default=None)
+
+    def peer(self, unit: Connection, names: Sequence[str]) -> RadiusClient | None:
+        found = {client.prefix: client for client in self.clients}
+        return next((found[name] for name in names if name in found), None)
 
     def node(self, unit: Connection, nas_identifier: str) -> Node | None:
         return self.nodes.get(nas_identifier)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -54,6 +56,9 @@ class Table:
 
     def client(self, source: str) -> RadiusClient | None:
         return self.directory.client(None, source)  # type: ignore[arg-type]
+
+    def peer(self, names: Sequence[str]) -> RadiusClient | None:
+        return self.directory.peer(None, names)  # type: ignore[arg-type]
 
     def node(self, nas_identifier: str) -> Node | None:
         return self.directory.nodes.get(nas_identifier)
@@ -257,7 +262,7 @@ def test_an_answer_that_comes_too_late_is_dropped() -> None:
 )
 def test_garbage_is_dropped_by_reason(listener: Listener, datagram: bytes, reason: str) -> None:
     driver = Driver()
-    assert driver.receive(listener, datagram) == [Dropped(reason)]
+    assert driver.receive(listener, datagram) == [Dropped(reason, unsound=True)]
     assert driver.server.metrics.dropped == {reason: 1}
 
 
@@ -286,6 +291,32 @@ def test_a_connection_takes_all_and_its_client_repeats_over_another() -> None:
     assert isinstance(done, Send)
     assert again == [Send(two, done.datagram)]
     assert driver.server.metrics.duplicates == 1
+
+
+@pytest.mark.parametrize("setting", [True, False])
+@pytest.mark.parametrize("own", [True, False, None])
+@pytest.mark.parametrize("limited", [True, False])
+def test_each_client_says_what_its_bare_requests_are_worth(
+    setting: bool, own: bool | None, limited: bool
+) -> None:
+    driver = Driver(require_message_authenticator=setting)
+    client = RadiusClient(
+        client_id="old",
+        prefix="",
+        secret=SECRET,
+        operator=VISITED,
+        require_message_authenticator=own,
+        limit_proxy_state=limited,
+    )
+    required = setting if own is None else own
+    for number, attributes in enumerate(([], [(int(Type.PROXY_STATE), b"x")])):
+        bare = encode(Code.ACCESS_REQUEST, number, bytes(16), attributes)
+        origin = Origin(AUTH, SOURCE, Transport.UDP, client)
+        effect = only(driver.server.receive(origin, bare, now_s=1, now_us=1))
+        refused = required or (limited and number == 1)
+        assert isinstance(effect, Dropped) is refused
+        tls = origin._replace(transport=Transport.TLS, listener=Listener.ANY)
+        assert isinstance(only(driver.server.receive(tls, bare, now_s=1, now_us=1)), Send)
 
 
 def test_a_stranger_is_dropped() -> None:

@@ -127,6 +127,28 @@ def test_an_installation_is_set_up_by_commands(unit: Connection, identity: Ident
     assert identity.directory.client(unit, "192.0.2.7") is not None
 
 
+def test_a_client_by_certificate_needs_no_secret(
+    unit: Connection, identity: Identity, lumen: Operator
+) -> None:
+    with pytest.raises(cli.InputError):
+        cli.client_add(identity, unit, prefix="192.0.2.7", operator=lumen.name)
+    made = cli.client_add(identity, unit, prefix="dns:hub.example", operator=lumen.name)
+    assert made["warnings"] == []
+    changed = cli.client_protect(
+        identity,
+        unit,
+        client_id="dns:hub.example",
+        require_message_authenticator=True,
+        limit_proxy_state=True,
+    )
+    assert cli.client_list(identity, unit) == {"clients": [changed]}
+    assert "radsec" not in json.dumps(changed)
+    gone = cli.client_remove(identity, unit, client_id="dns:hub.example")
+    assert gone == {"client_id": "dns:hub.example", "removed": True}
+    assert cli.client_list(identity, unit) == {"clients": []}
+    assert isinstance(cli.client_remove(identity, unit, client_id="dns:hub.example"), Refusal)
+
+
 def test_a_host_is_split_by_command(unit: Connection, identity: Identity) -> None:
     a, b = "0x" + "ab" * 20, "0x" + "cd" * 20
     host = cli.host_add(identity, unit, name="Clinic")

@@ -53,6 +53,44 @@ def test_the_longest_prefix_holds(
         assert found is None or found.secret == f"secret of {expected}".encode()
 
 
+def test_a_certificate_s_most_certain_known_name_holds(
+    unit: Connection, identity: Identity, lumen: Operator, baobab: Operator
+) -> None:
+    finger = "AB" * 32
+    for prefix, operator in (
+        (f"sha256:{finger}", lumen),
+        ("dns:Radsec.Example.net", baobab),
+        ("dns:*.example.net", lumen),
+        ("wba:LUMEN:DE", lumen),
+        ("ip:2001:DB8::0001", baobab),
+        ("realm:*.lumen.example", lumen),
+        ("any", baobab),
+    ):
+        add_client(unit, identity, prefix, operator)
+    for names, expected in (
+        ((f"sha256:{'ab' * 32}", "dns:radsec.example.net", "any"), f"sha256:{'ab' * 32}"),
+        (("sha256:x1", "dns:other.example", "dns:radsec.example.net"), "dns:radsec.example.net"),
+        (("sha256:x2", "dns:*.example.net", "any"), "dns:*.example.net"),
+        (("sha256:x3", "wba:lumen:de", "any"), "wba:lumen:de"),
+        (("sha256:x4", "ip:2001:db8::1", "any"), "ip:2001:db8::1"),
+        (("sha256:x5", "any"), "any"),
+        (("sha256:x6", "dns:none.example"), None),
+    ):
+        found = identity.directory.peer(unit, names)
+        assert (found.prefix if found else None) == expected, names
+        assert found is None or found.secret == b"radsec"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sha256:ab", "dns:", "dns:*", "dns:a b.example", "ip:x", "realm:nodot", "wba:", "any:", "dns"],
+)
+def test_what_names_no_certificate_is_refused(text: str) -> None:
+    refused = rules.read_prefix(text)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "invalid_prefix"
+
+
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
 def test_candidates_are_all_prefixes_that_hold_an_address(address) -> None:
     mapped = getattr(address, "ipv4_mapped", None)

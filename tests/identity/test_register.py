@@ -258,6 +258,24 @@ def test_nodes(unit: Connection, identity: Identity, lumen: Operator, baobab: Op
     assert [node.node_id for node in identity.directory.nodes(unit)] == ["n1", "n2"]
 
 
+def test_a_client_s_protection_is_its_own_setting(
+    unit: Connection, identity: Identity, lumen: Operator
+) -> None:
+    made = identity.clients.add(unit, prefix="any", operator=lumen.party_id, client_id="federation")
+    assert (made.require_message_authenticator, made.limit_proxy_state) == (None, True)
+    for required in (True, False, None):
+        changed = identity.clients.protect(
+            unit, "federation", require_message_authenticator=required, limit_proxy_state=False
+        )
+        assert identity.directory.peer(unit, ("any",)) == changed
+        assert changed.require_message_authenticator is required
+        assert not changed.limit_proxy_state
+    unknown = identity.clients.protect(
+        unit, "nobody", require_message_authenticator=None, limit_proxy_state=True
+    )
+    assert code(unknown) == "unknown_client"
+
+
 def test_clients(unit: Connection, identity: Identity, lumen: Operator, baobab: Operator) -> None:
     def add(**change: Any) -> RadiusClient | Refusal:
         base = {"prefix": "10.0.0.0/8", "secret": b"secret", "operator": lumen.party_id}

@@ -5,7 +5,7 @@ Every packet needs its client and node; a change reaches the running server with
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -41,6 +41,7 @@ class DirectoryCache:
         self._ttl_s = ttl_s
         self._entries_max = entries_max
         self._clients: dict[str, tuple[float, RadiusClient | None]] = {}
+        self._peers: dict[str, tuple[float, RadiusClient | None]] = {}
         self._nodes: dict[str, tuple[float, Node | None]] = {}
 
     def client(self, source: str) -> RadiusClient | None:
@@ -48,6 +49,10 @@ class DirectoryCache:
         return self._cached(
             self._clients, source, lambda unit: self._directory.client(unit, source)
         )
+
+    def peer(self, names: Sequence[str]) -> RadiusClient | None:
+        """The RADIUS client of the first of a certificate's names that is known."""
+        return self._cached(self._peers, names[0], lambda unit: self._directory.peer(unit, names))
 
     def node(self, nas_identifier: str) -> Node | None:
         """The node a NAS-Identifier names."""

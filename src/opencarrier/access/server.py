@@ -7,6 +7,7 @@ counted reason, never in an exception.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +47,10 @@ class Lookup(Protocol):
 
     def client(self, source: str) -> RadiusClient | None:
         """The RADIUS client of a source address."""
+        ...
+
+    def peer(self, names: Sequence[str]) -> RadiusClient | None:
+        """The RADIUS client of the first of a certificate's names that is known."""
         ...
 
     def node(self, nas_identifier: str) -> Node | None:
@@ -94,9 +99,10 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Nothing is sent, for a counted reason."""
+    """Nothing is sent, for a counted reason; `unsound`: malformed, or not signed by its client."""
 
     reason: str
+    unsound: bool = False
 
 
 Effect = Send | Need | Store | Dropped
@@ -142,7 +148,7 @@ class AccessServer:
         try:
             packet = self._verified(origin, datagram, client)
         except PeerError as error:
-            return self._drop(error.reason)
+            return self._drop(error.reason, unsound=True)
         key = _key(origin, packet)
         seen = self._duplicates[origin.listener].begin(key, now_s)
         if seen is not Seen.NEW:
@@ -182,13 +188,24 @@ class AccessServer:
         if packet.code == Code.STATUS_SERVER or (
             packet.code == Code.ACCESS_REQUEST and listener is not Listener.ACCT
         ):
-            required = self._settings.require_message_authenticator
-            check_access_request(datagram, packet, client.secret, required=required)
+            required, limited = self._protection(origin, client)
+            check_access_request(
+                datagram, packet, client.secret, required=required, limit_proxy_state=limited
+            )
         elif packet.code == Code.ACCOUNTING_REQUEST and listener is not Listener.AUTH:
             check_accounting_request(datagram, packet, client.secret)
         else:
             raise PeerError("code", f"code {packet.code} on {listener.value}")
         return packet
+
+    def _protection(self, origin: Origin, client: RadiusClient) -> tuple[bool, bool]:
+        """What needs a Message-Authenticator: all, what has Proxy-State. Over TLS neither does."""
+        if origin.transport is Transport.TLS:
+            return False, False
+        required = client.require_message_authenticator
+        if required is None:
+            required = self._settings.require_message_authenticator
+        return required, client.limit_proxy_state
 
     def _forget(self, ticket: Ticket) -> None:
         self._duplicates[ticket.origin.listener].forget(ticket.key)
@@ -328,9 +345,9 @@ class AccessServer:
         self._duplicates[ticket.origin.listener].answer(ticket.key, datagram)
         return [Send(ticket.origin, datagram)]
 
-    def _drop(self, reason: str) -> list[Effect]:
+    def _drop(self, reason: str, *, unsound: bool = False) -> list[Effect]:
         self.metrics.dropped[reason] += 1
-        return [Dropped(reason)]
+        return [Dropped(reason, unsound)]
 
 
 def _key(origin: Origin, packet: Packet) -> Key:

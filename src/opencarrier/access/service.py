@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.access.directory import DirectoryCache
 from opencarrier.access.model import AccessKeys, AccessSettings, Metrics, Origin, Transport
-from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
+from opencarrier.access.server import (
+    AccessServer,
+    Dropped,
+    Effect,
+    Lookup,
+    Need,
+    Send,
+    Store,
+)
 from opencarrier.access.session_key import session_key
 from opencarrier.access.wire import eap
 from opencarrier.kernel.clock import Clock
@@ -127,11 +135,19 @@ class AccessService:
             self._writer = None
         self._senders.clear()
 
-    def receive(self, origin: Origin, datagram: bytes) -> None:
-        """Take one packet; nothing a peer sends makes this raise."""
+    @property
+    def lookup(self) -> Lookup:
+        """Who may talk to us, as the server sees it."""
+        return self._cache
+
+    def receive(self, origin: Origin, datagram: bytes) -> str:
+        """Take one packet; nothing a peer sends makes this raise.
+
+        Returned is what is wrong with one that is malformed or not signed, else nothing.
+        """
         if self._stopping:
             self.metrics.dropped["stopping"] += 1
-            return
+            return ""
         ports = self._ports
         try:
             effects = self.server.receive(
@@ -140,8 +156,10 @@ class AccessService:
         except Exception:
             _log.exception("receive failed")
             self.metrics.dropped["internal_error"] += 1
-            return
+            return ""
         self._perform(effects)
+        first = effects[0]
+        return first.reason if isinstance(first, Dropped) and first.unsound else ""
 
     @property
     def idle(self) -> bool:

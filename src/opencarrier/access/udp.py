@@ -58,8 +58,8 @@ class Served(Protocol):
         """Finish what was received, answer it, and end."""
         ...
 
-    def receive(self, origin: Origin, datagram: bytes) -> None:
-        """Take one packet."""
+    def receive(self, origin: Origin, datagram: bytes) -> object:
+        """Take one packet; what is said of it is of no use over UDP."""
         ...
 
 

@@ -15,11 +15,11 @@ from typing import Any, TextIO
 from sqlalchemy import Connection
 
 from opencarrier.identity.model import IdentityReason, PartyKind, SimKeys
-from opencarrier.identity.rules import RADIUS_SECRET_OCTETS_ADVISED
+from opencarrier.identity.rules import RADIUS_SECRET_OCTETS_ADVISED, is_certificate_name
 from opencarrier.identity.service import Identity
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import KeySigner
-from opencarrier.spine.parties import PartyId
+from opencarrier.spine.parties import PartyId, RadiusClient
 
 Result = dict[str, Any] | Refusal
 
@@ -123,25 +123,66 @@ def client_add(
     unit: Connection,
     *,
     prefix: str,
-    secret: bytes,
     operator: str,
+    secret: bytes | None = None,
     client_id: str | None = None,
 ) -> Result:
-    """`client add --secret-file`: a source prefix that may speak RADIUS for an operator."""
+    """`client add --secret-file`: a source or a certificate that speaks RADIUS for an operator."""
+    if secret is None and not is_certificate_name(prefix):
+        raise InputError(f"{prefix} needs a shared secret", "name its file with --secret-file")
     owner = find(identity, unit, PartyKind.OPERATOR, operator)
     if isinstance(owner, Refusal):
         return owner
     made = identity.clients.add(
-        unit, prefix=prefix, secret=secret, operator=owner, client_id=client_id
+        unit, prefix=prefix, secret=secret or b"", operator=owner, client_id=client_id
     )
     if isinstance(made, Refusal):
         return made
-    short = len(secret) < RADIUS_SECRET_OCTETS_ADVISED
+    short = secret is not None and len(secret) < RADIUS_SECRET_OCTETS_ADVISED
     return {
         "client_id": made.client_id,
         "prefix": made.prefix,
         "operator": made.operator,
         "warnings": ["the shared secret is shorter than 16 octets"] if short else [],
+    }
+
+
+def client_protect(
+    identity: Identity,
+    unit: Connection,
+    *,
+    client_id: str,
+    require_message_authenticator: bool | None,
+    limit_proxy_state: bool,
+) -> Result:
+    """`client protect`: what a client's packets without Message-Authenticator are worth."""
+    made = identity.clients.protect(
+        unit,
+        client_id,
+        require_message_authenticator=require_message_authenticator,
+        limit_proxy_state=limit_proxy_state,
+    )
+    return made if isinstance(made, Refusal) else _client_line(made)
+
+
+def client_list(identity: Identity, unit: Connection) -> dict[str, Any]:
+    """`client list`: all clients, without their secrets."""
+    return {"clients": [_client_line(one) for one in identity.clients.all(unit)]}
+
+
+def client_remove(identity: Identity, unit: Connection, *, client_id: str) -> Result:
+    """`client remove`: its packets are a stranger's from then on, its connections are closed."""
+    refusal = identity.clients.remove(unit, client_id)
+    return refusal or {"client_id": client_id, "removed": True}
+
+
+def _client_line(client: RadiusClient) -> dict[str, Any]:
+    return {
+        "client_id": client.client_id,
+        "prefix": client.prefix,
+        "operator": client.operator,
+        "require_message_authenticator": client.require_message_authenticator,
+        "limit_proxy_state": client.limit_proxy_state,
     }
 
 

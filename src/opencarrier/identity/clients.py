@@ -1,4 +1,4 @@
-"""RADIUS clients: which source prefix may speak, for which operator, under which secret."""
+"""RADIUS clients: which source or certificate may speak, for which operator, under which secret."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, update
 from sqlalchemy.engine import Row
 
 from opencarrier.identity import rules, store
-from opencarrier.identity.directory import Directory, client_place
+from opencarrier.identity.directory import Directory, client_place, read_client
 from opencarrier.identity.model import IdentityReason
 from opencarrier.identity.vault import Vault
 from opencarrier.kernel.refusals import Refusal
@@ -29,19 +29,22 @@ class Clients:
         unit: Connection,
         *,
         prefix: str,
-        secret: bytes,
         operator: PartyId,
+        secret: bytes = b"",
         client_id: str | None = None,
     ) -> RadiusClient | Refusal:
-        """Add a client; its id is its prefix if it has no other.
+        """Add a client; its id is its prefix, cut to 64, if it has no other.
 
         Prefixes may lie within each other, the longest then holds; the same prefix twice is
-        refused unless all else is equal too.
+        refused unless all else is equal too. One named by its certificate has the secret of RFC
+        6614, whatever is given.
         """
         network = rules.read_prefix(prefix)
         if isinstance(network, Refusal):
             return network
-        name = network if client_id is None else client_id
+        if rules.is_certificate_name(network):
+            secret = rules.RADSEC_SECRET
+        name = network[: rules.NAME_LENGTH_MAX] if client_id is None else client_id
         refusal = rules.checked_name(name) or rules.checked_radius_secret(secret)
         if refusal is not None:
             return refusal
@@ -83,6 +86,31 @@ class Clients:
             client_id=client_id, prefix=row.prefix, secret=secret, operator=PartyId(row.operator)
         )
 
+    def protect(
+        self,
+        unit: Connection,
+        client_id: str,
+        *,
+        require_message_authenticator: bool | None,
+        limit_proxy_state: bool,
+    ) -> RadiusClient | Refusal:
+        """Say what a client's unprotected packets are worth, from its next one (CVE-2024-3596)."""
+        if store.client_by_id(unit, client_id) is None:
+            return Refusal(IdentityReason.UNKNOWN_CLIENT, client_id)
+        unit.execute(
+            update(store.clients)
+            .where(store.clients.c.client_id == client_id)
+            .values(
+                require_message_authenticator=require_message_authenticator,
+                limit_proxy_state=limit_proxy_state,
+            )
+        )
+        words = (str(require_message_authenticator), str(limit_proxy_state))
+        self._directory.changed(unit, "client-protection", client_id, *words)
+        row = store.client_by_id(unit, client_id)
+        assert row is not None
+        return read_client(unit, self._vault, row)
+
     def remove(self, unit: Connection, client_id: str) -> Refusal | None:
         """Remove a client: its packets are a stranger's from then on."""
         row = store.client_by_id(unit, client_id)
@@ -109,9 +137,4 @@ class Clients:
         return known
 
     def _open(self, unit: Connection, row: Row[Any]) -> RadiusClient:
-        return RadiusClient(
-            client_id=row.client_id,
-            prefix=row.prefix,
-            secret=self._vault.open(unit, client_place(row.client_id), row.secret_sealed),
-            operator=PartyId(row.operator),
-        )
+        return read_client(unit, self._vault, row)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.engine import Row
 
 from opencarrier.identity import store
 from opencarrier.identity.model import IdentityReason, Party, PartyKind
@@ -56,6 +57,12 @@ class Directory:
         """Return the RADIUS client whose prefix is the longest that holds a source address."""
         self._refresh(unit)
         return self._memory.recall("client", source, lambda: self._client(unit, source))
+
+    def peer(self, unit: Connection, names: Sequence[str]) -> RadiusClient | None:
+        """Return the RADIUS client of the first of a certificate's names that is known."""
+        self._refresh(unit)
+        found = tuple(names)
+        return self._memory.recall("peer", found[0], lambda: self._client_of(unit, found))
 
     def node(self, unit: Connection, nas_identifier: str) -> Node | None:
         """Return the node a NAS-Identifier names."""
@@ -184,15 +191,11 @@ class Directory:
         self._checked_s = None
 
     def _client(self, unit: Connection, source: str) -> RadiusClient | None:
-        row = store.client_row(unit, candidate_prefixes(source))
-        if row is None:
-            return None
-        return RadiusClient(
-            client_id=row.client_id,
-            prefix=row.prefix,
-            secret=self._vault.open(unit, client_place(row.client_id), row.secret_sealed),
-            operator=PartyId(row.operator),
-        )
+        return self._client_of(unit, candidate_prefixes(source))
+
+    def _client_of(self, unit: Connection, prefixes: Sequence[str]) -> RadiusClient | None:
+        row = store.client_row(unit, prefixes)
+        return None if row is None else read_client(unit, self._vault, row)
 
     def _refresh(self, unit: Connection) -> None:
         now_s = self._monotonic_s()
@@ -202,6 +205,18 @@ class Directory:
         if state != self._state:
             self._memory.forget()
         self._state, self._checked_s = state, now_s
+
+
+def read_client(unit: Connection, vault: Vault, row: Row[Any]) -> RadiusClient:
+    """Return a client as its row says, its secret opened."""
+    return RadiusClient(
+        client_id=row.client_id,
+        prefix=row.prefix,
+        secret=vault.open(unit, client_place(row.client_id), row.secret_sealed),
+        operator=PartyId(row.operator),
+        require_message_authenticator=row.require_message_authenticator,
+        limit_proxy_state=row.limit_proxy_state is not False,
+    )
 
 
 def client_place(client_id: str) -> Place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from opencarrier.identity.model import IdentityReason, PartyKind, SigningKey, Standing
@@ -19,6 +20,10 @@ RADIUS_SECRET_OCTETS_ADVISED = 16
 """RFC 2865 section 3 prefers a shared secret of at least 16 octets."""
 
 REALM_LENGTH_MAX = 253
+ANY_CERTIFICATE = "any"
+RADSEC_SECRET = b"radsec"
+"""Of every client that is known by its certificate (RFC 6614 section 2.3)."""
+
 REALMS_PER_OPERATOR_MAX = 64
 BENEFICIARIES_MAX = 16
 """Of a host: so many leaves a cycle adds for it at most."""
@@ -27,6 +32,13 @@ _REALM = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+"
 _PLMN_REALM = re.compile(
     r"(?:wlan|nai\.epc|nai\.5gc)\.mnc([0-9]{3})\.mcc([0-9]{3})\.(?:pub\.)?3gppnetwork\.org"
 )
+_CERTIFICATE_NAMES = {
+    "sha256": re.compile(r"[0-9a-f]{64}"),
+    "dns": re.compile(rf"(\*\.)?{_REALM.pattern}"),
+    "ip": re.compile(r"[0-9a-f.:]{2,39}"),
+    "realm": re.compile(rf"(\*\.)?{_REALM.pattern}"),
+    "wba": re.compile(r"[a-z0-9._-]{1,64}(:[a-z0-9._-]{1,64})?"),
+}
 _PLMN = re.compile(r"[0-9]{5,6}")
 _IMSI = re.compile(r"[0-9]{14,15}")
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
@@ -202,11 +214,37 @@ def checked_imsi(imsi: str, plmns: tuple[str, ...]) -> Refusal | None:
 
 
 def read_prefix(text: str) -> str | Refusal:
-    """Return a source prefix in its one spelling; host bits beyond the prefix are refused."""
+    """Return whom a RADIUS client is in its one spelling.
+
+    That is a source prefix, of which host bits are refused, or a name of a certificate:
+    `sha256:HEX`, `dns:HOST`, `ip:ADDRESS`, `realm:REALM`, `wba:ID`, or `any`.
+    """
+    if is_certificate_name(text):
+        return _read_certificate_name(text)
     try:
         return str(ip_network(text))
     except ValueError as error:
         return Refusal(IdentityReason.INVALID_PREFIX, str(error))
+
+
+def is_certificate_name(text: str) -> bool:
+    """Whether a client is named by its certificate instead of by its address."""
+    return text == ANY_CERTIFICATE or text.partition(":")[0] in _CERTIFICATE_NAMES
+
+
+def _read_certificate_name(text: str) -> str | Refusal:
+    kind, _, name = text.partition(":")
+    if text == ANY_CERTIFICATE:
+        return text
+    if kind == "sha256":
+        name = name.replace(":", "")
+    elif kind == "ip":
+        with suppress(ValueError):
+            name = str(ip_address(name))
+    name = name.lower()
+    if _CERTIFICATE_NAMES[kind].fullmatch(name) and len(name) <= REALM_LENGTH_MAX:
+        return f"{kind}:{name}"
+    return Refusal(IdentityReason.INVALID_PREFIX, f"{text!r} is no name of a certificate")
 
 
 def candidate_prefixes(source: str) -> tuple[str, ...]:

@@ -74,9 +74,11 @@ clients = Table(
     "identity_radius_client",
     metadata,
     Column("client_id", String(64), primary_key=True),
-    Column("prefix", String(49), nullable=False, unique=True),
+    Column("prefix", String(300), nullable=False, unique=True),
     Column("operator", ForeignKey("identity_party.party_id"), nullable=False),
     Column("secret_sealed", LargeBinary, nullable=False),
+    Column("require_message_authenticator", Boolean, nullable=True),
+    Column("limit_proxy_state", Boolean, nullable=True),
 )
 
 subscribers = Table(

@@ -53,12 +53,19 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RadiusClient:
-    """A RADIUS client: a source prefix (CIDR), its shared secret, its operator."""
+    """A RADIUS client: whom it is, its shared secret, its operator.
+
+    `prefix` is a source prefix (CIDR) over UDP, a name of its certificate over TLS (`dns:HOST`).
+    `require_message_authenticator` None leaves it to the server's setting; `limit_proxy_state`
+    refuses a Proxy-State that nothing protects (CVE-2024-3596).
+    """
 
     client_id: str
     prefix: str
     secret: bytes
     operator: PartyId
+    require_message_authenticator: bool | None = None
+    limit_proxy_state: bool = True
 
     def __repr__(self) -> str:
         """Name the client, never its secret."""

@@ -52,6 +52,10 @@ class Directory(Protocol):
         """Return the RADIUS client whose prefix is the longest that holds a source address."""
         ...
 
+    def peer(self, unit: Connection, names: Sequence[str]) -> RadiusClient | None:
+        """Return the RADIUS client of the first of a certificate's names that is known."""
+        ...
+
     def node(self, unit: Connection, nas_identifier: str) -> Node | None:
         """Return the node a NAS-Identifier names."""
         ...

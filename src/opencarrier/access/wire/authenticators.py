@@ -37,6 +37,12 @@ _MESSAGE_AUTHENTICATOR_EMPTY: Attribute = (_MESSAGE_AUTHENTICATOR, ZERO)
 _PROXY_STATE = int(Type.PROXY_STATE)
 _EAP_MESSAGE = int(Type.EAP_MESSAGE)
 
+_COMPUTED = (Code.ACCOUNTING_REQUEST, Code.DISCONNECT_REQUEST, Code.COA_REQUEST)
+"""Requests whose authenticator depends on the secret; that of others is random."""
+
+_FORGEABLE = (Code.ACCESS_ACCEPT, Code.ACCESS_REJECT, Code.ACCESS_CHALLENGE)
+"""Replies to a random authenticator: without a Message-Authenticator MD5 alone protects them."""
+
 
 def _md5(*parts: bytes) -> bytes:
     return md5(b"".join(parts), usedforsecurity=False).digest()
@@ -46,10 +52,18 @@ def _length(datagram: bytes) -> int:
     return int.from_bytes(datagram[2:4], "big")
 
 
-def check_access_request(datagram: bytes, packet: Packet, secret: bytes, *, required: bool) -> None:
+def check_access_request(
+    datagram: bytes,
+    packet: Packet,
+    secret: bytes,
+    *,
+    required: bool,
+    limit_proxy_state: bool = True,
+) -> None:
     """Accept an Access-Request or Status-Server, or raise `PeerError`.
 
-    `required` is the client's setting; EAP, Status-Server and Proxy-State need it regardless.
+    `required` is the client's setting; EAP and Status-Server need one regardless, Proxy-State
+    unless `limit_proxy_state` is off.
     """
     assert packet.code in (Code.ACCESS_REQUEST, Code.STATUS_SERVER)
     if check_message_authenticator(datagram, packet, secret, packet.authenticator):
@@ -57,15 +71,18 @@ def check_access_request(datagram: bytes, packet: Packet, secret: bytes, *, requ
     types = {attribute_type for attribute_type, _ in packet.attributes}
     if _EAP_MESSAGE in types or packet.code == Code.STATUS_SERVER:
         raise PeerError("message_authenticator_missing")
-    if _PROXY_STATE in types:
+    if limit_proxy_state and _PROXY_STATE in types:
         raise PeerError("proxy_state_unprotected")
     if required:
         raise PeerError("message_authenticator_missing")
 
 
 def check_accounting_request(datagram: bytes, packet: Packet, secret: bytes) -> None:
-    """Accept an Accounting-Request, or raise `PeerError` (RFC 2866 section 3)."""
-    assert packet.code == Code.ACCOUNTING_REQUEST
+    """Accept a request whose authenticator is computed, or raise `PeerError`.
+
+    That is accounting, Disconnect and CoA (RFC 2866 section 3, RFC 5176 section 2.3).
+    """
+    assert packet.code in _COMPUTED
     body = datagram[HEADER_OCTETS : _length(datagram)]
     expected = _md5(datagram[:4], ZERO, body, secret)
     if not hmac.compare_digest(expected, packet.authenticator):
@@ -106,18 +123,23 @@ def check_message_authenticator(
 
 
 def check_response(
-    datagram: bytes, packet: Packet, secret: bytes, request_authenticator: bytes
+    datagram: bytes,
+    packet: Packet,
+    secret: bytes,
+    request_authenticator: bytes,
+    *,
+    required: bool = True,
 ) -> None:
     """Accept a reply to our own request, or raise `PeerError` (RFC 2865 section 3).
 
-    An Access reply needs its Message-Authenticator too.
+    An Access reply needs its Message-Authenticator too, unless TLS says who sent it.
     """
     body = datagram[HEADER_OCTETS : _length(datagram)]
     expected = _md5(datagram[:4], request_authenticator, body, secret)
     if not hmac.compare_digest(expected, packet.authenticator):
         raise PeerError("response_authenticator")
     found = check_message_authenticator(datagram, packet, secret, request_authenticator)
-    if not found and packet.code != Code.ACCOUNTING_RESPONSE:
+    if required and not found and packet.code in _FORGEABLE:
         raise PeerError("message_authenticator_missing")
 
 
@@ -127,24 +149,41 @@ def _with_message_authenticator(datagram: bytes, secret: bytes) -> bytes:
     return datagram[:start] + digest + datagram[start + AUTHENTICATOR_OCTETS :]
 
 
+def request(
+    code: int,
+    identifier: int,
+    attributes: Iterable[Attribute],
+    secret: bytes,
+    *,
+    authenticator: bytes = ZERO,
+) -> bytes:
+    """A request of any code, signed as its code asks; only a random authenticator is given.
+
+    Message-Authenticator stands first, except in accounting, where servers expect none.
+    """
+    if code == Code.ACCOUNTING_REQUEST:
+        return accounting_request(identifier, attributes, secret)
+    first = [_MESSAGE_AUTHENTICATOR_EMPTY, *attributes]
+    signed = _with_message_authenticator(encode(code, identifier, authenticator, first), secret)
+    return _with_request_authenticator(signed, secret) if code in _COMPUTED else signed
+
+
 def access_request(
     identifier: int, authenticator: bytes, attributes: Iterable[Attribute], secret: bytes
 ) -> bytes:
     """An Access-Request with its Message-Authenticator first; `authenticator` is random."""
-    unsigned = encode(
-        Code.ACCESS_REQUEST,
-        identifier,
-        authenticator,
-        [_MESSAGE_AUTHENTICATOR_EMPTY, *attributes],
-    )
-    return _with_message_authenticator(unsigned, secret)
+    return request(Code.ACCESS_REQUEST, identifier, attributes, secret, authenticator=authenticator)
 
 
 def accounting_request(identifier: int, attributes: Iterable[Attribute], secret: bytes) -> bytes:
     """An Accounting-Request; its authenticator is computed (RFC 2866 section 3)."""
     unsigned = encode(Code.ACCOUNTING_REQUEST, identifier, ZERO, attributes)
-    digest = _md5(unsigned, secret)
-    return unsigned[:4] + digest + unsigned[HEADER_OCTETS:]
+    return _with_request_authenticator(unsigned, secret)
+
+
+def _with_request_authenticator(datagram: bytes, secret: bytes) -> bytes:
+    digest = _md5(datagram, secret)
+    return datagram[:4] + digest + datagram[HEADER_OCTETS:]
 
 
 def response(code: int, request: Packet, attributes: Iterable[Attribute], secret: bytes) -> bytes:

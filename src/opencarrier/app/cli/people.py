@@ -215,23 +215,27 @@ def node_add(
 
 @client.command("add")
 def client_add(
-    prefix: Annotated[str, typer.Argument(help="Source addresses, such as 192.0.2.0/24.")],
+    prefix: Annotated[
+        str, typer.Argument(help="192.0.2.0/24; or whom its certificate names: dns:HOST, any.")
+    ],
     operator: OperatorName,
     secret_file: Annotated[
-        str, typer.Option("--secret-file", help="File with the shared secret; - for stdin.")
-    ],
+        str, typer.Option("--secret-file", help="File with the shared secret (UDP); - for stdin.")
+    ] = "",
     name: Annotated[str | None, typer.Option("--name", help="A name for it.")] = None,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Let a source speak RADIUS for an operator's nodes.
+    """Let a source or, over RadSec, a certificate speak RADIUS for an operator's nodes.
+
+    A certificate is named by sha256:HEX, dns:HOST, ip:ADDRESS, realm:REALM, wba:ID or any.
 
     Example: opencarrier client add 192.0.2.10 --operator "Lumen Mobile" --secret-file secret.txt
     """
     from opencarrier.identity import cli
 
     standard_input_once(secret_file)
-    secret = cli.read_secret(secret_file, standard_input=sys.stdin)
+    secret = cli.read_secret(secret_file, standard_input=sys.stdin) if secret_file else None
     with installation(data) as base, base.store.write() as unit:
         made = taken(
             cli.client_add(
@@ -243,6 +247,68 @@ def client_add(
                 client_id=name,
             )
         )
+    emit(made, as_json=as_json)
+
+
+@client.command("list")
+def client_list(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Show who may speak RADIUS.
+
+    Example: opencarrier client list
+    """
+    from opencarrier.identity import cli
+
+    with installation(data) as base, base.store.read() as unit:
+        made = cli.client_list(base.identity, unit)
+    emit(made, as_json=as_json)
+
+
+@client.command("protect")
+def client_protect(
+    name: Annotated[str, typer.Argument(help="The client's name, else its prefix.")],
+    message_authenticator: Annotated[
+        bool | None,
+        typer.Option(help="Require it in every Access-Request; as the server does if not said."),
+    ] = None,
+    limit_proxy_state: Annotated[
+        bool, typer.Option(help="Require it where there is a Proxy-State.")
+    ] = True,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Say which of a client's UDP packets need a Message-Authenticator (CVE-2024-3596).
+
+    Example: opencarrier client protect 192.0.2.10/32 --no-message-authenticator
+    """
+    from opencarrier.identity import cli
+
+    with installation(data) as base, base.store.write() as unit:
+        made = taken(
+            cli.client_protect(
+                base.identity,
+                unit,
+                client_id=name,
+                require_message_authenticator=message_authenticator,
+                limit_proxy_state=limit_proxy_state,
+            )
+        )
+    emit(made, as_json=as_json)
+
+
+@client.command("remove")
+def client_remove(
+    name: Annotated[str, typer.Argument(help="The client's name, else its prefix.")],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Let a client speak no more; its RadSec connections are closed.
+
+    Example: opencarrier client remove 192.0.2.10/32
+    """
+    from opencarrier.identity import cli
+
+    with installation(data) as base, base.store.write() as unit:
+        made = taken(cli.client_remove(base.identity, unit, client_id=name))
     emit(made, as_json=as_json)
 
 

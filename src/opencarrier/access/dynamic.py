@@ -1,0 +1,104 @@
+"""Dynamic authorization, its packets: Disconnect and CoA, asked and answered (RFC 5176, RFC 8559).
+
+A home asks; an access network answers for its access points, or passes on to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from enum import IntEnum
+
+from opencarrier.access.upstream.model import Lost, Upstream
+from opencarrier.access.wire.authenticators import check_accounting_request, response
+from opencarrier.access.wire.dictionary import Code, Type
+from opencarrier.access.wire.radius import Attribute, Packet, integer, parse
+from opencarrier.kernel.clock import SECOND_US, Clock
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.spine.parties import RadiusClient
+
+WINDOW_S = 300
+"""An Event-Timestamp further off is a replay (RFC 5176 section 6.3)."""
+
+REQUESTS = (Code.DISCONNECT_REQUEST, Code.COA_REQUEST)
+_HOP = (Type.PROXY_STATE, Type.MESSAGE_AUTHENTICATOR)
+
+Answerer = Callable[[bytes, RadiusClient], Awaitable[bytes]]
+"""Answers a request with a signed reply, or raises `PeerError`: then nothing is sent."""
+
+
+class ErrorCause(IntEnum):
+    """Why an access network does not do what it was asked (RFC 5176 section 3.5)."""
+
+    UNSUPPORTED_ATTRIBUTE = 401
+    MISSING_ATTRIBUTE = 402
+    NAS_IDENTIFICATION_MISMATCH = 403
+    INVALID_REQUEST = 404
+    UNSUPPORTED_SERVICE = 405
+    UNSUPPORTED_EXTENSION = 406
+    ADMINISTRATIVELY_PROHIBITED = 501
+    REQUEST_NOT_ROUTABLE = 502
+    SESSION_CONTEXT_NOT_FOUND = 503
+    SESSION_CONTEXT_NOT_REMOVABLE = 504
+    OTHER_PROXY_PROCESSING_ERROR = 505
+    RESOURCES_UNAVAILABLE = 506
+
+
+async def unsupported(octets: bytes, client: RadiusClient) -> bytes:
+    """Answer as who does no dynamic authorization here (RFC 6614 section 3.4)."""
+    return nak(sound(octets, client), ErrorCause.UNSUPPORTED_EXTENSION, client.secret)
+
+
+def sound(octets: bytes, client: RadiusClient) -> Packet:
+    """Accept a Disconnect-Request or CoA-Request of a client, or raise `PeerError`."""
+    packet = parse(octets)
+    if packet.code not in REQUESTS:
+        raise PeerError("code", f"code {packet.code}")
+    check_accounting_request(octets, packet, client.secret)
+    return packet
+
+
+def ack(packet: Packet, attributes: Sequence[Attribute], secret: bytes) -> bytes:
+    """A Disconnect-ACK or CoA-ACK; Proxy-State goes back in order."""
+    return response(Code(packet.code + 1), packet, attributes, secret)
+
+
+def nak(packet: Packet, cause: ErrorCause, secret: bytes) -> bytes:
+    """A Disconnect-NAK or CoA-NAK with its Error-Cause; Proxy-State goes back in order."""
+    return response(Code(packet.code + 2), packet, [integer(Type.ERROR_CAUSE, cause)], secret)
+
+
+class DynamicProxy:
+    """Passes requests on to whoever serves the session, and the answer back (RFC 8559).
+
+    `find` names where to: an access point of the operator that asks, or nobody; then the answer is
+    that there is no route. What an access point does not answer is answered here.
+    """
+
+    def __init__(
+        self, find: Callable[[Packet, RadiusClient], Upstream | None], *, clock: Clock
+    ) -> None:
+        self._find = find
+        self._clock = clock
+
+    async def __call__(self, octets: bytes, client: RadiusClient) -> bytes:
+        """Answer one request."""
+        packet = sound(octets, client)
+        self._check_fresh(packet)
+        upstream = self._find(packet, client)
+        if upstream is None:
+            return nak(packet, ErrorCause.REQUEST_NOT_ROUTABLE, client.secret)
+        outcome = await upstream.request(packet.code, _onward(packet))
+        if isinstance(outcome, Lost):
+            return nak(packet, ErrorCause.OTHER_PROXY_PROCESSING_ERROR, client.secret)
+        return response(outcome.packet.code, packet, _onward(outcome.packet), client.secret)
+
+    def _check_fresh(self, packet: Packet) -> None:
+        stamped_s = packet.integer(Type.EVENT_TIMESTAMP)
+        now_s = self._clock.now_us() // SECOND_US
+        if stamped_s is not None and abs(now_s - stamped_s) > WINDOW_S:
+            raise PeerError("event_timestamp", f"{stamped_s} at {now_s}")
+
+
+def _onward(packet: Packet) -> list[Attribute]:
+    """What goes on beyond this hop: all but its own Proxy-State and Message-Authenticator."""
+    return [(kind, value) for kind, value in packet.attributes if kind not in _HOP]

@@ -1,0 +1,283 @@
+"""The RadSec server: whoever has a certificate we know may ask, over any number of connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from opencarrier.access.dynamic import Answerer, unsupported
+from opencarrier.access.model import Listener, Origin, Transport
+from opencarrier.access.radsec.certificates import ANY, Certificate
+from opencarrier.access.radsec.connection import Connection
+from opencarrier.access.radsec.model import PORT, ConnectionLine, Connections, RadsecLimits
+from opencarrier.access.radsec.trust import Trust
+from opencarrier.access.server import Send
+from opencarrier.access.service import AccessService
+from opencarrier.access.upstream.model import Lost
+from opencarrier.access.wire.dictionary import Code
+from opencarrier.access.wire.duplicates import Address
+from opencarrier.kernel.clock import SECOND_US, Clock
+from opencarrier.kernel.entropy import Entropy
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.spine.parties import RadiusClient
+
+_log = logging.getLogger(__name__)
+
+BACKLOG = 128
+ACCEPT_AGAIN_S = 0.2
+CLOSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RadsecBind:
+    """Where to listen, and how often to look after; port 0 lets the system choose."""
+
+    host: str = "127.0.0.1"
+    port: int = PORT
+    tick_s: float = 1.0
+    limits: RadsecLimits = field(default_factory=RadsecLimits)
+
+
+class RadsecServer:
+    """One port of one service; `await start()`, then `address`, `stop()`.
+
+    A connection is a client's as the directory knows it by a name of its certificate, and is closed
+    soon after that ends: the client removed, the certificate revoked or over.
+    """
+
+    def __init__(
+        self,
+        service: AccessService,
+        trust: Trust,
+        bind: RadsecBind,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        dynamic: Answerer = unsupported,
+    ) -> None:
+        self._service = service
+        self._trust = trust
+        self._bind = bind
+        self._limits = bind.limits
+        self._clock = clock
+        self._entropy = entropy
+        self._dynamic = dynamic
+        self._socket: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: dict[Address, Connection] = {}
+        self._clients: dict[Connection, RadiusClient] = {}
+        self._handshakes = 0
+        self.counters = Connections()
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        assert self._socket is not None
+        name = self._socket.getsockname()
+        return name[0], name[1]
+
+    async def start(self) -> None:
+        """Open the port and begin; `OSError` where it is taken."""
+        family = socket.AF_INET6 if ":" in self._bind.host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listening.setblocking(False)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((self._bind.host, self._bind.port))
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+        self._socket = listening
+        self._service.start(Transport.TLS, self._send)
+        self._spawn(self._accept(listening))
+        self._spawn(self._tick())
+
+    async def stop(self) -> None:
+        """Take nothing more, answer what was received, close."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
+        await self._service.stop()
+        for connection in list(self._clients):
+            connection.close("stopping")
+        for _ in range(int(CLOSE_S / 0.02)):
+            if not self._clients:
+                break
+            await asyncio.sleep(0.02)
+
+    def lines(self) -> Sequence[ConnectionLine]:
+        """The open connections, by peer and address."""
+        found = [
+            ConnectionLine(
+                peer=client.client_id,
+                certificate=connection.certificate.label if connection.certificate else "",
+                address=f"{connection.address[0]}:{connection.address[1]}",
+                tls=connection.tls,
+                in_work=connection.in_work,
+                requests=connection.requests,
+            )
+            for connection, client in self._clients.items()
+            if connection.alive
+        ]
+        return sorted(found, key=lambda line: (line.peer, line.address))
+
+    def to(self, client_id: str) -> Connection | None:
+        """The connection of a client that was used last, to ask it in reverse; None without one."""
+        found = [c for c, client in self._clients.items() if client.client_id == client_id]
+        return max((c for c in found if c.alive), key=lambda c: c.active_s, default=None)
+
+    def made(self, connection: Connection) -> str:
+        """Find out whose connection it is, or say why it is refused."""
+        certificate = connection.certificate
+        assert certificate is not None
+        client = self._client(certificate)
+        refusal = self._trust.refusal(certificate, self._now_s) or self._crowd(client)
+        if client is None or refusal:
+            refusal = refusal or "peer_unknown"
+            self.counters.refused[refusal] += 1
+            _log.info("RadSec peer %s refused: %s", certificate.label, refusal)
+            return refusal
+        connection.name = client.client_id
+        self._clients[connection] = client
+        self._connections[connection.address] = connection
+        self.counters.opened += 1
+        return ""
+
+    def request(self, connection: Connection, octets: bytes) -> None:
+        """Hand a request to the service, or to whoever answers CoA and Disconnect."""
+        client = self._clients[connection]
+        if octets[0] in (Code.COA_REQUEST, Code.DISCONNECT_REQUEST):
+            self._spawn(self._answer_dynamic(connection, octets, client))
+            return
+        origin = Origin(Listener.ANY, connection.address, Transport.TLS, client)
+        reason = self._service.receive(origin, octets)
+        if reason:
+            raise PeerError(reason)
+
+    def heard(self, connection: Connection) -> None:
+        """A client answered in reverse."""
+
+    def gone(self, connection: Connection) -> None:
+        """Forget a connection; what its peer was asked in reverse is lost."""
+        connection.asked.lose_all(Lost.CLOSED)
+        if self._clients.pop(connection, None) is not None:
+            self.counters.closed[connection.reason] += 1
+        if self._connections.get(connection.address) is connection:
+            del self._connections[connection.address]
+
+    @property
+    def _now_s(self) -> int:
+        return self._clock.now_us() // SECOND_US
+
+    def _client(self, certificate: Certificate) -> RadiusClient | None:
+        """The client a certificate names; of one trusted by its CA alone, each is its own."""
+        client = self._service.lookup.peer(certificate.names())
+        if client is not None and client.prefix == ANY:
+            own = f"{client.client_id}/{certificate.fingerprint[:16]}"
+            return replace(client, client_id=own)
+        return client
+
+    def _crowd(self, client: RadiusClient | None) -> str:
+        if client is None:
+            return ""
+        counted = Counter(one.client_id for one in self._clients.values())
+        return (
+            "peer_connections_full"
+            if counted[client.client_id] >= self._limits.per_peer_max
+            else ""
+        )
+
+    def _send(self, send: Send) -> None:
+        connection = self._connections.get(send.origin.address)
+        if connection is None:
+            self._service.metrics.dropped["connection_gone"] += 1
+            return
+        connection.answer(send.datagram)
+
+    async def _answer_dynamic(
+        self, connection: Connection, octets: bytes, client: RadiusClient
+    ) -> None:
+        try:
+            connection.answer(await self._dynamic(octets, client))
+        except PeerError as error:
+            connection.close(error.reason)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listening)
+            except OSError as error:  # descriptors used up: others may be given back
+                _log.warning("RadSec: %s", error)
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
+            if len(self._clients) + self._handshakes >= self._limits.connections_max:
+                self.counters.refused["connections_full"] += 1
+                accepted.close()
+                continue
+            self._handshakes += 1
+            self._spawn(self._handshake(accepted))
+
+    async def _handshake(self, accepted: socket.socket) -> None:
+        """Let in whom the certificates in force let in; each connection takes those of its time."""
+        loop = asyncio.get_running_loop()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        try:
+            await loop.connect_accepted_socket(
+                lambda: Connection(self, self._limits, self._entropy),
+                accepted,
+                ssl=self._trust.server,
+                ssl_handshake_timeout=self._limits.handshake_s,
+                ssl_shutdown_timeout=CLOSE_S,
+            )
+        except OSError as error:
+            self.counters.refused[_handshake_reason(error)] += 1
+            accepted.close()
+        finally:
+            self._handshakes -= 1
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._bind.tick_s)
+            self._trust.refresh()
+            for connection in list(self._clients):
+                self._check(connection)
+                connection.tick(loop.time())
+
+    def _check(self, connection: Connection) -> None:
+        """Close a connection whose peer would not be let in any more."""
+        assert connection.certificate is not None
+        refusal = self._trust.refusal(connection.certificate, self._now_s)
+        client = self._client(connection.certificate)
+        if client is None or client.client_id != connection.name:
+            refusal = refusal or "peer_unknown"
+        if client is None or refusal:
+            connection.close(refusal)
+        else:
+            self._clients[connection] = client
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _handshake_reason(error: Exception) -> str:
+    """Why a handshake failed, in OpenSSL's words: `certificate_revoked`, `no_shared_cipher`."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "_".join(error.verify_message.lower().split())
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "tls").lower()
+    timeout = isinstance(error, ConnectionAbortedError)  # so asyncio calls its own
+    return "handshake_timeout" if timeout else "handshake_lost"
