@@ -48,6 +48,11 @@ PROGRAMS = {
 }
 """Each program with the Debian package it comes in."""
 
+LIBRARIES = {
+    "rlm_sql_postgresql": ("freeradius-postgresql", "usr/lib/freeradius/rlm_sql_postgresql.so"),
+}
+"""Parts of programs: the package, and where it is once installed."""
+
 SERVICES = ("freeradius", "hostapd", "postgres", "wpa_supplicant")
 """Daemons a package may start on its own; the tests start their own copies."""
 
@@ -56,15 +61,17 @@ def main(arguments: list[str]) -> int:
     """Install what is missing, then tell what there is."""
     if arguments:
         raise Stop(f"peers takes no arguments, not {' '.join(arguments)}", code=2)
-    missing = sorted({pkg for name, pkg in PROGRAMS.items() if _where(name) is None})
+    missing = {pkg for name, pkg in PROGRAMS.items() if _where(name) is None}
+    missing |= {pkg for name, (pkg, _) in LIBRARIES.items() if _library(name) is None}
     if missing:
-        _install(missing)
+        _install(sorted(missing))
     if not all(path.exists() for _, path in PACKAGES.values()):
         _install_packages()
     _ensure(HALMOS, HALMOS_LOCK)
     _ensure(SPARK, SPARK_LOCK, source="pyspark")
     found = {name: _where(name) for name in PROGRAMS}
     found |= {name: str(path) if path.exists() else None for name, (_, path) in PACKAGES.items()}
+    found |= {name: _library(name) for name in LIBRARIES}
     found["halmos"] = _where(str(HALMOS / "bin" / "halmos"))
     found["spark"] = _where(str(SPARK / "bin" / "spark-submit"))
     for name, where in found.items():
@@ -74,6 +81,11 @@ def main(arguments: list[str]) -> int:
 
 def _where(name: str) -> str | None:
     return shutil.which(name, path=PATH)
+
+
+def _library(name: str) -> str | None:
+    path = Path("/") / LIBRARIES[name][1]
+    return str(path) if path.exists() else None
 
 
 def _install(packages: list[str]) -> None:

@@ -2,68 +2,49 @@
 
 The server is a process of its own, on a SQLite file with full synchronisation and an embedded
 chain, reached over UDP; its CPU time alone counts. The floor is a server of the same shape that
-does nothing but receive, hash, keep durably and answer, measured in the same run.
+does nothing but receive, hash, keep durably and answer, measured in the same run. So is FreeRADIUS
+where it is installed: `accounting` tells what it does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from sqlalchemy import Connection
+from typing import Any
 
 from opencarrier.access.wire.authenticators import accounting_request
 from opencarrier.access.wire.dictionary import AcctStatus, Type
 from opencarrier.access.wire.radius import integer, text
-from opencarrier.app.bootstrap import Onchain, onchain, open_installation
-from opencarrier.app.errands import Errands, top_up
-from opencarrier.app.folder import Folder
 from opencarrier.app.system import SystemEntropy
-from opencarrier.app.terms import Limits, Terms, draft_agreement, draft_plan
-from opencarrier.bench.server import SETTINGS
-from opencarrier.identity.model import PartyKind, SimKeys
-from opencarrier.kernel.refusals import Refusal
+from opencarrier.bench import accounting
+from opencarrier.bench.serving import NODE, OPC, REALM, SECRET, K, Server, furnish, imsi_of, serving
 from opencarrier.sim.eap_peer import AkaPrimePeer
 from opencarrier.sim.radio import Attached, Radio, RadioSettings, Report
 from opencarrier.sim.usim import Usim
-from opencarrier.spine.parties import Operator
 
-NODE, PLAN = "bench-1", "bench"
-SECRET = b"a secret of the bench alone"
-REALM = "wlan.mnc093.mcc208.3gppnetwork.org"
-K, OPC = bytes(range(16)), bytes(range(16, 32))
 PEOPLE = 64
 """How many phones act at the same time; each does its own things one after another."""
 
-MONEY_MINOR = 10**12
 PACKETS_PER_SESSION = 8
 IN_FLIGHT = PEOPLE
 FLOOR_OCTETS = 260
-TERMS = Terms(unit="octets_total", step=1024, price_nano=1_900, minimum_minor=0, tax_ppm=200_000)
-LIMITS = Limits(rate_cap_octets_per_s=250_000, session_s_max=3_600, interim_s=300)
-
-T = TypeVar("T")
 
 
-def run(sessions: int = 512) -> dict[str, Any]:
+def run(sessions: int = 2_500) -> dict[str, Any]:
     """Attach, report and settle; figures are microseconds of CPU and ratios to the floor."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         floor_us = _floor(root, sessions * PACKETS_PER_SESSION)
-        _furnish(root / "rooms")
-        with _serving("rooms", root / "rooms") as server:
+        furnish(root / "rooms", people=PEOPLE)
+        with serving("rooms", root / "rooms") as server:
             spent = asyncio.run(_sessions(server, sessions))
+        stored = accounting.run(root / "accounting", sessions)
     return {
         "cores": os.cpu_count() or 1,
         "sessions": sessions,
@@ -75,6 +56,7 @@ def run(sessions: int = 512) -> dict[str, Any]:
         "authentication_in_floors": round(spent.authentication_us / floor_us, 1),
         "accounting_packet_in_floors": round(spent.packet_us / floor_us, 1),
         "settled_usage_in_floors": round(spent.usage_us / floor_us, 1),
+        "accounting": stored,
     }
 
 
@@ -85,46 +67,7 @@ class _Spent:
     usage_us: int
 
 
-class _Server:
-    """The measured process."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self.ports: dict[str, int] = self._line()
-
-    def cpu_us(self) -> int:
-        """Return the processor time it has used."""
-        return int(self.ask("mark")) // 1_000
-
-    def ask(self, word: str) -> Any:
-        """Put a line to it and return what it answers."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(word + "\n")
-        self._process.stdin.flush()
-        return self._line()
-
-    def _line(self) -> Any:
-        assert self._process.stdout is not None
-        return json.loads(self._process.stdout.readline())
-
-
-@contextmanager
-def _serving(what: str, folder: Path) -> Iterator[_Server]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "opencarrier.bench.server", what, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield _Server(process)
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(60)
-
-
-async def _sessions(server: _Server, sessions: int) -> _Spent:
+async def _sessions(server: Server, sessions: int) -> _Spent:
     settings = RadioSettings(
         nas_identifier=NODE,
         secret=SECRET,
@@ -155,7 +98,7 @@ async def _sessions(server: _Server, sessions: int) -> _Spent:
 
 async def _attach(radio: Radio, person: int, share: Sequence[int]) -> list[Attached]:
     """Attach one person as often as its share says, one after another."""
-    usim = Usim(imsi=_imsi(person), k=K, opc=OPC)
+    usim = Usim(imsi=imsi_of(person), k=K, opc=OPC)
     done = []
     for _ in share:
         outcome = await radio.attach(AkaPrimePeer(usim, REALM))
@@ -184,7 +127,7 @@ def _packet(name: str, step: int) -> Report:
 
 def _floor(root: Path, packets: int) -> int:
     """Measure the floor with as many datagrams in flight."""
-    with _serving("floor", root) as server, ThreadPoolExecutor(IN_FLIGHT) as clients:
+    with serving("floor", root) as server, ThreadPoolExecutor(IN_FLIGHT) as clients:
         started_us = server.cpu_us()
         shares = [range(first, packets, IN_FLIGHT) for first in range(IN_FLIGHT)]
         for _ in clients.map(_ping, [server.ports["acct"]] * IN_FLIGHT, shares):
@@ -207,75 +150,3 @@ def _filler(number: int) -> bytes:
     room = FLOOR_OCTETS - 20 - sum(len(value) + 2 for _, value in attributes)
     attributes.append((int(Type.CLASS), bytes(room - 2)))
     return accounting_request(number % 256, attributes, SECRET)
-
-
-def _furnish(root: Path) -> None:
-    """Set an installation up: one operator, one node, people with SIMs and money."""
-    base = open_installation(Folder(root), SETTINGS)
-    try:
-        with onchain(base) as place:
-            with base.store.write() as unit:
-                operator = _people(place, unit)
-            _taken(Errands(place).deposit(operator, MONEY_MINOR, reference="bench"))
-    finally:
-        base.close()
-
-
-def _people(place: Onchain, unit: Connection) -> Operator:
-    base, identity, asset = place.base, place.base.identity, place.manifest.asset
-    at_us = base.clock.now_us()
-    operator = _taken(
-        identity.register.add_operator(unit, name="Bench", jurisdiction="FR", plmns=["20893"])
-    )
-    _taken(identity.register.add_party(unit, kind=PartyKind.TAX, name="tax FR"))
-    host = _taken(identity.register.add_host(unit, name="Host"))
-    home = operator.party_id
-    _taken(identity.register.add_node(unit, node_id=NODE, operator=home, host=host.party_id))
-    _taken(identity.clients.add(unit, prefix="127.0.0.1/32", secret=SECRET, operator=home))
-    agreement = _taken(
-        draft_agreement(
-            base,
-            unit,
-            asset,
-            home="Bench",
-            visited="Bench",
-            terms=TERMS,
-            host_ppm=600_000,
-            protocol_ppm=10_000,
-        )
-    )
-    signatures = base.rating.sign_agreement(unit, agreement, identity.notary)
-    _taken(base.rating.add_agreement(unit, agreement, signatures, at_us=at_us))
-    plan = _taken(
-        draft_plan(base, unit, asset, operator="Bench", plan_id=PLAN, terms=TERMS, limits=LIMITS)
-    )
-    _taken(base.rating.add_plan(unit, plan, at_us=at_us))
-    for number in range(PEOPLE):
-        made = _taken(identity.subscriptions.add(unit, name=f"P{number}", home=home, plan_id=PLAN))
-        person = made.party_id
-        keys = SimKeys(K, OPC)
-        _taken(
-            identity.subscriptions.add_credential(
-                unit, subscriber=person, imsi=_imsi(number), keys=keys
-            )
-        )
-        paid = top_up(
-            unit,
-            asset,
-            subscriber=person,
-            home=home,
-            amount_minor=MONEY_MINOR,
-            reference="bench",
-            at_us=at_us,
-        )
-        _taken(paid)
-    return operator
-
-
-def _imsi(number: int) -> str:
-    return f"20893{number:010d}"
-
-
-def _taken(outcome: T | Refusal) -> T:
-    assert not isinstance(outcome, Refusal), outcome
-    return outcome

@@ -1,7 +1,8 @@
-"""The process that is measured: `python -m opencarrier.bench.server rooms|floor FOLDER`.
+"""The process that is measured: `python -m opencarrier.bench.server rooms|floor FOLDER DATABASE`.
 
 It prints its ports, then answers each line of input with a line of JSON: `mark` with the processor
-time used so far, `close` with a cycle closed, settled and final. The end of input ends it.
+time used so far, `close` with a cycle closed, settled and final,
+`observations` with all that is kept. The end of input ends it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+
+from sqlalchemy import select
 
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.app.bootstrap import Onchain, onchain, open_installation
@@ -22,6 +26,7 @@ from opencarrier.app.closing import close_and_settle
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.usage.tables import OBSERVATIONS
 
 AUTHENTICATOR = slice(4, 20)
 HEAD_OCTETS = 20
@@ -31,12 +36,12 @@ SETTINGS = Settings(cycle_s=0, one_sided_window_s=0)
 Answers = dict[str, Callable[[], Any]]
 
 
-def main(what: str, folder: Path) -> None:
+def main(what: str, folder: Path, database: str) -> None:
     """Serve until standard input ends."""
     if what == "floor":
         asyncio.run(_floor(folder))
         return
-    base = open_installation(Folder(folder), SETTINGS)
+    base = open_installation(Folder(folder), replace(SETTINGS, database=database))
     try:
         with onchain(base) as place:
             asyncio.run(_rooms(place))
@@ -48,7 +53,12 @@ async def _rooms(place: Onchain) -> None:
     server = UdpServer(place.base.access(), Bind(auth_port=0, acct_port=0))
     await server.start()
     ports = {"auth": server.auth_address[1], "acct": server.acct_address[1]}
-    await _answer(ports, {"mark": _cpu_ns, "close": lambda: _close(place)})
+    answers = {
+        "mark": _cpu_ns,
+        "close": lambda: _close(place),
+        "observations": lambda: _observations(place),
+    }
+    await _answer(ports, answers)
     await server.stop()
 
 
@@ -56,6 +66,20 @@ def _close(place: Onchain) -> dict[str, Any]:
     told = close_and_settle(place)
     assert not isinstance(told, Refusal), told
     return {"state": told["state"], "records": told.get("records", 0)}
+
+
+def _observations(place: Onchain) -> list[list[Any]]:
+    """Return every stored accounting packet: session, status, seconds, octets in and out."""
+    columns = OBSERVATIONS.c
+    query = select(
+        columns.acct_session_id,
+        columns.status,
+        columns.session_time_s,
+        columns.octets_in,
+        columns.octets_out,
+    )
+    with place.base.store.read() as unit:
+        return [list(row) for row in unit.execute(query)]
 
 
 async def _floor(folder: Path) -> None:
@@ -121,4 +145,4 @@ def _cpu_ns() -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -18,8 +18,9 @@ Attribute = tuple[int, bytes]
 
 
 _SIZES = [KIND_OCTETS[KINDS.get(code, Kind.STRING)] for code in range(256)]
-_OCTETS_MIN = bytes(sizes[0] for sizes in _SIZES)
-_OCTETS_MAX = bytes(sizes[-1] for sizes in _SIZES)
+_LENGTH_MIN = bytes(sizes[0] + 2 for sizes in _SIZES)
+_LENGTH_MAX = bytes(sizes[-1] + 2 for sizes in _SIZES)
+_ANY_MIN, _ANY_MAX = bytes([2]) * 256, bytes([255]) * 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +85,35 @@ def parse(datagram: bytes) -> Packet:
         raise PeerError("packet_length", f"Length {length}", offset=2)
     if length > len(datagram):
         raise PeerError("packet_short", f"Length {length} of {len(datagram)}", offset=2)
-    attributes = _attributes(datagram, start=HEADER_OCTETS, end=length)
-    for code, value in attributes:
-        if not _OCTETS_MIN[code] <= len(value) <= _OCTETS_MAX[code]:
-            raise PeerError("attribute_size", f"{name_of(code)} of {len(value)} octets")
+    attributes = _attributes(
+        datagram, start=HEADER_OCTETS, end=length, shortest=_LENGTH_MIN, longest=_LENGTH_MAX
+    )
     return Packet(datagram[0], datagram[1], datagram[4:HEADER_OCTETS], tuple(attributes))
 
 
-def _attributes(octets: bytes, *, start: int, end: int) -> list[Attribute]:
+def _attributes(
+    octets: bytes, *, start: int, end: int, shortest: bytes = _ANY_MIN, longest: bytes = _ANY_MAX
+) -> list[Attribute]:
+    """Cut octets into attributes whose lengths lie within what their types allow."""
     found: list[Attribute] = []
+    add = found.append
     offset, last = start, end - 2
     while offset <= last:
-        after = offset + octets[offset + 1]
-        if after < offset + 2 or after > end:
-            raise PeerError("attribute_length", f"{after - offset} octets", offset=offset)
-        found.append((octets[offset], octets[offset + 2 : after]))
+        code, length = octets[offset], octets[offset + 1]
+        after = offset + length
+        if length < shortest[code] or length > longest[code] or after > end:
+            raise _misfit(code, length, offset, end)
+        add((code, octets[offset + 2 : after]))
         offset = after
     if offset != end:
         raise PeerError("attribute_short", offset=offset)
     return found
+
+
+def _misfit(code: int, length: int, offset: int, end: int) -> PeerError:
+    if length < 2 or offset + length > end:
+        return PeerError("attribute_length", f"{length} octets", offset=offset)
+    return PeerError("attribute_size", f"{name_of(code)} of {length - 2} octets")
 
 
 def encode(

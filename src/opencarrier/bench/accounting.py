@@ -1,0 +1,175 @@
+"""A stored accounting packet: our server on SQLite and PostgreSQL, FreeRADIUS on PostgreSQL.
+
+The same packets go to each, as many in flight; each server's processor time is that of its own
+processes and of the database's, as the kernel counts it. Afterwards every row is compared with
+what was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from opencarrier.access.wire.dictionary import AcctStatus, Type
+from opencarrier.access.wire.radius import Attribute, integer, text
+from opencarrier.app.system import SystemEntropy
+from opencarrier.bench import freeradius, postgresql
+from opencarrier.bench.processes import cpu_us
+from opencarrier.bench.serving import NODE, OPC, REALM, SECRET, K, Server, furnish, imsi_of, serving
+from opencarrier.sim.eap_peer import AkaPrimePeer
+from opencarrier.sim.radio import WIRELESS_802_11, Attached, Link, Radio, RadioSettings, Report
+from opencarrier.sim.usim import Usim
+
+PACKETS_PER_SESSION = 8
+IN_FLIGHT = 128
+BEGIN_S = 1_700_000_000
+STEP_S = 60
+WARM = "w"
+"""What the sessions that warm a server up are called."""
+
+
+def run(root: Path, sessions: int) -> dict[str, Any]:
+    """Return microseconds of CPU per packet, by server and store."""
+    root.mkdir()
+    figures: dict[str, Any] = {"packets": sessions * PACKETS_PER_SESSION}
+    figures["sqlite_us"], _ = _ours(root / "sqlite", sessions, None)
+    if postgresql.program("postgres") is None:
+        return figures | {"postgresql": "not installed"}
+    with postgresql.server(durable=True) as database:
+        figures["postgresql_us"], echoed = _ours(root / "postgresql", sessions, database)
+        absent = freeradius.missing()
+        if absent is not None:
+            return figures | {"freeradius": f"{absent} is not installed"}
+        figures["freeradius_postgresql_us"] = _theirs(
+            root / "freeradius", sessions, database, echoed
+        )
+    return figures | {
+        "postgresql_in_freeradius": round(
+            figures["postgresql_us"] / figures["freeradius_postgresql_us"], 3
+        )
+    }
+
+
+def _ours(
+    folder: Path, sessions: int, database: postgresql.Server | None
+) -> tuple[int, list[Attribute]]:
+    url = "" if database is None else database.database()
+    furnish(folder, url, people=1)
+    with serving("rooms", folder, url) as server:
+        roots = [server.pid] + ([database.pid] if database else [])
+        echoed = asyncio.run(_echoed(server))
+        spent_us = _spent(roots, server.ports["acct"], sessions, echoed)
+        kept = server.ask("observations")
+    kept = [tuple(row) for row in kept if not row[0].startswith(WARM)]
+    assert sorted(kept) == sorted(_expected(sessions)), "the rows are not what was sent"
+    return spent_us, echoed
+
+
+def _theirs(
+    folder: Path, sessions: int, database: postgresql.Server, echoed: Sequence[Attribute]
+) -> int:
+    import psycopg
+
+    url = database.database()
+    freeradius.make_tables(url)
+    name = url.rpartition("/")[2]
+    secret = SECRET.decode()
+    with freeradius.running(
+        folder, database_port=database.port, database=name, secret=secret
+    ) as server:
+        spent_us = _spent([server.pid, database.pid], server.port, sessions, echoed)
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT acctsessionid, acctsessiontime, acctinputoctets, acctoutputoctets,"
+            " acctstoptime IS NOT NULL FROM radacct"
+        ).fetchall()
+    ended = [row for row in rows if not row[0].startswith(WARM)]
+    sent = [(*row[:1], *row[2:], True) for row in _expected(sessions) if row[1] == AcctStatus.STOP]
+    assert sorted(ended) == sorted(sent), "the rows are not what was sent"
+    return spent_us
+
+
+async def _echoed(server: Server) -> list[Attribute]:
+    """Get what access points echo: the Class and the pseudonym of a session let in."""
+    radio = await Radio.open(_settings(server.ports["acct"], server.ports["auth"]), SystemEntropy())
+    try:
+        outcome = await radio.attach(AkaPrimePeer(Usim(imsi=imsi_of(0), k=K, opc=OPC), REALM))
+    finally:
+        radio.close()
+    assert isinstance(outcome, Attached), outcome
+    assert outcome.cui is not None
+    classes = [(int(Type.CLASS), value) for value in outcome.classes]
+    return [*classes, (int(Type.CHARGEABLE_USER_IDENTITY), outcome.cui)]
+
+
+def _settings(acct: int, auth: int = 0) -> RadioSettings:
+    return RadioSettings(
+        nas_identifier=NODE, secret=SECRET, auth=("127.0.0.1", auth), acct=("127.0.0.1", acct)
+    )
+
+
+def _spent(roots: Sequence[int], port: int, sessions: int, echoed: Sequence[Attribute]) -> int:
+    warm = [f"{WARM}{number}" for number in range(IN_FLIGHT)]
+    asyncio.run(_load(port, warm, echoed))  # connections, caches, first pages
+    before_us = sum(map(cpu_us, roots))
+    asyncio.run(_load(port, [_name(number) for number in range(sessions)], echoed))
+    spent_us = sum(map(cpu_us, roots)) - before_us
+    return max(1, spent_us // (sessions * PACKETS_PER_SESSION))
+
+
+async def _load(port: int, names: Sequence[str], echoed: Sequence[Attribute]) -> None:
+    """Report on every session, one packet after the other, many sessions at a time."""
+    link = await Link.open(("127.0.0.1", port), _settings(port))
+    waiting = iter(names)
+
+    async def work() -> None:
+        for name in waiting:
+            for step in range(PACKETS_PER_SESSION):
+                await link.accounting([*_report(name, step).attributes(), *_place(name), *echoed])
+
+    try:
+        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+    finally:
+        link.close()
+
+
+def _report(name: str, step: int) -> Report:
+    last = step == PACKETS_PER_SESSION - 1
+    status = AcctStatus.STOP if last else AcctStatus.INTERIM_UPDATE
+    return Report(
+        status=status if step else AcctStatus.START,
+        acct_session_id=name,
+        event_s=BEGIN_S + step * STEP_S,
+        session_time_s=step * STEP_S,
+        octets_in=step * 100_000,
+        octets_out=step * 1_000_000_000,
+    )
+
+
+def _place(name: str) -> list[Attribute]:
+    """What an access point adds about itself and the station."""
+    return [
+        text(Type.NAS_IDENTIFIER, NODE),
+        (int(Type.NAS_IP_ADDRESS), bytes((127, 0, 0, 1))),
+        integer(Type.NAS_PORT_TYPE, WIRELESS_802_11),
+        text(Type.USER_NAME, f"{name}@{REALM}"),
+        text(Type.CALLING_STATION_ID, "02-00-00-00-00-01"),
+        text(Type.CALLED_STATION_ID, "02-00-00-00-00-02:OpenRoaming"),
+    ]
+
+
+def _expected(sessions: int) -> list[tuple[str, int, int, int, int]]:
+    """Return what was sent: session, status, seconds, octets in and out."""
+    found = []
+    for number in range(sessions):
+        for step in range(PACKETS_PER_SESSION):
+            report = _report(_name(number), step)
+            counters = (report.session_time_s or 0, report.octets_in or 0, report.octets_out or 0)
+            found.append((report.acct_session_id, int(report.status), *counters))
+    return found
+
+
+def _name(number: int) -> str:
+    return f"s{number:07d}"
