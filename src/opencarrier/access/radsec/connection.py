@@ -24,6 +24,9 @@ from opencarrier.access.wire.radius import Attribute
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
 
+CLOSE_S = 2.0
+"""How long a peer may take to agree that a connection is over."""
+
 REQUESTS = frozenset(
     (
         Code.ACCESS_REQUEST,
@@ -58,7 +61,14 @@ class End(Protocol):
 class Connection(asyncio.Protocol):
     """Packets in and out; also an `Upstream`: the peer can be asked over it."""
 
-    def __init__(self, end: End, limits: RadsecLimits, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        end: End,
+        limits: RadsecLimits,
+        entropy: Entropy,
+        asked: Identifiers | None = None,
+    ) -> None:
+        """`asked` is what was asked over an earlier connection and still waits."""
         self._end = end
         self._limits = limits
         self._entropy = entropy
@@ -68,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._window = Window(limits.in_work_max)
         self._stalled_since_s: float | None = None
         self._working = False
-        self.asked = Identifiers(SECRET, required=False)
+        self.asked = asked if asked is not None else Identifiers(SECRET, required=False)
         self.active_s = self._loop.time()
         self.requests = 0
         self.reason = ""
@@ -175,12 +185,12 @@ class Connection(asyncio.Protocol):
         self._window.expire(now_s)
         if self._stalled_since_s is not None:
             if now_s - self._stalled_since_s > self._limits.stalled_s:
-                self._abort("slow_reader")
+                self.abort("slow_reader")
         elif now_s - self.active_s > self._limits.idle_s:
             self.close("idle")
         self._work()
 
-    def _abort(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         """Close at once: what is still to be written would wait for ever."""
         if self._transport is not None:
             self.reason = self.reason or reason
@@ -217,3 +227,15 @@ class Connection(asyncio.Protocol):
             self._end.request(self, octets)
         elif self.asked.reply(octets) is not None:
             self._end.heard(self)
+
+
+def handshake_reason(error: OSError) -> str:
+    """Why there is no connection, in OpenSSL's words: `certificate_revoked`."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "_".join(error.verify_message.lower().split())
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "tls").lower()
+    if isinstance(error, ConnectionRefusedError):
+        return "connection_refused"
+    timeout = isinstance(error, ConnectionAbortedError)  # so asyncio calls its own
+    return "handshake_timeout" if timeout else "handshake_lost"

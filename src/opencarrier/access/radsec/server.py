@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from typing import Any
 from opencarrier.access.dynamic import Answerer, unsupported
 from opencarrier.access.model import Listener, Origin, Transport
 from opencarrier.access.radsec.certificates import ANY, Certificate
-from opencarrier.access.radsec.connection import Connection
+from opencarrier.access.radsec.connection import CLOSE_S, Connection, handshake_reason
 from opencarrier.access.radsec.model import PORT, ConnectionLine, Connections, RadsecLimits
 from opencarrier.access.radsec.trust import Trust
 from opencarrier.access.server import Send
@@ -31,7 +30,6 @@ _log = logging.getLogger(__name__)
 
 BACKLOG = 128
 ACCEPT_AGAIN_S = 0.2
-CLOSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +239,7 @@ class RadsecServer:
                 ssl_shutdown_timeout=CLOSE_S,
             )
         except OSError as error:
-            self.counters.refused[_handshake_reason(error)] += 1
+            self.counters.refused[handshake_reason(error)] += 1
             accepted.close()
         finally:
             self._handshakes -= 1
@@ -271,13 +269,3 @@ class RadsecServer:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _handshake_reason(error: Exception) -> str:
-    """Why a handshake failed, in OpenSSL's words: `certificate_revoked`, `no_shared_cipher`."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return "_".join(error.verify_message.lower().split())
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or "tls").lower()
-    timeout = isinstance(error, ConnectionAbortedError)  # so asyncio calls its own
-    return "handshake_timeout" if timeout else "handshake_lost"

@@ -76,8 +76,14 @@ class Watchdog:
         self._asked = 0
         if self._to_revive:
             self._to_revive -= 1
+        if self._to_revive:
             self._next_s = now_s
         self.health = Health.SUSPECT if self._to_revive else Health.OKAY
+
+    def opened(self, now_s: float) -> None:
+        """Note a new connection: one after silence has to prove itself first."""
+        self._next_s = now_s if self._to_revive else now_s + self._silence_s
+        self._asked = 0
 
     def tick(self, now_s: float) -> Probe:
         """What is due now."""
