@@ -14,12 +14,14 @@ from sqlalchemy import Connection, create_engine, event, text
 from opencarrier.access.class_token import ClassRing
 from opencarrier.access.model import AccessKeys, AccessSettings
 from opencarrier.access.service import AccessPorts, AccessService
+from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.identity.milenage import AMF_PLAIN, AMF_SEPARATION_BIT, Milenage
 from opencarrier.identity.sequence import prime_keys
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.money import AssetId, Money
+from opencarrier.kernel.passwords import nt_hash
 from opencarrier.kernel.refusals import PeerError, Reason, Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.sim.usim import Usim
@@ -149,6 +151,17 @@ class FakeVectors:
         self.sqn = sqn_ms
         self.resynchronised += 1
         return None
+
+
+@dataclass
+class FakePasswords:
+    """Users and their passwords; a stranger's is compared like any other."""
+
+    users: dict[str, str] = field(default_factory=dict)
+
+    def password(self, unit: Connection, username: str, realm: str) -> bytes | None:
+        known = self.users.get(username)
+        return nt_hash(known) if known is not None else bytes(16)
 
 
 @dataclass
@@ -288,6 +301,8 @@ class Bench:
     clock: FixedClock = field(default_factory=lambda: FixedClock(NOW_US))
     settings: AccessSettings = field(default_factory=AccessSettings)
     monotonic: Callable[[], float] | None = None
+    passwords: FakePasswords = field(default_factory=lambda: FakePasswords())
+    tls: MaterialSource | None = None
 
     def service(self) -> AccessService:
         extra: dict[str, Any] = {"monotonic": self.monotonic} if self.monotonic else {}
@@ -299,6 +314,8 @@ class Bench:
             sink=self.sink,
             clock=self.clock,
             entropy=SeededEntropy(1),
+            passwords=self.passwords,
+            tls=self.tls,
             **extra,
         )
         return AccessService(ports, KEYS, self.settings)

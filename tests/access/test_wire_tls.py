@@ -26,6 +26,7 @@ from tests.access.tls import (
 
 from opencarrier.access.wire import eap
 from opencarrier.access.wire.tls_framing import Flag
+from opencarrier.access.wire.tls_material import TlsLimits
 from opencarrier.access.wire.tls_messages import (
     RECORDS_MAX,
     first_offer,
@@ -36,7 +37,6 @@ from opencarrier.access.wire.tls_messages import (
 )
 from opencarrier.access.wire.tls_method import ROUNDS_MAX
 from opencarrier.access.wire.tls_resumption import Earned, Resumptions
-from opencarrier.access.wire.tls_server import TlsLimits
 from opencarrier.identity.pki.model import DAY_S, Algorithm
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.sim.tls_peer import Login, TlsPeer

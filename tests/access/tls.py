@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.access.fakes import HOME, NODE, NOW_US, SUBSCRIBER, VISITED
 
 from opencarrier.access.wire import eap
+from opencarrier.access.wire.tls_material import TlsLimits, TlsMaterial
 from opencarrier.access.wire.tls_method import EapTls, TlsMachine
-from opencarrier.access.wire.tls_server import TlsLimits, TlsServer
-from opencarrier.access.wire.tls_tunnel import TlsMaterial
+from opencarrier.access.wire.tls_server import TlsServer
 from opencarrier.access.wire.ttls_method import EapTtls
 from opencarrier.identity.pki import issue
 from opencarrier.identity.pki.model import DAY_S, Algorithm, Holder, Revoked, Role, Wanted
@@ -39,16 +39,19 @@ class Pki:
     branch: Any
     server: Holder
     client: Holder
+    now_us: int
 
     @property
     def anchors(self) -> bytes:
         return self.branch.root.certificate_pem
 
     def subscriber(self, name: str, **changes: Any) -> Holder:
-        return _end(self.branch.issuing, Role.SUBSCRIBER, name, Algorithm.EC, **changes)
+        kind = {"algorithm": Algorithm.EC, "now_us": self.now_us}
+        return _end(self.branch.issuing, Role.SUBSCRIBER, name, **{**kind, **changes})
 
-    def revocations(self, *revoked: Holder, valid_s: int = DAY_S, now_us: int = NOW_US) -> bytes:
+    def revocations(self, *revoked: Holder, valid_s: int = DAY_S) -> bytes:
         """Lists of the root, the policy and the issuing authority."""
+        now_us = self.now_us
         gone = [Revoked(one.certificate.serial_number, now_us) for one in revoked]
         lists = [
             issue.revocation_list(
@@ -64,20 +67,22 @@ class Pki:
 
 
 @cache
-def pki(algorithm: Algorithm = Algorithm.EC) -> Pki:
-    branch = issue.branch(
-        1, entropy=ENTROPY, now_us=NOW_US - DAY_S * 1_000_000, algorithm=algorithm
-    )
-    server = _end(branch.issuing, Role.SERVER, "aaa.home.example", algorithm)
-    client = _end(branch.issuing, Role.SUBSCRIBER, "somebody", algorithm)
-    return Pki(branch, server, client)
+def pki(algorithm: Algorithm = Algorithm.EC, now_us: int = NOW_US) -> Pki:
+    began_us = now_us - DAY_S * SECOND_US
+    branch = issue.branch(1, entropy=ENTROPY, now_us=began_us, algorithm=algorithm)
+    at: dict[str, Any] = {"algorithm": algorithm, "now_us": now_us}
+    server = _end(branch.issuing, Role.SERVER, "aaa.home.example", **at)
+    client = _end(branch.issuing, Role.SUBSCRIBER, "somebody", **at)
+    return Pki(branch, server, client, now_us)
 
 
-def _end(issuer: Holder, role: Role, name: str, algorithm: Algorithm, **changes: Any) -> Holder:
+def _end(
+    issuer: Holder, role: Role, name: str, *, algorithm: Algorithm, now_us: int, **changes: Any
+) -> Holder:
     server = role is Role.SERVER
     names: dict[str, Any] = {"dns_names": (name,)} if server else {"nai": f"{name}@{TLS_REALM}"}
     wanted = replace(Wanted(role=role, common_name=name, **names), **changes)
-    made = issue.issue(issuer, wanted, algorithm=algorithm, entropy=ENTROPY, now_us=NOW_US)
+    made = issue.issue(issuer, wanted, algorithm=algorithm, entropy=ENTROPY, now_us=now_us)
     assert isinstance(made, Holder), made
     return made
 

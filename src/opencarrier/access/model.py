@@ -18,6 +18,7 @@ from opencarrier.access.wire.eap import (
     SESSIONS_PER_CLIENT_MAX,
     EapType,
 )
+from opencarrier.access.wire.tls_material import TlsLimits
 from opencarrier.spine.parties import RadiusClient
 
 
@@ -62,6 +63,7 @@ class AccessSettings:
 
     network_name: bytes = NETWORK_NAME_WLAN
     methods: tuple[EapType, ...] = (EapType.TLS, EapType.TTLS, EapType.AKA_PRIME, EapType.AKA)
+    tls: TlsLimits = field(default_factory=TlsLimits)
     require_message_authenticator: bool = True
     session_ttl_s: float = SESSION_TTL_S
     sessions_max: int = SESSIONS_MAX

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.access import replies
 from opencarrier.access.accounting import Arrival, observe, packet_digest, realm_of
@@ -37,6 +37,9 @@ from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.access import WIFI, Grant, Offered
 from opencarrier.spine.parties import Node, RadiusClient
 from opencarrier.spine.usage import Observation
+
+if TYPE_CHECKING:
+    from opencarrier.access.wire.tls_server import TlsServer
 
 STATE_OCTETS = 16
 EAP_START_OCTETS_MAX = 2
@@ -119,13 +122,14 @@ class AccessServer:
         entropy: Entropy,
         settings: AccessSettings,
         metrics: Metrics | None = None,
+        tls: TlsServer | None = None,
     ) -> None:
         self._lookup = lookup
         self._keys = keys
         self._entropy = entropy
         self._settings = settings
         self.metrics = metrics if metrics is not None else Metrics()
-        self._methods = offered_methods(settings)
+        self._methods = offered_methods(settings, tls)
         self._duplicates = {
             listener: DuplicateCache(
                 ttl_s=settings.duplicates_ttl_s, entries_max=settings.duplicates_max

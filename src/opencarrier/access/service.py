@@ -20,6 +20,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.access.directory import DirectoryCache
+from opencarrier.access.methods import tls_server
 from opencarrier.access.model import AccessKeys, AccessSettings, Metrics, Origin, Transport
 from opencarrier.access.server import (
     AccessServer,
@@ -32,6 +33,7 @@ from opencarrier.access.server import (
 )
 from opencarrier.access.session_key import session_key
 from opencarrier.access.wire import eap
+from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
@@ -78,6 +80,7 @@ class AccessPorts:
     clock: Clock
     entropy: Entropy
     passwords: Passwords | None = None
+    tls: MaterialSource | None = None
     session_keys: SessionKeys | None = None
     monotonic: Callable[[], float] = time.monotonic
 
@@ -107,6 +110,7 @@ class AccessService:
             entropy=ports.entropy,
             settings=settings,
             metrics=self.metrics,
+            tls=tls_server(ports.tls, ports.clock, settings),
         )
         self._needs: deque[Need] = deque()
         self._stores: deque[Store] = deque()

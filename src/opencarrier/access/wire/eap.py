@@ -205,13 +205,16 @@ class Method(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Methods:
-    """The methods a server offers, the preferred one first, and what makes their machines."""
+    """The methods a server offers, the preferred one first, and what makes their machines.
 
-    factories: Mapping[int, Callable[[], Method]]
+    A machine is made for a RADIUS client, by which heavy ones are counted.
+    """
 
-    def make(self, kind: int) -> Method:
+    factories: Mapping[int, Callable[[str], Method]]
+
+    def make(self, kind: int, client_id: str) -> Method:
         """Begin a method."""
-        return self.factories[kind]()
+        return self.factories[kind](client_id)
 
     def first(self, identity: bytes) -> int:
         """The method an outer identity tells, else the preferred one.
@@ -346,7 +349,8 @@ class Session:
     def _begin(self, kind: int) -> Effect:
         self.tried = (*self.tried, kind)
         self.rounds = 0
-        return self._move(*self.methods.make(kind).start(self.identity, self._next_identifier))
+        method = self.methods.make(kind, self.client_id)
+        return self._move(*method.start(self.identity, self._next_identifier))
 
     def _switch(self, method: Method, wanted: bytes) -> Effect:
         """A NAK may answer a method's first request only (RFC 3748 section 5.3.1)."""

@@ -13,10 +13,6 @@ from hashlib import sha256
 
 from opencarrier.spine.access import Credential
 
-ENTRIES_MAX = 16_384
-TTL_S = 12 * 3_600
-"""Counted from the full authentication: resuming again and again does not move it."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earned:
@@ -35,7 +31,7 @@ class Earned:
 class Resumptions:
     """Sessions by the SHA-256 of what names them on the wire; the oldest gives way at the bound."""
 
-    def __init__(self, *, entries_max: int = ENTRIES_MAX) -> None:
+    def __init__(self, *, entries_max: int) -> None:
         assert entries_max > 0
         self._entries_max = entries_max
         self._entries: dict[bytes, Earned] = {}

@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Protocol
 
 from opencarrier.access.wire.eap import EapType
-from opencarrier.access.wire.tls_framing import FRAGMENT_OCTETS
+from opencarrier.access.wire.tls_material import MaterialSource, TlsLimits
 from opencarrier.access.wire.tls_messages import Offer, first_offer
-from opencarrier.access.wire.tls_resumption import ENTRIES_MAX, TTL_S, Earned, Resumptions
-from opencarrier.access.wire.tls_tunnel import TlsContext, TlsMaterial, Tunnel
+from opencarrier.access.wire.tls_resumption import Earned, Resumptions
+from opencarrier.access.wire.tls_tunnel import TlsContext, Tunnel
 from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.refusals import PeerError
-
-CONVERSATIONS_MAX = 2_048
-CONVERSATIONS_PER_CLIENT_MAX = 1_024
-HANDSHAKES_PER_CONTEXT_MAX = 4_096
-"""After so many full handshakes a context is made anew, and with it OpenSSL's memory of sessions,
-whose size cannot be set from here."""
-
-
-class MaterialSource(Protocol):
-    """Whoever has the certificates; the same object as long as they are the same."""
-
-    def current(self) -> TlsMaterial:
-        """The certificates as they are now."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsLimits:
-    """How large, how many, how long."""
-
-    fragment_octets: int = FRAGMENT_OCTETS
-    conversations_max: int = CONVERSATIONS_MAX
-    conversations_per_client_max: int = CONVERSATIONS_PER_CLIENT_MAX
-    handshakes_per_context_max: int = HANDSHAKES_PER_CONTEXT_MAX
-    resumptions_max: int = ENTRIES_MAX
-    resumption_ttl_s: int = TTL_S
 
 
 class TlsServer:
@@ -55,7 +27,7 @@ class TlsServer:
 
     @property
     def offers_certificates(self) -> bool:
-        """Whether client certificates can be judged: EAP-TLS needs anchors."""
+        """Whether client certificates can be judged: EAP-TLS is nothing without anchors."""
         return bool(self._material.anchors)
 
     @property

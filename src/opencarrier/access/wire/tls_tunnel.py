@@ -13,9 +13,11 @@ from hashlib import sha256
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL, crypto
 
+from opencarrier.access.wire.tls_material import TlsMaterial
 from opencarrier.access.wire.tls_messages import (
     Content,
     Handshake,
@@ -29,26 +31,11 @@ from opencarrier.kernel.refusals import PeerError
 
 PLAINTEXT_OCTETS_MAX = 16_384
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
-VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+_VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
 _lib, _ffi = SSL._lib, SSL._ffi  # type: ignore[attr-defined]
 _NAMES_MAX = 4
 """Of sessions one handshake hands out: TLS 1.3 gives two tickets."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsMaterial:
-    """Certificates as PEM: our chain (leaf first, no root), its key, whom we trust, who is revoked.
-
-    Without anchors no client certificate is taken. With lists of revocations every issuer under an
-    anchor needs a current one.
-    """
-
-    chain: bytes
-    key: bytes = field(repr=False)
-    anchors: bytes = b""
-    revocations: bytes = b""
-    version_min: str = "1.2"
 
 
 class TunnelError(Exception):
@@ -77,7 +64,7 @@ class TlsContext:
     def __init__(self, material: TlsMaterial, *, name: bytes, certified: bool, ttl_s: int) -> None:
         self.handshakes = 0
         self._context = context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.set_min_proto_version(VERSIONS[material.version_min])
+        context.set_min_proto_version(_VERSIONS[material.version_min])
         context.set_cipher_list(CIPHERS)
         context.set_options(
             SSL.OP_NO_TICKET
@@ -266,6 +253,18 @@ _WORDS = {
     "version too low": "tls_version",
     "no shared cipher": "tls_cipher",
 }
+
+
+def why_unusable(material: TlsMaterial) -> str:
+    """Say why a server cannot be set up with this, empty where it can."""
+    certified = bool(material.anchors)
+    try:
+        TlsContext(material, name=b"try", certified=certified, ttl_s=1)
+    except SSL.Error as error:
+        return "; ".join(str(part[-1]) for part in error.args[0])
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        return str(error).partition("\n")[0]
+    return ""
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
