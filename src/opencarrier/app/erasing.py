@@ -22,8 +22,8 @@ from opencarrier.channels.people import ChannelPeople
 from opencarrier.charging.people import ChargingPeople
 from opencarrier.clearing.exchange import partners, told
 from opencarrier.clearing.people import ClearingPeople
-from opencarrier.identity.cli import find
-from opencarrier.identity.model import Cause, Erasure, PartyKind
+from opencarrier.identity.cli import find_subscriber
+from opencarrier.identity.model import Cause, Erasure
 from opencarrier.identity.people import IdentityPeople
 from opencarrier.identity.rules import permanent_names
 from opencarrier.kernel.crash import crashpoint
@@ -226,15 +226,7 @@ class Erasing:
     # who it is
 
     def _found(self, unit: Connection, who: str) -> Subscriber | Refusal:
-        directory = self._base.identity.directory
-        found = directory.subscriber_by_imsi(unit, who)
-        if found is None:
-            party = find(self._base.identity, unit, PartyKind.SUBSCRIBER, who)
-            if isinstance(party, Refusal):
-                return party
-            found = directory.subscriber(unit, party)
-        assert found is not None, "a subscriber that is found by name or id"
-        return found
+        return find_subscriber(self._base.identity, unit, who)
 
     def _person(self, unit: Connection, found: Subscriber) -> Person:
         granted = self._rating.authorisations(unit, found.party_id)

@@ -19,7 +19,7 @@ from opencarrier.identity.rules import RADIUS_SECRET_OCTETS_ADVISED, is_certific
 from opencarrier.identity.service import Identity
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import KeySigner
-from opencarrier.spine.parties import PartyId, RadiusClient
+from opencarrier.spine.parties import PartyId, RadiusClient, Subscriber
 
 Result = dict[str, Any] | Refusal
 
@@ -232,6 +232,19 @@ def find(identity: Identity, unit: Connection, kind: PartyKind, text: str) -> Pa
         PartyKind.SUBSCRIBER: IdentityReason.UNKNOWN_SUBSCRIBER,
     }
     return Refusal(reasons.get(kind, IdentityReason.UNKNOWN_PARTY), f"no {kind} is {text!r}")
+
+
+def find_subscriber(identity: Identity, unit: Connection, who: str) -> Subscriber | Refusal:
+    """Return the subscriber that an IMSI, a name or an id means, or that it is unknown."""
+    found = identity.directory.subscriber_by_imsi(unit, who)
+    if found is not None:
+        return found
+    party = find(identity, unit, PartyKind.SUBSCRIBER, who)
+    if isinstance(party, Refusal):
+        return party
+    found = identity.directory.subscriber(unit, party)
+    assert found is not None, "who is found by name or id is a subscriber"
+    return found
 
 
 def read_sim_keys(*, ki_file: str, opc_file: str, standard_input: TextIO) -> SimKeys:

@@ -13,6 +13,7 @@ from opencarrier.spine.parties import PartyId
 from opencarrier.spine.people import Held, Person
 
 _TABLES = (
+    (store.enrolments, store.enrolments.c.subscriber),
     (store.credentials, store.credentials.c.subscriber),
     (store.keys, store.keys.c.party),
     (store.subscribers, store.subscribers.c.party_id),

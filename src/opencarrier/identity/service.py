@@ -8,6 +8,7 @@ from time import monotonic
 from opencarrier.identity.authentication import AuthenticationCentre
 from opencarrier.identity.clients import Clients
 from opencarrier.identity.directory import Directory
+from opencarrier.identity.enrolment import Enrolments
 from opencarrier.identity.keyring import Keyring
 from opencarrier.identity.notary import Notary
 from opencarrier.identity.register import Register
@@ -23,8 +24,8 @@ class Identity:
     """Who takes part, over one database; every call takes the caller's unit.
 
     `directory`, `authentication` and `notary` answer the spine's ports Directory, VectorSource
-    and Notary. `register`, `clients`, `subscriptions` and `keyring` add and change. `vault` seals;
-    `secrets` are the installation's own.
+    and Notary. `register`, `clients`, `subscriptions`, `enrolments` and `keyring` add and change.
+    `vault` seals; `secrets` are the installation's own.
     """
 
     def __init__(
@@ -43,4 +44,5 @@ class Identity:
         self.keyring = Keyring(self.vault, clock=clock, entropy=entropy)
         self.register = Register(self.directory, self.keyring, clock=clock, entropy=entropy)
         self.clients = Clients(self.directory, self.vault)
+        self.enrolments = Enrolments(clock, entropy)
         self.subscriptions = Subscriptions(self.directory, self.vault, entropy)

@@ -134,6 +134,16 @@ changes = Table(
     Column("state", LargeBinary(32), nullable=False),
 )
 
+enrolments = Table(
+    "identity_enrolment",
+    metadata,
+    Column("token_sha256", LargeBinary(32), primary_key=True),
+    Column("subscriber", ForeignKey("identity_subscriber.party_id"), nullable=False, index=True),
+    Column("expires_us", BigInteger, nullable=False, index=True),
+    Column("uses_left", Integer, nullable=False),
+)
+"""Links by which a subscriber's devices get their profiles; a token is kept as its hash."""
+
 erasures = Table(
     "identity_erasure",
     metadata,

@@ -366,20 +366,14 @@ def subscriber_topup(
     Example: opencarrier subscriber topup 208930000000001 20000000
     """
     from opencarrier.app.errands import top_up
-    from opencarrier.identity.cli import find
-    from opencarrier.identity.model import PartyKind
+    from opencarrier.identity.cli import find_subscriber
     from opencarrier.ledger import chart
     from opencarrier.ledger.service import balance
 
     with installation(data) as base:
         asset = asset_of(base)
         with base.store.write() as unit:
-            directory = base.identity.directory
-            found = directory.subscriber_by_imsi(unit, who)
-            if found is None:
-                party = taken(find(base.identity, unit, PartyKind.SUBSCRIBER, who))
-                found = directory.subscriber(unit, party)
-            assert found is not None
+            found = taken(find_subscriber(base.identity, unit, who))
             refusal = top_up(
                 unit,
                 asset,

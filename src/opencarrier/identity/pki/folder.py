@@ -23,10 +23,9 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from opencarrier.identity.pki import issue
+from opencarrier.identity.pki import issue, names
 from opencarrier.identity.pki.model import (
     DAY_S,
     Algorithm,
@@ -71,29 +70,29 @@ class PkiFolder:
     """Everything `opencarrier pki` does, one call a command."""
 
     def __init__(self, root: Path, *, clock: Clock, entropy: Entropy) -> None:
-        self._root = root
+        self.root = root
         self._clock = clock
         self._entropy = entropy
 
     @property
     def begun(self) -> bool:
         """Whether a federation stands here."""
-        return (self._root / "index.json").exists()
+        return (self.root / "index.json").exists()
 
     def begin(self, algorithm: Algorithm) -> Entry | Refusal:
         """Make two roots, each with a policy and an issuing authority; once."""
         if self.begun:
-            return Refusal(PkiReason.EXISTS, f"{self._root} holds a federation")
-        (self._root / "ends").mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._root.chmod(0o700)
+            return Refusal(PkiReason.EXISTS, f"{self.root} holds a federation")
+        (self.root / "ends").mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.root.chmod(0o700)
         made = issue.federation(
             entropy=self._entropy, now_us=self._clock.now_us(), algorithm=algorithm, roots=BRANCHES
         )
         for number, branch in enumerate(made.branches):
             for word, holder in zip(_AUTHORITIES, branch.authorities, strict=True):
-                _write(self._root / f"{word}{number}.crt", holder.certificate_pem)
-                _write(self._root / f"{word}{number}.key", holder.key_pem, secret=True)
-        _write(self._root / "trust.pem", made.trust_pem)
+                _write(self.root / f"{word}{number}.crt", holder.certificate_pem)
+                _write(self.root / f"{word}{number}.key", holder.key_pem, secret=True)
+        _write(self.root / "trust.pem", made.trust_pem)
         self._keep({"crl_number": 0, "ends": {}})
         return self.write_lists(CRL_VALID_S)
 
@@ -156,20 +155,33 @@ class PkiFolder:
         """Tell what was issued; no key is part of it."""
         index = self._index()
         ends = {name: [_shown(one) for one in made] for name, made in index["ends"].items()}
-        return {"crl_number": index["crl_number"], "trust": str(self._root / "trust.pem"), **ends}
+        return {"crl_number": index["crl_number"], "trust": str(self.root / "trust.pem"), **ends}
+
+    def has(self, name: str) -> bool:
+        """Say whether something was issued under a name."""
+        return self.begun and name in self._index()["ends"]
+
+    def newest(self) -> Branch:
+        """Read the current root's branch."""
+        return self.branch(BRANCHES - 1)
+
+    def anchors(self) -> tuple[x509.Certificate, ...]:
+        """Read the roots, the current one first."""
+        roots = x509.load_pem_x509_certificates((self.root / "trust.pem").read_bytes())
+        return tuple(reversed(roots))
 
     def branch(self, number: int) -> Branch:
         """Read one branch's authorities with their keys."""
         holders: list[Holder] = []
         for word in _AUTHORITIES:
             above = holders[-1] if holders else None
-            holders.append(_read(self._root / f"{word}{number}", above))
+            holders.append(_read(self.root / f"{word}{number}", above))
         return Branch(*holders)
 
     def holder(self, name: str) -> Holder:
         """Read an end's certificate, key and chain."""
         last = self._index()["ends"][name][-1]
-        return _read(self._root / "ends" / name, self.branch(last["branch"]).issuing)
+        return _read(self.root / "ends" / name, self.branch(last["branch"]).issuing)
 
     def _issue(self, index: Entry, order: Order) -> Entry | Refusal:
         if order.branch not in range(BRANCHES):
@@ -182,7 +194,7 @@ class PkiFolder:
         )
         if isinstance(made, Refusal):
             return made
-        base = self._root / "ends" / order.name
+        base = self.root / "ends" / order.name
         own = made.public_bytes(Encoding.PEM)
         if not isinstance(key, PublicKey):
             _write(base.with_name(f"{order.name}.key"), Holder(made, key).key_pem, secret=True)
@@ -205,11 +217,11 @@ class PkiFolder:
                     holder, back, number=number, now_us=now_us, valid_s=valid_s
                 )
                 octets += made.public_bytes(Encoding.PEM)
-        _write(self._root / "crls.pem", octets)
+        _write(self.root / "crls.pem", octets)
         index["crl_number"] = number
         self._keep(index)
         return {
-            "folder": str(self._root),
+            "folder": str(self.root),
             "crl_number": number,
             "next_us": now_us + valid_s * SECOND_US,
         }
@@ -219,15 +231,15 @@ class PkiFolder:
         return found[-1] if found else Refusal(PkiReason.UNKNOWN, f"nothing was issued as {name}")
 
     def _index(self) -> Entry:
-        found: Entry = json.loads((self._root / "index.json").read_text())
+        found: Entry = json.loads((self.root / "index.json").read_text())
         return found
 
     def _keep(self, index: Entry) -> None:
-        _write(self._root / "index.json", json.dumps(index, indent=1).encode())
+        _write(self.root / "index.json", json.dumps(index, indent=1).encode())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -256,7 +268,7 @@ def _read(base: Path, issuer: Holder | None) -> Holder:
 def _entry(made: x509.Certificate, order: Order) -> Entry:
     return {
         "serial": f"{made.serial_number:x}",
-        "sha256": made.fingerprint(SHA256()).hex(),
+        "sha256": names.fingerprint(made),
         "not_after_us": int(made.not_valid_after_utc.timestamp()) * SECOND_US,
         "revoked_us": None,
         "reason": None,

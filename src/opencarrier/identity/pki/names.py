@@ -7,6 +7,8 @@ from base64 import b32encode
 from ipaddress import ip_address
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID, ObjectIdentifier, OtherNameFormOID
 
 from opencarrier.identity.pki.model import PkiReason, Role, Wanted
@@ -149,6 +151,16 @@ def utf8_string(octets: bytes) -> str:
         return octets[head:].decode()
     except UnicodeDecodeError:
         return ""
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """Return a certificate's SHA-256 in hex: what it is known by here."""
+    return certificate.fingerprint(SHA256()).hex()
+
+
+def pem(*certificates: x509.Certificate) -> bytes:
+    """Return certificates one after the other."""
+    return b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
 
 
 def wba_id(certificate: x509.Certificate) -> str:
