@@ -115,6 +115,8 @@ def test_apples_profile_holds_the_key_without_authorities_or_the_password() -> N
     assert opened.key is not None
     assert opened.key.public_key() == HOME.subscriber.key.public_key()
     assert opened.additional_certs == []
+    between = [one["PayloadContent"] for one in kinds(told, "com.apple.security.pkcs1")]
+    assert between == [one.public_bytes(Encoding.DER) for one in HOME.subscriber.chain[1:]]
     wifi = kinds(told, "com.apple.wifi.managed")
     assert {one["PayloadCertificateUUID"] for one in wifi} == {p12["PayloadUUID"]}
     assert {one["EAPClientConfiguration"]["UserName"] for one in wifi} == {OUTER}

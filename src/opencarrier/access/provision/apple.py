@@ -29,6 +29,7 @@ def mobileconfig(profile: Profile, p12_password: str) -> bytes | Refusal:
         return refusal
     certificates = [_anchor(profile, number) for number in range(len(profile.anchors))]
     if isinstance(profile.credential, ClientCertificate):
+        certificates += _between(profile, profile.credential)
         certificates.append(_key(profile, profile.credential, p12_password))
     sets = [profile.consortia]
     if len(profile.consortia) > 1:
@@ -68,6 +69,18 @@ def _anchor(profile: Profile, number: int) -> Payload:
         "PayloadCertificateFileName": f"root-{number}.cer",
         "PayloadContent": certificate.public_bytes(Encoding.DER),
     }
+
+
+def _between(profile: Profile, credential: ClientCertificate) -> list[Payload]:
+    """The authorities between, untrusted: a device may show its whole chain."""
+    return [
+        {
+            **_payload(profile, "com.apple.security.pkcs1", f"authority-{number}", "Authority"),
+            "PayloadCertificateFileName": f"authority-{number}.cer",
+            "PayloadContent": one.public_bytes(Encoding.DER),
+        }
+        for number, one in enumerate(credential.chain)
+    ]
 
 
 def _key(profile: Profile, credential: ClientCertificate, password: str) -> Payload:

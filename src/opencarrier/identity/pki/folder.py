@@ -3,6 +3,7 @@
 Keys are files of mode 0600 and appear in no result. The layout:
 
     trust.pem               all roots
+    authorities.pem         roots and what is under them: for servers that judge devices
     root0.crt root0.key     and policy0, issuing0, root1, policy1, issuing1
     crls.pem                the lists of all authorities
     ends/NAME.crt           a certificate; NAME.pem: it and its chain; NAME.key
@@ -93,6 +94,7 @@ class PkiFolder:
                 _write(self.root / f"{word}{number}.crt", holder.certificate_pem)
                 _write(self.root / f"{word}{number}.key", holder.key_pem, secret=True)
         _write(self.root / "trust.pem", made.trust_pem)
+        _write(self.root / "authorities.pem", made.authorities_pem)
         self._keep({"crl_number": 0, "ends": {}})
         return self.write_lists(CRL_VALID_S)
 

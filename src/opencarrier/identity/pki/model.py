@@ -146,6 +146,12 @@ class Federation:
         """All roots, as one file of trust anchors."""
         return b"".join(branch.root.certificate_pem for branch in self.branches)
 
+    @property
+    def authorities_pem(self) -> bytes:
+        """All authorities: with these a server judges devices that show their leaf alone."""
+        every = [holder for branch in self.branches for holder in branch.authorities]
+        return b"".join(holder.certificate_pem for holder in every)
+
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
