@@ -27,6 +27,17 @@ class Settings:
     )
     radius_port: int = field(default=1812, metadata={"help": "RADIUS authentication, UDP"})
     acct_port: int = field(default=1813, metadata={"help": "RADIUS accounting, UDP"})
+    radsec_port: int = field(
+        default=2083, metadata={"help": "RADIUS over TLS, TCP; off until the next three are set"}
+    )
+    radsec_chain: str = field(
+        default="", metadata={"help": "our certificate and its chain, PEM; a path, as the next"}
+    )
+    radsec_key: str = field(default="", metadata={"help": "its key, PEM"})
+    radsec_roots: str = field(default="", metadata={"help": "the roots peers' chains end in, PEM"})
+    radsec_lists: str = field(
+        default="", metadata={"help": "revocation lists of all authorities, PEM; empty: none"}
+    )
     http_port: int = field(default=8400, metadata={"help": "page, API and JSON-RPC, TCP"})
     chain: str = field(default="embedded:", metadata={"help": "`embedded:` or a JSON-RPC URL"})
     chain_second: str = field(

@@ -15,7 +15,6 @@ from functools import partial
 
 import uvicorn
 
-from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.config import Settings
 from opencarrier.app.dispute_rounds import DisputeRounds
@@ -23,6 +22,7 @@ from opencarrier.app.errands import Errands
 from opencarrier.app.exchanger import Exchanger
 from opencarrier.app.folder import FolderError, Running
 from opencarrier.app.http import ANY_HOST, Web, make_app
+from opencarrier.app.listening import Radius, trust_of
 from opencarrier.app.moving import see_where_it_is
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Refusal
@@ -57,29 +57,24 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(place: Onchain) -> AsyncIterator[Serving]:
-    """Open both RADIUS ports and HTTP; on the way out answer what was received, then close.
+    """Open the RADIUS ports and HTTP; on the way out answer what was received, then close.
 
     `FolderError` where a port is taken: the environment is at fault, and which port is named.
     """
     settings = place.base.settings
     access = place.base.access()
-    udp = UdpServer(
-        access,
-        Bind(host=settings.host, auth_port=settings.radius_port, acct_port=settings.acct_port),
-    )
+    radius = Radius(place.base, access, trust_of(place.base))
     token = place.base.entropy.octets("http-token", TOKEN_OCTETS).hex()
     web = Web(place, lambda: access.metrics, token=token)
+    web.radius = radius
     listeners = _listen(settings)
     try:
-        await udp.start()
-    except OSError as error:
+        await radius.start()
+    except FolderError:
         for listener in listeners:
             listener.close()
-        raise FolderError(
-            f"RADIUS on {settings.host}:{settings.radius_port}/{settings.acct_port}: "
-            f"{error.strerror}",
-            "choose other ports with --radius-port and --acct-port (0: any free one)",
-        ) from None
+        raise
+    udp = radius.udp
     server = _Server(
         uvicorn.Config(make_app(web), log_level="warning", lifespan="off", access_log=False)
     )
@@ -96,7 +91,7 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     try:
         yield Serving(running=running, web=web, auth=udp.auth_address, acct=udp.acct_address)
     finally:
-        await udp.stop()
+        await radius.stop()
         server.should_exit = True
         await task
 

@@ -23,6 +23,7 @@ from opencarrier.app.closing import close_and_settle
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
 from opencarrier.app.http_exchange import exchange_routes
 from opencarrier.app.http_paid import paid_routes
+from opencarrier.app.listening import Radius
 from opencarrier.app.metrics import exposition
 from opencarrier.app.problems import problem
 from opencarrier.app.status import base_status, venue_status
@@ -57,6 +58,7 @@ class Web:
     def __init__(self, place: Onchain, metrics: Callable[[], Metrics], *, token: str) -> None:
         self.place = place
         self.metrics = metrics
+        self.radius: Radius | None = None
         self.token = token
         self.ready = False
         self.story: deque[str] = deque(maxlen=STORY_MAX)
@@ -216,7 +218,13 @@ def _health(app: FastAPI, web: Web) -> None:
         with web.place.base.store.read() as unit:
             totals = web.place.base.usage.totals(unit)
             cycle = web.place.settlement.cycle(unit)
-        return exposition(web.metrics(), totals, cycle)
+        radsec = web.radius.counters() if web.radius else None
+        return exposition(web.metrics(), totals, cycle, radsec)
+
+    @app.get("/v1/radsec")
+    def connections() -> dict[str, Any]:
+        """Say which RadSec connections are open."""
+        return {"radsec": web.radius.lines() if web.radius else []}
 
 
 def _api(app: FastAPI, web: Web) -> None:
@@ -224,7 +232,8 @@ def _api(app: FastAPI, web: Web) -> None:
     def status() -> dict[str, Any]:
         """Say where the installation stands."""
         with web.place.base.store.read() as unit:
-            return {**base_status(web.place.base, unit), **venue_status(web.place, unit)}
+            stands = {**base_status(web.place.base, unit), **venue_status(web.place, unit)}
+        return {**stands, "radsec": web.radius.lines() if web.radius else []}
 
     @app.get("/v1/manifest")
     def manifest() -> Response:

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from opencarrier.access.model import Metrics
+from opencarrier.access.radsec.model import Connections
 from opencarrier.settlement.model import Cycle, CycleState
 from opencarrier.usage.model import Totals
 
 
-def exposition(access: Metrics, totals: Totals, cycle: Cycle | None) -> str:
+def exposition(
+    access: Metrics, totals: Totals, cycle: Cycle | None, radsec: Connections | None = None
+) -> str:
     """Write the metrics, a help line and a type line before each."""
-    return "\n".join((*_lines(access, totals, cycle), ""))
+    connections = () if radsec is None else _radsec(radsec)
+    return "\n".join((*_lines(access, totals, cycle), *connections, ""))
+
+
+def _radsec(radsec: Connections) -> Iterator[str]:
+    yield from _one("radsec_connections_total", "counter", "RadSec connections", radsec.opened)
+    yield from _many("radsec_refused_total", "RadSec connections refused", radsec.refused)
+    yield from _many("radsec_closed_total", "RadSec connections closed", radsec.closed)
 
 
 def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str]:

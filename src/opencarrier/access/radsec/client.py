@@ -33,10 +33,14 @@ EXTRA_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RadsecServerAt:
-    """Where a server is, who it has to be, and how it is watched."""
+    """Where a server is, who it has to be, and how it is watched.
+
+    `address` is dialled instead of `host` where it was looked up already.
+    """
 
     host: str
     port: int = PORT
+    address: str = ""
     expected: Expected = field(default_factory=Expected)
     operator: PartyId | None = None
     status_server: bool = True
@@ -96,8 +100,9 @@ class RadsecUpstream(Asking):
         return any(link.is_alive for link in self._links) or not self._links
 
     async def start(self) -> None:
-        """Dial; requests wait until the first attempt is over."""
-        self._add()
+        """Dial, if nobody did; requests wait until the first attempt is over."""
+        if not self._links:
+            self._add()
 
     async def stop(self) -> None:
         """Give up what waits, and close."""
@@ -254,7 +259,7 @@ class _Link(Channel):
                 lambda: Connection(
                     self, upstream.connection_limits, upstream.entropy, self.identifiers
                 ),
-                upstream.at.host,
+                upstream.at.address or upstream.at.host,
                 upstream.at.port,
                 ssl=trust.client,
                 server_hostname=upstream.at.host,

@@ -45,7 +45,7 @@ class Channel(ABC):
 
 
 class Asking(ABC):
-    """An `Upstream` but for its transport; `await start()`, then `request`, `stop()`.
+    """An `Upstream` but for its transport; it starts when first asked, and ends by `stop()`.
 
     `lost` counts what had no reply by reason, `unsound` replies that were no reply.
     """
@@ -86,6 +86,10 @@ class Asking(ABC):
             return self._lose(Lost.CLOSED)
         if len(self._queue) >= self._limits.queue_max:
             return self._lose(Lost.QUEUE_FULL)
+        try:
+            await self.start()
+        except OSError:
+            return self._lose(Lost.UNREACHABLE)
         loop = asyncio.get_running_loop()
         done: _Done = loop.create_future()
 
@@ -106,6 +110,10 @@ class Asking(ABC):
             return self._lose(outcome)
         self.replies += 1
         return outcome
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Begin, if it has not begun; `OSError` where the address cannot be asked at all."""
 
     @abstractmethod
     def _channels(self) -> Sequence[Channel]:

@@ -50,7 +50,9 @@ class UdpUpstream(Asking):
         return self._watchdog is None or self._watchdog.health is Health.OKAY
 
     async def start(self) -> None:
-        """Open the first socket; `OSError` where the address cannot be asked."""
+        """Open the first socket, if there is none."""
+        if self._watchdog is not None:
+            return
         loop = asyncio.get_running_loop()
         self._watchdog = Watchdog(loop.time(), silence_s=self._limits.silence_s)
         await self._open()

@@ -12,7 +12,19 @@ from opencarrier.app.output import CommandError, Exit
 from opencarrier.app.system import SystemEntropy
 
 TIMEOUT_S = 120
+LOOK_S = 5
 ANSWER_OCTETS_MAX = 1 << 20
+
+
+def get(running: Running, path: str) -> dict[str, Any]:
+    """Get what the running process says on loopback; nothing where it does not answer."""
+    assert running.http.startswith("http://"), "we wrote the address ourselves"
+    try:
+        with urlopen(running.http + path, timeout=LOOK_S) as answer:  # noqa: S310 - http, see above
+            told: dict[str, Any] = json.loads(answer.read(ANSWER_OCTETS_MAX))
+            return told
+    except (OSError, ValueError):
+        return {}
 
 
 def post(running: Running, path: str) -> dict[str, Any]:

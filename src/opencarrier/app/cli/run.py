@@ -78,6 +78,7 @@ def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
 
     Example: opencarrier status --json
     """
+    from opencarrier.app.cli.remote import get
     from opencarrier.app.status import base_status, venue_status
 
     folder = folder_of(data)
@@ -85,7 +86,7 @@ def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     with installation(data) as base:
         told: dict[str, Any] = {"running": running is not None}
         if running is not None:
-            told |= {"http": running.http, "rpc": running.rpc}
+            told |= {"http": running.http, "rpc": running.rpc, **get(running, "/v1/radsec")}
         if base.manifest() is None:
             with base.store.read() as unit:
                 told |= base_status(base, unit)

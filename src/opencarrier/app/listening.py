@@ -1,0 +1,107 @@
+"""What answers RADIUS in the running process: two UDP ports and, with certificates, RadSec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from opencarrier.access.radsec.model import Connections
+from opencarrier.access.radsec.server import RadsecBind, RadsecServer
+from opencarrier.access.radsec.trust import Trust, TrustFiles
+from opencarrier.access.service import AccessService
+from opencarrier.access.udp import Bind, UdpServer
+from opencarrier.app.bootstrap import Installation
+from opencarrier.app.folder import FolderError
+
+NAMED_TOGETHER = ("radsec_chain", "radsec_key", "radsec_roots")
+
+
+def trust_of(base: Installation) -> Trust | None:
+    """Load the RadSec certificates that the settings name, relative to the folder; None without.
+
+    `FolderError` where they cannot be used.
+    """
+    settings = base.settings
+    named = {name: getattr(settings, name) for name in NAMED_TOGETHER}
+    if not any(named.values()):
+        return None
+    missing = [name for name, path in named.items() if not path]
+    if missing:
+        raise FolderError(f"RadSec needs {' and '.join(missing)} too", "see: opencarrier pki")
+    root = base.folder.root
+    files = TrustFiles(
+        chain=root / settings.radsec_chain,
+        key=root / settings.radsec_key,
+        roots=root / settings.radsec_roots,
+        lists=root / settings.radsec_lists if settings.radsec_lists else None,
+    )
+    try:
+        return Trust(files)
+    except (OSError, ValueError) as error:
+        raise FolderError(
+            f"RadSec certificates: {error}", f"see to {_names(files)}; opencarrier pki makes some"
+        ) from None
+
+
+class Radius:
+    """Both servers over one access service; `await start()`, then `stop()`."""
+
+    def __init__(self, base: Installation, access: AccessService, trust: Trust | None) -> None:
+        settings = base.settings
+        self._settings = settings
+        self.udp = UdpServer(
+            access,
+            Bind(host=settings.host, auth_port=settings.radius_port, acct_port=settings.acct_port),
+        )
+        self.radsec: RadsecServer | None = None
+        if trust is not None:
+            self.radsec = RadsecServer(
+                access,
+                trust,
+                RadsecBind(host=settings.host, port=settings.radsec_port),
+                clock=base.clock,
+                entropy=base.entropy,
+            )
+
+    async def start(self) -> None:
+        """Open the ports; `FolderError` names the one that is taken."""
+        settings = self._settings
+        try:
+            await self.udp.start()
+        except OSError as error:
+            raise FolderError(
+                f"RADIUS on {settings.host}:{settings.radius_port}/{settings.acct_port}: "
+                f"{error.strerror}",
+                "choose other ports with --radius-port and --acct-port (0: any free one)",
+            ) from None
+        if self.radsec is None:
+            return
+        try:
+            await self.radsec.start()
+        except OSError as error:
+            await self.udp.stop()
+            raise FolderError(
+                f"RadSec on {settings.host}:{settings.radsec_port}: {error.strerror}",
+                "choose another port with the setting radsec_port (0: any free one)",
+            ) from None
+
+    async def stop(self) -> None:
+        """Take nothing more, answer what was received, close."""
+        if self.radsec is not None:
+            await self.radsec.stop()
+        await self.udp.stop()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The open RadSec connections, for `status`."""
+        return [] if self.radsec is None else [asdict(line) for line in self.radsec.lines()]
+
+    def counters(self) -> Connections | None:
+        """What RadSec connections came to, None where it is off."""
+        return None if self.radsec is None else self.radsec.counters
+
+
+def _names(files: TrustFiles) -> str:
+    found: Sequence[Path | None] = (files.chain, files.key, files.roots, files.lists)
+    return " ".join(str(path) for path in found if path is not None)
