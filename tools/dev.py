@@ -25,6 +25,7 @@ usage: ./dev COMMAND [ARGUMENTS]
                    --deep    long fuzzing and full size
                    --fast    those that run without any of these words
   peers          install the foreign programs (Debian and npm packages, the prover)
+  fuzz [...]     fuzz the wire parsers by coverage, 60 s each (--seconds N, names of targets)
   lint           format, ruff, mypy, layers, exactness, spelling, links, contract artefacts
   bench [...]    measure start-up, the demo and the hot paths
   lock           resolve the dependencies anew and write the locks
@@ -74,6 +75,12 @@ def peers(arguments: list[str]) -> int:
     return installer.main(arguments)
 
 
+def fuzz(arguments: list[str]) -> int:
+    """Fuzz the wire parsers; what is found is kept in .fuzz."""
+    environment.ensure("dev")
+    return call([PYTHON, "-m", "tests.fuzz", *arguments], PYTHONPATH=str(ROOT))
+
+
 def lint(arguments: list[str]) -> int:
     """Check everything that can be checked without running it; tell all that fails."""
     environment.ensure("dev")
@@ -117,6 +124,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "demo": demo,
     "test": test,
     "peers": peers,
+    "fuzz": fuzz,
     "lint": lint,
     "bench": bench,
     "lock": lock,

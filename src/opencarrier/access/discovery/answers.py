@@ -60,11 +60,12 @@ def read(octets: bytes, question: Question, identifier: int) -> Answer | Cut:
 
 def _see_that_it_answers(message: Any, question: Question, identifier: int) -> None:
     same = (
-        message.id == identifier
+        isinstance(message, dns.message.QueryMessage)  # other operations are other classes
+        and message.id == identifier
         and bool(message.flags & dns.flags.QR)
         and len(message.question) == 1
         and message.question[0].name == dns.name.from_text(question.name + ".")
-        and message.question[0].rdtype == question.kind
+        and int(message.question[0].rdtype) == int(question.kind)
     )
     if not same:
         raise PeerError("dns_mismatch")
