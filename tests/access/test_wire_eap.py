@@ -339,17 +339,27 @@ def session(number: int, client: str = "c") -> eap.Session:
 
 def test_open_sessions_are_bounded_per_client_and_in_time() -> None:
     table = eap.SessionTable(ttl_s=10, sessions_max=5, per_client_max=3)
-    assert all(table.open(session(n), 0) for n in range(3))
-    assert not table.open(session(3), 0)
-    assert all(table.open(session(n, "other"), 5) for n in (4, 5))
-    assert not table.open(session(6, "third"), 5)
-    assert table.find(session(0).state, "other", 5) is None
-    assert table.find(session(0).state, "c", 5) is not None
-    assert table.open(session(7), 10)
-    assert len(table) == 3
-    table.close(session(7).state)
-    table.close(session(7).state)
-    assert len(table) == 2
+
+    def open_of(client: str, at_s: float, *numbers: int) -> list[int]:
+        """Open some, and say which of all are open then, the oldest first."""
+        for number in numbers:
+            table.open(session(number, client), at_s)
+        return [states.index(one.state) for one in table]
+
+    states = [session(number).state for number in range(10)]
+    assert open_of("c", 0, 0, 1, 2) == [0, 1, 2]
+    assert open_of("c", 0, 3) == [1, 2, 3]
+    assert open_of("other", 5, 4, 5) == [1, 2, 3, 4, 5]
+    assert open_of("third", 5, 6) == [2, 3, 4, 5, 6]
+    assert table.displaced == 2
+    assert table.find(states[2], "other", 5) is None
+    assert table.find(states[2], "c", 5) is not None
+    assert open_of("c", 10, 7) == [4, 5, 6, 7]
+    table.close(states[7])
+    table.close(states[7])
+    assert open_of("c", 14) == [4, 5, 6]
+    table.expire(15)
+    assert len(table) == 0
 
 
 def told(it: eap.Session, kind: int, data: bytes) -> eap.Effect:

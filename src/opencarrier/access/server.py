@@ -243,17 +243,13 @@ class AccessServer:
             return self._reject(ticket, reason, public=reason, identifier=identifier)
         state = ticket.packet.get(Type.STATE)
         if state is None:
-            session = self._open(ticket.client, identifier, now_s)
-            if session is None:
-                return self._reject(ticket, "sessions_full", public="busy", identifier=identifier)
-        else:
-            found = self.sessions.find(state, ticket.client.client_id, now_s)
-            if found is None:
-                return self._reject(ticket, "session_unknown", identifier=identifier)
-            session = found
+            return self._continue(ticket, self._open(ticket.client, identifier, now_s), packet)
+        session = self.sessions.find(state, ticket.client.client_id, now_s)
+        if session is None:
+            return self._reject(ticket, "session_unknown", identifier=identifier)
         return self._continue(ticket, session, packet)
 
-    def _open(self, client: RadiusClient, identifier: int, now_s: float) -> eap.Session | None:
+    def _open(self, client: RadiusClient, identifier: int, now_s: float) -> eap.Session:
         session = eap.Session(
             state=self._entropy.octets("access/state", STATE_OCTETS),
             client_id=client.client_id,
@@ -261,7 +257,8 @@ class AccessServer:
             identifier=identifier,
             expires_s=now_s,
         )
-        return session if self.sessions.open(session, now_s) else None
+        self.sessions.open(session, now_s)
+        return session
 
     def _continue(
         self, ticket: Ticket, session: eap.Session, packet: eap.EapPacket | None

@@ -375,7 +375,8 @@ class Session:
 class SessionTable:
     """Open sessions, bounded in number altogether and per client, and in time.
 
-    A client at its bound gets no new session until one ends or expires; others are not touched.
+    Where there is no more room the oldest gives way: of the same client where that is at its
+    bound, else of all. So a flood of beginnings keeps nobody out who answers at once.
     """
 
     def __init__(
@@ -391,7 +392,9 @@ class SessionTable:
         self._sessions_max = sessions_max
         self._per_client_max = per_client_max
         self._sessions: dict[bytes, Session] = {}
-        self._by_client: dict[str, int] = {}
+        self._by_client: dict[str, dict[bytes, None]] = {}
+        self.displaced = 0
+        """How many gave way to newer ones."""
 
     def __len__(self) -> int:
         """How many sessions are open."""
@@ -401,17 +404,14 @@ class SessionTable:
         """The open sessions, oldest first."""
         return iter(self._sessions.values())
 
-    def open(self, session: Session, now_s: float) -> bool:
-        """Take a session in, or say that there is no room."""
+    def open(self, session: Session, now_s: float) -> None:
+        """Take a session in."""
         self.expire(now_s)
-        of_client = self._by_client.get(session.client_id, 0)
-        if of_client >= self._per_client_max or len(self._sessions) >= self._sessions_max:
-            return False
+        self._make_room(session.client_id)
         assert session.state not in self._sessions
         session.expires_s = now_s + self._ttl_s
         self._sessions[session.state] = session
-        self._by_client[session.client_id] = of_client + 1
-        return True
+        self._by_client.setdefault(session.client_id, {})[session.state] = None
 
     def find(self, state: bytes, client_id: str, now_s: float) -> Session | None:
         """The session a State names, if it is this client's and still lives."""
@@ -424,10 +424,9 @@ class SessionTable:
         session = self._sessions.pop(state, None)
         if session is None:
             return
-        left = self._by_client[session.client_id] - 1
-        if left:
-            self._by_client[session.client_id] = left
-        else:
+        own = self._by_client[session.client_id]
+        del own[state]
+        if not own:
             del self._by_client[session.client_id]
 
     def expire(self, now_s: float) -> None:
@@ -437,3 +436,14 @@ class SessionTable:
             if self._sessions[state].expires_s > now_s:
                 return
             self.close(state)
+
+    def _make_room(self, client_id: str) -> None:
+        own = self._by_client.get(client_id, {})
+        if len(own) >= self._per_client_max:
+            oldest = next(iter(own))
+        elif len(self._sessions) >= self._sessions_max:
+            oldest = next(iter(self._sessions))
+        else:
+            return
+        self.close(oldest)
+        self.displaced += 1
