@@ -26,7 +26,16 @@ from opencarrier.kernel.refusals import PeerError, Reason, Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.sim.usim import Usim
 from opencarrier.spine.access import AkaVector, AuthorisationRequest, Credential, Grant
-from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
+from opencarrier.spine.parties import (
+    Host,
+    Node,
+    Operator,
+    PartyId,
+    RadiusClient,
+    RadiusServer,
+    Route,
+    Subscriber,
+)
 from opencarrier.spine.usage import Observation
 
 SECRET = b"a secret of the test bench"
@@ -67,6 +76,9 @@ class FakeDirectory:
     subscribers: dict[str, Subscriber] = field(
         default_factory=lambda: {IMSI: Subscriber(party_id=SUBSCRIBER, home=HOME, plan_id="plan_1")}
     )
+    routing: list[Route] = field(default_factory=list)
+    neighbours: list[RadiusServer] = field(default_factory=list)
+    wba_ids: dict[PartyId, str] = field(default_factory=dict)
     asked: int = 0
 
     def client(self, unit: Connection, source: str) -> RadiusClient | None:
@@ -78,6 +90,21 @@ class FakeDirectory:
     def peer(self, unit: Connection, names: Sequence[str]) -> RadiusClient | None:
         found = {client.prefix: client for client in self.clients}
         return next((found[name] for name in names if name in found), None)
+
+    def serves(self, unit: Connection, realm: str) -> bool:
+        return realm == REALM
+
+    def routes(self, unit: Connection) -> Sequence[Route]:
+        return self.routing
+
+    def servers(self, unit: Connection, upstream: str) -> Sequence[RadiusServer]:
+        return [server for server in self.neighbours if server.upstream == upstream]
+
+    def operator_named_by_wba(self, unit: Connection, wba_id: str) -> PartyId | None:
+        return next((party for party, name in self.wba_ids.items() if name == wba_id), None)
+
+    def wba_id(self, unit: Connection, operator: PartyId) -> str | None:
+        return self.wba_ids.get(operator)
 
     def node(self, unit: Connection, nas_identifier: str) -> Node | None:
         return self.nodes.get(nas_identifier)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +20,7 @@ from tests.access.fakes import (
     usim,
 )
 
+from opencarrier.access.directory import DirectoryCache
 from opencarrier.access.model import AccessSettings, Listener, Origin, Transport
 from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
 from opencarrier.access.wire import eap
@@ -42,7 +43,7 @@ from opencarrier.access.wire.radius import (
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.sim.eap_peer import AkaPrimePeer
 from opencarrier.spine.access import WIFI, Offered, Quote
-from opencarrier.spine.parties import Node, RadiusClient
+from opencarrier.spine.parties import RadiusClient
 from opencarrier.spine.records import Qos, RcoiClass
 from opencarrier.spine.usage import Observation, Status
 
@@ -50,18 +51,18 @@ SOURCE = ("127.0.0.1", 40_000)
 AUTH, ACCT = Listener.AUTH, Listener.ACCT
 
 
-class Table:
+class Table(DirectoryCache):
+    """The directory, asked each time."""
+
     def __init__(self) -> None:
         self.directory = FakeDirectory()
-
-    def client(self, source: str) -> RadiusClient | None:
-        return self.directory.client(None, source)  # type: ignore[arg-type]
-
-    def peer(self, names: Sequence[str]) -> RadiusClient | None:
-        return self.directory.peer(None, names)  # type: ignore[arg-type]
-
-    def node(self, nas_identifier: str) -> Node | None:
-        return self.directory.nodes.get(nas_identifier)
+        super().__init__(
+            self.directory,
+            lambda: nullcontext(None),  # type: ignore[arg-type,return-value]
+            monotonic=lambda: 0.0,
+            ttl_s=0,
+            entries_max=100,
+        )
 
 
 class Driver:

@@ -305,5 +305,5 @@ async def test_a_taken_port_is_an_error_and_leaves_nothing_open() -> None:
 def test_the_counters_have_stable_keys() -> None:
     assert list(Bench().service().metrics.as_mapping()) == [
         "accepts", "challenges", "rejects", "accounting_responses", "observations_new",
-        "batches", "batches_failed", "duplicates", "dropped", "class_refused",
+        "batches", "batches_failed", "duplicates", "unrouted", "dropped", "class_refused",
     ]  # fmt: skip

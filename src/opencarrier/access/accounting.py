@@ -63,7 +63,7 @@ def observe(packet: Packet, arrival: Arrival, keys: AccessKeys, metrics: Metrics
     return Observation(
         status=status,
         home=claims.home if claims else None,
-        visited=arrival.client.operator,
+        visited=arrival.node.operator,
         nas_key=arrival.node.nas_identifier,
         node_id=arrival.node.node_id,
         authorisation_id=claims.authorisation_id if claims else None,
@@ -72,7 +72,7 @@ def observe(packet: Packet, arrival: Arrival, keys: AccessKeys, metrics: Metrics
         subject="" if whole_node else _subject(packet, arrival, claims, keys),
         event_us=event_us_of(packet, arrival.now_us),
         terminate_cause=packet.integer(Type.ACCT_TERMINATE_CAUSE),
-        reporter=arrival.client.operator,
+        reporter=arrival.node.operator,
         source=arrival.source,
         packet_digest=arrival.digest,
     )
@@ -99,9 +99,7 @@ def _claims(
     packet: Packet, arrival: Arrival, keys: AccessKeys, metrics: Metrics
 ) -> ClassClaims | None:
     for token in packet.all(Type.CLASS):
-        opened = keys.ring.open(
-            token, visited=arrival.client.operator, node_id=arrival.node.node_id
-        )
+        opened = keys.ring.open(token, visited=arrival.node.operator, node_id=arrival.node.node_id)
         if isinstance(opened, ClassClaims):
             return opened
         metrics.class_refused[opened.code] += 1
@@ -134,7 +132,7 @@ def _subject(packet: Packet, arrival: Arrival, claims: ClassClaims | None, keys:
     if claims is not None:
         return claims.cui
     name = packet.text(Type.USER_NAME) or packet.text(Type.CALLING_STATION_ID) or ""
-    return named_subject(keys.cui_key, name, arrival.client.operator)
+    return named_subject(keys.cui_key, name, arrival.node.operator)
 
 
 def event_us_of(packet: Packet, now_us: int) -> int:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeVar
 
-from opencarrier.spine.parties import Node, RadiusClient
+from opencarrier.access.hub.routes import Routes, Target
+from opencarrier.spine.parties import Node, PartyId, RadiusClient, RadiusServer
 from opencarrier.spine.ports import Directory
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class DirectoryCache:
         self._entries_max = entries_max
         self._clients: dict[str, tuple[float, RadiusClient | None]] = {}
         self._peers: dict[str, tuple[float, RadiusClient | None]] = {}
+        self._routes: dict[str, tuple[float, Routes | None]] = {}
+        self._served: dict[str, tuple[float, bool | None]] = {}
+        self._servers: dict[str, tuple[float, Sequence[RadiusServer] | None]] = {}
+        self._named: dict[str, tuple[float, PartyId | None]] = {}
+        self._wba_ids: dict[str, tuple[float, str | None]] = {}
         self._nodes: dict[str, tuple[float, Node | None]] = {}
 
     def client(self, source: str) -> RadiusClient | None:
@@ -59,6 +65,45 @@ class DirectoryCache:
         return self._cached(
             self._nodes, nas_identifier, lambda unit: self._directory.node(unit, nas_identifier)
         )
+
+    def target(self, realm: str, client: RadiusClient) -> Target:
+        """Where a realm goes that a client asks for."""
+        return self._routing().of(realm, federation=client.federation, local=self.serves)
+
+    def debtor(self, realm: str) -> Target:
+        """Where accounting goes that is owed to a realm's home."""
+        return self._routing().of(realm, federation=False, local=self.serves)
+
+    def serves(self, realm: str) -> bool:
+        """Whether a realm's subscribers are here."""
+        served = self._cached(
+            self._served, realm, lambda unit: self._directory.serves(unit, realm) or None
+        )
+        return served is not None
+
+    def servers(self, upstream: str) -> Sequence[RadiusServer]:
+        """The servers of an upstream."""
+        found = self._cached(
+            self._servers, upstream, lambda unit: self._directory.servers(unit, upstream)
+        )
+        return found or ()
+
+    def operator_named_by_wba(self, wba_id: str) -> PartyId | None:
+        """The operator the federation calls so."""
+        return self._cached(
+            self._named, wba_id, lambda unit: self._directory.operator_named_by_wba(unit, wba_id)
+        )
+
+    def wba_id(self, operator: PartyId) -> str | None:
+        """How the federation calls an operator."""
+        return self._cached(
+            self._wba_ids, operator, lambda unit: self._directory.wba_id(unit, operator)
+        )
+
+    def _routing(self) -> Routes:
+        routes = self._cached(self._routes, "", lambda unit: Routes(self._directory.routes(unit)))
+        assert routes is not None
+        return routes
 
     def _cached(
         self, entries: dict[str, tuple[float, T | None]], name: str, ask: Ask[T]

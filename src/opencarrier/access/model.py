@@ -8,6 +8,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from opencarrier.access.class_token import ClassRing
+from opencarrier.access.discovery.model import DiscoverySettings
+from opencarrier.access.hub.model import HubSettings
 from opencarrier.access.wire.aka_prime import NETWORK_NAME_WLAN
 from opencarrier.access.wire.duplicates import ENTRIES_MAX as DUPLICATES_MAX
 from opencarrier.access.wire.duplicates import TTL_S as DUPLICATES_TTL_S
@@ -75,6 +77,8 @@ class AccessSettings:
     authentication_batch_max: int = 64
     authentication_queue_max: int = 1_024
     directory_ttl_s: float = 0.5
+    hub: HubSettings = field(default_factory=HubSettings)
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     directory_entries_max: int = 65_536
 
 
@@ -89,6 +93,7 @@ class Metrics:
     observations_new: int = 0
     batches: int = 0
     batches_failed: int = 0
+    unrouted: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     class_refused: Counter[str] = field(default_factory=Counter)
@@ -104,6 +109,7 @@ class Metrics:
             "batches": self.batches,
             "batches_failed": self.batches_failed,
             "duplicates": self.duplicates,
+            "unrouted": dict(sorted(self.unrouted.items())),
             "dropped": dict(sorted(self.dropped.items())),
             "class_refused": dict(sorted(self.class_refused.items())),
         }

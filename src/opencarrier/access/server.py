@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.access import replies
 from opencarrier.access.accounting import Arrival, observe, packet_digest, realm_of
+from opencarrier.access.hub.model import Relay, session_of
+from opencarrier.access.hub.proxying import Mark, accounting_onward, brought_back, passed_on
+from opencarrier.access.hub.routes import Discover, Local, Target, Unknown, Via
 from opencarrier.access.methods import offered_methods
 from opencarrier.access.model import (
     AccessKeys,
@@ -23,6 +26,8 @@ from opencarrier.access.model import (
     Transport,
 )
 from opencarrier.access.offer import offered
+from opencarrier.access.upstream.model import Reply
+from opencarrier.access.visited import visited_node
 from opencarrier.access.wire import eap
 from opencarrier.access.wire.authenticators import (
     check_access_request,
@@ -31,12 +36,12 @@ from opencarrier.access.wire.authenticators import (
 )
 from opencarrier.access.wire.dictionary import Code, Type
 from opencarrier.access.wire.duplicates import DuplicateCache, Key, Seen
-from opencarrier.access.wire.radius import Packet, parse
+from opencarrier.access.wire.radius import Attribute, Packet, parse, text
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.access import WIFI, Grant, Offered
-from opencarrier.spine.parties import Node, RadiusClient
-from opencarrier.spine.usage import Observation
+from opencarrier.spine.parties import Node, PartyId, RadiusClient
+from opencarrier.spine.usage import Observation, Status
 
 if TYPE_CHECKING:
     from opencarrier.access.wire.tls_server import TlsServer
@@ -58,6 +63,18 @@ class Lookup(Protocol):
 
     def node(self, nas_identifier: str) -> Node | None:
         """The node a NAS-Identifier names."""
+        ...
+
+    def operator_named_by_wba(self, wba_id: str) -> PartyId | None:
+        """The operator the federation calls so."""
+        ...
+
+    def wba_id(self, operator: PartyId) -> str | None:
+        """How the federation calls an operator."""
+        ...
+
+    def target(self, realm: str, client: RadiusClient) -> Target:
+        """Where a realm goes that a client asks for."""
         ...
 
 
@@ -93,11 +110,24 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Keep this observation durably, then call `stored`; `realm` names the home without a Class."""
+    """Keep this observation durably, then call `stored`; `realm` names the home without a Class.
+
+    `relay` is kept with it where the home is another installation's, and owed to it.
+    """
 
     ticket: Ticket
     observation: Observation
     realm: str | None
+    relay: Relay | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Ask whoever answers for the realm; then call `brought_back`, or `unreachable`."""
+
+    ticket: Ticket
+    target: Via | Discover
+    attributes: Sequence[Attribute]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +138,7 @@ class Dropped:
     unsound: bool = False
 
 
-Effect = Send | Need | Store | Dropped
+Effect = Send | Need | Store | Forward | Dropped
 
 
 class AccessServer:
@@ -130,6 +160,8 @@ class AccessServer:
         self._settings = settings
         self.metrics = metrics if metrics is not None else Metrics()
         self._methods = offered_methods(settings, tls)
+        self._mark = Mark.of(keys.cui_key)
+        self._passed_on = 0
         self._duplicates = {
             listener: DuplicateCache(
                 ttl_s=settings.duplicates_ttl_s, entries_max=settings.duplicates_max
@@ -157,7 +189,8 @@ class AccessServer:
         seen = self._duplicates[origin.listener].begin(key, now_s)
         if seen is not Seen.NEW:
             return self._repeated(origin, seen)
-        ticket = Ticket(origin, key, packet, client, self._node(packet, client))
+        node = visited_node(packet, client, self._lookup)
+        ticket = Ticket(origin, key, packet, client, node)
         try:
             if packet.code == Code.STATUS_SERVER:
                 return self._status(ticket)
@@ -180,6 +213,24 @@ class AccessServer:
         """Acknowledge accounting whose transaction has committed."""
         self.metrics.accounting_responses += 1
         return self._reply(ticket, Code.ACCOUNTING_RESPONSE, [])
+
+    def brought_back(self, ticket: Ticket, reply: Reply) -> list[Effect]:
+        """Answer with the reply a request had where it was passed on to."""
+        try:
+            code, attributes = brought_back(reply, ticket.packet, ticket.client.secret)
+        except PeerError as error:
+            return self.unreachable(ticket, error.reason)
+        if code == Code.ACCESS_ACCEPT:
+            self.metrics.accepts += 1
+        elif code == Code.ACCESS_CHALLENGE:
+            self.metrics.challenges += 1
+        else:
+            self.metrics.rejects["home_rejected"] += 1
+        return self._reply(ticket, Code(code), attributes)
+
+    def unreachable(self, ticket: Ticket, reason: str) -> list[Effect]:
+        """Reject at once what nobody answers for: silence would make us look dead for all."""
+        return self._reject(ticket, reason, public=reason, identifier=_eap_identifier(ticket))
 
     def lost(self, ticket: Ticket, reason: str) -> list[Effect]:
         """Give a request up unanswered, so that its repeat is worked on anew."""
@@ -214,13 +265,6 @@ class AccessServer:
     def _forget(self, ticket: Ticket) -> None:
         self._duplicates[ticket.origin.listener].forget(ticket.key)
 
-    def _node(self, packet: Packet, client: RadiusClient) -> Node | None:
-        value = packet.get(Type.NAS_IDENTIFIER)
-        if value is None:
-            return None
-        node = self._lookup.node(value.decode("utf-8", "replace"))
-        return node if node is not None and node.operator == client.operator else None
-
     def _repeated(self, origin: Origin, seen: bytes | Seen) -> list[Effect]:
         self.metrics.duplicates += 1
         if isinstance(seen, Seen):
@@ -232,6 +276,38 @@ class AccessServer:
         return self._reply(ticket, Code.ACCOUNTING_RESPONSE if acct else Code.ACCESS_ACCEPT, [])
 
     def _access_request(self, ticket: Ticket, now_s: float) -> list[Effect]:
+        realm = realm_of(ticket.packet)
+        target = Local() if realm is None else self._lookup.target(realm, ticket.client)
+        match target:
+            case Local():
+                return self._authenticate(ticket, now_s)
+            case Unknown(reason):
+                return self.unreachable(ticket, reason)
+            case _:
+                return self._pass_on(ticket, target, now_s)
+
+    def _pass_on(self, ticket: Ticket, target: Via | Discover, now_s: float) -> list[Effect]:
+        if ticket.node is None:
+            return self.unreachable(ticket, "nas_identifier_refused")
+        packet = ticket.packet
+        state = packet.get(Type.STATE) or b""
+        if self.sessions.find(state, ticket.client.client_id, now_s) is not None:
+            # We asked for the identity that now leads elsewhere: the conversation begins there.
+            self.sessions.close(state)
+            packet = packet.without(Type.STATE)
+        self._passed_on += 1
+        try:
+            attributes = passed_on(packet, self._mark, self._passed_on, self._says(ticket.node))
+        except PeerError as error:
+            return self.unreachable(ticket, error.reason)
+        return [Forward(ticket, target, attributes)]
+
+    def _says(self, node: Node) -> list[Attribute]:
+        """What the federation wants said besides: whose node it is (RFC 5580 section 4.1)."""
+        wba_id = self._lookup.wba_id(node.operator)
+        return [] if wba_id is None else [text(Type.OPERATOR_NAME, f"4{wba_id}")]
+
+    def _authenticate(self, ticket: Ticket, now_s: float) -> list[Effect]:
         message = ticket.packet.joined(Type.EAP_MESSAGE)
         if message is None:
             return self._reject(ticket, "eap_missing", public="eap_required")
@@ -339,7 +415,29 @@ class AccessServer:
         )
         observation = observe(ticket.packet, arrival, self._keys, self.metrics)
         realm = realm_of(ticket.packet) if observation.home is None else None
-        return [Store(ticket, observation, realm)]
+        return [Store(ticket, observation, realm, self._relay(ticket, observation, realm, now_us))]
+
+    def _relay(
+        self, ticket: Ticket, observation: Observation, realm: str | None, now_us: int
+    ) -> Relay | None:
+        """What is owed to a home elsewhere; a node's own On and Off are nobody's."""
+        if realm is None or observation.status in (Status.ON, Status.OFF):
+            return None
+        target = self._lookup.target(realm, ticket.client)
+        if isinstance(target, Local):
+            return None
+        if isinstance(target, Unknown):
+            if ticket.client.federation:
+                raise PeerError(target.reason)
+            self.metrics.unrouted[target.reason] += 1
+            return None
+        assert ticket.node is not None
+        self._passed_on += 1
+        attributes = accounting_onward(
+            ticket.packet, self._mark, self._passed_on, now_us, self._says(ticket.node)
+        )
+        session = session_of(observation.visited, observation.nas_key, observation.acct_session_id)
+        return Relay(realm, session, tuple(attributes), now_us)
 
     def _reply(self, ticket: Ticket, code: Code, attributes: replies.Attributes) -> list[Effect]:
         datagram = response(code, ticket.packet, attributes, ticket.client.secret)
@@ -358,6 +456,11 @@ def _key(origin: Origin, packet: Packet) -> Key:
         assert origin.client is not None, "a connection has its client"
         host, port = origin.client.client_id, 0
     return host, port, packet.identifier, packet.authenticator
+
+
+def _eap_identifier(ticket: Ticket) -> int:
+    message = ticket.packet.get(Type.EAP_MESSAGE) or b""
+    return message[1] if len(message) > 1 else 0
 
 
 def _with_state(ticket: Ticket, state: bytes) -> Ticket:

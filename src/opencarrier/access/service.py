@@ -20,19 +20,26 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.access.directory import DirectoryCache
+from opencarrier.access.discovery.service import Ask, Discovery
+from opencarrier.access.hub.neighbours import Connect, Neighbours
+from opencarrier.access.hub.passing import Passing
+from opencarrier.access.hub.service import Hub
 from opencarrier.access.methods import tls_server
 from opencarrier.access.model import AccessKeys, AccessSettings, Metrics, Origin, Transport
 from opencarrier.access.server import (
     AccessServer,
     Dropped,
     Effect,
+    Forward,
     Lookup,
     Need,
     Send,
     Store,
 )
 from opencarrier.access.session_key import session_key
+from opencarrier.access.upstream.model import Reply
 from opencarrier.access.wire import eap
+from opencarrier.access.wire.hidden import Hop
 from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.crash import crashpoint
@@ -82,6 +89,8 @@ class AccessPorts:
     passwords: Passwords | None = None
     tls: MaterialSource | None = None
     session_keys: SessionKeys | None = None
+    connect: Connect | None = None
+    ask_dns: Ask | None = None
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -112,6 +121,7 @@ class AccessService:
             metrics=self.metrics,
             tls=tls_server(ports.tls, ports.clock, settings),
         )
+        self.passing = self._passing()
         self._needs: deque[Need] = deque()
         self._stores: deque[Store] = deque()
         self._wake = asyncio.Event()
@@ -129,12 +139,16 @@ class AccessService:
         self._stopping = False
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write_loop())
+            if self.passing is not None:
+                self.passing.start()
 
     async def stop(self) -> None:
         """Finish what was received, answer it, and end."""
         self._stopping = True
         self._wake.set()
         if self._writer is not None:
+            if self.passing is not None:
+                await self.passing.stop()
             await self._writer
             self._writer = None
         self._senders.clear()
@@ -179,8 +193,48 @@ class AccessService:
                     self._queue_need(effect)
                 case Store():
                     self._queue_store(effect)
+                case Forward():
+                    self._pass_on(effect)
                 case Dropped():
                     pass
+
+    def _passing(self) -> Passing | None:
+        ports, settings = self._ports, self._settings
+        if ports.connect is None:
+            return None
+        discovery = None
+        if ports.ask_dns is not None:
+            discovery = Discovery(
+                ports.ask_dns,
+                settings.discovery,
+                entropy=ports.entropy,
+                monotonic=ports.monotonic,
+            )
+        neighbours = Neighbours(
+            self._cache.servers,
+            ports.connect,
+            discovery,
+            entropy=ports.entropy,
+            monotonic=ports.monotonic,
+            settings=settings.hub,
+        )
+        hub = Hub(neighbours, settings.hub)
+        return Passing(hub, ports.units, ports.clock, settings.hub, self._cache.debtor)
+
+    def _pass_on(self, forward: Forward) -> None:
+        ticket = forward.ticket
+        if self.passing is None:
+            self._perform(self.server.unreachable(ticket, "upstream_off"))
+            return
+
+        def answered(reply: Reply | str) -> None:
+            if isinstance(reply, Reply):
+                self._perform(self.server.brought_back(ticket, reply))
+            else:
+                self._perform(self.server.unreachable(ticket, reply))
+
+        came = Hop(ticket.client.secret, ticket.packet.authenticator)
+        self.passing.pass_on(forward, ticket.packet.code, came, answered)
 
     def _queue_need(self, need: Need) -> None:
         if len(self._needs) >= self._settings.authentication_queue_max:
@@ -190,6 +244,9 @@ class AccessService:
         self._wake.set()
 
     def _queue_store(self, store: Store) -> None:
+        if store.relay is not None and self.passing is None:
+            self.server.lost(store.ticket, "upstream_off")
+            return
         if len(self._stores) >= self._settings.accounting_queue_max:
             self.server.lost(store.ticket, "accounting_queue_full")
             return
@@ -225,6 +282,8 @@ class AccessService:
                 self._perform(self.server.stored(store.ticket))
             else:
                 self._perform(self.server.lost(store.ticket, "store_failed"))
+        if self.passing is not None and kept:
+            self.passing.kept()
         for need, answer in answered:
             self._finish_need(need, answer, now_s)
         crashpoint("access.replied")
@@ -275,6 +334,8 @@ class AccessService:
     def _record(self, unit: Connection, stores: Sequence[Store]) -> int:
         if not stores:
             return 0
+        if self.passing is not None:
+            self.passing.keep(unit, [s.relay for s in stores if s.relay is not None])
         return self._ports.sink.record(unit, [self._with_home(unit, store) for store in stores])
 
     def _with_home(self, unit: Connection, store: Store) -> Observation:

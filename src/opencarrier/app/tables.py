@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from opencarrier.access.hub import store as access
 from opencarrier.chain import tables as chain
 from opencarrier.channels import store as channels
 from opencarrier.charging import store as charging
@@ -21,6 +22,7 @@ from opencarrier.usage import tables as usage
 METADATA = [
     room.metadata
     for room in (
+        access,
         chain,
         channels,
         charging,

@@ -26,7 +26,10 @@ from opencarrier.spine.parties import (
     Operator,
     PartyId,
     RadiusClient,
+    RadiusServer,
+    Route,
     Subscriber,
+    operator_of_node,
 )
 
 RECHECK_S = 0.25
@@ -89,9 +92,7 @@ class Directory:
     def node_by_id(self, unit: Connection, node_id: str) -> Node | None:
         """Return a node by its id."""
         self._refresh(unit)
-        return self._memory.recall(
-            "node_by_id", node_id, lambda: store.node(unit, column="node_id", value=node_id)
-        )
+        return self._memory.recall("node_by_id", node_id, lambda: self._node_by_id(unit, node_id))
 
     def nodes(self, unit: Connection) -> Sequence[Node]:
         """Return all nodes, ascending by id."""
@@ -117,10 +118,51 @@ class Directory:
         owner = self._memory.recall("realm", wanted, lambda: store.realm_owner(unit, wanted))
         return None if owner is None else self.operator(unit, owner)
 
-    def host(self, unit: Connection, party_id: PartyId) -> Host | None:
-        """Return a host."""
+    def serves(self, unit: Connection, realm: str) -> bool:
+        """Say whether a realm's subscribers are here, not at another's installation."""
         self._refresh(unit)
-        return self._memory.recall("host", party_id, lambda: store.host(unit, party_id))
+        home = self.home_of(unit, realm)
+        if home is None:
+            return False
+        known = self._memory.recall(
+            "serves", home.party_id, lambda: home if store.serves(unit, home.party_id) else None
+        )
+        return known is not None
+
+    def routes(self, unit: Connection) -> Sequence[Route]:
+        """Return where realms go, ascending by pattern."""
+        self._refresh(unit)
+        return self._memory.recall("routes", "", lambda: store.all_routes(unit)) or ()
+
+    def route(self, unit: Connection, pattern: str) -> Route | None:
+        """Return the route of exactly one pattern."""
+        return next((r for r in store.all_routes(unit) if r.pattern == pattern), None)
+
+    def servers(self, unit: Connection, upstream: str) -> Sequence[RadiusServer]:
+        """Return the servers that stand in for each other under a name, in their order."""
+        self._refresh(unit)
+        return self._memory.recall("servers", upstream, lambda: self._servers(unit, upstream)) or ()
+
+    def operator_named_by_wba(
+        self, unit: Connection, wba_id: str, *, whole: bool = False
+    ) -> PartyId | None:
+        """Return whom the federation calls so; of `SUB.EXAMPLE:US` its member, unless `whole`."""
+        self._refresh(unit)
+        name = wba_id.upper()
+        owner = self._memory.recall("wba", name, lambda: store.wba_owner(unit, name))
+        if owner is not None or whole or "." not in name.partition(":")[0]:
+            return owner
+        return self.operator_named_by_wba(unit, name.partition(".")[2])
+
+    def wba_id(self, unit: Connection, operator: PartyId) -> str | None:
+        """Return how the federation calls an operator, None where it has no name there."""
+        self._refresh(unit)
+        return self._memory.recall("wba-of", operator, lambda: store.wba_id_of(unit, operator))
+
+    def host(self, unit: Connection, party_id: PartyId) -> Host | None:
+        """Return a host; of nodes that are not known here it is their operator."""
+        self._refresh(unit)
+        return self._memory.recall("host", party_id, lambda: self._host(unit, party_id))
 
     def hosts(self, unit: Connection) -> Sequence[Host]:
         """Return all hosts, ascending by party id."""
@@ -174,8 +216,8 @@ class Directory:
         named = store.beneficiaries(unit, host, before_us=at_us)
         if named:
             return named
-        found = store.host(unit, host)
-        assert found is not None, "who earned is a host"
+        found = self.host(unit, host)
+        assert found is not None, "who earned is a host, or an operator with nodes of its own"
         return [Beneficiary(payout=found.payout, share_ppm=PPM)]
 
     def named(self, unit: Connection, kind: PartyKind, text: str) -> Party | None:
@@ -197,6 +239,37 @@ class Directory:
         row = store.client_row(unit, prefixes)
         return None if row is None else read_client(unit, self._vault, row)
 
+    def _servers(self, unit: Connection, upstream: str) -> Sequence[RadiusServer]:
+        return [
+            RadiusServer(
+                upstream=row.upstream,
+                place=row.place,
+                transport=row.transport,
+                host=row.host,
+                port=row.port,
+                secret=self._vault.open(unit, server_place(row.server_id), row.secret_sealed),
+            )
+            for row in store.server_rows(unit, upstream)
+        ]
+
+    def _node_by_id(self, unit: Connection, node_id: str) -> Node | None:
+        found = store.node(unit, column="node_id", value=node_id)
+        if found is not None:
+            return found
+        operator = operator_of_node(node_id)
+        if operator is None or self.operator(unit, operator) is None:
+            return None
+        return Node(node_id=node_id, nas_identifier="", operator=operator, host=operator)
+
+    def _host(self, unit: Connection, party_id: PartyId) -> Host | None:
+        found = store.host(unit, party_id)
+        if found is not None:
+            return found
+        operator = self.operator(unit, party_id)
+        if operator is None:
+            return None
+        return Host(party_id=operator.party_id, name=operator.name, payout=operator.address)
+
     def _refresh(self, unit: Connection) -> None:
         now_s = self._monotonic_s()
         if self._checked_s is not None and now_s - self._checked_s < RECHECK_S:
@@ -216,12 +289,19 @@ def read_client(unit: Connection, vault: Vault, row: Row[Any]) -> RadiusClient:
         operator=PartyId(row.operator),
         require_message_authenticator=row.require_message_authenticator,
         limit_proxy_state=row.limit_proxy_state is not False,
+        carries=tuple((row.carries or "").split()),
+        federation=bool(row.federation),
     )
 
 
 def client_place(client_id: str) -> Place:
     """Where the secret of a client is sealed for."""
     return Place(store.clients.name, "secret_sealed", client_id)
+
+
+def server_place(server_id: str) -> Place:
+    """Where the secret of a server is sealed for."""
+    return Place(store.servers.name, "secret_sealed", server_id)
 
 
 class Memory:

@@ -12,6 +12,7 @@ from opencarrier.identity.enrolment import Enrolments
 from opencarrier.identity.keyring import Keyring
 from opencarrier.identity.notary import Notary
 from opencarrier.identity.register import Register
+from opencarrier.identity.routing import Routing
 from opencarrier.identity.sealing import SealingKey
 from opencarrier.identity.secrets import Secrets
 from opencarrier.identity.subscriptions import Subscriptions
@@ -24,7 +25,8 @@ class Identity:
     """Who takes part, over one database; every call takes the caller's unit.
 
     `directory`, `authentication` and `notary` answer the spine's ports Directory, VectorSource
-    and Notary. `register`, `clients`, `subscriptions`, `enrolments` and `keyring` add and change.
+    and Notary. `register`, `clients`, `routing`, `subscriptions`, `enrolments` and `keyring` add
+    and change.
     `vault` seals; `secrets` are the installation's own.
     """
 
@@ -45,4 +47,5 @@ class Identity:
         self.register = Register(self.directory, self.keyring, clock=clock, entropy=entropy)
         self.clients = Clients(self.directory, self.vault)
         self.enrolments = Enrolments(clock, entropy)
+        self.routing = Routing(self.directory, self.vault)
         self.subscriptions = Subscriptions(self.directory, self.vault, entropy)

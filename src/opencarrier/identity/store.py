@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
     delete,
     func,
@@ -29,7 +30,16 @@ from opencarrier.identity.model import Credential, Party, PartyKind, SigningKey
 from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.signatures import Address
-from opencarrier.spine.parties import Beneficiary, Host, Node, Operator, PartyId, Subscriber
+from opencarrier.spine.parties import (
+    Beneficiary,
+    Host,
+    Node,
+    Operator,
+    PartyId,
+    Route,
+    RouteKind,
+    Subscriber,
+)
 
 metadata = MetaData()
 
@@ -79,7 +89,38 @@ clients = Table(
     Column("secret_sealed", LargeBinary, nullable=False),
     Column("require_message_authenticator", Boolean, nullable=True),
     Column("limit_proxy_state", Boolean, nullable=True),
+    Column("carries", Text, nullable=True),
+    Column("federation", Boolean, nullable=True),
 )
+
+servers = Table(
+    "identity_radius_server",
+    metadata,
+    Column("server_id", String(300), primary_key=True),
+    Column("upstream", String(253), nullable=False, index=True),
+    Column("place", Integer, nullable=False),
+    Column("transport", String(8), nullable=False),
+    Column("host", String(253), nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("secret_sealed", LargeBinary, nullable=False),
+)
+
+routes = Table(
+    "identity_route",
+    metadata,
+    Column("pattern", String(253), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("upstream", String(253), nullable=True),
+    Column("inward", Boolean, nullable=False),
+)
+
+wba_ids = Table(
+    "identity_wba_id",
+    metadata,
+    Column("wba_id", String(68), primary_key=True),
+    Column("operator", ForeignKey("identity_party.party_id"), nullable=False, index=True),
+)
+"""How the federation names operators, in upper case; one may have several."""
 
 subscribers = Table(
     "identity_subscriber",
@@ -157,6 +198,7 @@ SEALED = (
     (credentials, "imsi", "k_sealed"),
     (credentials, "imsi", "opc_sealed"),
     (clients, "client_id", "secret_sealed"),
+    (servers, "server_id", "secret_sealed"),
     (keys, "kid", "secret_sealed"),
     (secrets, "name", "secret_sealed"),
 )
@@ -310,6 +352,45 @@ def client_by_id(unit: Connection, client_id: str) -> Row[Any] | None:
 def all_clients(unit: Connection) -> Sequence[Row[Any]]:
     """Return all clients, ascending by id, their secrets still sealed."""
     return unit.execute(select(clients).order_by(clients.c.client_id)).all()
+
+
+def all_routes(unit: Connection) -> Sequence[Route]:
+    """Return all routes, ascending by pattern."""
+    return [
+        Route(
+            pattern=row.pattern,
+            kind=RouteKind(row.kind),
+            upstream=row.upstream or "",
+            inward=row.inward,
+        )
+        for row in unit.execute(select(routes).order_by(routes.c.pattern))
+    ]
+
+
+def server_rows(unit: Connection, upstream: str) -> Sequence[Row[Any]]:
+    """Return an upstream's servers in their order, their secrets still sealed."""
+    chosen = select(servers).where(servers.c.upstream == upstream).order_by(servers.c.place)
+    return unit.execute(chosen).all()
+
+
+def wba_owner(unit: Connection, wba_id: str) -> PartyId | None:
+    """Return the operator that bears a WBAID."""
+    chosen = select(wba_ids.c.operator).where(wba_ids.c.wba_id == wba_id)
+    owner = unit.execute(chosen).scalar_one_or_none()
+    return None if owner is None else PartyId(owner)
+
+
+def wba_id_of(unit: Connection, operator: PartyId) -> str | None:
+    """Return the first WBAID of an operator."""
+    chosen = select(func.min(wba_ids.c.wba_id)).where(wba_ids.c.operator == operator)
+    return unit.execute(chosen).scalar_one_or_none()
+
+
+def serves(unit: Connection, operator: PartyId) -> bool:
+    """Say whether an operator's subscribers, or its key, are in this installation."""
+    held = select(keys.c.kid).where(keys.c.party == operator, keys.c.secret_sealed.is_not(None))
+    home = select(subscribers.c.party_id).where(subscribers.c.home == operator)
+    return any(unit.execute(chosen.limit(1)).first() is not None for chosen in (held, home))
 
 
 def subscriber(unit: Connection, party_id: PartyId) -> Subscriber | None:

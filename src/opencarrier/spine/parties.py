@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
+from opencarrier.kernel.ids import derive
 from opencarrier.kernel.signatures import Address
 
 PartyId = NewType("PartyId", str)
@@ -51,13 +53,38 @@ class Node:
     host: PartyId
 
 
+_FOREIGN: Final = re.compile(r"(op_[0-9a-f]{32})\.[0-9a-f]{24}")
+
+
+def foreign_node(operator: PartyId, nas_key: str) -> Node:
+    """Return an operator's node that nobody registered here: its host is the operator itself.
+
+    The id follows from operator and NAS key, so nothing has to be kept of it.
+    """
+    digest = derive("node/foreign", operator, nas_key)[:12].hex()
+    return Node(
+        node_id=f"{operator}.{digest}", nas_identifier=nas_key, operator=operator, host=operator
+    )
+
+
+def operator_of_node(node_id: str) -> PartyId | None:
+    """Return whose an unregistered node is by its id, None for any other id."""
+    found = _FOREIGN.fullmatch(node_id)
+    return None if found is None else PartyId(found[1])
+
+
+ANY_OPERATOR: Final = "*"
+"""In place of names: whoever it may be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RadiusClient:
     """A RADIUS client: whom it is, its shared secret, its operator.
 
     `prefix` is a source prefix (CIDR) over UDP, a name of its certificate over TLS (`dns:HOST`).
     `require_message_authenticator` None leaves it to the server's setting; `limit_proxy_state`
-    refuses a Proxy-State that nothing protects (CVE-2024-3596).
+    refuses a Proxy-State that nothing protects (CVE-2024-3596). `carries` are the operators whose
+    packets it brings besides its own, `*` anybody's; `federation` says that it is a peer outside.
     """
 
     client_id: str
@@ -66,6 +93,12 @@ class RadiusClient:
     operator: PartyId
     require_message_authenticator: bool | None = None
     limit_proxy_state: bool = True
+    carries: tuple[str, ...] = ()
+    federation: bool = False
+
+    def carries_for(self, operator: PartyId) -> bool:
+        """Whether it brings an operator's packets, of nodes that need not be known here."""
+        return operator in self.carries or ANY_OPERATOR in self.carries
 
     def __repr__(self) -> str:
         """Name the client, never its secret."""

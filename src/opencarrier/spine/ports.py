@@ -33,6 +33,8 @@ from opencarrier.spine.parties import (
     Operator,
     PartyId,
     RadiusClient,
+    RadiusServer,
+    Route,
     Subscriber,
 )
 from opencarrier.spine.people import Held, Person
@@ -54,6 +56,26 @@ class Directory(Protocol):
 
     def peer(self, unit: Connection, names: Sequence[str]) -> RadiusClient | None:
         """Return the RADIUS client of the first of a certificate's names that is known."""
+        ...
+
+    def serves(self, unit: Connection, realm: str) -> bool:
+        """Say whether a realm's subscribers are here, not at another's installation."""
+        ...
+
+    def routes(self, unit: Connection) -> Sequence[Route]:
+        """Return where realms go, ascending by pattern."""
+        ...
+
+    def servers(self, unit: Connection, upstream: str) -> Sequence[RadiusServer]:
+        """Return the servers that stand in for each other under a name, in their order."""
+        ...
+
+    def operator_named_by_wba(self, unit: Connection, wba_id: str) -> PartyId | None:
+        """Return whom the federation calls so; of `SUB.EXAMPLE:US` its member."""
+        ...
+
+    def wba_id(self, unit: Connection, operator: PartyId) -> str | None:
+        """Return how the federation calls an operator, None where it has no name there."""
         ...
 
     def node(self, unit: Connection, nas_identifier: str) -> Node | None:

@@ -66,6 +66,7 @@ class Outbox:
         self._metrics = metrics
         self._pauses: dict[str, _Pause] = {}
         self._wake = asyncio.Event()
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     def put(self, unit: Connection, relays: Sequence[Relay]) -> None:
@@ -75,6 +76,7 @@ class Outbox:
 
     def start(self) -> None:
         """Begin to deliver in the running loop, what a former process left first."""
+        self._stopping = False
         self._wake.set()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -84,6 +86,7 @@ class Outbox:
 
     async def stop(self) -> None:
         """End; what is owed stays."""
+        self._stopping = True  # a cancellation alone may be lost in `wait_for` as it ends
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -91,12 +94,12 @@ class Outbox:
             self._task = None
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LOOK_S)
             self._wake.clear()
             try:
-                while await self.deliver_once():
+                while await self.deliver_once() and not self._stopping:
                     pass
             except Exception:
                 _log.exception("the outbox goes on after an error")

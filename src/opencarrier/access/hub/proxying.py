@@ -6,6 +6,7 @@ attributes are made anew for each hop (`wire.hidden`); EAP and everything else p
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -55,6 +56,11 @@ class Mark:
     def __post_init__(self) -> None:
         assert len(self.octets) == MARK_OCTETS
 
+    @classmethod
+    def of(cls, key: bytes) -> Mark:
+        """The mark of whoever has a key."""
+        return cls(hmac.digest(key, b"opencarrier/proxy-mark", "sha256")[:MARK_OCTETS])
+
     def state(self, count: int) -> Attribute:
         """The Proxy-State of the packet passed on as number `count`."""
         number = count % (1 << 8 * COUNT_OCTETS)
@@ -72,8 +78,12 @@ class Mark:
             raise PeerError("proxy_states_max", f"{len(states)} hops")
 
 
-def passed_on(packet: Packet, mark: Mark, count: int) -> list[Attribute]:
+def passed_on(
+    packet: Packet, mark: Mark, count: int, more: Sequence[Attribute] = ()
+) -> list[Attribute]:
     """Return what the next server is sent of a request, hidden attributes as they came.
+
+    `more` is what is said besides, where the request does not say it.
 
     `PeerError` for a loop, and for what does not fit a packet any more.
     """
@@ -81,6 +91,7 @@ def passed_on(packet: Packet, mark: Mark, count: int) -> list[Attribute]:
     attributes = [a for a in packet.attributes if a[0] != Type.MESSAGE_AUTHENTICATOR]
     if packet.get(CHAP_PASSWORD) is not None and packet.get(CHAP_CHALLENGE) is None:
         attributes.append((CHAP_CHALLENGE, packet.authenticator))
+    attributes += _unsaid(packet, more)
     attributes.append(mark.state(count))
     see_that_it_fits(attributes)
     return attributes
@@ -107,7 +118,9 @@ def brought_back(reply: Reply, request: Packet, secret: bytes) -> tuple[int, lis
     return packet.code, attributes
 
 
-def accounting_onward(packet: Packet, mark: Mark, count: int, at_us: int) -> list[Attribute]:
+def accounting_onward(
+    packet: Packet, mark: Mark, count: int, at_us: int, more: Sequence[Attribute] = ()
+) -> list[Attribute]:
     """Return what of an Accounting-Request is kept to be passed on, however late.
 
     It says when it happened, so that its delay decides nothing; Acct-Delay-Time goes with that.
@@ -118,9 +131,14 @@ def accounting_onward(packet: Packet, mark: Mark, count: int, at_us: int) -> lis
     attributes = [a for a in packet.attributes if a[0] not in gone]
     if packet.get(Type.EVENT_TIMESTAMP) is None:
         attributes.append(integer(Type.EVENT_TIMESTAMP, at_us // SECOND_US))
+    attributes += _unsaid(packet, more)
     attributes.append(mark.state(count))
     see_that_it_fits(attributes)
     return attributes
+
+
+def _unsaid(packet: Packet, more: Sequence[Attribute]) -> list[Attribute]:
+    return [(kind, value) for kind, value in more if packet.get(kind) is None]
 
 
 def see_that_it_fits(attributes: Sequence[Attribute]) -> None:

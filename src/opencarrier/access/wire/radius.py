@@ -50,6 +50,11 @@ class Packet:
         values = self.all(attribute_type)
         return b"".join(values) if values else None
 
+    def without(self, attribute_type: int) -> Packet:
+        """The same packet without any value of a type."""
+        kept = tuple(a for a in self.attributes if a[0] != attribute_type)
+        return Packet(self.code, self.identifier, self.authenticator, kept)
+
     def integer(self, attribute_type: int) -> int | None:
         """The first value of a type as an unsigned number, or None."""
         value = self._first.get(attribute_type)
