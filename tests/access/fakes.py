@@ -330,6 +330,7 @@ class Bench:
     monotonic: Callable[[], float] | None = None
     passwords: FakePasswords = field(default_factory=lambda: FakePasswords())
     tls: MaterialSource | None = None
+    meters: Any = None
 
     def service(self) -> AccessService:
         extra: dict[str, Any] = {"monotonic": self.monotonic} if self.monotonic else {}
@@ -343,6 +344,7 @@ class Bench:
             entropy=SeededEntropy(1),
             passwords=self.passwords,
             tls=self.tls,
+            meters=self.meters,
             **extra,
         )
         return AccessService(ports, KEYS, self.settings)

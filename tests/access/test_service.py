@@ -306,4 +306,5 @@ def test_the_counters_have_stable_keys() -> None:
     assert list(Bench().service().metrics.as_mapping()) == [
         "accepts", "challenges", "rejects", "accounting_responses", "observations_new",
         "batches", "batches_failed", "duplicates", "unrouted", "dropped", "class_refused",
+        "statements",
     ]  # fmt: skip

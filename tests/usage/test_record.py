@@ -51,7 +51,7 @@ WRONG = [
     ("jurisdiction_home", "fr", "not_well_formed"),
     ("jurisdiction_visited", "FRA", "out_of_bounds"),
     ("service", 7, "out_of_bounds"),
-    ("evidence", 16, "out_of_bounds"),
+    ("evidence", 32, "out_of_bounds"),
     ("end_us", 0, "ends_before_it_starts"),
     ("octets_in", -1, "out_of_bounds"),
     ("octets_in", 1 << 63, "out_of_bounds"),

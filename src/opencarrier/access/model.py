@@ -97,6 +97,7 @@ class Metrics:
     rejects: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     class_refused: Counter[str] = field(default_factory=Counter)
+    statements: Counter[str] = field(default_factory=Counter)
 
     def as_mapping(self) -> dict[str, int | dict[str, int]]:
         """The counters with stable keys, for JSON and `/metrics`."""
@@ -112,4 +113,5 @@ class Metrics:
             "unrouted": dict(sorted(self.unrouted.items())),
             "dropped": dict(sorted(self.dropped.items())),
             "class_refused": dict(sorted(self.class_refused.items())),
+            "statements": dict(sorted(self.statements.items())),
         }

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
+from opencarrier.access.agent.statement import statement_of
 from opencarrier.access.directory import DirectoryCache
 from opencarrier.access.discovery.service import Ask, Discovery
 from opencarrier.access.hub.neighbours import Connect, Neighbours
@@ -44,7 +45,7 @@ from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
-from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.spine.access import AuthorisationRequest, Credential, CredentialKind, Grant
 from opencarrier.spine.parties import Subscriber
 from opencarrier.spine.ports import (
@@ -59,6 +60,8 @@ from opencarrier.spine.usage import Observation
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from opencarrier.access.meters.service import MeterBook
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +94,7 @@ class AccessPorts:
     session_keys: SessionKeys | None = None
     connect: Connect | None = None
     ask_dns: Ask | None = None
+    meters: MeterBook | None = None
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -336,7 +340,30 @@ class AccessService:
             return 0
         if self.passing is not None:
             self.passing.keep(unit, [s.relay for s in stores if s.relay is not None])
-        return self._ports.sink.record(unit, [self._with_home(unit, store) for store in stores])
+        new = self._ports.sink.record(unit, [self._with_home(unit, store) for store in stores])
+        if self._ports.meters is not None:
+            for store in stores:
+                self._take_statement(unit, self._ports.meters, store)
+        return new
+
+    def _take_statement(self, unit: Connection, meters: MeterBook, store: Store) -> None:
+        """Keep what a node's agent signed for; a wrong statement is counted, its report stays."""
+        try:
+            signed = statement_of(store.ticket.packet)
+        except PeerError as error:
+            self.metrics.statements[error.reason] += 1
+            return
+        if signed is None or store.observation.node_id is None:
+            return
+        outcome = meters.take(
+            unit,
+            signed,
+            node_id=store.observation.node_id,
+            authorisation_id=store.observation.authorisation_id,
+            at_us=self._ports.clock.now_us(),
+        )
+        name = outcome.code if isinstance(outcome, Refusal) else outcome.name.lower()
+        self.metrics.statements[name] += 1
 
     def _with_home(self, unit: Connection, store: Store) -> Observation:
         if store.realm is None:

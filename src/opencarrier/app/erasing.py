@@ -92,6 +92,7 @@ class Erasing:
             StakingPeople(),
             self._rating,
             self._usage,
+            base.meters,
             self._identity,
         )
         self._cui_key = base.access_keys().cui_key

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from opencarrier.access.meters.service import MeterEvidence
 from opencarrier.app.bootstrap import Installation
 from opencarrier.kernel.ids import derive
 from opencarrier.rating.rules.v2.charges import WholesaleInputs as LineInputs
@@ -59,6 +60,7 @@ def _record(
     before, used = usage.counters_from, usage.quantities
     tariff_at_us, offered = _terms(base, unit, usage)
     quote = offered.quote
+    metered = _metered(base, unit, usage)
     return UsageRecord(
         usage_id=usage.usage_id,
         session_id=usage.session_id,
@@ -86,7 +88,8 @@ def _record(
         from_duration_s=before.session_time_s,
         quoted_currency=None if quote is None else quote.currency,
         quoted_nano_per_kib=None if quote is None else quote.nano_per_kib,
-        evidence=_evidence(usage),
+        evidence=_evidence(usage) | (Evidence.NODE_SIGNED if metered else Evidence.NONE),
+        evidence_digest=None if metered is None else metered.head,
         source_digest=derive("usage/exported", usage.usage_id, usage.start_us, usage.end_us),
         source_offset=0,
         ingested_us=usage.end_us,
@@ -119,6 +122,20 @@ def _subject(usage: Usage) -> bytes:
     if len(octets) == SUBJECT_OCTETS:
         return octets
     return derive("usage/subject", usage.visited, usage.subject)[:SUBJECT_OCTETS]
+
+
+def _metered(base: Installation, unit: Connection, usage: Usage) -> MeterEvidence | None:
+    """Return what the node that served a usage signed for of its session."""
+    session = base.usage.session(unit, usage.session_id)
+    if session is None or usage.authorisation_id is None:
+        return None
+    return base.meters.evidence(
+        unit,
+        nas_identifier=session.stream.nas_key,
+        acct_session_id=session.stream.acct_session_id,
+        authorisation_id=usage.authorisation_id,
+        used=usage.counters_to,
+    )
 
 
 def _evidence(usage: Usage) -> Evidence:

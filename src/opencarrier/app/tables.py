@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from opencarrier.access.hub import store as access
+from opencarrier.access.meters import tables as meters
 from opencarrier.chain import tables as chain
 from opencarrier.channels import store as channels
 from opencarrier.charging import store as charging
@@ -31,6 +32,7 @@ METADATA = [
         exchange,
         identity,
         ledger,
+        meters,
         partners,
         paywall,
         rating,

@@ -77,3 +77,4 @@ class Evidence(IntFlag):
     OWN_CLASS = 2
     CO_SIGNED = 4
     ACKNOWLEDGED = 8
+    NODE_SIGNED = 16

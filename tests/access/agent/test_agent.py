@@ -249,7 +249,7 @@ async def test_every_report_carries_a_statement_the_home_can_check(scene: Scene)
         kept = list(scene.running.agent.store.statements("s1"))
     sent = [one for packet in packets if (one := statement_of(packet))]
     assert sent == kept
-    assert judge(sent, NODE.address) == []
+    assert judge(sent, [NODE.address]) == []
     assert {one.signature.kid for one in sent} == {NODE.address}
 
 

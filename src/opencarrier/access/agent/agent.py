@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from opencarrier.access import replies
 from opencarrier.access.accounting import event_us_of, joined_octets
 from opencarrier.access.agent import outgoing
-from opencarrier.access.agent.counters import Flag, PortMeter, PortReading
+from opencarrier.access.agent.counters import WORD, Flag, PortMeter, PortReading
 from opencarrier.access.agent.holders import held
 from opencarrier.access.agent.model import (
     AccessPoint,
@@ -373,7 +373,11 @@ class NodeAgent:
         self._count(mended, flags)
         signed = sign(
             statement_for(
-                attributes, sequence=session.sequence, previous=session.previous, flags=flags
+                attributes,
+                sequence=session.sequence,
+                previous=session.previous,
+                flags=flags,
+                started_s=max(session.started_us, 0) // SECOND_US % WORD,
             ),
             self._signer,
         )

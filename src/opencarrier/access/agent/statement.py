@@ -11,7 +11,7 @@ registered; it is a setting of neither side, so that both always mean the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -34,7 +34,7 @@ ENTERPRISE: Final = 32473
 METER_CHAIN: Final = 1
 METER_SIGNATURE: Final = 2
 VERSION: Final = 1
-CHAIN_OCTETS: Final = 1 + 4 + 2 + ID_OCTETS
+CHAIN_OCTETS: Final = 1 + 4 + 2 + 4 + ID_OCTETS
 SEQUENCE_MAX: Final = WORD - 1
 BEGINNING: Final = Id(bytes(ID_OCTETS))
 """What the first statement of a session has for its forerunner."""
@@ -44,11 +44,13 @@ BEGINNING: Final = Id(bytes(ID_OCTETS))
 class Statement:
     """What a node's meter showed of a session at one instant.
 
-    `class_digest` binds it to what the home granted; `previous` is the head before it.
+    `class_digest` binds it to what the home granted; `previous` is the head before it. Name and
+    `started_s` tell the chain, for access points use an Acct-Session-Id again.
     """
 
     nas_identifier: str
     acct_session_id: str
+    started_s: int
     class_digest: Id
     sequence: int
     previous: Id
@@ -60,6 +62,11 @@ class Statement:
     flags: Flag
 
     @property
+    def chain(self) -> tuple[str, str, int]:
+        """Which session it is of."""
+        return self.nas_identifier, self.acct_session_id, self.started_s
+
+    @property
     def head(self) -> Id:
         """The digest that is signed and that the next statement names."""
         return derive(
@@ -67,6 +74,7 @@ class Statement:
             VERSION,
             self.nas_identifier,
             self.acct_session_id,
+            self.started_s,
             self.class_digest,
             self.sequence,
             self.previous,
@@ -93,6 +101,7 @@ class Signed:
             bytes((VERSION,))
             + told.sequence.to_bytes(4, "big")
             + int(told.flags).to_bytes(2, "big")
+            + told.started_s.to_bytes(4, "big")
             + told.previous
         )
         return [
@@ -126,8 +135,9 @@ def statement_of(packet: Packet) -> Signed | None:
     statement = statement_for(
         packet.attributes,
         sequence=int.from_bytes(chain[1:5], "big"),
-        previous=Id(chain[7:]),
+        previous=Id(chain[11:]),
         flags=_flags(int.from_bytes(chain[5:7], "big")),
+        started_s=int.from_bytes(chain[7:11], "big"),
     )
     kid = recover(statement.head, signature)
     if kid is None:
@@ -136,7 +146,7 @@ def statement_of(packet: Packet) -> Signed | None:
 
 
 def statement_for(
-    attributes: Sequence[Attribute], *, sequence: int, previous: Id, flags: Flag
+    attributes: Sequence[Attribute], *, sequence: int, previous: Id, flags: Flag, started_s: int
 ) -> Statement:
     """Return the statement about the numbers in an Accounting-Request's attributes."""
     packet = Packet(Code.ACCOUNTING_REQUEST, 0, bytes(AUTHENTICATOR_OCTETS), tuple(attributes))
@@ -147,6 +157,7 @@ def statement_for(
     return Statement(
         nas_identifier=packet.text(Type.NAS_IDENTIFIER) or "",
         acct_session_id=packet.text(Type.ACCT_SESSION_ID) or "",
+        started_s=started_s,
         class_digest=class_digest(packet.all(Type.CLASS)),
         sequence=sequence,
         previous=previous,
@@ -183,24 +194,27 @@ class Finding:
     sequence: int
 
 
-def judge(chain: Sequence[Signed], kid: Address) -> list[Finding]:
-    """Judge the statements of one session by its node's key, in any order; empty is a whole chain.
+def judge(chain: Sequence[Signed], kids: Collection[Address]) -> list[Finding]:
+    """Judge the statements of one session by its node's keys, in any order; empty is a whole chain.
 
     The same statement twice is one. A gap is no lie: a later statement says all an earlier did.
     """
     findings = [
         Finding(Flaw.FORGED, one.statement.sequence)
         for one in chain
-        if recover(one.statement.head, one.signature.octets) != kid
+        if recover(one.statement.head, one.signature.octets) not in kids
     ]
+    return sorted([*findings, *flaws(chain)], key=lambda found: (found.flaw, found.sequence))
+
+
+def flaws(chain: Sequence[Signed]) -> list[Finding]:
+    """Return what is wrong with a chain whose signatures were checked when it was taken."""
     by_place: dict[int, dict[Id, Statement]] = {}
     for one in chain:
         by_place.setdefault(one.statement.sequence, {})[one.statement.head] = one.statement
-    for place, told in by_place.items():
-        if len(told) > 1:
-            findings.append(Finding(Flaw.FORK, place))
+    forks = [Finding(Flaw.FORK, place) for place, told in by_place.items() if len(told) > 1]
     line = [min(by_place[place].items())[1] for place in sorted(by_place)]
-    return sorted(findings + _along(line), key=lambda found: (found.flaw, found.sequence))
+    return sorted([*forks, *_along(line)], key=lambda found: (found.flaw, found.sequence))
 
 
 def _along(line: Sequence[Statement]) -> list[Finding]:
@@ -230,7 +244,4 @@ def _falls(before: Statement, after: Statement) -> bool:
 
 
 def _same_session(before: Statement, after: Statement) -> bool:
-    return (before.nas_identifier, before.acct_session_id) == (
-        after.nas_identifier,
-        after.acct_session_id,
-    )
+    return before.chain == after.chain

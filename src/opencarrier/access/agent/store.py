@@ -347,9 +347,13 @@ class AgentStore:
 
     # Housekeeping.
 
+    def forget_holders(self, before_us: int) -> None:
+        """Delete who held an address for the last time before an instant."""
+        self._db.execute("DELETE FROM holder WHERE to_us < ?", (before_us,))
+
     def forget(self, *, statements_us: int, holders_us: int, sessions_us: int) -> None:
         """Delete what was kept long enough: each kind up to an instant."""
-        self._db.execute("DELETE FROM holder WHERE to_us < ?", (holders_us,))
+        self.forget_holders(holders_us)
         self._db.execute(
             "DELETE FROM statement WHERE at_us < ? AND session NOT IN"
             " (SELECT id FROM session WHERE closed = 0)",

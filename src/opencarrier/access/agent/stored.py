@@ -82,6 +82,7 @@ def signed_octets(signed: Signed) -> bytes:
         [
             told.nas_identifier,
             told.acct_session_id,
+            told.started_s,
             told.class_digest,
             told.sequence,
             told.previous,
@@ -99,11 +100,12 @@ def signed_octets(signed: Signed) -> bytes:
 
 def read_signed(octets: bytes) -> Signed:
     """Read it back."""
-    node, name, classes, sequence, previous, *rest = _list(octets)
+    node, name, started_s, classes, sequence, previous, *rest = _list(octets)
     status, event_s, session_time_s, octets_in, octets_out, flags, kid, signature = rest
     statement = Statement(
         nas_identifier=node,
         acct_session_id=name,
+        started_s=started_s,
         class_digest=Id(classes),
         sequence=sequence,
         previous=Id(previous),

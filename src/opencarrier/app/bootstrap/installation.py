@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from opencarrier.access.class_token import KEY_OCTETS, ClassRing
+from opencarrier.access.meters.service import MeterBook
 from opencarrier.access.model import AccessKeys, AccessSettings
 from opencarrier.access.service import AccessPorts, AccessService
 from opencarrier.app import config, schema
@@ -51,6 +52,7 @@ class Installation:
         self.store = Store(settings.database or folder.database)
         self.identity = Identity(sealing_key, clock=clock, entropy=entropy)
         self.channel_book = ChannelBook()
+        self.meters = MeterBook()
         self.usage = UsageService(
             silence_us=settings.silence_s * SECOND_US,
             acknowledgements=self.channel_book,
@@ -98,6 +100,7 @@ class Installation:
             clock=self.clock,
             entropy=self.entropy,
             session_keys=self.channel_book,
+            meters=self.meters,
         )
         return AccessService(ports, self.access_keys(), settings or AccessSettings())
 

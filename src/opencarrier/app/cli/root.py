@@ -20,6 +20,8 @@ from opencarrier.app.cli import (
     exchange,
     match,
     month,
+    node_agent,
+    node_meters,
     pay,
     people,
     pki,
@@ -39,6 +41,9 @@ for _group in (
     chain_till.till,
 ):
     chain.chain.add_typer(_group)
+
+for _name, _command in {**node_agent.COMMANDS, **node_meters.COMMANDS}.items():
+    people.node.command(_name)(_command)
 
 
 def make() -> typer.Typer:

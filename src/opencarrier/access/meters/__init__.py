@@ -1,0 +1,1 @@
+"""What nodes' meters showed, as the home keeps it: signed statements, and who may sign them."""
