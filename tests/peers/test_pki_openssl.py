@@ -123,6 +123,16 @@ def test_what_is_revoked_is_refused_and_its_renewal_is_not(folder: Path) -> None
     assert "certificate revoked" in verify(folder, "old").stderr
 
 
+def test_openssl_reads_what_a_certificate_provisions(folder: Path) -> None:
+    name = f"thing-{folder.parent.name}"
+    nai = ("--cn", "thing", "--nai", "thing@example.com", "--consortium", "5A03BA0000")
+    pki("issue", name, "--role", "subscriber", *nai, "--pki", folder)
+    assert verify(folder, name, "-purpose", "sslclient").returncode == 0
+    shown = openssl("x509", "-in", folder / "ends" / f"{name}.crt", "-noout", "-text").stdout
+    assert "1.3.6.1.4.1.14122.1.2.1" in shown
+    assert "username=anonymous;roaming_consortiums=5a03ba0000;realm=example.com" in shown
+
+
 def test_a_device_keeps_its_key_and_brings_a_request(folder: Path, tmp_path: Path) -> None:
     key, csr = tmp_path / "device.key", tmp_path / "device.csr"
     openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)

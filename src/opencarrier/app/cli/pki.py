@@ -48,6 +48,9 @@ def issue(
     address: Annotated[list[str], typer.Option("--ip", help="An address of it.")] = [],  # noqa: B006
     realm: Annotated[list[str], typer.Option("--realm", help="A realm it may speak for.")] = [],  # noqa: B006
     nai: Annotated[str, typer.Option("--nai", help="A subscriber's name, user@realm.")] = "",
+    consortium: Annotated[
+        list[str], typer.Option("--consortium", help="An RCOI that a device reads from it.")
+    ] = [],  # noqa: B006
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long.")] = 365,
     root: Annotated[int, typer.Option("--root", help="0: under the legacy root; 1.")] = 1,
     crl_url: Annotated[str, typer.Option("--crl-url", help="Where its CRL is had.")] = "",
@@ -74,6 +77,7 @@ def issue(
         addresses=tuple(address),
         nai_realms=tuple(realm),
         nai=nai,
+        consortia=tuple(consortium),
         valid_s=days * DAY_S,
         crl_url=crl_url,
     )

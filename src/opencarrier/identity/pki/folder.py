@@ -287,7 +287,7 @@ def _shown(entry: Entry) -> Entry:
 
 
 def _wanted(told: Entry) -> Wanted:
-    lists = ("dns_names", "addresses", "nai_realms")
+    lists = ("dns_names", "addresses", "nai_realms", "consortia")
     role = Role(told["role"])
     return Wanted(**{**told, **{word: tuple(told[word]) for word in lists}, "role": role})
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from opencarrier.identity.pki import names
+from opencarrier.identity.pki import names, passpoint
 from opencarrier.identity.pki.model import (
     DAY_S,
     Algorithm,
@@ -146,7 +146,7 @@ def read_request(octets: bytes) -> PublicKey | Refusal:
         request = load(octets)
         proven = request.is_signature_valid
         key = request.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         return Refusal(PkiReason.INVALID_REQUEST, "no PKCS#10 request")
     if not proven:
         return Refusal(PkiReason.INVALID_REQUEST, "its signature does not verify")
@@ -239,6 +239,9 @@ def _extensions(wanted: Wanted) -> list[tuple[x509.ExtensionType, bool]]:
     alternatives = names.alternatives(wanted)
     if alternatives:
         found.append((x509.SubjectAlternativeName(alternatives), False))
+    if wanted.consortia:
+        realm = wanted.nai.partition("@")[2]
+        found.append((passpoint.attribute(realm, wanted.consortia), False))
     if wanted.crl_url:
         point = [x509.UniformResourceIdentifier(wanted.crl_url)]
         places = x509.CRLDistributionPoints([x509.DistributionPoint(point, None, None, None)])

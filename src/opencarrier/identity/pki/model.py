@@ -65,7 +65,8 @@ class Wanted:
     """A certificate to be: the names it stands for and how long.
 
     `wba_id` is the member's id in the federation (`EXAMPLE:US`), `nai_realms` what a home's server
-    may speak for (RFC 7585 section 2.2, `*.` in front: and all below), `nai` a subscriber's.
+    may speak for (RFC 7585 section 2.2, `*.` in front: and all below), `nai` a subscriber's,
+    `consortia` the RCOIs that a subscriber's certificate provisions (see `passpoint`).
     """
 
     role: Role
@@ -77,6 +78,7 @@ class Wanted:
     addresses: tuple[str, ...] = ()
     nai_realms: tuple[str, ...] = ()
     nai: str = ""
+    consortia: tuple[str, ...] = ()
     valid_s: int = 365 * DAY_S
     crl_url: str = ""
 

@@ -29,6 +29,7 @@ _WBA_ID = re.compile(r"[A-Za-z0-9_-]{1,32}(\.[A-Za-z0-9_-]{1,32}){0,3}:[A-Z]{2}"
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _DNS_NAME = re.compile(r"(\*\.)?(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 _NAI_USER = re.compile(r"[a-z0-9._-]{1,64}")
+_CONSORTIUM = re.compile(r"[0-9A-F]{6}|[0-9A-F]{10}")
 _WILDCARD = "*."
 
 
@@ -78,6 +79,9 @@ def _checked_alternatives(wanted: Wanted) -> Refusal | None:
 def _checked_nai(wanted: Wanted) -> Refusal | None:
     if (wanted.role is Role.SUBSCRIBER) != bool(wanted.nai):
         return Refusal(PkiReason.INVALID_NAME, "a subscriber has a NAI, and nobody else has")
+    known = all(_CONSORTIUM.fullmatch(one) for one in wanted.consortia)
+    if wanted.consortia and not (wanted.nai and known and len(wanted.consortia) <= NAMES_MAX):
+        return Refusal(PkiReason.INVALID_NAME, "RCOIs of 6 or 10 digits 0-9A-F, of a subscriber")
     user, _, realm = wanted.nai.partition("@")
     if wanted.nai and not (_NAI_USER.fullmatch(user) and _is_realm(realm)):
         return Refusal(PkiReason.INVALID_NAME, "a NAI is user@realm in lower case")
