@@ -270,7 +270,7 @@ def uses(draw: st.DrawFn, number: int) -> UsageRecord:
         node=draw(st.sampled_from(["node-1", "node-2", None])),
         service=draw(st.sampled_from([Service.WIFI, Service.WIFI, Service.IOT])),
         qos=draw(st.sampled_from(Qos)),
-        rcoi=draw(st.sampled_from([0, 0, 1, 2]).map(RcoiClass)),
+        rcoi=draw(st.sampled_from([0, 0, 1, 2, 3]).map(RcoiClass)),
         start_us=draw(st.sampled_from([AT_US, MIDDLE_US - 1, MIDDLE_US])),
         tariff_at_us=draw(st.sampled_from([None, None, AT_US, MIDDLE_US])),
         quoted_nano_per_kib=quote,

@@ -59,6 +59,7 @@ def test_the_hold_covers_what_can_be_used_until_the_access_point_asks_again(
         interim_interval_s=300,
         granted_us=START_US,
         expires_us=START_US + 3_600 * SECOND_US,
+        rate_cap_octets_per_s=plan().rate_cap_octets_per_s,
     )
     assert world.held() == grant.hold.minor
     assert world.service.grant(world.unit, grant.authorisation_id) == grant

@@ -21,14 +21,14 @@ from opencarrier.ledger import chart
 from opencarrier.rating.agreements.model import Line, RoamingAgreement
 from opencarrier.rating.agreements.rows import rows_of
 from opencarrier.rating.changes import TermChanges
-from opencarrier.rating.reasons import AccessReason, DisputeReason, DocumentReason
+from opencarrier.rating.reasons import AccessReason, DocumentReason
 from opencarrier.rating.rules import v1
 from opencarrier.rating.rules.v2 import VERSION
 from opencarrier.rating.rules.v2.charges import FreeTerms, LineTerms
 from opencarrier.rating.rules.v2.inputs import decode_inputs, encode_inputs
 from opencarrier.rating.rules.versions import rerate, signers, wholesale_inputs
 from opencarrier.rating.stages import RatingStages
-from opencarrier.spine.access import WIFI, Grant, Offered, Quote
+from opencarrier.spine.access import WIFI, Grant, Offered, Quote, Rate
 from opencarrier.spine.money import Charge, Kind
 from opencarrier.spine.records import Qos, RcoiClass, Service
 from opencarrier.spine.usage import Counters, Stretch, Usage
@@ -125,30 +125,83 @@ def test_what_was_offered_finds_the_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quote", "minor", "dispute"),
+    ("quote", "minor"),
     [
-        (None, 200, None),
-        (Quote("USD", 2_000), 200, None),
-        (Quote("USD", 1_999), 200, None),  # 199.9
-        (Quote("USD", 1_000), 100, None),
-        (Quote("USD", 0), 0, None),
-        (Quote("USD", 2_001), 200, DisputeReason.QUOTE_ABOVE_AGREEMENT),
-        (Quote("EUR", 1), 200, DisputeReason.QUOTE_IN_OTHER_CURRENCY),
+        (None, 200),
+        (Quote("USD", 2_000), 200),
+        (Quote("USD", 1_999), 200),  # 199.9
+        (Quote("USD", 1_000), 100),
+        (Quote("USD", 0), 0),
     ],
 )
 def test_a_quote_in_band_counts_where_it_is_not_above_the_line(
-    quote: Quote | None, minor: int, dispute: DisputeReason | None
+    quote: Quote | None, minor: int
 ) -> None:
     world = furnished(roaming(wifi(in_band=True)))
     grant = world.granted(offered=Offered(quote=quote))
     (made,) = wholesale(world.rate(usage(grant=grant))[0])
     terms = terms_in(made)
     assert isinstance(terms, LineTerms)
-    assert (made.amount_minor, terms.dispute) == (minor, dispute)
+    assert (made.amount_minor, terms.dispute) == (minor, None)
     steps = RatingStages().steps(world.unit, [made.usage_id])
     told = next(step.facts for step in steps if step.reason == "wholesale")
-    said = None if dispute is None else dispute.name.lower()
-    assert (told["line"], told["quote"]) == ("wifi", said)
+    assert (told["line"], told["quote"]) == ("wifi", None)
+    assert grant.rate == (None if quote is None else Rate(0, quote))
+    assert world.service.grant(world.unit, grant.authorisation_id) == grant
+    world.close()
+
+
+def test_the_cheapest_rate_is_accepted_and_prices_the_session_alone() -> None:
+    world = furnished(roaming(wifi(in_band=True)))
+    rates = tuple(
+        Rate(index, Quote(currency, nano))
+        for index, currency, nano in (
+            (7, "USD", 1_500),
+            (8, "EUR", 1),
+            (9, "USD", 900),
+            (10, "USD", 900),
+            (11, "USD", 2_500),
+        )
+    )
+    grant = world.granted(rates=rates)
+    assert grant.rate == Rate(9, Quote("USD", 900))
+    (made,) = wholesale(world.rate(usage(grant=grant))[0])
+    assert made.amount_minor == 90
+    assert rerate(made.rule_version, made.inputs).amount_minor == 90
+    world.close()
+
+
+@pytest.mark.parametrize("quote", [Quote("USD", 2_001), Quote("EUR", 1)])
+def test_rates_that_were_not_agreed_are_refused_before_any_use(quote: Quote) -> None:
+    world = furnished(roaming(wifi(in_band=True)))
+    for refused in (
+        world.authorise(rates=(Rate(0, quote), Rate(1, quote))),
+        world.authorise(offered=Offered(quote=quote)),
+    ):
+        assert isinstance(refused, Refusal)
+        assert refused.reason is AccessReason.RATE_NOT_ACCEPTABLE
+        assert "agreed is at most 2000 nano USD" in refused.detail
+    assert world.held() == 0
+    world.close()
+
+
+def test_rates_do_not_count_where_the_agreement_alone_says_the_price() -> None:
+    world = furnished(roaming(wifi()))
+    grant = world.granted(rates=(Rate(3, Quote("USD", 9_999)),))
+    assert grant.rate is None
+    (made,) = wholesale(world.rate(usage(grant=grant))[0])
+    assert made.amount_minor == 200
+    world.close()
+
+
+def test_a_line_is_for_roaming_under_an_own_oui_alone() -> None:
+    own = wifi("own", rcoi=(RcoiClass.OWN,), price_nano=3_000)
+    rest = wifi(rcoi=(RcoiClass.NONE, RcoiClass.SETTLED))
+    world = furnished(roaming(own, rest))
+    for rcoi, minor in ((RcoiClass.OWN, 300), (RcoiClass.SETTLED, 200)):
+        grant = world.granted(offered=Offered(rcoi=rcoi))
+        (made,) = wholesale(world.rate(usage(rcoi.name, grant=grant))[0])
+        assert made.amount_minor == minor
     world.close()
 
 
@@ -318,7 +371,11 @@ def test_the_month_and_the_daemon_rate_the_same_use_alike(
     world.deposit(1 << 60)
     whose: dict[Id, tuple[Usage, Offered]] = {}
     for number, (offered, steps) in enumerate(sessions):
-        grant = world.granted(offered=offered)
+        grant = world.authorise(offered=offered)
+        if isinstance(grant, Refusal):  # a rate that was not agreed: it asks again without
+            assert grant.reason is AccessReason.RATE_NOT_ACCEPTABLE
+            offered = replace(offered, quote=None)
+            grant = world.granted(offered=offered)
         for part in _session(str(number), grant, steps):
             whose[part.usage_id] = part, offered
     charges, waiting = world.rate(*(part for part, _ in whose.values()))

@@ -25,7 +25,7 @@ from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
 from opencarrier.rating.service import RatingService
 from opencarrier.rating.store import metadata
 from opencarrier.spine import ids
-from opencarrier.spine.access import WIFI, AuthorisationRequest, Credential, Grant, Offered
+from opencarrier.spine.access import WIFI, AuthorisationRequest, Credential, Grant, Offered, Rate
 from opencarrier.spine.money import Charge, Discount, StakeReading, Suspense
 from opencarrier.spine.parties import Host, Node, Operator, PartyId, RadiusClient, Subscriber
 from opencarrier.spine.usage import ZERO, Counters, Rung, Usage
@@ -282,6 +282,7 @@ class World:
         plan_id: str = "standard",
         visited: PartyId = VISITED,
         offered: Offered = WIFI,
+        rates: tuple[Rate, ...] = (),
     ) -> Grant | Refusal:
         request = AuthorisationRequest(
             subscriber=Subscriber(party_id=subscriber, home=HOME, plan_id=plan_id),
@@ -289,6 +290,7 @@ class World:
             node=self.node,
             at_us=self.at_us,
             offered=offered,
+            rates=rates,
         )
         return self.service.authorise(self.unit, request)
 

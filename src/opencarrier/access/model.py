@@ -10,6 +10,7 @@ from typing import NamedTuple
 from opencarrier.access.class_token import ClassRing
 from opencarrier.access.discovery.model import DiscoverySettings
 from opencarrier.access.hub.model import HubSettings
+from opencarrier.access.openroaming.obligations import ALONE, FederationTerms
 from opencarrier.access.wire.aka_prime import NETWORK_NAME_WLAN
 from opencarrier.access.wire.duplicates import ENTRIES_MAX as DUPLICATES_MAX
 from opencarrier.access.wire.duplicates import TTL_S as DUPLICATES_TTL_S
@@ -67,6 +68,8 @@ class AccessSettings:
     methods: tuple[EapType, ...] = (EapType.TLS, EapType.TTLS, EapType.AKA_PRIME, EapType.AKA)
     tls: TlsLimits = field(default_factory=TlsLimits)
     require_message_authenticator: bool = True
+    federation: FederationTerms = ALONE
+    own_bases: tuple[bytes, ...] = ()
     session_ttl_s: float = SESSION_TTL_S
     sessions_max: int = SESSIONS_MAX
     sessions_per_client_max: int = SESSIONS_PER_CLIENT_MAX

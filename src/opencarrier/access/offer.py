@@ -1,4 +1,4 @@
-"""What an Access-Request says is offered: quality, consortium class, price in band. Pure.
+"""What an Access-Request says is offered: quality, consortium class, rates, place. Pure.
 
 An access point says it when it asks; what it says nothing of, or nothing that is known here, is not
 offered, and the agreement alone decides.
@@ -6,53 +6,44 @@ offered, and the agreement alone decides.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from opencarrier.access.wire.dictionary import (
-    WBA,
-    WBA_LINEAR_VOLUME_RATE,
-    WBA_OFFERED_SERVICE,
-    WFA,
-    WFA_ROAMING_CONSORTIUM,
-)
+from opencarrier.access.openroaming.attributes import SILENT, Told, told
+from opencarrier.access.openroaming.location import Location, location_of
+from opencarrier.access.openroaming.rcoi import class_of
+from opencarrier.access.wire.dictionary import WFA, WFA_ROAMING_CONSORTIUM
 from opencarrier.access.wire.radius import Packet
-from opencarrier.spine.access import Offered, Quote
-from opencarrier.spine.records import Qos, RcoiClass
-
-SETTLEMENT_FREE: Final = bytes.fromhex("5a03ba")
-SETTLED: Final = bytes.fromhex("baa2d0")
-RATE_OCTETS: Final = 8
-BOLIVARS: Final = "VES"
-"""The currency whose rate is told in whole units."""
-
-_NANO: Final = 10**9
-_QUALITIES: Final = {
-    f"OpenRoaming {qos.name.capitalize()}".encode(): qos for qos in Qos if qos is not Qos.NONE
-}
-_CLASSES: Final = {
-    SETTLEMENT_FREE: RcoiClass.SETTLEMENT_FREE,
-    SETTLED: RcoiClass.SETTLED,
-}
+from opencarrier.spine.access import WIFI, Offered, Rate
 
 
-def offered(packet: Packet) -> Offered:
-    """Read what Wi-Fi is offered; `PeerError` where a vendor's attributes are malformed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An access network's side of a session to be."""
 
-    Source: WBA RADIUS VSAs 12 and 15, Hotspot 2.0 VSA 6, the base of an OpenRoaming RCOI.
+    offered: Offered = WIFI
+    said: Told = SILENT
+    location: Location | None = None
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """The prices it may be served at."""
+        return self.said.rates
+
+
+NOTHING = Offer()
+"""Wi-Fi of which nothing else is said."""
+
+
+def offer_of(packet: Packet, own_bases: Iterable[bytes] = ()) -> Offer:
+    """Read what is offered; `PeerError` where an attribute is malformed.
+
+    Source: WBA RADIUS-VSA, Hotspot 2.0 VSA 6 (the consortium a device came by), RFC 5580.
     """
-    wba = dict(reversed(list(packet.vendor(WBA))))
+    said = told(packet)
     consortium = dict(reversed(list(packet.vendor(WFA)))).get(WFA_ROAMING_CONSORTIUM, b"")
-    return Offered(
-        qos=_QUALITIES.get(wba.get(WBA_OFFERED_SERVICE, b""), Qos.NONE),
-        rcoi=_CLASSES.get(consortium[: len(SETTLED)], RcoiClass.NONE),
-        quote=_quote(wba.get(WBA_LINEAR_VOLUME_RATE, b"")),
+    return Offer(
+        offered=Offered(qos=said.qos, rcoi=class_of(consortium, own_bases)),
+        said=said,
+        location=location_of(packet),
     )
-
-
-def _quote(value: bytes) -> Quote | None:
-    """Read three letters of a currency, an index, and 32 bits of nano-units per 1,024 octets."""
-    letters = value[:3]
-    if len(value) != RATE_OCTETS or not letters.isalpha() or not letters.isupper():
-        return None
-    currency, told = letters.decode("ascii"), int.from_bytes(value[4:], "big")
-    return Quote(currency, told * _NANO if currency == BOLIVARS else told)

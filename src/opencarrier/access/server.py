@@ -25,7 +25,7 @@ from opencarrier.access.model import (
     Origin,
     Transport,
 )
-from opencarrier.access.offer import offered
+from opencarrier.access.offer import NOTHING, Offer, offer_of
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.visited import visited_node
 from opencarrier.access.wire import eap
@@ -39,7 +39,7 @@ from opencarrier.access.wire.duplicates import DuplicateCache, Key, Seen
 from opencarrier.access.wire.radius import Attribute, Packet, parse, text
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.spine.access import WIFI, Grant, Offered
+from opencarrier.spine.access import Grant
 from opencarrier.spine.parties import Node, PartyId, RadiusClient
 from opencarrier.spine.usage import Observation, Status
 
@@ -105,7 +105,7 @@ class Need:
     ticket: Ticket
     node: Node
     need: eap.Need
-    offered: Offered = WIFI
+    offer: Offer = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +358,7 @@ class AccessServer:
                 return self._challenge(ticket, session, octets)
             case eap.NeedVector() | eap.NeedResync() | eap.NeedPassword() | eap.Authorise():
                 assert ticket.node is not None
-                what = offered(ticket.packet)
+                what = offer_of(ticket.packet, self._settings.own_bases)
                 return [Need(_with_state(ticket, session.state), ticket.node, effect, what)]
             case eap.Succeed(grant, msk):
                 self.sessions.close(session.state)
@@ -387,6 +387,7 @@ class AccessServer:
                 request_authenticator=ticket.packet.authenticator,
             ),
             keys=self._keys,
+            terms=self._settings.federation,
             entropy=self._entropy,
         )
         return self._reply(ticket, Code.ACCESS_ACCEPT, attributes)

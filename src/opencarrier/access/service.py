@@ -27,6 +27,7 @@ from opencarrier.access.hub.passing import Passing
 from opencarrier.access.hub.service import Hub
 from opencarrier.access.methods import tls_server
 from opencarrier.access.model import AccessKeys, AccessSettings, Metrics, Origin, Transport
+from opencarrier.access.openroaming.obligations import request_objection
 from opencarrier.access.server import (
     AccessServer,
     Dropped,
@@ -426,12 +427,17 @@ class AccessService:
         subscriber = self._subscriber(unit, proven.credential, proven.realm)
         if isinstance(subscriber, eap.Refused):
             return subscriber
+        offer, federation = need.offer, self._settings.federation
+        objection = request_objection(offer.said, offer.offered.rcoi, offer.location, federation)
+        if objection is not None:
+            return eap.Refused(objection.code, public=True)
         return AuthorisationRequest(
             subscriber=subscriber,
             visited=need.node.operator,
             node=need.node,
             at_us=at_us,
-            offered=need.offered,
+            offered=offer.offered,
+            rates=offer.rates,
         )
 
     def _granted(self, unit: Connection, need: Need, granted: Grant | Refusal) -> eap.Answer:

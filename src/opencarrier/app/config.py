@@ -181,6 +181,24 @@ class Settings:
             " COUNTRY:DAYS where a home's law says otherwise"
         },
     )
+    wbaid: str = field(
+        default="", metadata={"help": "this member of WBA's federation: `EXAMPLE:FR`; empty: none"}
+    )
+    clearing_provider: str = field(
+        default="",
+        metadata={"help": "WBAID of who clears settled service; empty: it is refused"},
+    )
+    data_clearing_provider: str = field(
+        default="", metadata={"help": "WBAID of who clears its data; empty: the same"}
+    )
+    rcoi_own: str = field(
+        default="",
+        metadata={"help": "OUIs that paid roaming of our own goes by, `A1B2C3 ...`"},
+    )
+    roaming_countries: str = field(
+        default="",
+        metadata={"help": "where subscribers may roam, `FR DE ...`; empty: everywhere, untold too"},
+    )
     silence_s: int = field(
         default=3_600, metadata={"help": "silence after which a session without Stop is closed"}
     )

@@ -23,8 +23,14 @@ from opencarrier.rating.model import INTERIM_FLOOR_S, RetailPlan
 from opencarrier.rating.quote import Offer, Quote, quote
 from opencarrier.rating.reasons import AccessReason
 from opencarrier.rating.rules.v2.charges import FreeTerms
-from opencarrier.rating.wholesale import Terms, in_force, terms_of
-from opencarrier.spine.access import AUTHORISATION_OCTETS, AuthorisationRequest, Grant, Offered
+from opencarrier.rating.wholesale import Terms, accepted, in_force, terms_of
+from opencarrier.spine.access import (
+    AUTHORISATION_OCTETS,
+    AuthorisationRequest,
+    Grant,
+    Offered,
+    Rate,
+)
 from opencarrier.spine.money import Discount, Sale
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.ports import Discounts, Sales
@@ -89,6 +95,10 @@ class Desk:
         if sale is not None:
             seller = replace(request.subscriber, home=sale.seller, plan_id=sale.plan_id)
             request = replace(request, subscriber=seller)
+        agreed = self._agreed(request)
+        if isinstance(agreed, Refusal):
+            return agreed
+        request, rate = agreed
         offer = self._offer(request, prepaid=sale is None)
         if isinstance(offer, Refusal):
             return offer
@@ -98,7 +108,25 @@ class Desk:
         quoted = quote(offer)
         if isinstance(quoted, Refusal):
             return quoted
-        return self._open(request, offer, quoted, discount, sale)
+        return self._open(request, offer, replace(quoted, accepted=rate), discount, sale)
+
+    def _agreed(
+        self, request: AuthorisationRequest
+    ) -> tuple[AuthorisationRequest, Rate | None] | Refusal:
+        """Return the request at the rate that is accepted, and that rate; as it is where none is.
+
+        What was accepted is kept with the authorisation, and prices whatever is used under it.
+        """
+        terms = self._terms_at(request)
+        if terms is None or isinstance(terms, Refusal):
+            return terms or (request, None)
+        one = request.offered.quote
+        rate = accepted(terms, request.rates or (() if one is None else (Rate(0, one),)))
+        if isinstance(rate, Refusal):
+            return rate
+        if rate is not None:
+            request = replace(request, offered=replace(request.offered, quote=rate.quote))
+        return request, rate
 
     def _open(
         self,
@@ -229,6 +257,8 @@ class Desk:
             rcoi=request.offered.rcoi,
             quoted_currency=None if quote_in_band is None else quote_in_band.currency,
             quoted_nano_per_kib=None if quote_in_band is None else quote_in_band.nano_per_kib,
+            accepted_index=None if quoted.accepted is None else quoted.accepted.index,
+            rate_cap_octets_per_s=offer.plan.rate_cap_octets_per_s,
         )
 
 
@@ -257,6 +287,9 @@ def grant_of(item: Authorisation) -> Grant:
         interim_interval_s=item.interim_interval_s,
         granted_us=item.granted_us,
         expires_us=item.expires_us,
+        offered=item.offered,
+        rate=item.rate,
+        rate_cap_octets_per_s=item.rate_cap_octets_per_s,
     )
 
 

@@ -16,7 +16,7 @@ from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.ledger import chart
 from opencarrier.ledger.model import Transfer, TransferFlags, post_hold, void_hold
-from opencarrier.spine.access import Offered, Quote
+from opencarrier.spine.access import Offered, Quote, Rate
 from opencarrier.spine.money import Charge, Role
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.records import Qos, RcoiClass, Service
@@ -60,6 +60,16 @@ class Authorisation:
     rcoi: int = RcoiClass.NONE
     quoted_currency: str | None = None
     quoted_nano_per_kib: int | None = None
+    accepted_index: int | None = None
+    rate_cap_octets_per_s: int | None = None
+
+    @property
+    def rate(self) -> Rate | None:
+        """What was accepted of the rates that were offered."""
+        quote = self.offered.quote
+        if quote is None or self.accepted_index is None:
+            return None
+        return Rate(self.accepted_index, quote)
 
     @property
     def offered(self) -> Offered:

@@ -15,6 +15,7 @@ from opencarrier.rating.model import INTERIM_FLOOR_S, SESSION_S_MAX, RetailPlan
 from opencarrier.rating.reasons import AccessReason
 from opencarrier.rating.rules import v1
 from opencarrier.rating.wholesale import Terms
+from opencarrier.spine.access import Rate
 from opencarrier.spine.usage import Counters
 
 
@@ -38,7 +39,8 @@ class Offer:
 class Quote:
     """How long is granted, and what the session can cost at most, retail and wholesale.
 
-    `spend_minor` is the hold and what a discount can take off it.
+    `spend_minor` is the hold and what a discount can take off it, `accepted` the rate in band that
+    both operators are held to.
     """
 
     session_timeout_s: int
@@ -46,6 +48,7 @@ class Quote:
     hold_minor: int
     spend_minor: int
     exposure_minor: int
+    accepted: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

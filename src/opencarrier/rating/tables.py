@@ -91,6 +91,8 @@ authorisations = Table(
     Column("rcoi", Integer, nullable=False, server_default="0"),
     Column("quoted_currency", Text),
     Column("quoted_nano_per_kib", BigInteger),
+    Column("accepted_index", Integer),
+    Column("rate_cap_octets_per_s", BigInteger),
     Index("rating_authorisations_exposure", "home", "wholesale_asset", "hold_expires_us"),
 )
 

@@ -14,16 +14,19 @@ from typing import TypeAlias
 from opencarrier.kernel.clock import Window
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId
+from opencarrier.kernel.refusals import Refusal
 from opencarrier.rating.agreements.model import RoamingAgreement
 from opencarrier.rating.agreements.rows import AnyAgreement
 from opencarrier.rating.model import Agreement, AgreementHead, Tariff
+from opencarrier.rating.reasons import AccessReason
 from opencarrier.rating.rules import v1
 from opencarrier.rating.rules.v2 import VERSION as V2
 from opencarrier.rating.rules.v2 import charges as v2
 from opencarrier.rating.rules.v2 import inputs as v2_inputs
 from opencarrier.rating.rules.v2.charges import FreeTerms, LineTerms
+from opencarrier.rating.rules.v2.formula import price_of
 from opencarrier.rating.rules.versions import WholesaleInputs
-from opencarrier.spine.access import Offered
+from opencarrier.spine.access import Offered, Rate
 from opencarrier.spine.money import Charge
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Counters, Usage
@@ -96,6 +99,23 @@ def in_force(dated: Sequence[Terms], at_us: int) -> Terms | None:
     """Return the terms in force at an instant, of some that ascend and do not overlap."""
     place = bisect_right(dated, at_us, key=lambda terms: terms.window.start_us) - 1
     return dated[place] if place >= 0 and dated[place].window.holds(at_us) else None
+
+
+def accepted(terms: Terms, rates: Sequence[Rate]) -> Rate | Refusal | None:
+    """Choose the cheapest rate that the agreement lets count; the first told of equal ones.
+
+    None where rates do not count: none was offered, or the agreement alone says the price.
+    Refused where all are above what was agreed or in another currency: such a session would end
+    in a dispute about every record of it.
+    """
+    if not rates or not isinstance(terms, LineTerms) or not terms.line.in_band:
+        return None
+    agreed = [rate for rate in rates if price_of(terms.line, rate.quote)[1] is None]
+    if not agreed:
+        told = ", ".join(f"{rate.quote.nano_per_kib} nano {rate.quote.currency}" for rate in rates)
+        most = f"{terms.line.price_nano} nano {terms.line.currency}"
+        return Refusal(AccessReason.RATE_NOT_ACCEPTABLE, f"{told}; agreed is at most {most}")
+    return min(agreed, key=lambda rate: rate.quote.nano_per_kib)
 
 
 def inputs_of(terms: Terms, usage: Usage, *, at_us: int, host: PartyId) -> WholesaleInputs:

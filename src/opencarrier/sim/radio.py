@@ -266,7 +266,8 @@ class Radio:
             request = reply.joined(Type.EAP_MESSAGE)
             response = phone.respond(request) if request else None
             if reply.code == Code.ACCESS_REJECT:
-                return Rejected(reason=reply.text(Type.REPLY_MESSAGE) or "")
+                words, _, _ = (reply.text(Type.REPLY_MESSAGE) or "").partition("\0")
+                return Rejected(reason=words)
             if reply.code == Code.ACCESS_ACCEPT:
                 return self._attached(reply, phone, authenticator)
             state = reply.get(Type.STATE)

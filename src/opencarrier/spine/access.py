@@ -53,6 +53,14 @@ class Quote:
     nano_per_kib: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A price a visited operator offers in band, and the index by which it is accepted."""
+
+    index: int
+    quote: Quote
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
     """What a visited operator offers a session: which service, at which quality, for how much.
@@ -72,13 +80,17 @@ WIFI = Offered()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorisationRequest:
-    """A subscriber, proven to be there, asks to be served by a visited operator's node."""
+    """A subscriber, proven to be there, asks to be served by a visited operator's node.
+
+    `rates` are the prices it may be served at, of which the home accepts one or none.
+    """
 
     subscriber: Subscriber
     visited: PartyId
     node: Node
     at_us: int
     offered: Offered = WIFI
+    rates: tuple[Rate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +98,9 @@ class Grant:
     """The answer to an authorisation request: what it costs, how long, and the hold behind it.
 
     `authorisation_id` is 16 octets the home minted; the hold belongs to it. Tariff hashes name
-    what both charges will be rated by.
+    what both charges will be rated by. `rate` is what was accepted of the rates offered: it holds
+    for as long as the grant does. No more than `rate_cap_octets_per_s` is to be used in a second,
+    both ways together; None leaves it to the access point.
     """
 
     authorisation_id: bytes
@@ -101,6 +115,9 @@ class Grant:
     interim_interval_s: int
     granted_us: int
     expires_us: int
+    offered: Offered = WIFI
+    rate: Rate | None = None
+    rate_cap_octets_per_s: int | None = None
 
     def __post_init__(self) -> None:
         assert len(self.authorisation_id) == AUTHORISATION_OCTETS

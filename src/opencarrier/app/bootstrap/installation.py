@@ -13,6 +13,7 @@ from opencarrier.access.meters.service import MeterBook
 from opencarrier.access.model import AccessKeys, AccessSettings
 from opencarrier.access.service import AccessPorts, AccessService
 from opencarrier.app import config, schema
+from opencarrier.app.accessing import access_settings
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder, FolderError
 from opencarrier.app.moving import see_where_it_is
@@ -102,7 +103,7 @@ class Installation:
             session_keys=self.channel_book,
             meters=self.meters,
         )
-        return AccessService(ports, self.access_keys(), settings or AccessSettings())
+        return AccessService(ports, self.access_keys(), settings or access_settings(self.settings))
 
     def access_keys(self) -> AccessKeys:
         """Return the keys of Class and CUI; they are made the first time."""

@@ -1,0 +1,49 @@
+"""What access is told of the settings: names in the federation, bases, where people may roam."""
+
+from __future__ import annotations
+
+import re
+
+from opencarrier.access.model import AccessSettings
+from opencarrier.access.openroaming.names import OperatorName, wbaid
+from opencarrier.access.openroaming.obligations import FederationTerms
+from opencarrier.access.openroaming.rcoi import SETTLED, SETTLEMENT_FREE
+from opencarrier.app.config import ConfigError, Settings
+from opencarrier.kernel.refusals import PeerError
+
+
+def access_settings(settings: Settings) -> AccessSettings:
+    """Read the settings of the federation; `ConfigError` names the one that is wrong."""
+    financial = _member("clearing_provider", settings.clearing_provider)
+    return AccessSettings(
+        own_bases=tuple(_base(word) for word in settings.rcoi_own.split()),
+        federation=FederationTerms(
+            name=_member("wbaid", settings.wbaid),
+            financial_clearing=financial,
+            data_clearing=_member("data_clearing_provider", settings.data_clearing_provider)
+            or financial,
+            countries=frozenset(_country(word) for word in settings.roaming_countries.split()),
+        ),
+    )
+
+
+def _member(name: str, value: str) -> OperatorName | None:
+    try:
+        return wbaid(value) if value else None
+    except PeerError:
+        raise ConfigError(f"{name} is like EXAMPLE:FR, not {value!r}") from None
+
+
+def _base(word: str) -> bytes:
+    if not re.fullmatch(r"[0-9A-Fa-f]{6}", word):
+        raise ConfigError(f"rcoi_own is six hex digits an OUI, not {word!r}")
+    base = bytes.fromhex(word)
+    if base in (SETTLED, SETTLEMENT_FREE):
+        raise ConfigError(f"rcoi_own: {word} is the federation's")
+    return base
+
+
+def _country(word: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{2}", word):
+        raise ConfigError(f"roaming_countries is two letters a country, not {word!r}")
+    return word.upper()

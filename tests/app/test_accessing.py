@@ -1,0 +1,45 @@
+"""The settings of the federation, as access is told them."""
+
+from __future__ import annotations
+
+import pytest
+
+from opencarrier.access.model import AccessSettings
+from opencarrier.access.openroaming.names import wbaid
+from opencarrier.app.accessing import access_settings
+from opencarrier.app.config import ConfigError, Settings
+
+
+def test_nothing_set_is_no_member_of_anything() -> None:
+    assert access_settings(Settings()) == AccessSettings()
+
+
+def test_a_member_names_itself_its_clearing_its_bases_and_countries() -> None:
+    told = access_settings(
+        Settings(
+            wbaid="lumen:fr",
+            clearing_provider="CLEAR:US",
+            rcoi_own="A1B2C3 d4e5f6",
+            roaming_countries="fr DE",
+        )
+    )
+    assert told.own_bases == (bytes.fromhex("a1b2c3"), bytes.fromhex("d4e5f6"))
+    assert told.federation.name == wbaid("LUMEN:FR")
+    assert told.federation.data_clearing == told.federation.financial_clearing == wbaid("CLEAR:US")
+    assert told.federation.countries == {"FR", "DE"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"wbaid": "nobody"},
+        {"clearing_provider": "4CLEAR:US."},
+        {"rcoi_own": "A1B2"},
+        {"rcoi_own": "BAA2D0"},
+        {"roaming_countries": "France"},
+    ],
+)
+def test_what_is_wrong_is_named(wrong: dict[str, str]) -> None:
+    (name,) = wrong
+    with pytest.raises(ConfigError, match=name):
+        access_settings(Settings(**wrong))  # type: ignore[arg-type]
