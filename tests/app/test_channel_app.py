@@ -113,7 +113,7 @@ def garden(tmp_path: Path) -> Iterator[Garden]:
         world = World(venue=X402_VENUE, unit=unit)
         world.channels.enrol(unit, ADA.party_id, Mode.HOME)
         grant = world.authorise()
-        world.book.keep(unit, grant.authorisation_id, sha256(KEY).digest())
+        world.book.keep(unit, {grant.authorisation_id: sha256(KEY).digest()})
     clock = FixedClock(world.at_us)
     desk = ChannelDesk(
         world.channels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, create_engine
@@ -126,6 +127,9 @@ class Discounts:
     """A stake of somebody's that carries as much as anybody uses."""
 
     ppm: int = 0
+
+    def staked(self, unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
+        return set(subscribers)
 
     def discount(
         self, unit: Connection, subscriber: PartyId, *, seller: PartyId, at_us: int

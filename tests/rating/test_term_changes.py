@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -49,6 +49,9 @@ SESSION = Id(bytes(32))
 
 class Selling(NoSales):
     """Everybody pays as it uses."""
+
+    def payers(self, unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
+        return set(subscribers)
 
     def sale(self, unit: Connection, subscriber: Subscriber, visited: PartyId) -> Sale | None:
         return Sale(seller=HOME, plan_id=subscriber.plan_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -206,6 +206,9 @@ class Stakes:
     unlock_at_s: int = 1 << 40
     lock_began_s: int = 1
     asset: AssetId = ASSET
+
+    def staked(self, unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
+        return set(subscribers)
 
     def discount(
         self, unit: Connection, subscriber: PartyId, *, seller: PartyId, at_us: int

@@ -67,6 +67,16 @@ def test_bound_by_its_signature(unit) -> None:
     assert again == bound, "again changes nothing"
 
 
+def test_only_who_has_an_account_bound_may_have_a_discount(unit) -> None:
+    service, both = StakingService(), {ADA.party_id, BEN.party_id}
+    assert service.staked(unit, both) == set()
+    bind(unit, ADA, signed(ADA))
+    assert service.staked(unit, both) == {ADA.party_id}
+    assert service.staked(unit, {BEN.party_id}) == service.staked(unit, ()) == set()
+    assert not isinstance(service.unbind(unit, ADA.party_id, at_us=NOW_US), Refusal)
+    assert service.staked(unit, both) == set()
+
+
 def test_only_what_was_signed_counts(unit) -> None:
     """Another subscriber, home, account or time, and another's signature."""
     for changes in (

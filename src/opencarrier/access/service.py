@@ -378,12 +378,22 @@ class AccessService:
         found = [self._answer(unit, need, at_us) for need in needs]
         asked = [request for request in found if isinstance(request, AuthorisationRequest)]
         granted = iter(self._ports.policy.authorise_all(unit, asked) if asked else ())
-        return [
-            (need, self._granted(unit, need, next(granted)))
-            if isinstance(answer, AuthorisationRequest)
-            else (need, answer)
+        answered: list[_Answered] = [
+            (need, _told(next(granted)) if isinstance(answer, AuthorisationRequest) else answer)
             for need, answer in zip(needs, found, strict=True)
         ]
+        self._keep_keys(unit, answered)
+        return answered
+
+    def _keep_keys(self, unit: Connection, answered: Sequence[_Answered]) -> None:
+        if self._ports.session_keys is None:
+            return
+        digests = {
+            answer.authorisation_id: sha256(session_key(need.need.emsk)).digest()
+            for need, answer in answered
+            if isinstance(answer, Grant) and isinstance(need.need, eap.Authorise)
+        }
+        self._ports.session_keys.keep(unit, digests)
 
     def _answer(
         self, unit: Connection, need: Need, at_us: int
@@ -440,14 +450,9 @@ class AccessService:
             rates=offer.rates,
         )
 
-    def _granted(self, unit: Connection, need: Need, granted: Grant | Refusal) -> eap.Answer:
-        if isinstance(granted, Refusal):
-            return eap.Refused(granted.code, public=True)
-        assert isinstance(need.need, eap.Authorise)
-        if self._ports.session_keys is not None:
-            digest = sha256(session_key(need.need.emsk)).digest()
-            self._ports.session_keys.keep(unit, granted.authorisation_id, digest)
-        return granted
+
+def _told(granted: Grant | Refusal) -> eap.Answer:
+    return eap.Refused(granted.code, public=True) if isinstance(granted, Refusal) else granted
 
 
 def _answer_of(answer: eap.Answer | Refusal) -> eap.Answer:

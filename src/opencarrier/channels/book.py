@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 
 from sqlalchemy import Connection
@@ -18,6 +18,10 @@ from opencarrier.spine.usage import ZERO, Counters
 
 class ChannelBook:
     """Answers the ports `Sales`, `SessionKeys` and `Acknowledgements`."""
+
+    def payers(self, unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
+        """Return those of some subscribers that pay as they use."""
+        return store.payers(unit, subscribers)
 
     def sale(self, unit: Connection, subscriber: Subscriber, visited: PartyId) -> Sale | None:
         """Return who sells to a subscriber here: home or, directly, the visited operator.
@@ -35,10 +39,10 @@ class ChannelBook:
         assert grant.hold.minor == 0, "whoever pays as it uses has nothing held in advance"
         store.add_grant(unit, grant.authorisation_id)
 
-    def keep(self, unit: Connection, authorisation_id: bytes, key_digest: bytes) -> None:
-        """Keep the digest of the key that an attach left with its device."""
-        assert len(key_digest) == sha256().digest_size
-        store.put_key(unit, key_digest, authorisation_id)
+    def keep(self, unit: Connection, digests: Mapping[bytes, bytes]) -> None:
+        """Keep, by authorisation, the digest of the key that an attach left with its device."""
+        assert all(len(digest) == sha256().digest_size for digest in digests.values())
+        store.put_keys(unit, digests)
 
     def acknowledged(self, unit: Connection, sessions: Mapping[Id, bytes]) -> Mapping[Id, Counters]:
         """Return how far each session that pays as it uses was acknowledged."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
@@ -55,6 +55,14 @@ def drop_payer(unit: Connection, subscriber: PartyId) -> None:
     unit.execute(delete(PAYERS).where(PAYERS.c.subscriber == subscriber))
 
 
+def payers(unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
+    """Return those of some subscribers that pay as they use."""
+    if not subscribers:
+        return set()
+    query = select(PAYERS.c.subscriber).where(PAYERS.c.subscriber.in_(sorted(subscribers)))
+    return set(unit.scalars(query))
+
+
 def mode_of(unit: Connection, subscriber: PartyId) -> Mode | None:
     """Return how a subscriber pays as it uses, None where it is prepaid."""
     found = unit.scalar(_MODE, {"payer": subscriber})
@@ -73,9 +81,14 @@ def is_sold(unit: Connection, authorisation_id: bytes) -> bool:
     return unit.execute(query).first() is not None
 
 
-def put_key(unit: Connection, key_digest: bytes, authorisation_id: bytes) -> None:
-    """Keep what a device proves itself with."""
-    unit.execute(_NEW_KEY, {"key_digest": key_digest, "authorisation_id": authorisation_id})
+def put_keys(unit: Connection, digests: Mapping[bytes, bytes]) -> None:
+    """Keep what devices prove themselves with, by authorisation."""
+    rows = [
+        {"key_digest": digest, "authorisation_id": authorisation_id}
+        for authorisation_id, digest in digests.items()
+    ]
+    if rows:
+        unit.execute(_NEW_KEY, rows)
 
 
 def authorisation_of(unit: Connection, key_digest: bytes) -> bytes | None:

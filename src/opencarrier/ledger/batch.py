@@ -15,6 +15,7 @@ from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger.model import (
     AccountFlags,
+    Balance,
     HoldState,
     Transfer,
     TransferFlags,
@@ -60,6 +61,16 @@ class AccountRow:
     debits_posted: int
     credits_pending: int
     credits_posted: int
+
+    @property
+    def balance(self) -> Balance:
+        """What stands on it."""
+        return Balance(
+            debits_pending=self.debits_pending,
+            debits_posted=self.debits_posted,
+            credits_pending=self.credits_pending,
+            credits_posted=self.credits_posted,
+        )
 
 
 @dataclass(slots=True)

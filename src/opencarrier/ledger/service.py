@@ -135,6 +135,13 @@ def balance(unit: Connection, asset: AssetId, name: str) -> Balance:
     return Balance() if found is None else found.balance
 
 
+def balances(unit: Connection, asset: AssetId, names: Iterable[str]) -> dict[str, Balance]:
+    """Return what stands on some accounts, by name; nothing where one is not open."""
+    ids = {account_id(asset, name): name for name in names}
+    rows = store.account_rows(unit, ids)
+    return {name: rows[key].balance if key in rows else Balance() for key, name in ids.items()}
+
+
 def account(unit: Connection, asset: AssetId, name: str) -> Account | None:
     """Return an account with its flags and balance, or None where it is not open."""
     return store.account(unit, account_id(asset, name))

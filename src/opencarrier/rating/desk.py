@@ -17,6 +17,7 @@ from opencarrier.kernel.money import AssetId, Money, divide_ceiling
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
+from opencarrier.ledger.model import Balance
 from opencarrier.rating import discounts, store
 from opencarrier.rating.holds import Authorisation, hold_transfer
 from opencarrier.rating.model import INTERIM_FLOOR_S, RetailPlan
@@ -32,7 +33,7 @@ from opencarrier.spine.access import (
     Rate,
 )
 from opencarrier.spine.money import Discount, Sale
-from opencarrier.spine.parties import PartyId
+from opencarrier.spine.parties import PartyId, Subscriber
 from opencarrier.spine.ports import Discounts, Sales
 from opencarrier.spine.records import RcoiClass
 
@@ -80,18 +81,41 @@ class Desk:
         self._terms: dict[tuple[PartyId, PartyId, Offered, int], Terms | Refusal | None] = {}
         self._plans: dict[tuple[PartyId, str, int], RetailPlan | Refusal] = {}
         self._collateral: dict[tuple[PartyId, AssetId, int], int | None] = {}
+        self._balances: dict[tuple[AssetId, str], Balance] = {}
+        self._payers: set[PartyId] = set()
+        self._staked: set[PartyId] = set()
         self._opened = _Written()
 
     def authorise(self, requests: Sequence[AuthorisationRequest]) -> list[Grant | Refusal]:
         """Answer requests in their order; what they open is in the unit when this returns."""
         answers: list[Grant | Refusal] = []
+        people = {request.subscriber.party_id for request in requests}
+        self._payers = self._ports.sales.payers(self._unit, people)
+        self._staked = self._ports.discounts.staked(self._unit, people)
         for run in _runs(requests):
+            self._read_balances(run)
             answers += [self._one(request) for request in run]
             self._write()
         return answers
 
+    def _read_balances(self, run: Sequence[AuthorisationRequest]) -> None:
+        """Read what those on a plan have; who pays as it uses may be on another's."""
+        names: dict[AssetId, list[str]] = {}
+        for request in run:
+            subscriber = request.subscriber
+            plan = self._plan_at(subscriber.home, subscriber.plan_id, request.at_us)
+            if isinstance(plan, RetailPlan):
+                names.setdefault(plan.asset, []).append(chart.prepaid(subscriber.party_id))
+        self._balances = {
+            (asset, name): balance
+            for asset, asked in names.items()
+            for name, balance in ledger.balances(self._unit, asset, asked).items()
+        }
+
     def _one(self, request: AuthorisationRequest) -> Grant | Refusal:
-        sale = self._ports.sales.sale(self._unit, request.subscriber, request.visited)
+        sale = None
+        if request.subscriber.party_id in self._payers:
+            sale = self._ports.sales.sale(self._unit, request.subscriber, request.visited)
         if sale is not None:
             seller = replace(request.subscriber, home=sale.seller, plan_id=sale.plan_id)
             request = replace(request, subscriber=seller)
@@ -174,17 +198,18 @@ class Desk:
             terms = FreeTerms(
                 home=home, visited=request.visited, asset=plan.asset, offered=request.offered
             )
-        subscriber = request.subscriber.party_id
-        balance = ledger.balance(self._unit, plan.asset, chart.prepaid(subscriber))
         return Offer(
             terms=terms,
             plan=plan,
             discount_ppm=0,
             grace_s=self._ports.settings.grace_s,
-            balance_minor=balance.free_minor if prepaid else None,
+            balance_minor=self._free_minor(plan, request.subscriber) if prepaid else None,
             collateral_minor=self._collateral_minor(home, terms.asset, at_us),
             longest_s=_left_s(min(terms.window.end_us, plan.price.window.end_us), at_us),
         )
+
+    def _free_minor(self, plan: RetailPlan, subscriber: Subscriber) -> int:
+        return self._balances[plan.asset, chart.prepaid(subscriber.party_id)].free_minor
 
     def _terms_at(self, request: AuthorisationRequest) -> Terms | Refusal | None:
         key = (request.subscriber.home, request.visited, request.offered, request.at_us)
@@ -201,6 +226,8 @@ class Desk:
     def _discount(self, request: AuthorisationRequest, offer: Offer) -> Discount | None:
         """Return the discount a session has, None unless lock and cap cover all it may reach."""
         subscriber, at_us = request.subscriber, request.at_us
+        if subscriber.party_id not in self._staked:
+            return None
         discount = self._ports.discounts.discount(
             self._unit, subscriber.party_id, seller=subscriber.home, at_us=at_us
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from opencarrier.spine.access import Grant
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 class NoDiscounts:
     """Everybody pays the full price."""
 
+    def staked(self, unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
+        """Return nobody."""
+        return set()
+
     def discount(
         self, unit: Connection, subscriber: PartyId, *, seller: PartyId, at_us: int
     ) -> None:
@@ -24,6 +29,10 @@ class NoDiscounts:
 
 class NoSales:
     """Everybody is prepaid."""
+
+    def payers(self, unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
+        """Return nobody."""
+        return set()
 
     def sale(self, unit: Connection, subscriber: Subscriber, visited: PartyId) -> Sale | None:
         """Return no sale."""

@@ -6,7 +6,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from opencarrier.kernel.ids import Id
@@ -163,6 +163,10 @@ class AccessPolicy(Protocol):
 class Sales(Protocol):
     """Who pays as it uses (answered by `channels`); such a grant holds nothing in advance."""
 
+    def payers(self, unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
+        """Return those of some subscribers that pay as they use; the others are prepaid."""
+        ...
+
     def sale(self, unit: Connection, subscriber: Subscriber, visited: PartyId) -> Sale | None:
         """Return who sells to a subscriber here, None where it is prepaid."""
         ...
@@ -175,8 +179,8 @@ class Sales(Protocol):
 class SessionKeys(Protocol):
     """Where an attach leaves what its device proves itself with (answered by `channels`)."""
 
-    def keep(self, unit: Connection, authorisation_id: bytes, key_digest: bytes) -> None:
-        """Keep the SHA-256 of the key that server and device derived from one EAP method."""
+    def keep(self, unit: Connection, digests: Mapping[bytes, bytes]) -> None:
+        """Keep, by authorisation, the SHA-256 of the key that server and device derived in EAP."""
         ...
 
 
@@ -332,6 +336,10 @@ class PersonalData(Protocol):
 
 class Discounts(Protocol):
     """What a subscriber's stake is worth (answered by `staking`)."""
+
+    def staked(self, unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
+        """Return those of some subscribers that may have a discount; the others have none."""
+        ...
 
     def discount(
         self, unit: Connection, subscriber: PartyId, *, seller: PartyId, at_us: int

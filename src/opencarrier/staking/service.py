@@ -5,6 +5,8 @@ Answers `spine.ports.Discounts` from what `follower` kept, so nothing here asks 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import Connection
 
 from opencarrier.chain.typed_data import bind_staker_digest, stake_discount_domain
@@ -88,6 +90,10 @@ class StakingService:
     def contract(self, unit: Connection, address: Address) -> StakeContract | None:
         """Return a contract as far as it was followed."""
         return store.contract(unit, address)
+
+    def staked(self, unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
+        """Return those of some subscribers that have an account bound."""
+        return store.bound(unit, subscribers)
 
     def discount(
         self, unit: Connection, subscriber: PartyId, *, seller: PartyId, at_us: int

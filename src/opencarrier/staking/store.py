@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -190,6 +190,16 @@ def binding(unit: Connection, address: Address, home: PartyId, account: Address)
     )
     row = unit.execute(query).one_or_none()
     return None if row is None else _binding(row)
+
+
+def bound(unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
+    """Return those of some subscribers that have a binding and did not give it up."""
+    if not subscribers:
+        return set()
+    query = select(bindings.c.subscriber).where(
+        bindings.c.subscriber.in_(sorted(subscribers)), bindings.c.free_us.is_(None)
+    )
+    return set(unit.scalars(query))
 
 
 _BINDING_OF = select(bindings).where(
