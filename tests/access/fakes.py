@@ -14,6 +14,7 @@ from sqlalchemy import Connection, create_engine, event, text
 from opencarrier.access.class_token import ClassRing
 from opencarrier.access.model import AccessKeys, AccessSettings
 from opencarrier.access.service import AccessPorts, AccessService
+from opencarrier.access.wire.aka_identity import PseudonymRing
 from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.identity.milenage import AMF_PLAIN, AMF_SEPARATION_BIT, Milenage
 from opencarrier.identity.sequence import prime_keys
@@ -52,7 +53,9 @@ FOREIGN_NODE = Node(
     node_id="node_other", nas_identifier="other-1", operator=HOME, host=PartyId("host_1")
 )
 NOW_US = 1_767_603_600_000_000
-KEYS = AccessKeys(ring=ClassRing.of(b"r" * 32), cui_key=b"c" * 32)
+KEYS = AccessKeys(
+    ring=ClassRing.of(b"r" * 32), cui_key=b"c" * 32, pseudonyms=PseudonymRing(b"p" * 32)
+)
 
 
 class FakeReason(Reason):

@@ -21,6 +21,7 @@ from tests.access.fakes import (
 )
 
 from opencarrier.access.directory import DirectoryCache
+from opencarrier.access.methods import aka_home, offered_methods
 from opencarrier.access.model import AccessSettings, Listener, Origin, Transport
 from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
 from opencarrier.access.wire import eap
@@ -40,6 +41,7 @@ from opencarrier.access.wire.radius import (
     text,
     vendor,
 )
+from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.sim.eap_peer import AkaPrimePeer
 from opencarrier.spine.access import WIFI, Offered
@@ -70,8 +72,13 @@ class Driver:
 
     def __init__(self, **limits: object) -> None:
         self.settings = AccessSettings(**limits)  # type: ignore[arg-type]
+        home = aka_home(self.settings, KEYS, clock=FixedClock(NOW_US), entropy=SeededEntropy(3))
         self.server = AccessServer(
-            lookup=Table(), keys=KEYS, entropy=SeededEntropy(3), settings=self.settings
+            lookup=Table(),
+            keys=KEYS,
+            entropy=SeededEntropy(3),
+            methods=offered_methods(self.settings, home),
+            settings=self.settings,
         )
         self.now_s = 100.0
         self.identifier = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opencarrier.access.wire.aka_prime import derive_keys
+from opencarrier.access.wire.aka_keys import aka_prime_keys, fips_186_2_prf
 from opencarrier.access.wire.authenticators import check_access_request, check_response
 from opencarrier.access.wire.dictionary import Code, Type
 from opencarrier.access.wire.radius import encode, parse
@@ -64,9 +64,28 @@ def test_aka_prime(case: dict[str, str]) -> None:
         autn=bytes.fromhex(case["autn"]),
     )
     assert (ck_prime.hex(), ik_prime.hex()) == (case["ck_prime"], case["ik_prime"])
-    keys = derive_keys(ck_prime, ik_prime, case["identity"].encode())
+    keys = aka_prime_keys(ck_prime, ik_prime, case["identity"].encode())
     for name in ("k_encr", "k_aut", "k_re", "msk", "emsk"):
         assert getattr(keys, name).hex() == case[name]
+
+
+def test_fips_186_2_generator() -> None:
+    key = bytes.fromhex("bd029bbe7f51960bcf9edb2b61f06f0feb5a38b6")
+    assert fips_186_2_prf(key, 40).hex() == (
+        "2070b3223dba372fde1c0ffc7b2e3b498b2606143c6c18bacb0f6c55babb13788e20d737a3275116"
+    )
+
+
+def test_rfc_4186_appendix_a() -> None:
+    """The keys from the master key on, which EAP-SIM and EAP-AKA derive alike."""
+    master = bytes.fromhex("e576d5ca332e9930018bf1baee2763c795b3c712")
+    assert fips_186_2_prf(master, 160).hex() == (
+        "536e5ebc4465582aa6a8ec9986ebb62025af1942efcbf4bc72b3943421f2a974"
+        "39d45aeaf4e30601983e972b6cfd46d1c363773365690d09cd44976b525f47d3"
+        "a60a985e955c53b090b2e4b73719196a402542968fd14a888f46b9a7886e4488"
+        "5949eab0fff69d52315c6c634fd14a7f0d52023d56f79698fa6596abeed4f93f"
+        "bb48eb534d985414ceed0d9a8ed33c387c9dfdab92ffbdf240fcecf65a2c93b9"
+    )
 
 
 def test_rfc_2865_example_7_1() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from opencarrier.access.wire.aka_prime import AkaPrime
 from tests.access.fakes import HOME, IMSI, KEYS, NAS, NODE, NOW_US, SECRET, VISITED, FakePolicy
 from tests.access.fakes import FakeVectors as Vectors
 from tests.access.test_server import Table
@@ -22,7 +23,6 @@ from opencarrier.access.radsec.framing import Framer
 from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
 from opencarrier.access.wire import eap
 from opencarrier.access.wire.aka_attributes import parse_message
-from opencarrier.access.wire.aka_prime import AkaPrime
 from opencarrier.access.wire.authenticators import access_request, accounting_request
 from opencarrier.access.wire.dictionary import Type
 from opencarrier.access.wire.hidden import Hop, backward, onward

@@ -345,6 +345,9 @@ def test_subscribers_and_sims(
     assert identity.directory.subscriber_by_imsi(unit, "208930000000003") is None
     card = Credential(CredentialKind.SIM, "208930000000002")
     assert identity.directory.subscriber_by(unit, card) == found
+    identity.subscriptions.bar(unit, card.value, barred=True)
+    assert identity.directory.subscriber_by(unit, card) is None
+    assert identity.directory.subscriber_by_imsi(unit, card.value) == found
 
 
 def test_the_same_sim_again_keeps_its_sequence(

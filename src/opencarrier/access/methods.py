@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from opencarrier.access.model import AccessSettings
-from opencarrier.access.wire.aka_prime import AkaPrime
+from opencarrier.access.model import AccessKeys, AccessSettings
+from opencarrier.access.wire.aka import Aka, AkaHome
+from opencarrier.access.wire.aka_profile import AKA, AKA_PRIME
+from opencarrier.access.wire.aka_reauthentication import Reauthentications
 from opencarrier.access.wire.eap import EapType, Method, Methods
 from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.kernel.clock import Clock
+from opencarrier.kernel.entropy import Entropy
 
 if TYPE_CHECKING:
     from opencarrier.access.wire.tls_server import TlsServer
@@ -17,12 +20,26 @@ if TYPE_CHECKING:
 Factories = Mapping[EapType, Callable[[str], Method]]
 
 
-def offered_methods(settings: AccessSettings, tls: TlsServer | None = None) -> Methods:
+def offered_methods(
+    settings: AccessSettings, aka: AkaHome, tls: TlsServer | None = None
+) -> Methods:
     """The methods of the settings, in their order, as far as this server has what they need."""
-    factories = {**_factories(settings), **_tls_factories(tls)}
+    factories = {**_sim_factories(settings, aka), **_tls_factories(tls)}
     offered = {int(kind): factories[kind] for kind in settings.methods if kind in factories}
     assert offered, "no EAP method is left to offer"
     return Methods(offered)
+
+
+def aka_home(
+    settings: AccessSettings, keys: AccessKeys, *, clock: Clock, entropy: Entropy
+) -> AkaHome:
+    """What conversations with SIM cards share."""
+    remembered = (
+        Reauthentications(entries_max=settings.reauthentications_max)
+        if settings.reauthentications_max
+        else None
+    )
+    return AkaHome(entropy, clock, keys.pseudonyms, keys.privacy, remembered)
 
 
 def tls_server(
@@ -36,8 +53,15 @@ def tls_server(
     return TlsServer(source, clock, settings.tls)
 
 
-def _factories(settings: AccessSettings) -> Factories:
-    return {EapType.AKA_PRIME: lambda _: AkaPrime(network_name=settings.network_name)}
+def _sim_factories(settings: AccessSettings, home: AkaHome) -> Factories:
+    """In EAP-AKA a peer is told that EAP-AKA' would be liked better, where it stands before."""
+    kinds = [kind for kind in settings.methods if kind in (EapType.AKA, EapType.AKA_PRIME)]
+    liked = kinds[:1] == [EapType.AKA_PRIME]
+    name = settings.network_name
+    return {
+        EapType.AKA: lambda _: Aka(home, AKA, network_name=None, prefer_aka_prime=liked),
+        EapType.AKA_PRIME: lambda _: Aka(home, AKA_PRIME, network_name=name),
+    }
 
 
 def _tls_factories(server: TlsServer | None) -> Factories:

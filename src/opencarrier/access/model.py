@@ -11,7 +11,9 @@ from opencarrier.access.class_token import ClassRing
 from opencarrier.access.discovery.model import DiscoverySettings
 from opencarrier.access.hub.model import HubSettings
 from opencarrier.access.openroaming.obligations import ALONE, FederationTerms
-from opencarrier.access.wire.aka_prime import NETWORK_NAME_WLAN
+from opencarrier.access.wire.aka import NETWORK_NAME_WLAN
+from opencarrier.access.wire.aka_identity import PrivacyRing, PseudonymRing
+from opencarrier.access.wire.aka_reauthentication import ENTRIES_MAX as REAUTHENTICATIONS_MAX
 from opencarrier.access.wire.duplicates import ENTRIES_MAX as DUPLICATES_MAX
 from opencarrier.access.wire.duplicates import TTL_S as DUPLICATES_TTL_S
 from opencarrier.access.wire.duplicates import Address
@@ -54,10 +56,15 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKeys:
-    """The room's own secrets: the Class key ring and the CUI key (32 octets)."""
+    """The room's own secrets: the Class key ring, the CUI key (32 octets), those of identities.
+
+    Without a ring of its own no pseudonym is given out, and no encrypted identity is read.
+    """
 
     ring: ClassRing
     cui_key: bytes = field(repr=False)
+    pseudonyms: PseudonymRing | None = None
+    privacy: PrivacyRing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +78,7 @@ class AccessSettings:
     federation: FederationTerms = ALONE
     own_bases: tuple[bytes, ...] = ()
     session_ttl_s: float = SESSION_TTL_S
+    reauthentications_max: int = REAUTHENTICATIONS_MAX
     sessions_max: int = SESSIONS_MAX
     sessions_per_client_max: int = SESSIONS_PER_CLIENT_MAX
     duplicates_ttl_s: float = DUPLICATES_TTL_S

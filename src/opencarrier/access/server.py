@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from opencarrier.access import replies
 from opencarrier.access.accounting import Arrival, observe, packet_digest, realm_of
 from opencarrier.access.hub.model import Relay, session_of
 from opencarrier.access.hub.proxying import Mark, accounting_onward, brought_back, passed_on
 from opencarrier.access.hub.routes import Discover, Local, Target, Unknown, Via
-from opencarrier.access.methods import offered_methods
 from opencarrier.access.model import (
     AccessKeys,
     AccessSettings,
@@ -42,9 +41,6 @@ from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.access import Grant
 from opencarrier.spine.parties import Node, PartyId, RadiusClient
 from opencarrier.spine.usage import Observation, Status
-
-if TYPE_CHECKING:
-    from opencarrier.access.wire.tls_server import TlsServer
 
 STATE_OCTETS = 16
 EAP_START_OCTETS_MAX = 2
@@ -150,16 +146,16 @@ class AccessServer:
         lookup: Lookup,
         keys: AccessKeys,
         entropy: Entropy,
+        methods: eap.Methods,
         settings: AccessSettings,
         metrics: Metrics | None = None,
-        tls: TlsServer | None = None,
     ) -> None:
         self._lookup = lookup
         self._keys = keys
         self._entropy = entropy
         self._settings = settings
         self.metrics = metrics if metrics is not None else Metrics()
-        self._methods = offered_methods(settings, tls)
+        self._methods = methods
         self._mark = Mark.of(keys.cui_key)
         self._passed_on = 0
         self._duplicates = {

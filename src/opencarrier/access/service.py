@@ -25,7 +25,7 @@ from opencarrier.access.discovery.service import Ask, Discovery
 from opencarrier.access.hub.neighbours import Connect, Neighbours
 from opencarrier.access.hub.passing import Passing
 from opencarrier.access.hub.service import Hub
-from opencarrier.access.methods import tls_server
+from opencarrier.access.methods import aka_home, offered_methods, tls_server
 from opencarrier.access.model import AccessKeys, AccessSettings, Metrics, Origin, Transport
 from opencarrier.access.openroaming.obligations import request_objection
 from opencarrier.access.server import (
@@ -122,9 +122,13 @@ class AccessService:
             lookup=self._cache,
             keys=keys,
             entropy=ports.entropy,
+            methods=offered_methods(
+                settings,
+                aka_home(settings, keys, clock=ports.clock, entropy=ports.entropy),
+                tls_server(ports.tls, ports.clock, settings),
+            ),
             settings=settings,
             metrics=self.metrics,
-            tls=tls_server(ports.tls, ports.clock, settings),
         )
         self.passing = self._passing()
         self._needs: deque[Need] = deque()

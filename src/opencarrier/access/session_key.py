@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from opencarrier.access.wire.aka_prime import prf_prime
+from opencarrier.access.wire.aka_keys import prf_prime
 
 LABEL: Final = b"channels@opencarrier"
 OCTETS: Final = 64

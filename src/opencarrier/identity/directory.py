@@ -180,9 +180,9 @@ class Directory:
         return store.subscriber_by_imsi(unit, imsi)
 
     def subscriber_by(self, unit: Connection, credential: Credential) -> Subscriber | None:
-        """Return the subscriber a credential belongs to."""
+        """Return the subscriber a credential belongs to, unless it is barred."""
         if credential.kind is CredentialKind.SIM:
-            return self.subscriber_by_imsi(unit, credential.value)
+            return store.subscriber_by_imsi(unit, credential.value, barred_too=False)
         return None
 
     def pseudonym(self, unit: Connection, imsi: str) -> bytes | None:

@@ -400,9 +400,13 @@ def subscriber(unit: Connection, party_id: PartyId) -> Subscriber | None:
     return None if row is None else _subscriber(row)
 
 
-def subscriber_by_imsi(unit: Connection, imsi: str) -> Subscriber | None:
+def subscriber_by_imsi(
+    unit: Connection, imsi: str, *, barred_too: bool = True
+) -> Subscriber | None:
     """Return the subscriber whose SIM has an IMSI."""
     chosen = select(subscribers).join(credentials).where(credentials.c.imsi == imsi)
+    if not barred_too:
+        chosen = chosen.where(~credentials.c.barred)
     row = unit.execute(chosen).one_or_none()
     return None if row is None else _subscriber(row)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from opencarrier.access.wire.aka_prime import Keys
+from opencarrier.access.wire.aka_keys import Keys
 from opencarrier.channels.model import Mode
 from opencarrier.channels.rules import Phase
 from opencarrier.kernel.entropy import SeededEntropy

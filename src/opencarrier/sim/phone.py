@@ -13,7 +13,7 @@ from http.client import HTTPConnection
 from typing import Any
 
 from opencarrier.access.session_key import session_key
-from opencarrier.access.wire.aka_prime import Keys
+from opencarrier.access.wire.aka_keys import Keys
 from opencarrier.channels.model import ChannelSettings, Mode, Payment
 from opencarrier.channels.rules import Gate, Offer, closed_gate, paid, used
 from opencarrier.channels.wire import write_open, write_payment

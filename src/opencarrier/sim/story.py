@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from opencarrier.access.wire.aka_prime import Keys
+from opencarrier.access.wire.aka_keys import Keys
 from opencarrier.access.wire.dictionary import AcctStatus
 from opencarrier.identity.milenage import derive_opc
 from opencarrier.kernel.entropy import Entropy, SeededEntropy

@@ -1,24 +1,32 @@
-"""EAP-AKA' messages: subtypes, attributes, their framing and AT_MAC (RFC 4187, RFC 9048)."""
+"""Messages of EAP-AKA and EAP-AKA': attributes, AT_MAC and what travels encrypted.
+
+Sources: RFC 4187 section 8 to 10, RFC 9048 section 3 and 4.
+"""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from opencarrier.access.wire.eap import EapCode, EapType, encode_eap
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from opencarrier.access.wire.aka_profile import Profile
+from opencarrier.access.wire.eap import EapCode, encode_eap
 from opencarrier.kernel.refusals import PeerError
 
 MAC_OCTETS = 16
+NONCE_S_OCTETS = 16
+BLOCK_OCTETS = 16
 EAP_TYPE_OCTETS = 5
 MESSAGE_HEADER_OCTETS = 3
 SKIPPABLE_FROM = 128
 
 
 class Subtype(IntEnum):
-    """What an EAP-AKA' message is (RFC 4187 section 11)."""
+    """What a message is (RFC 4187 section 11)."""
 
     CHALLENGE = 1
     AUTHENTICATION_REJECT = 2
@@ -36,17 +44,23 @@ class At(IntEnum):
     AUTN = 2
     RES = 3
     AUTS = 4
+    PADDING = 6
     PERMANENT_ID_REQ = 10
     MAC = 11
     NOTIFICATION = 12
     ANY_ID_REQ = 13
     IDENTITY = 14
     FULLAUTH_ID_REQ = 17
+    COUNTER = 19
+    COUNTER_TOO_SMALL = 20
+    NONCE_S = 21
     CLIENT_ERROR_CODE = 22
     KDF_INPUT = 23
     KDF = 24
     IV = 129
     ENCR_DATA = 130
+    NEXT_PSEUDONYM = 132
+    NEXT_REAUTH_ID = 133
     CHECKCODE = 134
     RESULT_IND = 135
     BIDDING = 136
@@ -71,18 +85,28 @@ _WORDS: Final[dict[int, range]] = {
     At.MAC: range(5, 6),
     At.NOTIFICATION: range(1, 2),
     At.ANY_ID_REQ: range(1, 2),
-    At.IDENTITY: range(1, 66),
+    At.IDENTITY: range(1, 256),
     At.FULLAUTH_ID_REQ: range(1, 2),
     At.CLIENT_ERROR_CODE: range(1, 2),
     At.KDF_INPUT: range(1, 66),
     At.KDF: range(1, 2),
+    At.IV: range(5, 6),
+    At.ENCR_DATA: range(5, 256),
     At.CHECKCODE: range(1, 10),
     At.RESULT_IND: range(1, 2),
     At.BIDDING: range(1, 2),
 }
 """How many 4-octet words each attribute takes, its two octets of header included."""
 
-_KNOWN_UNUSED: Final = frozenset({At.IV, At.ENCR_DATA})
+_WORDS_ENCRYPTED: Final[dict[int, range]] = {
+    At.PADDING: range(1, 4),
+    At.COUNTER: range(1, 2),
+    At.COUNTER_TOO_SMALL: range(1, 2),
+    At.NONCE_S: range(5, 6),
+    At.NEXT_PSEUDONYM: range(1, 66),
+    At.NEXT_REAUTH_ID: range(1, 66),
+}
+"""The same for attributes that are valid inside AT_ENCR_DATA only."""
 
 AkaAttribute = tuple[int, bytes]
 """(type, value); the value is what follows the type and length octets."""
@@ -90,7 +114,7 @@ AkaAttribute = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class AkaMessage:
-    """One parsed EAP-AKA' message."""
+    """One parsed message, or what its AT_ENCR_DATA holds."""
 
     subtype: Subtype
     attributes: tuple[AkaAttribute, ...]
@@ -118,24 +142,27 @@ def parse_message(data: bytes) -> AkaMessage:
         subtype = Subtype(data[0])
     except ValueError as error:
         raise PeerError("aka_subtype", f"subtype {data[0]}") from error
+    return AkaMessage(subtype, _attributes(data, MESSAGE_HEADER_OCTETS, _WORDS))
+
+
+def _attributes(data: bytes, offset: int, allowed: Mapping[int, range]) -> tuple[AkaAttribute, ...]:
     attributes: list[AkaAttribute] = []
-    offset = MESSAGE_HEADER_OCTETS
     while offset < len(data):
         size = 4 * data[offset + 1] if offset + 1 < len(data) else 0
         if not size or offset + size > len(data):
             raise PeerError("aka_attribute_length", offset=offset)
-        _take(attributes, data[offset], data[offset + 2 : offset + size])
+        _take(attributes, data[offset], data[offset + 2 : offset + size], allowed)
         offset += size
-    return AkaMessage(subtype, tuple(attributes))
+    return tuple(attributes)
 
 
-def _take(attributes: list[AkaAttribute], kind: int, value: bytes) -> None:
-    words = _WORDS.get(kind)
+def _take(
+    attributes: list[AkaAttribute], kind: int, value: bytes, allowed: Mapping[int, range]
+) -> None:
+    words = allowed.get(kind)
     if words is None:
         if kind < SKIPPABLE_FROM:
             raise PeerError("aka_attribute_unknown", f"type {kind}")
-        if kind in _KNOWN_UNUSED:
-            attributes.append((kind, value))
         return
     if (len(value) + 2) // 4 not in words:
         raise PeerError("aka_attribute_size", f"type {kind}")
@@ -175,40 +202,74 @@ def counted(at: At, value: bytes, *, bits: bool = False) -> bytes:
     return attribute(at, count.to_bytes(2, "big") + value)
 
 
-def message(code: EapCode, identifier: int, subtype: Subtype, attributes: Iterable[bytes]) -> bytes:
-    """Write a whole EAP packet with an EAP-AKA' message and no AT_MAC."""
-    data = bytes((subtype, 0, 0)) + b"".join(attributes)
-    return encode_eap(code, identifier, EapType.AKA_PRIME, data)
-
-
-def sign(unsigned: bytes, k_aut: bytes) -> bytes:
-    """Fill the AT_MAC that stands last and empty: HMAC-SHA-256-128 (RFC 9048 section 3.4.2)."""
-    mac = hmac.digest(k_aut, unsigned, "sha256")[:MAC_OCTETS]
-    return unsigned[:-MAC_OCTETS] + mac
-
-
-def signed_message(
+def message(
+    profile: Profile,
     code: EapCode,
     identifier: int,
     subtype: Subtype,
-    attributes: Iterable[bytes],
+    attributes: Iterable[bytes] = (),
+) -> bytes:
+    """Write a whole EAP packet without AT_MAC."""
+    data = bytes((subtype, 0, 0)) + b"".join(attributes)
+    return encode_eap(code, identifier, profile.kind, data)
+
+
+def signed_message(
+    profile: Profile,
+    code: EapCode,
+    identifier: int,
+    subtype: Subtype,
+    attributes: Iterable[bytes] = (),
     *,
     k_aut: bytes,
+    nonce_s: bytes = b"",
 ) -> bytes:
-    """Write a whole EAP packet with AT_MAC last."""
+    """Write a whole EAP packet with AT_MAC last (RFC 4187 section 10.15, RFC 9048 section 3.4.2).
+
+    In the answer to a fast re-authentication NONCE_S is covered too.
+    """
     empty = attribute(At.MAC, bytes(2 + MAC_OCTETS))
-    return sign(message(code, identifier, subtype, [*attributes, empty]), k_aut)
+    unsigned = message(profile, code, identifier, subtype, [*attributes, empty])
+    mac = hmac.digest(k_aut, unsigned + nonce_s, profile.digest)[:MAC_OCTETS]
+    return unsigned[:-MAC_OCTETS] + mac
 
 
-def mac_is_right(octets: bytes, k_aut: bytes) -> bool:
+def mac_is_right(profile: Profile, octets: bytes, k_aut: bytes, nonce_s: bytes = b"") -> bool:
     """Say whether a parsed packet's AT_MAC covers it, wherever in the packet it stands."""
     offset = EAP_TYPE_OCTETS + MESSAGE_HEADER_OCTETS
     while offset < len(octets):
         if octets[offset] == At.MAC:
             start = offset + 4
             end = start + MAC_OCTETS
-            zeroed = octets[:start] + bytes(MAC_OCTETS) + octets[end:]
-            expected = hmac.digest(k_aut, zeroed, "sha256")[:MAC_OCTETS]
+            zeroed = octets[:start] + bytes(MAC_OCTETS) + octets[end:] + nonce_s
+            expected = hmac.digest(k_aut, zeroed, profile.digest)[:MAC_OCTETS]
             return hmac.compare_digest(expected, octets[start:end])
         offset += 4 * octets[offset + 1]
     return False
+
+
+def encrypted(attributes: Iterable[bytes], *, k_encr: bytes, iv: bytes) -> list[bytes]:
+    """Write AT_IV and the AT_ENCR_DATA that hides attributes: AES-128-CBC (RFC 4187 10.12)."""
+    clear = b"".join(attributes)
+    missing = -len(clear) % BLOCK_OCTETS
+    if missing:
+        clear += attribute(At.PADDING, bytes(missing - 2))
+    encryptor = Cipher(algorithms.AES(k_encr), modes.CBC(iv)).encryptor()
+    return [
+        attribute(At.IV, bytes(2) + iv),
+        attribute(At.ENCR_DATA, bytes(2) + encryptor.update(clear)),
+    ]
+
+
+def opened(parsed: AkaMessage, k_encr: bytes) -> AkaMessage:
+    """Read what a message's AT_ENCR_DATA hides; `PeerError` where there is none or it is junk.
+
+    The caller has seen that AT_MAC is right.
+    """
+    iv, data = parsed.get(At.IV), parsed.get(At.ENCR_DATA)
+    if iv is None or data is None:
+        raise PeerError("aka_encrypted_data_missing")
+    if len(data) < 2 + BLOCK_OCTETS or (len(data) - 2) % BLOCK_OCTETS:
+        raise PeerError("aka_encrypted_data_size")
+    decryptor = Cipher(algorithms.AES(k_encr), modes.CBC(iv[2:])).decryptor()
+    return AkaMessage(parsed.subtype, _attributes(decryptor.update(data[2:]), 0, _WORDS_ENCRYPTED))

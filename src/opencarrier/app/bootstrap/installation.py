@@ -12,6 +12,7 @@ from opencarrier.access.class_token import KEY_OCTETS, ClassRing
 from opencarrier.access.meters.service import MeterBook
 from opencarrier.access.model import AccessKeys, AccessSettings
 from opencarrier.access.service import AccessPorts, AccessService
+from opencarrier.access.wire.aka_identity import SECRET_OCTETS, PseudonymRing
 from opencarrier.app import config, schema
 from opencarrier.app.accessing import access_settings
 from opencarrier.app.config import Settings
@@ -106,11 +107,15 @@ class Installation:
         return AccessService(ports, self.access_keys(), settings or access_settings(self.settings))
 
     def access_keys(self) -> AccessKeys:
-        """Return the keys of Class and CUI; they are made the first time."""
+        """Return the keys of Class, CUI and pseudonyms; they are made the first time."""
         secrets = self.identity.secrets
         with self.store.write() as unit:
             ring = ClassRing.of(secrets.octets(unit, "class", KEY_OCTETS))
-            return AccessKeys(ring=ring, cui_key=secrets.octets(unit, "cui", CUI_KEY_OCTETS))
+            return AccessKeys(
+                ring=ring,
+                cui_key=secrets.octets(unit, "cui", CUI_KEY_OCTETS),
+                pseudonyms=PseudonymRing(secrets.octets(unit, "pseudonym", SECRET_OCTETS)),
+            )
 
     def hub_signer(self) -> LocalSigner:
         """Return the key that settles for this clearing domain."""
