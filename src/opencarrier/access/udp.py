@@ -6,12 +6,14 @@ import asyncio
 import socket
 from collections import Counter
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.access.model import Listener, Origin, Transport
 from opencarrier.access.server import Send
-from opencarrier.access.service import Sender
 from opencarrier.access.wire.duplicates import Address
+
+if TYPE_CHECKING:
+    from opencarrier.access.service import Sender
 
 RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024
 """The default of 208 KiB loses 4.5 % of a burst of 512 requests in flight."""

@@ -16,6 +16,8 @@ from typing import Any, Final, TypeVar
 from opencarrier.access.agent.location import CIVIC_TYPES, MICRODEGREE, Location
 from opencarrier.access.agent.model import AccessPoint, AgentSettings, Source, Venue
 from opencarrier.access.agent.ports import NAME
+from opencarrier.access.radsec.certificates import Expected
+from opencarrier.access.radsec.trust import TrustFiles
 from opencarrier.app.config import ConfigError
 from opencarrier.app.folder import Folder, FolderError
 from opencarrier.kernel.entropy import Entropy
@@ -46,7 +48,8 @@ port = 2083
 certificate_file = "node.pem"       # with its chain
 key_file = "node-tls.key"
 roots_file = "roots.pem"
-peer = "dns:hub.example"            # whom its certificate must name
+# server_name = "hub.example"       # whom its certificate must name, if not the host
+# lists_file = "lists.pem"          # revocation lists, one of each authority
 
 [[access_point]]
 name = "hall"
@@ -69,6 +72,9 @@ octets = "auto"                     # "reported", "kernel", or the kernel's wher
 """
 
 
+EXPECTED: Final = Expected()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSettings:
     """How the hub, or the home, is reached."""
@@ -78,10 +84,8 @@ class HubSettings:
     port: int
     acct_port: int = 0
     secret: bytes = field(default=b"", repr=False)
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-    roots_file: Path | None = None
-    peer: str = ""
+    files: TrustFiles | None = None
+    expected: Expected = EXPECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,10 +292,17 @@ class _Reader:
                 transport=transport,
                 host=host,
                 port=_port(table, "port", 2083),
-                certificate_file=self._file(table, "certificate_file"),
-                key_file=self._file(table, "key_file"),
-                roots_file=self._file(table, "roots_file"),
-                peer=table.take("peer", str, f"dns:{host.lower()}"),
+                files=TrustFiles(
+                    chain=self._file(table, "certificate_file"),
+                    key=self._file(table, "key_file"),
+                    roots=self._file(table, "roots_file"),
+                    lists=self._file(table, "lists_file") if "lists_file" in table.left() else None,
+                ),
+                expected=Expected(
+                    host=table.take("server_name", str, host).lower(),
+                    fingerprint=table.take("fingerprint", str, "").lower(),
+                    wba_id=table.take("wba_id", str, ""),
+                ),
             )
         else:
             raise ConfigError(f"{table.place}: transport is radsec or udp")

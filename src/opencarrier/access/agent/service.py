@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opencarrier.access.agent.agent import Ask, Keep, NodeAgent, Ticket
 from opencarrier.access.agent.counters import WORD
@@ -16,7 +16,6 @@ from opencarrier.access.agent.model import AgentMetrics, AgentSettings
 from opencarrier.access.agent.store import Waiting, sendable
 from opencarrier.access.model import Origin, Transport
 from opencarrier.access.server import Send
-from opencarrier.access.service import Sender
 from opencarrier.access.upstream.model import Lost, Upstream
 from opencarrier.access.wire.dictionary import Code, Type
 from opencarrier.access.wire.hidden import Hop, onward
@@ -25,6 +24,9 @@ from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
+
+if TYPE_CHECKING:
+    from opencarrier.access.service import Sender
 
 _log = logging.getLogger(__name__)
 

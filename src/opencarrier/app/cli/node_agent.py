@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opencarrier.app.cli.common import AsJson, readable, standard_input_once, taken
-from opencarrier.app.output import CommandError, Exit, emit, refused
+from opencarrier.app.output import CommandError, Exit, emit, refused, say
 
 if TYPE_CHECKING:
     from opencarrier.access.agent.statement import Signed
+    from opencarrier.app.node_agent import NodeRunning
     from opencarrier.app.node_folder import NodeFolder
 
 REQUEST_OCTETS_MAX = 65_536
@@ -35,6 +36,24 @@ def init(data: NodeData = DEFAULT, as_json: AsJson = False) -> None:
     folder = _folder(data)
     signer = folder.begin(SystemEntropy())
     emit({"kid": signer.address, "settings": str(folder.settings_file)}, as_json=as_json)
+
+
+def run(data: NodeData = DEFAULT) -> None:
+    """Serve the access points of this venue until Ctrl-C.
+
+    Example: opencarrier node run --data /var/lib/opencarrier-node
+    """
+    import asyncio
+    import logging
+
+    from opencarrier.app.node_agent import serve
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    folder = _folder(data)
+    with folder.lock():
+        folder.run.unlink(missing_ok=True)
+        asyncio.run(serve(folder, _greet))
+    say("stopped")
 
 
 def status(data: NodeData = DEFAULT, as_json: AsJson = False) -> None:
@@ -189,6 +208,12 @@ def who_log(data: NodeData = DEFAULT, as_json: AsJson = False) -> None:
         refused(f"line {broken} does not follow from the one before")
 
 
+def _greet(running: NodeRunning) -> None:
+    host, auth = running.auth
+    say(f"signs    as {running.kid}")
+    say(f"ready    RADIUS on {host}: {auth} authentication, {running.acct[1]} accounting")
+
+
 def _folder(data: Path) -> NodeFolder:
     from opencarrier.app.node_folder import NodeFolder
 
@@ -221,6 +246,7 @@ def _by_session(chain: list[Signed]) -> dict[str, list[Signed]]:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "init": init,
+    "run": run,
     "status": status,
     "statements": statements,
     "verify": verify,
