@@ -67,7 +67,8 @@ def test_a_device_gets_on_and_then_resumes(version: str, login: Login | None) ->
         assert again.effect.msk != full.effect.msk
     assert len(set(scene.home.granted)) == 1
     assert len(scene.home.granted) == 3
-    assert sum(isinstance(need, eap.NeedPassword) for need in scene.home.asked) == bool(login)
+    asked = sum(isinstance(need, eap.NeedPassword) for need in scene.home.asked)
+    assert asked == (3 if login else 0)
     assert scene.server.conversations == 0
 
 
@@ -138,6 +139,20 @@ def test_the_home_is_asked_at_each_resumption(version: str) -> None:
         refused = scene.attempt(known, login)
         assert refused.peer.resumed
         assert refused.reason == "subscriber_unknown"
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_another_password_ends_what_the_old_one_earned(version: str) -> None:
+    scene = Scene()
+    known = scene.plain_device(version)
+    scene.attempt(known, MSCHAPV2)
+    scene.home.passwords[USER] = "another password"
+    refused = scene.attempt(known, MSCHAPV2)
+    assert refused.peer.resumed
+    assert refused.reason == "password_wrong"
+    assert len(scene.home.granted) == 1
+    again = scene.attempt(scene.plain_device(version), replace(PAP, password="another password"))
+    assert again.keys_match
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])

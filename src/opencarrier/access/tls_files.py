@@ -109,8 +109,8 @@ def _octets(path: Path | None) -> bytes:
             octets = file.read(FILE_OCTETS_MAX + 1)
     except OSError as error:
         raise _unreadable(error) from None
-    if len(octets) > FILE_OCTETS_MAX:
-        raise TlsFilesError(f"{path}: longer than {FILE_OCTETS_MAX} octets")
+    if not 0 < len(octets) <= FILE_OCTETS_MAX:
+        raise TlsFilesError(f"{path}: empty, or longer than {FILE_OCTETS_MAX} octets")
     return octets
 
 

@@ -8,6 +8,7 @@ from opencarrier.access.model import AccessSettings
 from opencarrier.access.openroaming.names import OperatorName, wbaid
 from opencarrier.access.openroaming.obligations import FederationTerms
 from opencarrier.access.openroaming.rcoi import SETTLED, SETTLEMENT_FREE
+from opencarrier.access.wire.tls_material import TlsLimits
 from opencarrier.app.config import ConfigError, Settings
 from opencarrier.kernel.refusals import PeerError
 
@@ -16,6 +17,7 @@ def access_settings(settings: Settings) -> AccessSettings:
     """Read the settings of the federation; `ConfigError` names the one that is wrong."""
     financial = _member("clearing_provider", settings.clearing_provider)
     return AccessSettings(
+        tls=TlsLimits(resumption_ttl_s=settings.eap_resumption_s),
         own_bases=tuple(_base(word) for word in settings.rcoi_own.split()),
         federation=FederationTerms(
             name=_member("wbaid", settings.wbaid),

@@ -38,6 +38,29 @@ class Settings:
     radsec_lists: str = field(
         default="", metadata={"help": "revocation lists of all authorities, PEM; empty: none"}
     )
+    eap_chain: str = field(
+        default="",
+        metadata={"help": "our certificate and its authorities, PEM; empty: SIMs only get on"},
+    )
+    eap_key: str = field(default="", metadata={"help": "that certificate's key, PEM"})
+    eap_roots: str = field(
+        default="", metadata={"help": "who vouches for client certificates, PEM; empty: none taken"}
+    )
+    eap_lists: str = field(
+        default="",
+        metadata={"help": "lists of revoked client certificates, PEM; one of each authority"},
+    )
+    eap_tls_min: str = field(
+        default="1.2",
+        metadata={"help": "least version of TLS inside EAP", "choices": ("1.2", "1.3")},
+    )
+    eap_resumption_s: int = field(
+        default=43_200,
+        metadata={
+            "help": "how long a device may resume TLS after a full authentication",
+            "range": (60, 604_800),
+        },
+    )
     http_port: int = field(default=8400, metadata={"help": "page, API and JSON-RPC, TCP"})
     chain: str = field(default="embedded:", metadata={"help": "`embedded:` or a JSON-RPC URL"})
     chain_second: str = field(

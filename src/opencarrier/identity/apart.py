@@ -2,7 +2,8 @@
 
 A copy without this file holds ids that are nobody's; the file without a copy holds names without
 any use. So an old copy tells nothing of whoever was erased since, where only the newest file is
-kept. Keys of SIMs stay sealed; the first line has what their data keys are wrapped in.
+kept. Keys of SIMs and passwords stay sealed; the first line has what their data keys are wrapped
+in.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, and_, delete, func, insert, select, update
 
 from opencarrier.identity.model import PartyKind
-from opencarrier.identity.store import credentials, data_keys, parties
+from opencarrier.identity.store import certificates, credentials, data_keys, parties, passwords
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.parties import PartyId
 
 FORM = "opencarrier/people/1"
 
-_SIM = ("imsi", "k_sealed", "opc_sealed", "sqn", "barred", "pseudonym")
+_TABLES = {"sims": credentials, "certificates": certificates, "passwords": passwords}
+"""What a subscriber proves itself with; files made before there were logins have SIMs alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,16 +40,14 @@ def lines(unit: Connection) -> Iterator[str]:
     yield json.dumps({"form": FORM, "data_keys": keys})
     query = select(parties.c.party_id, parties.c.name).where(_IS_SUBSCRIBER)
     for party in unit.execute(query.order_by(parties.c.party_id)).all():
-        sims = select(*(credentials.c[name] for name in _SIM)).where(
-            credentials.c.subscriber == party.party_id
-        )
-        told = [_told(row) for row in unit.execute(sims.order_by(credentials.c.imsi)).mappings()]
-        yield json.dumps({"party_id": party.party_id, "name": party.name, "sims": told})
+        told = {word: _rows(unit, table, party.party_id) for word, table in _TABLES.items()}
+        yield json.dumps({"party_id": party.party_id, "name": party.name, **told})
 
 
 def take_out(unit: Connection) -> None:
-    """Leave nobody's name and no SIM in a copy."""
-    unit.execute(delete(credentials))
+    """Leave nobody's name, no SIM and no login in a copy."""
+    for table in _TABLES.values():
+        unit.execute(delete(table))
     unit.execute(update(parties).where(_IS_SUBSCRIBER).values(name=parties.c.party_id))
 
 
@@ -64,8 +64,9 @@ def put_back(unit: Connection, given: Iterable[str]) -> None:
         if party in absent:
             named = update(parties).where(parties.c.party_id == party)
             unit.execute(named.values(name=row["name"]))
-            for sim in row["sims"]:
-                unit.execute(insert(credentials).values(subscriber=party, **_untold(sim)))
+            for word, table in _TABLES.items():
+                for one in row.get(word, ()):
+                    unit.execute(insert(table).values(subscriber=party, **_untold(one)))
 
 
 def known(unit: Connection) -> Known:
@@ -102,6 +103,12 @@ def _read(line: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise PeerError("not_people", "a line is no object")
     return found
+
+
+def _rows(unit: Connection, table: Table, party: str) -> list[dict[str, Any]]:
+    columns = [column for column in table.c if column.name != "subscriber"]
+    chosen = select(*columns).where(table.c.subscriber == party).order_by(*table.primary_key)
+    return [_told(row) for row in unit.execute(chosen).mappings()]
 
 
 def _told(row: Any) -> dict[str, Any]:

@@ -14,22 +14,25 @@ from typing import Any, TextIO
 
 from sqlalchemy import Connection
 
-from opencarrier.identity.model import IdentityReason, PartyKind, SimKeys
+from opencarrier.identity.model import IdentityReason, Login, PartyKind, SimKeys
 from opencarrier.identity.rules import RADIUS_SECRET_OCTETS_ADVISED, is_certificate_name
 from opencarrier.identity.service import Identity
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import KeySigner
+from opencarrier.spine.access import Credential, CredentialKind
 from opencarrier.spine.parties import PartyId, RadiusClient, Subscriber
 
 Result = dict[str, Any] | Refusal
 
 SECRET_FILE_OCTETS_MAX = 4096
+CERTIFICATE_FILE_OCTETS_MAX = 65_536
 STANDARD_INPUT = "-"
 KEY_DIGITS = 32
 """Of a SIM's keys: 128 bits."""
 
 ACCOUNT_KEY_DIGITS = 64
 
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _SHARE = re.compile(r"[0-9]{1,7}")
 
 
@@ -221,6 +224,58 @@ def subscriber_add(
     }
 
 
+def person_add(
+    identity: Identity, unit: Connection, *, operator: str, plan_id: str, name: str
+) -> Result:
+    """`subscriber add --name`: a subscriber without a SIM; certificates and passwords follow."""
+    home = find(identity, unit, PartyKind.OPERATOR, operator)
+    if isinstance(home, Refusal):
+        return home
+    made = identity.subscriptions.add(unit, name=name, home=home, plan_id=plan_id)
+    if isinstance(made, Refusal):
+        return made
+    return {"party_id": made.party_id, "operator": made.home, "plan": made.plan_id, "imsi": None}
+
+
+def credential_list(identity: Identity, unit: Connection, subscriber: PartyId) -> dict[str, Any]:
+    """`subscriber credential list`: how each certificate and password of a subscriber stands."""
+    return {
+        "subscriber": subscriber,
+        "credentials": [credential(one) for one in identity.logins.of(unit, subscriber)],
+    }
+
+
+def credential(made: Login) -> dict[str, Any]:
+    """A certificate or a password as `--json` prints it: how it stands, nothing secret."""
+    return {
+        "subscriber": made.subscriber,
+        "kind": made.credential.kind.value,
+        "value": made.credential.value,
+        "expires_us": made.expires_us,
+        "revoked_us": made.revoked_us,
+    }
+
+
+def credential_named(text: str) -> Credential:
+    """Return what a value names: 64 hex digits a certificate, anything else a user."""
+    digits = text.lower().replace(":", "")
+    if _FINGERPRINT.fullmatch(digits):
+        return Credential(CredentialKind.CERTIFICATE, digits)
+    return Credential(CredentialKind.PASSWORD, text.lower())
+
+
+def read_password(password_file: str, *, standard_input: TextIO) -> str:
+    """Read a password: the one line of a file, without its line end."""
+    return _read(password_file, "the password", standard_input)
+
+
+def read_certificate(file: str, *, standard_input: TextIO) -> bytes:
+    """Read a certificate in PEM."""
+    if file == STANDARD_INPUT:
+        return standard_input.read(CERTIFICATE_FILE_OCTETS_MAX).encode()
+    return _read_file(Path(file), "the certificate", CERTIFICATE_FILE_OCTETS_MAX).encode()
+
+
 def find(identity: Identity, unit: Connection, kind: PartyKind, text: str) -> PartyId | Refusal:
     """Return the party of a kind that a name or an id means, or the refusal that it is unknown."""
     found = identity.directory.named(unit, kind, text)
@@ -313,10 +368,10 @@ def _read(file: str, what: str, standard_input: TextIO) -> str:
     return line
 
 
-def _read_file(path: Path, what: str) -> str:
+def _read_file(path: Path, what: str, octets_max: int = SECRET_FILE_OCTETS_MAX) -> str:
     try:
         with path.open("rb") as file:
-            octets = file.read(SECRET_FILE_OCTETS_MAX + 1)
+            octets = file.read(octets_max + 1)
         return octets.decode()
     except OSError as error:
         raise InputError(

@@ -14,6 +14,7 @@ from opencarrier.identity.model import IdentityReason, Party, PartyKind
 from opencarrier.identity.rules import candidate_prefixes, canonical_realm
 from opencarrier.identity.sealing import Place
 from opencarrier.identity.vault import Vault
+from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.money import PPM
 from opencarrier.kernel.refusals import Refusal
@@ -49,8 +50,11 @@ class Directory:
     A change made through this process is seen at once, one of another process within `RECHECK_S`.
     """
 
-    def __init__(self, vault: Vault, *, monotonic_s: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, vault: Vault, clock: Clock, *, monotonic_s: Callable[[], float] = monotonic
+    ) -> None:
         self._vault = vault
+        self._clock = clock
         self._monotonic_s = monotonic_s
         self._memory = Memory()
         self._checked_s: float | None = None
@@ -180,10 +184,16 @@ class Directory:
         return store.subscriber_by_imsi(unit, imsi)
 
     def subscriber_by(self, unit: Connection, credential: Credential) -> Subscriber | None:
-        """Return the subscriber a credential belongs to, unless it is barred."""
+        """Return whom a credential belongs to, unless it is barred, revoked or has expired.
+
+        It is asked of the tables each time: what was revoked lets nobody on from then.
+        """
         if credential.kind is CredentialKind.SIM:
             return store.subscriber_by_imsi(unit, credential.value, barred_too=False)
-        return None
+        login = store.login(unit, credential)
+        if login is None or not login.holds(self._clock.now_us()):
+            return None
+        return store.subscriber(unit, login.subscriber)
 
     def pseudonym(self, unit: Connection, imsi: str) -> bytes | None:
         """Return the 16 random octets that stand for a SIM of ours in imported records.

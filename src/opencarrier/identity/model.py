@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum, unique
 
 from opencarrier.kernel.refusals import Reason
 from opencarrier.kernel.signatures import Address
+from opencarrier.spine import access as spine
 from opencarrier.spine.parties import PartyId
 
 
@@ -50,6 +51,9 @@ class IdentityReason(Reason):
     INVALID_SPLIT = 10
     INVALID_PARTY = 11
     INVALID_SERVER = 12
+    INVALID_CERTIFICATE = 13
+    INVALID_USER_NAME = 14
+    INVALID_PASSWORD = 15
     UNKNOWN_OPERATOR = 20
     UNKNOWN_HOST = 21
     UNKNOWN_NODE = 22
@@ -59,6 +63,7 @@ class IdentityReason(Reason):
     UNKNOWN_PARTY = 26
     UNKNOWN_KEY = 27
     UNKNOWN_ROUTE = 28
+    UNKNOWN_CREDENTIAL = 29
     FOREIGN_IMSI = 40
     FOREIGN_NODE = 41
     FOREIGN_KEY = 42
@@ -136,6 +141,21 @@ class Credential:
     subscriber: PartyId
     sqn: int
     barred: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A certificate or a password that lets a subscriber on, until it expires or is revoked."""
+
+    credential: spine.Credential
+    subscriber: PartyId
+    expires_us: int | None
+    revoked_us: int | None
+
+    def holds(self, at_us: int) -> bool:
+        """Whether it lets anybody on at an instant."""
+        ends = (self.expires_us, self.revoked_us)
+        return all(end is None or at_us < end for end in ends)
 
 
 class Cause(StrEnum):

@@ -1,4 +1,4 @@
-"""Who a subscriber is: its name, its SIMs, its keys; all that ties an opaque id to a person."""
+"""Who a subscriber is: name, SIMs, logins, keys; all that ties an opaque id to a person."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from opencarrier.spine.people import Held, Person
 _TABLES = (
     (store.enrolments, store.enrolments.c.subscriber),
     (store.credentials, store.credentials.c.subscriber),
+    (store.certificates, store.certificates.c.subscriber),
+    (store.passwords, store.passwords.c.subscriber),
     (store.keys, store.keys.c.party),
     (store.subscribers, store.subscribers.c.party_id),
     (store.parties, store.parties.c.party_id),
@@ -29,7 +31,7 @@ class IdentityPeople:
         self._directory = directory
 
     def held(self, unit: Connection, person: Person) -> Held:
-        """Return name, plan, SIMs and keys, without their secrets."""
+        """Return name, plan, SIMs, logins and keys, without their secrets."""
         return {
             table.name: [
                 _open(row)

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from cryptography import x509
+
 from opencarrier.identity.model import IdentityReason, PartyKind, SigningKey, Standing
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.money import PPM
+from opencarrier.kernel.passwords import PASSWORD_CHARACTERS_MAX
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.spine.parties import Beneficiary
@@ -19,6 +23,7 @@ RADIUS_SECRET_OCTETS_MAX = 253
 RADIUS_SECRET_OCTETS_ADVISED = 16
 """RFC 2865 section 3 prefers a shared secret of at least 16 octets."""
 
+PASSWORD_LENGTH_MIN = 8
 REALM_LENGTH_MAX = 253
 ANY_CERTIFICATE = "any"
 RADSEC_SECRET = b"radsec"
@@ -263,6 +268,53 @@ def candidate_prefixes(source: str) -> tuple[str, ...]:
     return tuple(
         str(kind((value >> (bits - length) << (bits - length), length)))
         for length in range(bits, -1, -1)
+    )
+
+
+def read_certificate(pem: bytes, *, now_us: int) -> x509.Certificate | Refusal:
+    """Return the one certificate in a PEM text, where it may stand for a device now."""
+    try:
+        found = x509.load_pem_x509_certificates(pem)
+        authority = any(map(_is_authority, found))
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension):
+        return Refusal(IdentityReason.INVALID_CERTIFICATE, "not a certificate in PEM")
+    if len(found) != 1:
+        return Refusal(IdentityReason.INVALID_CERTIFICATE, f"{len(found)} certificates, not one")
+    if authority:
+        return Refusal(IdentityReason.INVALID_CERTIFICATE, "an authority's, not a device's")
+    if found[0].not_valid_after_utc.timestamp() * SECOND_US <= now_us:
+        return Refusal(IdentityReason.INVALID_CERTIFICATE, "it has expired")
+    return found[0]
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def checked_user_name(user_name: str) -> Refusal | None:
+    """A user name is 1 to 64 lower-case printable characters without a blank or `@`.
+
+    It is what stands before the realm (RFC 7542 section 2.2), compared without regard to case.
+    """
+    plain = user_name.isprintable() and user_name == user_name.lower()
+    if 0 < len(user_name) <= NAME_LENGTH_MAX and plain and not set(user_name) & set("@ \\"):
+        return None
+    return Refusal(
+        IdentityReason.INVALID_USER_NAME,
+        f"{user_name!r} is not 1 to {NAME_LENGTH_MAX} lower-case characters without @",
+    )
+
+
+def checked_password(password: str) -> Refusal | None:
+    """A password has 8 to 256 printable characters; a weak one is its owner's business."""
+    if PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX and password.isprintable():
+        return None
+    return Refusal(
+        IdentityReason.INVALID_PASSWORD,
+        f"a password has {PASSWORD_LENGTH_MIN} to {PASSWORD_CHARACTERS_MAX} printable characters",
     )
 
 

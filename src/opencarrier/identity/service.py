@@ -10,6 +10,7 @@ from opencarrier.identity.clients import Clients
 from opencarrier.identity.directory import Directory
 from opencarrier.identity.enrolment import Enrolments
 from opencarrier.identity.keyring import Keyring
+from opencarrier.identity.logins import Logins
 from opencarrier.identity.notary import Notary
 from opencarrier.identity.register import Register
 from opencarrier.identity.routing import Routing
@@ -24,10 +25,10 @@ from opencarrier.kernel.entropy import Entropy
 class Identity:
     """Who takes part, over one database; every call takes the caller's unit.
 
-    `directory`, `authentication` and `notary` answer the spine's ports Directory, VectorSource
-    and Notary. `register`, `clients`, `routing`, `subscriptions`, `enrolments` and `keyring` add
-    and change.
-    `vault` seals; `secrets` are the installation's own.
+    `directory`, `authentication`, `logins` and `notary` answer the spine's ports Directory,
+    VectorSource, Passwords and Notary. `register`, `clients`, `routing`, `subscriptions`,
+    `logins`, `enrolments` and `keyring` add and change. `vault` seals; `secrets` are the
+    installation's own.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Identity:
     ) -> None:
         self.vault = Vault(sealing_key, entropy)
         self.secrets = Secrets(self.vault, entropy)
-        self.directory = Directory(self.vault, monotonic_s=monotonic_s)
+        self.directory = Directory(self.vault, clock, monotonic_s=monotonic_s)
         self.authentication = AuthenticationCentre(self.vault, entropy)
         self.notary = Notary(self.vault, clock)
         self.keyring = Keyring(self.vault, clock=clock, entropy=entropy)
@@ -48,4 +49,5 @@ class Identity:
         self.clients = Clients(self.directory, self.vault)
         self.enrolments = Enrolments(clock, entropy)
         self.routing = Routing(self.directory, self.vault)
+        self.logins = Logins(self.directory, self.vault, self.secrets, clock)
         self.subscriptions = Subscriptions(self.directory, self.vault, entropy)

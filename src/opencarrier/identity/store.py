@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -26,10 +26,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Row
 
-from opencarrier.identity.model import Credential, Party, PartyKind, SigningKey
+from opencarrier.identity.model import Credential, Login, Party, PartyKind, SigningKey
 from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.signatures import Address
+from opencarrier.spine import access as spine
 from opencarrier.spine.parties import (
     Beneficiary,
     Host,
@@ -142,6 +143,25 @@ credentials = Table(
     Column("pseudonym", LargeBinary(16), nullable=True),
 )
 
+certificates = Table(
+    "identity_certificate",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("subscriber", ForeignKey("identity_subscriber.party_id"), nullable=False, index=True),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("revoked_us", BigInteger, nullable=True),
+)
+
+passwords = Table(
+    "identity_password",
+    metadata,
+    Column("user_name", String(64), primary_key=True),
+    Column("subscriber", ForeignKey("identity_subscriber.party_id"), nullable=False, index=True),
+    Column("hash_sealed", LargeBinary, nullable=False),
+    Column("expires_us", BigInteger, nullable=True),
+    Column("revoked_us", BigInteger, nullable=True),
+)
+
 keys = Table(
     "identity_key",
     metadata,
@@ -194,9 +214,16 @@ erasures = Table(
 )
 """Who was erased, when and why; the id is all that is left, and it is nobody's."""
 
+LOGINS: Mapping[spine.CredentialKind, tuple[Table, str]] = {
+    spine.CredentialKind.CERTIFICATE: (certificates, "fingerprint"),
+    spine.CredentialKind.PASSWORD: (passwords, "user_name"),
+}
+"""Where a credential stands that is no SIM, and by which column."""
+
 SEALED = (
     (credentials, "imsi", "k_sealed"),
     (credentials, "imsi", "opc_sealed"),
+    (passwords, "user_name", "hash_sealed"),
     (clients, "client_id", "secret_sealed"),
     (servers, "server_id", "secret_sealed"),
     (keys, "kid", "secret_sealed"),
@@ -439,6 +466,31 @@ def credentials_of(unit: Connection, party_id: PartyId) -> Sequence[Credential]:
     ]
 
 
+def login(unit: Connection, credential: spine.Credential) -> Login | None:
+    """Return how a certificate or a password stands, None where nobody has it."""
+    table, column = LOGINS[credential.kind]
+    row = unit.execute(select(table).where(table.c[column] == credential.value)).one_or_none()
+    return None if row is None else read_login(row, credential)
+
+
+def logins_of(unit: Connection, party_id: PartyId) -> Sequence[Login]:
+    """Return a subscriber's certificates, then its passwords, each ascending."""
+    return [
+        read_login(row, spine.Credential(kind, getattr(row, column)))
+        for kind, (table, column) in LOGINS.items()
+        for row in unit.execute(
+            select(table).where(table.c.subscriber == party_id).order_by(table.c[column])
+        )
+    ]
+
+
+def revoke(unit: Connection, credential: spine.Credential, *, at_us: int) -> None:
+    """Let nobody on with a credential from an instant on."""
+    table, column = LOGINS[credential.kind]
+    chosen = update(table).where(table.c[column] == credential.value)
+    unit.execute(chosen.values(revoked_us=at_us))
+
+
 def move_sqn(unit: Connection, imsi: str, *, before: int, after: int) -> None:
     """Move a SIM's sequence number; it is an error of ours if it was not where we read it."""
     moved = unit.execute(
@@ -469,6 +521,16 @@ def signing_key(row: Row[Any]) -> SigningKey:
         valid_to_us=row.valid_to_us,
         compromised_from_us=row.compromised_from_us,
         held=row.secret_sealed is not None,
+    )
+
+
+def read_login(row: Row[Any], credential: spine.Credential) -> Login:
+    """Return how a credential of a row stands."""
+    return Login(
+        credential=credential,
+        subscriber=PartyId(row.subscriber),
+        expires_us=row.expires_us,
+        revoked_us=row.revoked_us,
     )
 
 

@@ -138,7 +138,10 @@ class Passwords(Protocol):
     """What passwords are compared with (answered by `identity`)."""
 
     def password(self, unit: Connection, username: str, realm: str) -> bytes | None:
-        """Return a user's password, None where there is no such user at that home."""
+        """Return the NT hash of a user's password (`kernel.passwords`), None to let nobody on.
+
+        Whether there is such a user should show neither in the answer nor in the time it takes.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ credential's, or the server's certificates, whichever comes first.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from opencarrier.spine.access import Credential
@@ -18,7 +18,8 @@ from opencarrier.spine.access import Credential
 class Earned:
     """What a session was granted for: with which method, from which outer realm, until when.
 
-    `realm` is the home's that authorised it, `outer` the one told before the tunnel.
+    `realm` is the home's that authorised it, `outer` the one told before the tunnel, `secret` the
+    SHA-256 of what a password was compared with.
     """
 
     method: int
@@ -26,6 +27,7 @@ class Earned:
     credential: Credential
     realm: str
     expires_us: int
+    secret: bytes = field(default=b"", repr=False)
 
 
 class Resumptions:

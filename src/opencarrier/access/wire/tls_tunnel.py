@@ -91,7 +91,7 @@ class TlsContext:
         flags = crypto.X509StoreFlags.PARTIAL_CHAIN
         for certificate in x509.load_pem_x509_certificates(material.anchors):
             store.add_cert(crypto.X509.from_cryptography(certificate))
-        for part in _pem_parts(material.revocations):
+        for part in _lists(material.revocations):
             store.add_crl(x509.load_pem_x509_crl(part))
             flags |= crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL
         store.set_flags(flags)
@@ -197,7 +197,10 @@ class Tunnel:
 
     def certificates(self) -> list[x509.Certificate]:
         """The peer's verified chain, leaf first; empty where it has none."""
-        return list(self._connection.get_verified_chain(as_cryptography=True) or ())
+        try:
+            return list(self._connection.get_verified_chain(as_cryptography=True) or ())
+        except (ValueError, x509.InvalidVersion):
+            raise TunnelError("certificate_unreadable") from None
 
     def key_material(self, label: bytes, size: int, context: bytes | None = None) -> bytes:
         """Export keys (RFC 5705)."""
@@ -262,7 +265,7 @@ def why_unusable(material: TlsMaterial) -> str:
         TlsContext(material, name=b"try", certified=certified, ttl_s=1)
     except SSL.Error as error:
         return "; ".join(str(part[-1]) for part in error.args[0])
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         return str(error).partition("\n")[0]
     return ""
 
@@ -287,6 +290,10 @@ def _use(context: SSL.Context, material: TlsMaterial) -> None:
     context.check_privatekey()
 
 
-def _pem_parts(octets: bytes) -> list[bytes]:
+def _lists(octets: bytes) -> list[bytes]:
+    """The lists of revocations in a PEM text; text without any would revoke nobody."""
     end = b"-----END X509 CRL-----"
-    return [part + end for part in octets.split(end)[:-1]]
+    parts = [part + end for part in octets.split(end)[:-1]]
+    if octets and not parts:
+        raise ValueError("there is no list of revocations in it")
+    return parts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 from opencarrier.access.wire import mschapv2
 from opencarrier.access.wire.eap import Answer, EapType, Effect, NeedPassword, Refused, Secret
@@ -67,6 +68,20 @@ class MsChapV2:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """What a resumed session was granted for: that the password is still the same."""
+
+    digest: bytes = field(repr=False)
+
+    def check(self, password_hash: bytes) -> bytes | None:
+        """Compare; nothing is said back, so success is empty."""
+        return b"" if hmac.compare_digest(self.digest, _digest(password_hash)) else None
+
+
+Proof = Pap | MsChapV2 | Unchanged
+
+
 class EapTtls(TlsMachine):
     """EAP-TTLS: the server's certificate makes the tunnel, a password inside is the proof."""
 
@@ -75,7 +90,7 @@ class EapTtls(TlsMachine):
 
     def __init__(self, server: TlsServer, client: str) -> None:
         super().__init__(server, client)
-        self._proof: Pap | MsChapV2 | None = None
+        self._proof: Proof | None = None
 
     def answer(self, answer: Answer, identifier: int) -> tuple[EapTtls, Effect]:
         """Take the password, the grant, or the home's refusal."""
@@ -87,6 +102,8 @@ class EapTtls(TlsMachine):
         success = proof.check(answer.octets)
         if success is None:
             return self._end("password_wrong")
+        assert self._earned is not None
+        self._earned = replace(self._earned, secret=_digest(answer.octets))
         if not success:
             return self._authorise()
         assert self._tunnel is not None
@@ -103,7 +120,8 @@ class EapTtls(TlsMachine):
         self, tunnel: Tunnel, plaintext: bytes, identifier: int
     ) -> tuple[EapTtls, Effect]:
         if self._resume(tunnel):
-            return self._authorise()
+            assert self._earned is not None
+            return self._ask_home(self._earned, Unchanged(self._earned.secret))
         if plaintext:
             return self._inner(tunnel, plaintext, identifier)
         return self._send(tunnel.pending(), identifier)
@@ -117,15 +135,23 @@ class EapTtls(TlsMachine):
         local, realm = split_identity(user_name)
         if not local:
             raise PeerError("ttls_user_name")
-        self._proof, self._phase = proof, Phase.HOME
-        self._earned = Earned(
+        earned = Earned(
             method=self.type,
             outer=self._outer,
             credential=Credential(CredentialKind.PASSWORD, local),
             realm=realm or self._outer,
             expires_us=self._server.expires_us(),
         )
-        return self, NeedPassword(local, self._earned.realm)
+        return self._ask_home(earned, proof)
+
+    def _ask_home(self, earned: Earned, proof: Proof) -> tuple[EapTtls, Effect]:
+        """Ask what the password is now; a changed one ends what was granted by the old."""
+        self._earned, self._proof, self._phase = earned, proof, Phase.HOME
+        return self, NeedPassword(earned.credential.value, earned.realm)
+
+
+def _digest(password_hash: bytes) -> bytes:
+    return sha256(password_hash).digest()
 
 
 def _read_proof(pairs: Sequence[Pair], tunnel: Tunnel) -> tuple[bytes, Pap | MsChapV2]:

@@ -15,6 +15,7 @@ from opencarrier.access.service import AccessPorts, AccessService
 from opencarrier.access.wire.aka_identity import SECRET_OCTETS, PseudonymRing
 from opencarrier.app import config, schema
 from opencarrier.app.accessing import access_settings
+from opencarrier.app.bootstrap.certificates import eap_certificates
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder, FolderError
 from opencarrier.app.moving import see_where_it_is
@@ -101,6 +102,8 @@ class Installation:
             sink=self.usage,
             clock=self.clock,
             entropy=self.entropy,
+            passwords=self.identity.logins,
+            tls=eap_certificates(self.folder, self.settings),
             session_keys=self.channel_book,
             meters=self.meters,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -314,9 +315,11 @@ def client_remove(
 
 @subscriber.command("add")
 def subscriber_add(
-    imsi: Annotated[str, typer.Option("--imsi", help="The SIM's IMSI, 14 or 15 digits.")],
-    ki_file: Annotated[str, typer.Option("--ki-file", help="File with K, 32 hex digits; or -.")],
-    opc_file: Annotated[str, typer.Option("--opc-file", help="File with OPc; or - after K.")],
+    imsi: Annotated[str, typer.Option("--imsi", help="The SIM's IMSI, 14 or 15 digits.")] = "",
+    ki_file: Annotated[str, typer.Option("--ki-file", help="File with K, 32 hex digits; or -.")] = (
+        ""
+    ),
+    opc_file: Annotated[str, typer.Option("--opc-file", help="File with OPc; or - after K.")] = "",
     operator: Annotated[
         str, typer.Option("--operator", help="Its home; by the IMSI's PLMN if none.")
     ] = "",
@@ -327,16 +330,24 @@ def subscriber_add(
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Add a subscriber with a SIM; its keys come from files or standard input, never arguments.
+    """Add a subscriber, with a SIM unless it is only named; keys come from files, never arguments.
 
     Example: opencarrier subscriber add --operator "Lumen Mobile" --plan prepaid
     --imsi 208930000000001 --ki-file ki.hex --opc-file opc.hex
     """
-    from opencarrier.app.terms import home_of_imsi, only_plan
     from opencarrier.identity import cli
 
+    if not imsi:
+        _person_add(name, operator, plan, data=data, as_json=as_json)
+        return
+    if not ki_file or not opc_file:
+        raise CommandError(
+            Exit.USAGE, "a SIM has two keys", "name their files with --ki-file and --opc-file"
+        )
     standard_input_once(ki_file, opc_file)
     keys = cli.read_sim_keys(ki_file=ki_file, opc_file=opc_file, standard_input=sys.stdin)
+    from opencarrier.app.terms import home_of_imsi, only_plan
+
     with installation(data) as base, base.store.write() as unit:
         home = operator or taken(home_of_imsi(base, unit, imsi), "name it with --operator")
         made = taken(
@@ -349,6 +360,24 @@ def subscriber_add(
                 keys=keys,
                 name=name,
             )
+        )
+    emit(made, as_json=as_json)
+
+
+def _person_add(name: str | None, operator: str, plan: str, *, data: Path, as_json: bool) -> None:
+    from opencarrier.app.terms import only_plan
+    from opencarrier.identity import cli
+
+    if not name or not operator:
+        raise CommandError(
+            Exit.USAGE,
+            "a subscriber without a SIM has a name and a home",
+            "name them with --name and --operator; or a SIM with --imsi",
+        )
+    with installation(data) as base, base.store.write() as unit:
+        chosen = plan or taken(only_plan(base, unit, operator), "name it with --plan")
+        made = taken(
+            cli.person_add(base.identity, unit, operator=operator, plan_id=chosen, name=name)
         )
     emit(made, as_json=as_json)
 

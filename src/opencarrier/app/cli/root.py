@@ -14,6 +14,7 @@ from opencarrier.app.cli import (
     chain_stake,
     chain_till,
     clearing,
+    credentials,
     deals,
     dispute,
     evidence,
@@ -44,6 +45,9 @@ for _group in (
 
 for _name, _command in {**node_agent.COMMANDS, **node_meters.COMMANDS}.items():
     people.node.command(_name)(_command)
+
+
+people.subscriber.add_typer(credentials.credential)
 
 
 def make() -> typer.Typer:
