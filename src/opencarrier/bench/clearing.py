@@ -222,6 +222,8 @@ def clear(folder: Path, month: Month) -> dict[str, Any]:
 
     order = Order(
         rated=folder / "rated",
+        matched=folder / "matched",
+        usage=folder / "usage",
         out=folder / "cleared",
         domain="bench",
         sequence=month.seed,
