@@ -222,6 +222,21 @@ class Settings:
         default="",
         metadata={"help": "where subscribers may roam, `FR DE ...`; empty: everywhere, untold too"},
     )
+    steering_margin_ppm: int = field(
+        default=0,
+        metadata={
+            "help": "send our subscribers to who is better by this much; 0: never",
+            "range": (0, 999_999),
+        },
+    )
+    steering_refusals_max: int = field(
+        default=2,
+        metadata={"help": "how often one is sent elsewhere from a place", "range": (0, 10)},
+    )
+    steering_window_s: int = field(
+        default=3_600,
+        metadata={"help": "within how long, before it starts anew", "range": (60, 86_400)},
+    )
     silence_s: int = field(
         default=3_600, metadata={"help": "silence after which a session without Stop is closed"}
     )

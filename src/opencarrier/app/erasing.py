@@ -34,6 +34,7 @@ from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
 from opencarrier.paywall.people import PaywallPeople
 from opencarrier.rating.people import RatingPeople
+from opencarrier.routing.people import RoutingPeople
 from opencarrier.spine.parties import PartyId, Subscriber
 from opencarrier.spine.people import Person, batches
 from opencarrier.spine.ports import PersonalData
@@ -89,6 +90,7 @@ class Erasing:
             self._charging,
             self._channels,
             self._paywall,
+            RoutingPeople(),
             StakingPeople(),
             self._rating,
             self._usage,

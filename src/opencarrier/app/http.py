@@ -17,7 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from opencarrier import __version__
 from opencarrier.access.model import Metrics
-from opencarrier.app import http_charging, relaying
+from opencarrier.app import http_charging, http_routing, relaying
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.closing import close_and_settle
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
@@ -137,6 +137,7 @@ def make_app(web: Web) -> FastAPI:
     paid_routes(app, web.place)
     relaying.add_routes(app, web.place)
     exchange_routes(app, web.place.base)
+    http_routing.add_routes(app, web.place.base)
     http_charging.add_routes(app, web.place.base, partial(_allowed, web))
     if web.place.channels is not None:
         app.include_router(channel_routes(_desk(web.place, web.place.channels.service)))

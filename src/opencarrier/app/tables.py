@@ -16,6 +16,7 @@ from opencarrier.ledger import store as ledger
 from opencarrier.paywall import store as paywall
 from opencarrier.rating import store as rating
 from opencarrier.rewards import store as rewards
+from opencarrier.routing import store as routing
 from opencarrier.settlement import store as settlement
 from opencarrier.staking import store as staking
 from opencarrier.usage import tables as usage
@@ -37,6 +38,7 @@ METADATA = [
         paywall,
         rating,
         rewards,
+        routing,
         settlement,
         staking,
         told,

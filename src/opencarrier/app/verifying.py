@@ -15,7 +15,7 @@ from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.receipts.form import RECEIPT_OCTETS_MAX
 from opencarrier.receipts.manifest import Manifest, check_venue, read_manifest
-from opencarrier.receipts.model import DiscountRead, Verdict
+from opencarrier.receipts.model import ChoiceRead, DiscountRead, Verdict
 from opencarrier.receipts.verify import Verifier
 
 PINNED_FOLDER = "opencarrier/manifests"
@@ -75,6 +75,7 @@ def told(verdict: Verdict) -> dict[str, Any]:
         "included": verdict.included,
         "rated_right": list(verdict.rated_right),
         "discount": _discount(verdict.discount),
+        "choice": _choice(verdict.choice),
         "signed_by": {name: list(keys) for name, keys in verdict.signed_by.items()},
         "finality": verdict.finality,
         "final": verdict.final,
@@ -91,6 +92,18 @@ def _discount(read: DiscountRead | None) -> dict[str, Any] | None:
         "contract": read.reading.contract,
         "account": read.reading.account,
         "timepoint_s": read.reading.timepoint_s,
+    }
+
+
+def _choice(read: ChoiceRead | None) -> dict[str, Any] | None:
+    if read is None:
+        return None
+    return {
+        "place": read.choice.place,
+        "taken": read.choice.taken,
+        "best": read.best,
+        "candidates": len(read.choice.candidates),
+        "refusals": read.choice.refusals,
     }
 
 

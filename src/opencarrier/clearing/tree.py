@@ -34,7 +34,10 @@ PAIR, JURISDICTION, DOMAIN = "pair-root", "jurisdiction-root", "records-root"
 
 
 def usage_part(rated: RatedUsage) -> dict[str, Value]:
-    """Return a record's usage part: what was used, where and when; nothing names a person."""
+    """Return a record's usage part: what was used, where and when; nothing names a person.
+
+    Where the session was chosen from several that could serve, it says from which.
+    """
     usage = rated.usage
     return {
         "usage_id": usage.usage_id,
@@ -50,6 +53,7 @@ def usage_part(rated: RatedUsage) -> dict[str, Value]:
         "weak": usage.weak,
         "closed_by": usage.closed_by,
         "rung": int(usage.rung),
+        **({} if rated.choice is None else {"choice": rated.choice.terms()}),
     }
 
 

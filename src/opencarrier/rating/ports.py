@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from opencarrier.kernel.ids import Id
 from opencarrier.spine.access import Grant
 from opencarrier.spine.money import Sale
 from opencarrier.spine.parties import PartyId, Subscriber
@@ -24,6 +25,14 @@ class NoDiscounts:
         self, unit: Connection, subscriber: PartyId, *, seller: PartyId, at_us: int
     ) -> None:
         """Return no discount."""
+        return
+
+
+class NoChoices:
+    """Nothing was chosen from."""
+
+    def choice(self, unit: Connection, session_id: Id) -> None:
+        """Return no choice."""
         return
 
 

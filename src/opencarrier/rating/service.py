@@ -28,7 +28,7 @@ from opencarrier.rating.agreements.rows import (
 from opencarrier.rating.desk import Desk, DeskPorts, RatingSettings, grant_of, plan_at
 from opencarrier.rating.holds import Authorisation, cover_transfers
 from opencarrier.rating.model import RetailPlan, overlap
-from opencarrier.rating.ports import NoDiscounts, NoSales
+from opencarrier.rating.ports import NoChoices, NoDiscounts, NoSales
 from opencarrier.rating.quote import RetailPrice, retail_price
 from opencarrier.rating.rater import Run
 from opencarrier.rating.reasons import DocumentReason
@@ -41,7 +41,7 @@ from opencarrier.spine.access import (
 )
 from opencarrier.spine.money import Charge, Due, Kind, RatedUsage, Suspense
 from opencarrier.spine.parties import Operator, PartyId
-from opencarrier.spine.ports import Directory, Discounts, Notary, Sales, UsageSource
+from opencarrier.spine.ports import Choices, Directory, Discounts, Notary, Sales, UsageSource
 from opencarrier.spine.usage import Counters, Usage
 
 RATED_MAX = 500
@@ -62,10 +62,12 @@ class RatingService:
         entropy: Entropy,
         discounts: Discounts | None = None,
         sales: Sales | None = None,
+        choices: Choices | None = None,
         settings: RatingSettings | None = None,
     ) -> None:
         self._directory = directory
         self._usages = usages
+        self._choices = choices or NoChoices()
         self._desk = DeskPorts(
             entropy=entropy,
             discounts=discounts or NoDiscounts(),
@@ -280,6 +282,7 @@ class RatingService:
             host=host,
             wholesale=made[Kind.WHOLESALE],
             retail=made.get(Kind.RETAIL),
+            choice=self._choices.choice(unit, usage.session_id),
         )
 
     def charges(self, unit: Connection, cycle_id: Id) -> list[Charge]:

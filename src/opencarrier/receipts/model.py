@@ -11,6 +11,8 @@ from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.spine.money import StakeReading
+from opencarrier.spine.parties import PartyId
+from opencarrier.spine.routing import Choice
 
 FORMAT: Final = "opencarrier-receipt/1"
 DUE_FORMAT: Final = "opencarrier-adjustment-receipt/1"
@@ -89,12 +91,25 @@ class DiscountRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceRead:
+    """Of whom a session was chosen, and who was the best by the rule, chosen again.
+
+    `best` is None where none might serve; it is not whom the session took where the home does not
+    steer, or sent it away as often as it may.
+    """
+
+    choice: Choice
+    best: PartyId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """A verifier's answers, apart from each other; each is a fact it checked, never a claim.
 
     `included`: the record is under the root the chain holds. `rated_right`: rating again gives
     the charge, for each disclosed charge. `discount`: what the stake contract tells of the retail
-    charge's discount, None where there is none to see. `signed_by`: whose signatures stand under
+    charge's discount, None where there is none to see. `choice`: of whom the
+    session was chosen, where it was from several. `signed_by`: whose signatures stand under
     what. `finality`: how final the settlement is on that chain now. `kind` says what the record is
     of: a usage, named by its id, or an adjustment.
     """
@@ -104,6 +119,7 @@ class Verdict:
     included: bool
     rated_right: tuple[str, ...]
     discount: DiscountRead | None
+    choice: ChoiceRead | None
     signed_by: Mapping[str, tuple[Address, ...]]
     finality: str
     final: bool

@@ -1,7 +1,7 @@
 """Verify a receipt with a pinned manifest and any node of the chain, and nothing of ours besides.
 
 Each step raises `PeerError` with its name as the reason: `form`, `usage`, `record`, `rating`,
-`stake`, `signature`, `settlement`, `chain`, `code`. What survives all of them is a `Verdict`.
+`stake`, `choice`, `signature`, `settlement`, `chain`, `code`. What survives them is a `Verdict`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from opencarrier.receipts.due_document import is_due_receipt, read_due_receipt
 from opencarrier.receipts.manifest import Manifest, check_venue
 from opencarrier.receipts.model import (
     PARTS,
+    ChoiceRead,
     DiscountRead,
     Opened,
     Part,
@@ -48,6 +49,8 @@ from opencarrier.receipts.model import (
 )
 from opencarrier.receipts.signing import signers_of
 from opencarrier.receipts.verify_due import check_due, check_due_signatures, root_of_due
+from opencarrier.routing.model import Verdict as CandidateVerdict
+from opencarrier.routing.rules import ranked, read_choice, verdict_of
 from opencarrier.spine import ids
 from opencarrier.spine.money import Kind, StakeReading
 from opencarrier.spine.usage import Counters, Rung
@@ -107,6 +110,7 @@ class Verifier:
             included=True,
             rated_right=rated,
             discount=discount,
+            choice=_check_choice(usage),
             signed_by=signed_by,
             finality=words,
             final=final,
@@ -126,6 +130,7 @@ class Verifier:
             included=True,
             rated_right=(PART,),
             discount=None,
+            choice=None,
             signed_by=signed_by,
             finality=words,
             final=final,
@@ -225,7 +230,7 @@ def _check_usage(receipt: Receipt) -> Mapping[str, Value] | None:
     if not isinstance(part, Opened):
         return None
     content = part.content
-    if set(content) != _USAGE_KEYS:
+    if set(content) - {"choice"} != _USAGE_KEYS:
         raise PeerError("usage", "the usage part has an unknown or a missing key")
     session = content["session_id"]
     if not isinstance(session, bytes):
@@ -241,6 +246,26 @@ def _check_usage(receipt: Receipt) -> Mapping[str, Value] | None:
     if not isinstance(rung, int) or rung < receipt.path.rung:
         raise PeerError("usage", "the position stands on a higher rung than its evidence")
     return content
+
+
+def _check_choice(usage: Mapping[str, Value] | None) -> ChoiceRead | None:
+    """Choose again of whom could serve; None where the session was not chosen from anything.
+
+    `PeerError` where the visited operator is not the one taken, or might not have served at all.
+    """
+    if usage is None or "choice" not in usage:
+        return None
+    choice = read_choice(usage["choice"])
+    taken = next(item for item in choice.candidates if item.seller == choice.taken)
+    if choice.taken != usage["visited"]:
+        raise PeerError("choice", "another than the visited operator was taken")
+    if verdict_of(taken, choice.demand) in (
+        CandidateVerdict.ABOVE_CEILING,
+        CandidateVerdict.BELOW_FLOOR,
+    ):
+        raise PeerError("choice", "who was taken might not have served")
+    order = ranked(choice.candidates, choice.demand)
+    return ChoiceRead(choice=choice, best=order[0].seller if order else None)
 
 
 def _check_record(receipt: Receipt) -> bytes:

@@ -11,6 +11,7 @@ from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.spine.parties import PartyId
+from opencarrier.spine.routing import Choice
 from opencarrier.spine.usage import Rung, Usage
 
 SETTLEMENT_FREE = derive("settlement-free")
@@ -172,12 +173,16 @@ class Suspense:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatedUsage:
-    """A usage with both its charges, as clearing takes it; `retail` is None where none applies."""
+    """A usage with both its charges, as clearing takes it; `retail` is None where none applies.
+
+    `choice` says who else could have served, where the session was chosen from several.
+    """
 
     usage: Usage
     host: PartyId
     wholesale: Charge
     retail: Charge | None
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ from opencarrier.spine.parties import (
     Subscriber,
 )
 from opencarrier.spine.people import Held, Person
+from opencarrier.spine.routing import Choice
 from opencarrier.spine.stages import Step
 from opencarrier.spine.usage import Counters, Observation, Stretch, Usage
 
@@ -334,6 +335,14 @@ class PersonalData(Protocol):
 
         The caller has seen that nothing of the person is under way. Again changes nothing.
         """
+        ...
+
+
+class Choices(Protocol):
+    """What sessions were chosen from (answered by `routing`)."""
+
+    def choice(self, unit: Connection, session_id: Id) -> Choice | None:
+        """Return what a session that was cut was chosen from, None where it was from nothing."""
         ...
 
 

@@ -33,6 +33,8 @@ from opencarrier.rating.changes import TermChanges
 from opencarrier.rating.desk import RatingSettings
 from opencarrier.rating.service import RatingService
 from opencarrier.receipts.manifest import Manifest, read_manifest
+from opencarrier.routing.model import Steering
+from opencarrier.routing.service import ChoiceBook, RoutedPolicy, Routing
 from opencarrier.staking.service import StakingService
 from opencarrier.usage.service import UsageService
 
@@ -62,14 +64,24 @@ class Installation:
             terms=TermChanges(),
         )
         self.staking = StakingService()
+        self.routing = Routing(
+            self.identity.directory,
+            Steering(
+                margin_ppm=settings.steering_margin_ppm,
+                refusals_max=settings.steering_refusals_max,
+                window_s=settings.steering_window_s,
+            ),
+        )
         self.rating = RatingService(
             directory=self.identity.directory,
             usages=self.usage,
             entropy=entropy,
             discounts=self.staking,
             sales=self.channel_book,
+            choices=ChoiceBook(),
             settings=RatingSettings(settlement_lag_s=settings.settlement_lag_s),
         )
+        self.policy = RoutedPolicy(self.routing, self.rating)
         see_where_it_is(self.store)
         with self.store.write() as unit:
             schema.upgrade(unit)
@@ -98,7 +110,7 @@ class Installation:
             units=self.store,
             directory=self.identity.directory,
             vectors=self.identity.authentication,
-            policy=self.rating,
+            policy=self.policy,
             sink=self.usage,
             clock=self.clock,
             entropy=self.entropy,

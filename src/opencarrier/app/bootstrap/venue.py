@@ -62,6 +62,7 @@ from opencarrier.paywall.service import PaywallService
 from opencarrier.receipts.issue import Issuer, Settled
 from opencarrier.receipts.manifest import Manifest, check_venue
 from opencarrier.rewards.service import RewardService
+from opencarrier.routing.measuring import MeasuredUse
 from opencarrier.settlement.model import AttemptState, Venue
 from opencarrier.settlement.orders import Ports as SettlementPorts
 from opencarrier.settlement.service import SettlementService
@@ -120,7 +121,7 @@ class Onchain:
         self.settlement = SettlementService(
             _venue(self.manifest),
             SettlementPorts(
-                usage=base.usage,
+                usage=MeasuredUse(base.usage),
                 rater=base.rating,
                 clearing=self.clearing,
                 rewards=self.rewards,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from opencarrier.app.cli import (
+    advert,
     books,
     chain,
     chain_channel,
@@ -68,6 +69,7 @@ def make() -> typer.Typer:
         pki.pki,
         *terms.GROUPS,
         evidence.cycle,
+        advert.advert,
         exchange.exchange,
         dispute.dispute,
         usage.usage,

@@ -1,0 +1,1 @@
+"""The value routing hub: of several that could serve, who gives most for the money."""
