@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from opencarrier.access.discovery.model import DiscoverySettings
 from opencarrier.access.model import AccessSettings
 from opencarrier.access.openroaming.names import OperatorName, wbaid
 from opencarrier.access.openroaming.obligations import FederationTerms
@@ -12,12 +13,15 @@ from opencarrier.access.wire.tls_material import TlsLimits
 from opencarrier.app.config import ConfigError, Settings
 from opencarrier.kernel.refusals import PeerError
 
+TAGS_MAX = 8
+
 
 def access_settings(settings: Settings) -> AccessSettings:
     """Read the settings of the federation; `ConfigError` names the one that is wrong."""
     financial = _member("clearing_provider", settings.clearing_provider)
     return AccessSettings(
         tls=TlsLimits(resumption_ttl_s=settings.eap_resumption_s),
+        discovery=discovery_settings(settings),
         own_bases=tuple(_base(word) for word in settings.rcoi_own.split()),
         federation=FederationTerms(
             name=_member("wbaid", settings.wbaid),
@@ -27,6 +31,14 @@ def access_settings(settings: Settings) -> AccessSettings:
             countries=frozenset(_country(word) for word in settings.roaming_countries.split()),
         ),
     )
+
+
+def discovery_settings(settings: Settings) -> DiscoverySettings:
+    """Return what is looked for in the DNS; `ConfigError` for too many service tags, or none."""
+    tags = tuple(settings.discovery_tags.split())
+    if not 0 < len(tags) <= TAGS_MAX:
+        raise ConfigError(f"discovery_tags names 1 to {TAGS_MAX} services")
+    return DiscoverySettings(tags=tags, private=settings.discovery_private == "yes")
 
 
 def _member(name: str, value: str) -> OperatorName | None:

@@ -61,6 +61,18 @@ class Settings:
             "range": (60, 604_800),
         },
     )
+    dns_servers: str = field(
+        default="",
+        metadata={"help": "name servers to ask, `HOST:PORT` each; empty: the system's"},
+    )
+    discovery_tags: str = field(
+        default="aaa+auth:radius.tls.tcp",
+        metadata={"help": "S-NAPTR services that lead to a realm's servers, the first wins"},
+    )
+    discovery_private: str = field(
+        default="no",
+        metadata={"help": "whether they may be at private addresses", "choices": ("no", "yes")},
+    )
     http_port: int = field(default=8400, metadata={"help": "page, API and JSON-RPC, TCP"})
     chain: str = field(default="embedded:", metadata={"help": "`embedded:` or a JSON-RPC URL"})
     chain_second: str = field(

@@ -24,6 +24,7 @@ from opencarrier.app.folder import FolderError, Running
 from opencarrier.app.http import ANY_HOST, Web, make_app
 from opencarrier.app.listening import Radius, trust_of
 from opencarrier.app.moving import see_where_it_is
+from opencarrier.app.passing_on import access_service
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
@@ -62,11 +63,13 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     `FolderError` where a port is taken: the environment is at fault, and which port is named.
     """
     settings = place.base.settings
-    access = place.base.access()
-    radius = Radius(place.base, access, trust_of(place.base))
+    trust = trust_of(place.base)
+    access = access_service(place.base, trust)
+    radius = Radius(place.base, access, trust)
     token = place.base.entropy.octets("http-token", TOKEN_OCTETS).hex()
     web = Web(place, lambda: access.metrics, token=token)
     web.radius = radius
+    web.passing = access.passing
     listeners = _listen(settings)
     try:
         await radius.start()

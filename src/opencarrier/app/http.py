@@ -12,10 +12,12 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from opencarrier import __version__
+from opencarrier.access.hub.passing import Passing
 from opencarrier.access.model import Metrics
 from opencarrier.app import http_charging, http_routing, relaying
 from opencarrier.app.bootstrap import Onchain
@@ -24,7 +26,8 @@ from opencarrier.app.http_channels import ChannelDesk, channel_routes
 from opencarrier.app.http_exchange import exchange_routes
 from opencarrier.app.http_paid import paid_routes
 from opencarrier.app.listening import Radius
-from opencarrier.app.metrics import exposition
+from opencarrier.app.metrics import exposition, passing_exposition
+from opencarrier.app.passing_on import passing_status
 from opencarrier.app.problems import problem
 from opencarrier.app.status import base_status, venue_status
 from opencarrier.app.timelines import LIMIT, TraceReason
@@ -59,6 +62,7 @@ class Web:
         self.place = place
         self.metrics = metrics
         self.radius: Radius | None = None
+        self.passing: Passing | None = None
         self.token = token
         self.ready = False
         self.story: deque[str] = deque(maxlen=STORY_MAX)
@@ -220,7 +224,8 @@ def _health(app: FastAPI, web: Web) -> None:
             totals = web.place.base.usage.totals(unit)
             cycle = web.place.settlement.cycle(unit)
         radsec = web.radius.counters() if web.radius else None
-        return exposition(web.metrics(), totals, cycle, radsec)
+        told = exposition(web.metrics(), totals, cycle, radsec)
+        return told + passing_exposition(web.passing)
 
     @app.get("/v1/radsec")
     def connections() -> dict[str, Any]:
@@ -228,13 +233,21 @@ def _health(app: FastAPI, web: Web) -> None:
         return {"radsec": web.radius.lines() if web.radius else []}
 
 
+def _live(web: Web, unit: Connection) -> dict[str, Any]:
+    """Return what only the running process knows, and the venue's cycles and money."""
+    return {
+        **venue_status(web.place, unit),
+        "passing": passing_status(web.passing, unit),
+        "radsec": web.radius.lines() if web.radius else [],
+    }
+
+
 def _api(app: FastAPI, web: Web) -> None:
     @app.get("/v1/status")
     def status() -> dict[str, Any]:
         """Say where the installation stands."""
         with web.place.base.store.read() as unit:
-            stands = {**base_status(web.place.base, unit), **venue_status(web.place, unit)}
-        return {**stands, "radsec": web.radius.lines() if web.radius else []}
+            return {**base_status(web.place.base, unit), **_live(web, unit)}
 
     @app.get("/v1/manifest")
     def manifest() -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from opencarrier.access.hub.passing import Passing
 from opencarrier.access.model import Metrics
 from opencarrier.access.radsec.model import Connections
 from opencarrier.settlement.model import Cycle, CycleState
@@ -24,6 +25,27 @@ def _radsec(radsec: Connections) -> Iterator[str]:
     yield from _many("radsec_closed_total", "RadSec connections closed", radsec.closed)
 
 
+def passing_exposition(passing: Passing | None) -> str:
+    """Write what was passed on, by upstream and outcome; discovered servers are one upstream."""
+    if passing is None:
+        return ""
+    return "\n".join((*_passing(passing), ""))
+
+
+def _passing(passing: Passing) -> Iterator[str]:
+    counted = passing.hub.metrics
+    yield from _one("passed_on_total", "counter", "packets passed on", counted.passed_on)
+    yield from _many("passing_refused_total", "packets with nobody to ask", counted.refused)
+    yield from _one(
+        "owed_delivered_total", "counter", "accounting delivered to homes", counted.delivered
+    )
+    yield from _one("owed_given_up_total", "counter", "accounting given up", counted.given_up)
+    yield from _head("upstream_requests_total", "counter", "requests by upstream and outcome")
+    for (upstream, server, outcome), count in sorted(passing.hub.neighbours.outcomes().items()):
+        labels = f'upstream="{upstream}",server="{server}",outcome="{outcome}"'
+        yield f"opencarrier_upstream_requests_total{{{labels}}} {count}"
+
+
 def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str]:
     yield from _one("radius_accepts_total", "counter", "Access-Accepts sent", access.accepts)
     yield from _one(
@@ -38,6 +60,9 @@ def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str
     )
     yield from _one(
         "radius_duplicates_total", "counter", "requests answered from memory", access.duplicates
+    )
+    yield from _many(
+        "radius_unrouted_total", "accounting kept that no route leads on", access.unrouted
     )
     yield from _many("radius_dropped_total", "datagrams dropped", access.dropped)
     yield from _many(

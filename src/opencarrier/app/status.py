@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Installation, Onchain
 from opencarrier.app.exchanger import exchange_lines
+from opencarrier.app.passing_on import roles_of, route_lines
 from opencarrier.app.till import till_status
 from opencarrier.app.views import cycle_lines, host_lines, operator_lines
 from opencarrier.ledger import service as ledger
@@ -24,6 +25,8 @@ def base_status(base: Installation, unit: Connection) -> dict[str, Any]:
         "operators": len(base.identity.directory.operators(unit)),
         "nodes": len(base.identity.directory.nodes(unit)),
         "hosts": len(base.identity.directory.hosts(unit)),
+        "roles": asdict(roles_of(base, unit)),
+        "routes": route_lines(base.identity.directory.routes(unit)),
         "usage": asdict(totals),
         "suspended": len(base.rating.suspended(unit)),
         "exchanges": exchange_lines(base, unit),

@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from opencarrier.access.class_token import KEY_OCTETS, ClassRing
+from opencarrier.access.discovery.service import Ask
+from opencarrier.access.hub.neighbours import Connect
 from opencarrier.access.meters.service import MeterBook
 from opencarrier.access.model import AccessKeys, AccessSettings
 from opencarrier.access.service import AccessPorts, AccessService
@@ -104,8 +106,14 @@ class Installation:
                 f"{path} cannot be used: {error}", "put it back from a backup, or as it was made"
             ) from None
 
-    def access(self, settings: AccessSettings | None = None) -> AccessService:
-        """Make the access service."""
+    def access(
+        self,
+        settings: AccessSettings | None = None,
+        *,
+        connect: Connect | None = None,
+        ask_dns: Ask | None = None,
+    ) -> AccessService:
+        """Make the access service; what dials others is handed in where packets are passed on."""
         ports = AccessPorts(
             units=self.store,
             directory=self.identity.directory,
@@ -118,6 +126,8 @@ class Installation:
             tls=eap_certificates(self.folder, self.settings),
             session_keys=self.channel_book,
             meters=self.meters,
+            connect=connect,
+            ask_dns=ask_dns,
         )
         return AccessService(ports, self.access_keys(), settings or access_settings(self.settings))
 
