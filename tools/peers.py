@@ -36,6 +36,7 @@ PROGRAMS = {
     "wpa_supplicant": "wpasupplicant",
     "freeradius": "freeradius",
     "radclient": "freeradius-utils",
+    "radsecproxy": "radsecproxy",
     "ip": "iproute2",
     "strace": "strace",
     "tshark": "tshark",
@@ -53,7 +54,7 @@ LIBRARIES = {
 }
 """Parts of programs: the package, and where it is once installed."""
 
-SERVICES = ("freeradius", "hostapd", "postgres", "wpa_supplicant")
+SERVICES = ("freeradius", "hostapd", "postgres", "radsecproxy", "wpa_supplicant")
 """Daemons a package may start on its own; the tests start their own copies."""
 
 

@@ -28,6 +28,8 @@ from opencarrier.access.hub.service import Hub
 from opencarrier.access.methods import aka_home, offered_methods, tls_server
 from opencarrier.access.model import AccessKeys, AccessSettings, Metrics, Origin, Transport
 from opencarrier.access.openroaming.obligations import request_objection
+from opencarrier.access.orders.attaching import attach_of
+from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.server import (
     AccessServer,
     Dropped,
@@ -96,6 +98,7 @@ class AccessPorts:
     connect: Connect | None = None
     ask_dns: Ask | None = None
     meters: MeterBook | None = None
+    orders: OrderBook | None = None
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -109,6 +112,7 @@ class AccessService:
 
     def __init__(self, ports: AccessPorts, keys: AccessKeys, settings: AccessSettings) -> None:
         self._ports = ports
+        self._keys = keys
         self._settings = settings
         self.metrics = Metrics()
         self._cache = DirectoryCache(
@@ -345,7 +349,10 @@ class AccessService:
             return 0
         if self.passing is not None:
             self.passing.keep(unit, [s.relay for s in stores if s.relay is not None])
-        new = self._ports.sink.record(unit, [self._with_home(unit, store) for store in stores])
+        observations = [self._with_home(unit, store) for store in stores]
+        if self._ports.orders is not None:
+            self._ports.orders.observed(unit, observations)
+        new = self._ports.sink.record(unit, observations)
         if self._ports.meters is not None:
             for store in stores:
                 self._take_statement(unit, self._ports.meters, store)
@@ -387,6 +394,7 @@ class AccessService:
             for need, answer in zip(needs, found, strict=True)
         ]
         self._keep_keys(unit, answered)
+        self._keep_places(unit, answered)
         return answered
 
     def _keep_keys(self, unit: Connection, answered: Sequence[_Answered]) -> None:
@@ -398,6 +406,17 @@ class AccessService:
             if isinstance(answer, Grant) and isinstance(need.need, eap.Authorise)
         }
         self._ports.session_keys.keep(unit, digests)
+
+    def _keep_places(self, unit: Connection, answered: Sequence[_Answered]) -> None:
+        """Remember where those let in are served, so that a session can be ended there."""
+        orders = self._ports.orders
+        places = [
+            attach_of(need.ticket, answer, self._keys.cui_key)
+            for need, answer in answered
+            if isinstance(answer, Grant)
+        ]
+        if orders is not None and places:
+            orders.attached(unit, places)
 
     def _answer(
         self, unit: Connection, need: Need, at_us: int

@@ -30,6 +30,10 @@ class Settings:
     radsec_port: int = field(
         default=2083, metadata={"help": "RADIUS over TLS, TCP; off until the next three are set"}
     )
+    dynamic_port: int = field(
+        default=3799,
+        metadata={"help": "where access points take Disconnect and CoA, UDP", "range": (1, 65535)},
+    )
     radsec_chain: str = field(
         default="", metadata={"help": "our certificate and its chain, PEM; a path, as the next"}
     )

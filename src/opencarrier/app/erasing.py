@@ -91,6 +91,7 @@ class Erasing:
             self._channels,
             self._paywall,
             RoutingPeople(),
+            base.orders,
             StakingPeople(),
             self._rating,
             self._usage,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from opencarrier.access.orders.sending import OrderSender
 from opencarrier.access.radsec.model import Connections
 from opencarrier.access.radsec.server import RadsecBind, RadsecServer
 from opencarrier.access.radsec.trust import Trust, TrustFiles
 from opencarrier.access.service import AccessService
 from opencarrier.access.udp import Bind, UdpServer
+from opencarrier.access.upstream.model import Upstream
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.folder import FolderError
 
@@ -51,6 +54,7 @@ class Radius:
     def __init__(self, base: Installation, access: AccessService, trust: Trust | None) -> None:
         settings = base.settings
         self._settings = settings
+        self._sending: asyncio.Task[None] | None = None
         self.udp = UdpServer(
             access,
             Bind(host=settings.host, auth_port=settings.radius_port, acct_port=settings.acct_port),
@@ -65,8 +69,22 @@ class Radius:
                 entropy=base.entropy,
             )
 
+        self._orders = OrderSender(
+            base.orders,
+            base.store,
+            clients=access.lookup.client,
+            connected=self._connected,
+            clock=base.clock,
+            entropy=base.entropy,
+            port=settings.dynamic_port,
+        )
+
     async def start(self) -> None:
-        """Open the ports; `FolderError` names the one that is taken."""
+        """Open the ports and send orders; `FolderError` names the port that is taken."""
+        await self._open()
+        self._sending = asyncio.create_task(self._orders.run())
+
+    async def _open(self) -> None:
         settings = self._settings
         try:
             await self.udp.start()
@@ -89,9 +107,15 @@ class Radius:
 
     async def stop(self) -> None:
         """Take nothing more, answer what was received, close."""
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
         if self.radsec is not None:
             await self.radsec.stop()
         await self.udp.stop()
+
+    def _connected(self, client_id: str) -> Upstream | None:
+        return None if self.radsec is None else self.radsec.to(client_id)
 
     def lines(self) -> list[dict[str, Any]]:
         """The open RadSec connections, for `status`."""

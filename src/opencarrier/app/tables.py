@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from opencarrier.access.hub import store as access
 from opencarrier.access.meters import tables as meters
+from opencarrier.access.orders import store as orders
 from opencarrier.chain import tables as chain
 from opencarrier.channels import store as channels
 from opencarrier.charging import store as charging
@@ -34,6 +35,7 @@ METADATA = [
         identity,
         ledger,
         meters,
+        orders,
         partners,
         paywall,
         rating,

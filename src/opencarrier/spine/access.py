@@ -94,6 +94,19 @@ class AuthorisationRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """How a running session is to be served from now on; what is None stays as it is.
+
+    `filter_id` names what the access point has agreed to do, as the quality to fall back to;
+    `session_timeout_s` counts from the change, the rate is for each direction.
+    """
+
+    filter_id: str | None = None
+    session_timeout_s: int | None = None
+    rate_octets_per_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """The answer to an authorisation request: what it costs, how long, and the hold behind it.
 

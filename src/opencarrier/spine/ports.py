@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature
-from opencarrier.spine.access import AkaVector, AuthorisationRequest, Credential, Grant
+from opencarrier.spine.access import (
+    AkaVector,
+    AuthorisationRequest,
+    Change,
+    Credential,
+    Grant,
+)
 from opencarrier.spine.money import (
     Charge,
     Cleared,
@@ -161,6 +167,33 @@ class AccessPolicy(Protocol):
 
     def grant(self, unit: Connection, authorisation_id: bytes) -> Grant | None:
         """Return a grant made before."""
+        ...
+
+
+class Disconnects(Protocol):
+    """Ends or changes running sessions at whoever serves them (answered by `access`).
+
+    An order is kept with the unit and brought there until it is answered or the session is over,
+    whatever stops in between. False: it is not known where such a session is served.
+    """
+
+    def disconnect(
+        self, unit: Connection, authorisation_id: bytes, *, reason: str, at_us: int
+    ) -> bool:
+        """Have a session ended."""
+        ...
+
+    def change(
+        self,
+        unit: Connection,
+        authorisation_id: bytes,
+        change: Change,
+        *,
+        reason: str,
+        at_us: int,
+        or_end: bool = False,
+    ) -> bool:
+        """Have a session served otherwise; with `or_end` it ends where that is refused."""
         ...
 
 

@@ -13,6 +13,7 @@ from opencarrier.access.discovery.service import Ask
 from opencarrier.access.hub.neighbours import Connect
 from opencarrier.access.meters.service import MeterBook
 from opencarrier.access.model import AccessKeys, AccessSettings
+from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.service import AccessPorts, AccessService
 from opencarrier.access.wire.aka_identity import SECRET_OCTETS, PseudonymRing
 from opencarrier.app import config, schema
@@ -60,6 +61,7 @@ class Installation:
         self.identity = Identity(sealing_key, clock=clock, entropy=entropy)
         self.channel_book = ChannelBook()
         self.meters = MeterBook()
+        self.orders = OrderBook()
         self.usage = UsageService(
             silence_us=settings.silence_s * SECOND_US,
             acknowledgements=self.channel_book,
@@ -128,6 +130,7 @@ class Installation:
             meters=self.meters,
             connect=connect,
             ask_dns=ask_dns,
+            orders=self.orders,
         )
         return AccessService(ports, self.access_keys(), settings or access_settings(self.settings))
 

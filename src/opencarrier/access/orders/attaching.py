@@ -1,0 +1,32 @@
+"""What a request that is let in says of where its session is served: a pure rule."""
+
+from __future__ import annotations
+
+from opencarrier.access.cui import chargeable_user_identity
+from opencarrier.access.orders.model import Attach
+from opencarrier.access.server import Ticket
+from opencarrier.access.wire.dictionary import Type
+from opencarrier.spine.access import Grant
+
+
+def attach_of(ticket: Ticket, grant: Grant, cui_key: bytes) -> Attach:
+    """Return who asked for a session, from where, and what the session is called there."""
+    packet = ticket.packet
+    return Attach(
+        authorisation_id=grant.authorisation_id,
+        client_id=ticket.client.client_id,
+        transport=ticket.origin.transport.value,
+        host=ticket.origin.address[0],
+        nas_identifier=_text(packet.get(Type.NAS_IDENTIFIER)),
+        acct_session_id=_text(packet.get(Type.ACCT_SESSION_ID)),
+        cui=chargeable_user_identity(cui_key, grant.subscriber, grant.visited),
+        expires_us=grant.expires_us,
+    )
+
+
+def _text(value: bytes | None) -> str:
+    """What stands in an attribute; what is no UTF-8 names nothing."""
+    try:
+        return (value or b"").decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
