@@ -7,11 +7,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.access.fakes import HOME, NAS, NODE, REALM, SECRET, VISITED, Bench, FakeReason, usim
+from tests.access.fakes import (
+    HOME,
+    IMSI,
+    NAS,
+    NODE,
+    NOW_US,
+    REALM,
+    SECRET,
+    VISITED,
+    Bench,
+    FakeReason,
+    usim,
+)
+from tests.access.tls import PASSWORD, USER, Source, material, pki
 
 from opencarrier.access.service import AccessService
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.access.wire.dictionary import AcctStatus
+from opencarrier.access.wire.tls_tunnel import fingerprint
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.sim.eap_peer import AkaPrimePeer
@@ -25,6 +39,7 @@ from opencarrier.sim.radio import (
     Rejected,
     Report,
 )
+from opencarrier.sim.tls_peer import Login, TlsDevice, TlsPeer, Trust
 from opencarrier.spine.usage import Counters, Status
 
 QUICK = Patience(first_s=0.02, pause_max_s=0.1, tries=40)
@@ -151,3 +166,33 @@ async def test_loss_and_doubling_change_nothing_but_the_repeats() -> None:
     assert sorted(int(o.acct_session_id) for o in bench.sink.observations) == list(range(people))
     assert repeats > 0
     assert service.metrics.duplicates > 0
+
+
+async def test_devices_with_certificates_and_passwords_attach_on_a_bad_network() -> None:
+    """Datagrams lost and doubled: a handshake's every fragment arrives once, the keys are equal."""
+    world = pki()
+    bench = Bench(tls=Source(material(world)))
+    bench.passwords.users[USER] = PASSWORD
+    known = bench.directory.subscribers[IMSI]
+    bench.directory.subscribers.update({USER: known, fingerprint(world.client.certificate): known})
+    trust = Trust(
+        anchors=world.anchors,
+        chain=world.client.chain_pem,
+        key=world.client.key_pem,
+        at_us=NOW_US,
+    )
+    faults = Faults(seed=4, lost_permille=100, doubled_permille=200)
+    async with running(bench, faults=faults) as (service, radio):
+        for login in (None, Login(user_name=USER, password=PASSWORD, mschapv2=True)):
+            device = TlsDevice(trust)
+            for resumed in (False, True):
+                peer = TlsPeer(
+                    device=device, outer=f"x@{REALM}", entropy=SeededEntropy(3), login=login
+                )
+                attached = await radio.attach(peer)
+                assert isinstance(attached, Attached)
+                assert attached.keys_match
+                assert peer.resumed is resumed
+        assert service.metrics.accepts == 4
+        assert len(bench.policy.granted) == 4
+        assert radio.retransmissions > 0

@@ -9,6 +9,7 @@ import gc
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -237,25 +238,80 @@ def test_sessions_are_bounded_and_a_context_is_renewed() -> None:
     assert scene.attempt(third).keys_match
 
 
-def test_open_conversations_are_bounded_per_client_and_freed_with_the_attempt() -> None:
+def test_open_conversations_are_bounded_and_the_oldest_gives_way() -> None:
+    """Of the client at its bound its own oldest, of all the oldest of all."""
     scene = Scene(limits=TlsLimits(conversations_max=3, conversations_per_client_max=2))
     hello = _first_flight(scene)
-    held = [_opened(scene, hello, client) for client in ("a", "a", "b")]
+    held = [_opened(scene, hello, client)[0] for client in ("a", "b", "a")]
     assert scene.server.conversations == 3
-    for client in ("a", "c"):
-        machine, effect = _opened(scene, hello, client)
-        assert effect == eap.Fail("tls_conversations_full")
-    del held[0]
-    gc.collect()
+    held.append(_opened(scene, hello, "a")[0])
+    assert _goes_on(held) == [False, True, True, True]
+    held.append(_opened(scene, hello, "c")[0])
+    assert _goes_on(held) == [False, False, True, True, True]
+    assert scene.server.displaced == 2
+    gone = eap.parse_eap(hello)
+    assert held[0].receive(gone, 3)[1] == eap.Fail("tls_displaced")
+    assert scene.server.conversations == 3
+    held[-1].close()
+    held[-1].close()
     assert scene.server.conversations == 2
-    machine, effect = _opened(scene, hello, "a")
-    assert isinstance(effect, eap.Ask)
-    machine.close()
-    machine.close()
-    assert scene.server.conversations == 2
-    del held, machine
+    del held
     gc.collect()
     assert scene.server.conversations == 0
+
+
+@pytest.mark.deep
+def test_memory_keeps_to_its_cap_in_a_flood_of_client_hellos() -> None:
+    """About 56 KiB each, and no more than the limits that a server comes with."""
+    scene, held = Scene(), []
+    hello = _first_flight(scene)
+    held.append(_opened(scene, hello, "first")[0])
+    before = _resident_octets()
+    for number in range(8_000):
+        held.append(_opened(scene, hello, f"client_{number % 8}")[0])
+    used = _resident_octets() - before
+    print(f"{scene.server.conversations} conversations: {used >> 20} MiB")
+    assert scene.server.conversations == TlsLimits().conversations_max
+    assert used < 160 << 20
+
+
+def _resident_octets() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4_096
+
+
+def test_who_answers_at_once_gets_on_in_a_flood() -> None:
+    scene = Scene(limits=TlsLimits(conversations_max=8, conversations_per_client_max=4))
+    hello, held = _first_flight(scene), []
+
+    def home(need: eap.Effect) -> eap.Answer:
+        held.extend(_opened(scene, hello, f"client_{n % 3}")[0] for n in range(3))
+        return scene.home(need)
+
+    for _ in range(20):
+        held.append(_opened(scene, hello, "client_1")[0])
+    peer = TlsPeer(device=scene.plain_device(), outer=OUTER, entropy=ENTROPY, login=MSCHAPV2)
+    assert carry(peer, scene.machine(peer.type), home).keys_match
+    assert scene.server.conversations <= 8
+
+
+def test_one_displaced_while_the_home_is_asked_is_not_let_in() -> None:
+    scene = Scene(limits=TlsLimits(conversations_max=1))
+    hello, held = _first_flight(scene), []
+
+    def home(need: eap.Effect) -> eap.Answer:
+        held.append(_opened(scene, hello, "b")[0])
+        return scene.home(need)
+
+    for login in WAYS:
+        peer = TlsPeer(
+            device=device(scene, login, "1.3"), outer=OUTER, entropy=ENTROPY, login=login
+        )
+        assert carry(peer, scene.machine(peer.type), home).reason == "tls_displaced"
+    assert len(scene.server.resumptions) == 0
+
+
+def _goes_on(machines: list[Any]) -> list[bool]:
+    return [not machine._displaced for machine in machines]
 
 
 def _first_flight(scene: Scene) -> bytes:

@@ -1,6 +1,6 @@
 """An access point in software: a RADIUS client that really speaks UDP.
 
-It attaches phones by EAP-AKA' and reports their use, repeats what stays unanswered with growing
+It attaches phones and reports their use, repeats what stays unanswered with growing
 pauses, and can lose or double datagrams by a seed, for tests and the demo.
 """
 
@@ -11,7 +11,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import cast
+from typing import Protocol, cast
 
 from opencarrier.access.wire.authenticators import (
     access_request,
@@ -31,12 +31,47 @@ from opencarrier.access.wire.duplicates import Address
 from opencarrier.access.wire.radius import Attribute, Packet, eap_message, integer, parse, text
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.sim.eap_peer import AkaPrimePeer
 
 IDENTIFIERS = 256
-ROUNDS_MAX = 16
+ROUNDS_MAX = 48
 WIRELESS_802_11 = 19
 _WORD = 1 << 32
+
+
+class LinkKeys(Protocol):
+    """What a device derived."""
+
+    @property
+    def msk(self) -> bytes:
+        """The key the access point gets."""
+        ...
+
+
+class Phone(Protocol):
+    """A device in one attempt: `sim.eap_peer` with a SIM, `sim.tls_peer` with TLS."""
+
+    @property
+    def outer(self) -> str | None:
+        """The identity told before the method starts, None for the permanent one."""
+        ...
+
+    @property
+    def permanent(self) -> str:
+        """Who it is."""
+        ...
+
+    @property
+    def keys(self) -> LinkKeys | None:
+        """What was derived, None before."""
+        ...
+
+    def identity(self, identifier: int = 0) -> bytes:
+        """Return the response that opens an attempt."""
+        ...
+
+    def respond(self, octets: bytes) -> bytes | None:
+        """Answer a request; None at the end."""
+        ...
 
 
 class NoAnswerError(Exception):
@@ -250,7 +285,7 @@ class Radio:
         self._auth.close()
         self._acct.close()
 
-    async def attach(self, phone: AkaPrimePeer) -> Attached | Rejected:
+    async def attach(self, phone: Phone) -> Attached | Rejected:
         """Carry EAP between the phone and the server until it is let in or turned away."""
         response: bytes | None = phone.identity()
         user = text(Type.USER_NAME, phone.outer or phone.permanent)
@@ -292,7 +327,7 @@ class Radio:
             integer(Type.NAS_PORT_TYPE, WIRELESS_802_11),
         ]
 
-    def _attached(self, reply: Packet, phone: AkaPrimePeer, authenticator: bytes) -> Attached:
+    def _attached(self, reply: Packet, phone: Phone, authenticator: bytes) -> Attached:
         return Attached(
             classes=reply.all(Type.CLASS),
             cui=reply.get(Type.CHARGEABLE_USER_IDENTITY),
@@ -312,5 +347,5 @@ def _keys(reply: Packet, secret: bytes, authenticator: bytes) -> tuple[bytes, ..
     )
 
 
-def _expected(phone: AkaPrimePeer) -> tuple[bytes, ...]:
+def _expected(phone: Phone) -> tuple[bytes, ...]:
     return (phone.keys.msk[:32], phone.keys.msk[32:64]) if phone.keys else ()

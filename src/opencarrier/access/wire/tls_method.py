@@ -99,6 +99,8 @@ class TlsMachine(ABC):
 
     def receive(self, response: EapPacket, identifier: int) -> tuple[Self, Effect]:
         """Take a response; what TLS rejects ends in the alert it deserves, then in failure."""
+        if self._displaced:
+            return self._end("tls_displaced")
         message = self._framing.take(response.data)
         if message is None:
             return self._ask(self._framing.request(), identifier)
@@ -118,6 +120,8 @@ class TlsMachine(ABC):
         assert self._phase is Phase.HOME
         if isinstance(answer, Refused):
             return self._end(answer.reason)
+        if self._displaced:
+            return self._end("tls_displaced")
         assert isinstance(answer, Grant)
         return self._granted(answer, identifier)
 
@@ -125,14 +129,16 @@ class TlsMachine(ABC):
         """Free the tunnel; its session can be resumed where it is kept."""
         tunnel, self._tunnel = getattr(self, "_tunnel", None), None
         if tunnel is not None:
-            tunnel.close(keep=keep)
-            self._server.closed(self._client)
+            self._server.close(tunnel, keep=keep)
+
+    @property
+    def _displaced(self) -> bool:
+        """Whether the tunnel gave way to newer ones."""
+        return self._tunnel is not None and self._tunnel.closed
 
     def _take(self, message: bytes, identifier: int) -> tuple[Self, Effect]:
         if self._tunnel is None:
             self._tunnel = self._server.open(self.type, self._outer, self._client, message)
-            if self._tunnel is None:
-                return self._end("tls_conversations_full")
         elif message:
             parse_records(message)
         was_established = self._tunnel.established

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from opencarrier.access.wire.eap import EapType
 from opencarrier.access.wire.tls_material import MaterialSource, TlsLimits
 from opencarrier.access.wire.tls_messages import Offer, first_offer
@@ -23,7 +21,10 @@ class TlsServer:
         self._clock = clock
         self._material = source.current()
         self._contexts: dict[int, TlsContext] = {}
-        self._open: Counter[str] = Counter()
+        self._open: dict[Tunnel, str] = {}
+        self._by_client: dict[str, dict[Tunnel, None]] = {}
+        self.displaced = 0
+        """How many conversations gave way to newer ones."""
 
     @property
     def offers_certificates(self) -> bool:
@@ -33,32 +34,36 @@ class TlsServer:
     @property
     def conversations(self) -> int:
         """How many tunnels are open."""
-        return self._open.total()
+        return len(self._open)
 
-    def open(self, method: int, outer: str, client: str, message: bytes) -> Tunnel | None:
-        """Begin a tunnel with a peer's first message, or say that there is no room."""
+    def open(self, method: int, outer: str, client: str, message: bytes) -> Tunnel:
+        """Begin a tunnel with a peer's first message; where there is no room the oldest goes.
+
+        It goes from among the client's own where that is at its bound, so a flood of beginnings
+        keeps nobody out who answers at once.
+        """
         offer = first_offer(message)
-        limits = self.limits
-        if (
-            self.conversations >= limits.conversations_max
-            or self._open[client] >= limits.conversations_per_client_max
-        ):
-            return None
+        self._make_room(client)
         self._refresh()
         tunnel = Tunnel(
             self._context(method),
             resumable=self._known(offer, method, outer),
             now_us=self._clock.now_us(),
         )
-        self._open[client] += 1
+        self._open[tunnel] = client
+        self._by_client.setdefault(client, {})[tunnel] = None
         return tunnel
 
-    def closed(self, client: str) -> None:
-        """Note that a tunnel ended."""
-        self._open[client] -= 1
-        assert self._open[client] >= 0
-        if not self._open[client]:
-            del self._open[client]
+    def close(self, tunnel: Tunnel, *, keep: bool = False) -> None:
+        """End a tunnel; its session can be resumed where it is kept. Again is nothing."""
+        tunnel.close(keep=keep)
+        client = self._open.pop(tunnel, None)
+        if client is None:
+            return
+        own = self._by_client[client]
+        del own[tunnel]
+        if not own:
+            del self._by_client[client]
 
     def earned(self, tunnel: Tunnel, method: int, outer: str) -> Earned | None:
         """What the session a tunnel resumed was granted for; None where it is worth nothing."""
@@ -74,6 +79,17 @@ class TlsServer:
         """When a session earned now can be resumed no more."""
         end_us = self._clock.now_us() + self.limits.resumption_ttl_s * SECOND_US
         return end_us if valid_until_us is None else min(end_us, valid_until_us)
+
+    def _make_room(self, client: str) -> None:
+        own = self._by_client.get(client, {})
+        if len(own) >= self.limits.conversations_per_client_max:
+            oldest = next(iter(own))
+        elif len(self._open) >= self.limits.conversations_max:
+            oldest = next(iter(self._open))
+        else:
+            return
+        self.close(oldest)
+        self.displaced += 1
 
     def _known(self, offer: Offer, method: int, outer: str) -> bool:
         now_us = self._clock.now_us()

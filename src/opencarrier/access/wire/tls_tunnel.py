@@ -144,9 +144,19 @@ class Tunnel:
     def __init__(self, context: TlsContext, *, resumable: bool, now_us: int) -> None:
         self._context = context
         self._resumable = resumable
-        self._connection = context.connection(now_us)
+        self._open: SSL.Connection | None = context.connection(now_us)
         self._seen = Seen()
         self.established = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether OpenSSL's state is freed."""
+        return self._open is None
+
+    @property
+    def _connection(self) -> SSL.Connection:
+        assert self._open is not None, "the tunnel is closed"
+        return self._open
 
     def feed(self, octets: bytes) -> bytes:
         """Take a peer's records; return the plaintext in them. `TunnelError` ends the tunnel."""
@@ -212,9 +222,9 @@ class Tunnel:
         OpenSSL takes a conversation without close_notify for a broken one. EAP sends none, so
         only what was granted is marked as shut down.
         """
-        if keep:
-            self._connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
-        del self._connection
+        if keep and self._open is not None:
+            self._open.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
+        self._open = None
 
     def _finish(self) -> None:
         self.established = True
@@ -235,7 +245,8 @@ class Tunnel:
         verdict = _lib.SSL_get_verify_result(self._connection._ssl)
         if verdict:
             return _VERDICTS.get(verdict, "certificate_untrusted")
-        words = error.args[0][-1][-1] if error.args and error.args[0] else ""
+        queue = error.args[0] if error.args else None
+        words = queue[-1][-1] if isinstance(queue, list) and queue else ""
         return next((reason for part, reason in _WORDS.items() if part in words), "tls_handshake")
 
 

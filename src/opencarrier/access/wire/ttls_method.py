@@ -94,7 +94,7 @@ class EapTtls(TlsMachine):
 
     def answer(self, answer: Answer, identifier: int) -> tuple[EapTtls, Effect]:
         """Take the password, the grant, or the home's refusal."""
-        if self._proof is None or isinstance(answer, Refused):
+        if self._proof is None or self._displaced or isinstance(answer, Refused):
             return super().answer(answer, identifier)
         assert self._phase is Phase.HOME
         assert isinstance(answer, Secret)
