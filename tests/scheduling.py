@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 TOGETHER = {
     "tests/peers/test_access_wired.py": "network namespaces",
     "tests/peers/test_app_access.py": "network namespaces",
+    "tests/peers/test_node_venue.py": "network namespaces",
     "tests/contracts/test_gas.py": "the contracts' stories",
     "tests/contracts/test_index.py": "the contracts' stories",
 }
@@ -25,6 +26,7 @@ LONGEST = (
     "tests/app/test_exchange_daemons.py",
     "tests/peers/test_halmos.py",
     "tests/peers/test_app_access.py",
+    "tests/peers/test_node_venue.py",
     "tests/contracts/test_gas.py",
     "tests/peers/test_spark.py",
     "tests/contracts/test_index.py",
