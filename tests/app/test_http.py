@@ -64,6 +64,10 @@ def test_the_page_is_drawn_and_locked_down(client):
     assert client.get("/static/seal.key").status_code == 404
 
 
+def test_nobody_enrols_where_phones_were_told_no_address(client):
+    assert client.get("/enrol/" + "x" * 43).json() == {"detail": "Not Found"}
+
+
 def test_a_rebound_name_gets_nothing(client):
     """A page of another site that points its name at us is turned away."""
     assert client.get("/v1/status", headers={"Host": "evil.example"}).status_code == 400

@@ -253,6 +253,27 @@ class Settings:
         default=3_600,
         metadata={"help": "within how long, before it starts anew", "range": (60, 86_400)},
     )
+    enrol_url: str = field(
+        default="",
+        metadata={"help": "where phones reach this HTTP side to enrol, `https://...`; empty: off"},
+    )
+    enrol_pki: str = field(
+        default="pki", metadata={"help": "folder of `opencarrier pki` that certifies devices"}
+    )
+    enrol_signer: str = field(
+        default="profiles", metadata={"help": "name there of who signs profiles"}
+    )
+    enrol_servers: str = field(
+        default="",
+        metadata={"help": "names of the EAP server; empty: those in `eap_chain`'s certificate"},
+    )
+    enrol_consortia: str = field(
+        default="5A03BA0000", metadata={"help": "RCOIs of the profiles, blanks between"}
+    )
+    enrol_days: int = field(
+        default=30,
+        metadata={"help": "days a device's certificate or password holds", "range": (1, 398)},
+    )
     silence_s: int = field(
         default=3_600, metadata={"help": "silence after which a session without Stop is closed"}
     )

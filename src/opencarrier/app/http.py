@@ -143,11 +143,21 @@ def make_app(web: Web) -> FastAPI:
     exchange_routes(app, web.place.base)
     http_routing.add_routes(app, web.place.base)
     http_charging.add_routes(app, web.place.base, partial(_allowed, web))
+    _enrolment(app, web)
     if web.place.channels is not None:
         app.include_router(channel_routes(_desk(web.place, web.place.channels.service)))
     if web.place.node is not None:
         app.router.routes.append(rpc_route(web.place.node))
     return app
+
+
+def _enrolment(app: FastAPI, web: Web) -> None:
+    """Load what draws QR codes and certifies devices only where phones enrol."""
+    enrolling = web.place.base.enrolling()
+    if enrolling.is_on:
+        from opencarrier.app.http_enrol import enrol_routes
+
+        enrol_routes(app, enrolling, web.templates)
 
 
 def _desk(place: Onchain, channels: ChannelService) -> ChannelDesk:

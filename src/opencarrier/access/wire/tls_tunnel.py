@@ -85,11 +85,17 @@ class TlsContext:
         _lib.SSL_CTX_set_msg_callback(context._context, self._callback)
 
     def _certify(self, material: TlsMaterial) -> None:
-        """Demand a certificate of the peer, under an anchor, unrevoked."""
+        """Demand a certificate of the peer, under an anchor, unrevoked.
+
+        Where a root is among the anchors chains end in one, and the others are for devices that
+        show their leaf alone; a chain that ended below would lack the list of what is above.
+        """
         store = self._context.get_cert_store()
         assert store is not None
-        flags = crypto.X509StoreFlags.PARTIAL_CHAIN
-        for certificate in x509.load_pem_x509_certificates(material.anchors):
+        anchors = x509.load_pem_x509_certificates(material.anchors)
+        rooted = any(one.issuer == one.subject for one in anchors)
+        flags = 0 if rooted else crypto.X509StoreFlags.PARTIAL_CHAIN
+        for certificate in anchors:
             store.add_cert(crypto.X509.from_cryptography(certificate))
         for part in _lists(material.revocations):
             store.add_crl(x509.load_pem_x509_crl(part))

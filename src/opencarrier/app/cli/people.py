@@ -420,6 +420,41 @@ def subscriber_topup(
     )
 
 
+@subscriber.command("enrol")
+def subscriber_enrol(
+    who: Annotated[str, typer.Argument(help="The subscriber's name, IMSI or party id.")],
+    hours: Annotated[int, typer.Option("--hours", min=1, max=720, help="How long it holds.")] = 24,
+    uses: Annotated[int, typer.Option("--uses", min=1, max=20, help="Profiles it gives.")] = 5,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Make a link at which a person's devices get their profiles; it is shown this once.
+
+    Example: opencarrier subscriber enrol 208930000000001 --hours 24 --uses 2
+    """
+    from opencarrier.identity.cli import find_subscriber
+
+    with installation(data) as base, base.store.write() as unit:
+        found = taken(find_subscriber(base.identity, unit, who))
+        home = base.identity.directory.operator(unit, found.home)
+        assert home is not None, "a subscriber without a home"
+        enrolling = base.enrolling()
+        missing = enrolling.why_not(home)
+        if missing:
+            raise CommandError(Exit.ENVIRONMENT, missing, "see docs/guides/phones.md")
+        ttl_s = hours * 3_600
+        link, made = taken(enrolling.open(unit, found.party_id, ttl_s=ttl_s, uses=uses))
+    emit(
+        {
+            "subscriber": made.subscriber,
+            "link": link,
+            "expires_us": made.expires_us,
+            "uses": made.uses_left,
+        },
+        as_json=as_json,
+    )
+
+
 @subscriber.command("export")
 def subscriber_export(
     who: Annotated[str, typer.Argument(help="The subscriber's name, IMSI or party id.")],

@@ -157,6 +157,16 @@ def utf8_string(octets: bytes) -> str:
         return ""
 
 
+def dns_names(chain: bytes) -> tuple[str, ...]:
+    """Return the host names of a PEM chain's first certificate."""
+    leaf = x509.load_pem_x509_certificates(chain)[0]
+    try:
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(found.get_values_for_type(x509.DNSName))
+
+
 def fingerprint(certificate: x509.Certificate) -> str:
     """Return a certificate's SHA-256 in hex: what it is known by here."""
     return certificate.fingerprint(SHA256()).hex()
