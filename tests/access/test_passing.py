@@ -27,6 +27,7 @@ from tests.access.fakes import (
 from opencarrier.access.class_token import ClassRing
 from opencarrier.access.discovery.model import Answer, DiscoverySettings, Kind, Naptr, Question, Srv
 from opencarrier.access.hub import store
+from opencarrier.access.hub.backward import WayBack
 from opencarrier.access.hub.model import HubSettings
 from opencarrier.access.hub.neighbours import Address
 from opencarrier.access.model import AccessKeys, AccessSettings, Listener, Origin, Transport
@@ -40,7 +41,13 @@ from opencarrier.access.wire.authenticators import (
     check_response,
     open_mppe_key,
 )
-from opencarrier.access.wire.dictionary import MICROSOFT, Code, Type
+from opencarrier.access.wire.dictionary import (
+    MICROSOFT,
+    WFA,
+    WFA_ROAMING_CONSORTIUM,
+    Code,
+    Type,
+)
 from opencarrier.access.wire.radius import (
     Attribute,
     Packet,
@@ -48,6 +55,7 @@ from opencarrier.access.wire.radius import (
     integer,
     parse,
     text,
+    vendor,
 )
 from opencarrier.app.store import Store
 from opencarrier.kernel.entropy import SeededEntropy
@@ -144,7 +152,15 @@ class Scene:
             hub=HubSettings(patience_s=1.0, **self.limits),
             discovery=DiscoverySettings(private=True),
         )
-        hub = service(self.hub, KEYS, settings, connect=self.connect, ask_dns=self.ask)
+        self.way_back = WayBack(SeededEntropy(6))
+        hub = service(
+            self.hub,
+            KEYS,
+            settings,
+            connect=self.connect,
+            ask_dns=self.ask,
+            way_back=self.way_back,
+        )
         self.home_service.start(Transport.TLS, self.home_sends)
         hub.start(Transport.UDP, lambda send: self.heard.append(send.datagram))
         try:
@@ -269,6 +285,7 @@ async def test_a_phone_gets_on_through_a_hub_and_both_have_the_same_record(
         assert len(sent.all(Type.PROXY_STATE)) == 1
         granted = scene.home.policy.granted[0]
         assert (granted.visited, granted.node_id) == (VISITED, NODE_AT_HOME)
+        assert len(scene.way_back) == 1
         token = [(int(Type.CLASS), value) for value in packet.all(Type.CLASS)]
         for status, octets in ((1, 0), (3, 700), (2, 900)):
             answer = await scene.account(hub, status, octets, *token)
@@ -400,6 +417,26 @@ async def test_the_federation_gains_nothing_through_us(tmp_path: Path) -> None:
         )
         assert hub.metrics.dropped == {"realm_not_served": 1}
         assert not scene.wires
+
+
+async def test_settled_service_that_the_home_does_not_clear_is_not_served(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    settled = vendor(WFA, WFA_ROAMING_CONSORTIUM, bytes.fromhex("baa2d00000"))
+    peer = AkaPrimePeer(usim(), REALM)
+    async with scene.running(TO_HOME) as hub:
+        reply = Reply(Packet(Code.ACCESS_ACCEPT, 1, bytes(16), ()), bytes(16), HOME_SECRET)
+        await attach(scene, hub)
+
+        async def accepts(*_: object, **__: object) -> Reply:
+            return reply
+
+        scene.wires[0].request = accepts  # type: ignore[method-assign]
+        name = text(Type.USER_NAME, peer.permanent)
+        packet, _ = await scene.access(hub, name, *eap_message(peer.identity()), settled)
+        assert packet.code == Code.ACCESS_REJECT
+        assert hub.metrics.rejects == {"financial_clearing_missing": 1}
+        packet, _ = await scene.access(hub, name, *eap_message(peer.identity()))
+        assert packet.code == Code.ACCESS_ACCEPT
 
 
 async def test_a_realm_leads_to_its_servers_by_the_dns(tmp_path: Path) -> None:

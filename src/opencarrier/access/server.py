@@ -25,6 +25,8 @@ from opencarrier.access.model import (
     Transport,
 )
 from opencarrier.access.offer import NOTHING, Offer, offer_of
+from opencarrier.access.openroaming.attributes import told
+from opencarrier.access.openroaming.obligations import answer_objection
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.visited import visited_node
 from opencarrier.access.wire import eap
@@ -37,7 +39,7 @@ from opencarrier.access.wire.dictionary import Code, Type
 from opencarrier.access.wire.duplicates import DuplicateCache, Key, Seen
 from opencarrier.access.wire.radius import Attribute, Packet, parse, text
 from opencarrier.kernel.entropy import Entropy
-from opencarrier.kernel.refusals import PeerError
+from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.spine.access import Grant
 from opencarrier.spine.parties import Node, PartyId, RadiusClient
 from opencarrier.spine.usage import Observation, Status
@@ -214,8 +216,11 @@ class AccessServer:
         """Answer with the reply a request had where it was passed on to."""
         try:
             code, attributes = brought_back(reply, ticket.packet, ticket.client.secret)
+            objection = self._objection(ticket, reply.packet)
         except PeerError as error:
             return self.unreachable(ticket, error.reason)
+        if objection is not None:
+            return self.unreachable(ticket, objection.code)
         if code == Code.ACCESS_ACCEPT:
             self.metrics.accepts += 1
         elif code == Code.ACCESS_CHALLENGE:
@@ -223,6 +228,13 @@ class AccessServer:
         else:
             self.metrics.rejects["home_rejected"] += 1
         return self._reply(ticket, Code(code), attributes)
+
+    def _objection(self, ticket: Ticket, answer: Packet) -> Refusal | None:
+        """Why we do not serve by a home's Access-Accept: where the access points are ours."""
+        if answer.code != Code.ACCESS_ACCEPT or ticket.client.carries:
+            return None
+        asked = offer_of(ticket.packet, self._settings.own_bases)
+        return answer_objection(asked.said, asked.offered.rcoi, told(answer))
 
     def unreachable(self, ticket: Ticket, reason: str) -> list[Effect]:
         """Reject at once what nobody answers for: silence would make us look dead for all."""

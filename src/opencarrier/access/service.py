@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 from opencarrier.access.agent.statement import statement_of
 from opencarrier.access.directory import DirectoryCache
 from opencarrier.access.discovery.service import Ask, Discovery
+from opencarrier.access.hub.backward import Served, WayBack
 from opencarrier.access.hub.neighbours import Connect, Neighbours
 from opencarrier.access.hub.passing import Passing
 from opencarrier.access.hub.service import Hub
@@ -39,10 +40,12 @@ from opencarrier.access.server import (
     Need,
     Send,
     Store,
+    Ticket,
 )
 from opencarrier.access.session_key import session_key
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.wire import eap
+from opencarrier.access.wire.dictionary import Code
 from opencarrier.access.wire.hidden import Hop
 from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.kernel.clock import Clock
@@ -97,6 +100,7 @@ class AccessPorts:
     session_keys: SessionKeys | None = None
     connect: Connect | None = None
     ask_dns: Ask | None = None
+    way_back: WayBack | None = None
     meters: MeterBook | None = None
     orders: OrderBook | None = None
     monotonic: Callable[[], float] = time.monotonic
@@ -240,14 +244,21 @@ class AccessService:
             self._perform(self.server.unreachable(ticket, "upstream_off"))
             return
 
-        def answered(reply: Reply | str) -> None:
+        def answered(reply: Reply | str, server: str) -> None:
             if isinstance(reply, Reply):
+                self._note_way_back(ticket, reply, server)
                 self._perform(self.server.brought_back(ticket, reply))
             else:
                 self._perform(self.server.unreachable(ticket, reply))
 
         came = Hop(ticket.client.secret, ticket.packet.authenticator)
         self.passing.pass_on(forward, ticket.packet.code, came, answered)
+
+    def _note_way_back(self, ticket: Ticket, reply: Reply, server: str) -> None:
+        if self._ports.way_back is not None and reply.packet.code == Code.ACCESS_ACCEPT:
+            origin = ticket.origin
+            served = Served(ticket.client, origin.address[0], origin.transport)
+            self._ports.way_back.note(server, ticket.packet, served)
 
     def _queue_need(self, need: Need) -> None:
         if len(self._needs) >= self._settings.authentication_queue_max:

@@ -15,6 +15,7 @@ from functools import partial
 
 import uvicorn
 
+from opencarrier.access.hub.backward import WayBack
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.config import Settings
 from opencarrier.app.dispute_rounds import DisputeRounds
@@ -64,10 +65,13 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     """
     settings = place.base.settings
     trust = trust_of(place.base)
-    access = access_service(place.base, trust)
+    way_back = WayBack(place.base.entropy)
+    access = access_service(place.base, trust, way_back)
     radius = Radius(place.base, access, trust)
     token = place.base.entropy.octets("http-token", TOKEN_OCTETS).hex()
     web = Web(place, lambda: access.metrics, token=token)
+    if radius.radsec is not None:
+        way_back.connected = radius.radsec.to
     web.radius = radius
     web.passing = access.passing
     listeners = _listen(settings)
@@ -95,6 +99,7 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
         yield Serving(running=running, web=web, auth=udp.auth_address, acct=udp.acct_address)
     finally:
         await radius.stop()
+        await way_back.stop()
         server.should_exit = True
         await task
 

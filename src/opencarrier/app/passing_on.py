@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from opencarrier.access.dynamic import DynamicProxy
+from opencarrier.access.hub.backward import WayBack
 from opencarrier.access.hub.dialling import Dialler
 from opencarrier.access.hub.passing import Passing
 from opencarrier.access.radsec.trust import Trust
@@ -44,14 +46,23 @@ def name_servers(settings: Settings) -> Sequence[tuple[str, int]]:
     return found
 
 
-def access_service(base: Installation, trust: Trust | None) -> AccessService:
-    """Make the access service of a running process, which may pass packets on."""
+def access_service(
+    base: Installation, trust: Trust | None, way_back: WayBack | None = None
+) -> AccessService:
+    """Make the access service of a running process, which may pass packets on.
+
+    Disconnect and CoA of homes that were asked over RadSec come back by `way_back`.
+    """
     from opencarrier.access.discovery.resolver import Resolver
 
+    way_back = way_back or WayBack(base.entropy)
     servers = name_servers(base.settings)
+    dynamic = DynamicProxy(way_back.find, clock=base.clock)
+    dialler = Dialler(trust, clock=base.clock, entropy=base.entropy, dynamic=dynamic)
     return base.access(
-        connect=Dialler(trust, clock=base.clock, entropy=base.entropy).connect,
+        connect=dialler.connect,
         ask_dns=Resolver(servers, base.entropy).ask if servers else None,
+        way_back=way_back,
     )
 
 

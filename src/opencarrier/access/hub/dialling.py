@@ -44,18 +44,17 @@ class Dialler:
         server = address.server
         name = f"{server.host}:{server.port}"
         if server.transport != TLS:
-            return _TwoPorts(
-                *(
-                    UdpUpstream(
-                        name,
-                        (server.host, server.port + above),
-                        server.secret,
-                        entropy=self._entropy,
-                        limits=self._limits,
-                    )
-                    for above in (0, 1)
+            auth, acct = (
+                UdpUpstream(
+                    name,
+                    (server.host, server.port + above),
+                    server.secret,
+                    entropy=self._entropy,
+                    limits=self._limits,
                 )
+                for above in (0, 1)
             )
+            return _TwoPorts(Dialled(auth), Dialled(acct))
         if self._trust is None:
             return _Nowhere(name)
         at = RadsecServerAt(
@@ -105,12 +104,45 @@ class _OverTls:
         await self._upstream.stop()
 
 
+class Dialled:
+    """One port of a UDP server, whose socket is opened when it is first asked."""
+
+    def __init__(self, upstream: UdpUpstream) -> None:
+        self._upstream = upstream
+        self._starting: asyncio.Task[None] | None = None
+        self.name = upstream.name
+        self.secret = upstream.secret
+
+    @property
+    def alive(self) -> bool:
+        """Whether it answers, as far as is known."""
+        return self._upstream.alive
+
+    async def request(
+        self, code: int, attributes: Sequence[Attribute], *, authenticator: bytes | None = None
+    ) -> Reply | Lost:
+        """Ask, opening the socket first."""
+        if self._starting is None:
+            self._starting = asyncio.get_running_loop().create_task(self._upstream.start())
+        try:
+            await asyncio.shield(self._starting)
+        except OSError:
+            self._starting = None
+            return Lost.UNREACHABLE
+        return await self._upstream.request(code, attributes, authenticator=authenticator)
+
+    async def stop(self) -> None:
+        """Close the socket."""
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
+            await self._upstream.stop()
+
+
 class _TwoPorts:
     """A UDP server: authentication at one port, accounting at the next."""
 
-    def __init__(self, auth: UdpUpstream, acct: UdpUpstream) -> None:
+    def __init__(self, auth: Dialled, acct: Dialled) -> None:
         self._auth, self._acct = auth, acct
-        self._starting: dict[UdpUpstream, asyncio.Task[None]] = {}
         self.name = auth.name
         self.secret = auth.secret
 
@@ -123,21 +155,13 @@ class _TwoPorts:
         self, code: int, attributes: Sequence[Attribute], *, authenticator: bytes | None = None
     ) -> Reply | Lost:
         """Ask at the port of the code."""
-        upstream = self._acct if code == Code.ACCOUNTING_REQUEST else self._auth
-        if upstream not in self._starting:
-            self._starting[upstream] = asyncio.get_running_loop().create_task(upstream.start())
-        try:
-            await asyncio.shield(self._starting[upstream])
-        except OSError:
-            del self._starting[upstream]
-            return Lost.UNREACHABLE
-        return await upstream.request(code, attributes, authenticator=authenticator)
+        port = self._acct if code == Code.ACCOUNTING_REQUEST else self._auth
+        return await port.request(code, attributes, authenticator=authenticator)
 
     async def stop(self) -> None:
         """Close the sockets."""
-        await asyncio.gather(*self._starting.values(), return_exceptions=True)
-        for upstream in self._starting:
-            await upstream.stop()
+        await self._auth.stop()
+        await self._acct.stop()
 
 
 class _Nowhere:

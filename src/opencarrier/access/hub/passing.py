@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Answered = Callable[[Reply | str], None]
+Answered = Callable[[Reply | str, str], None]
+"""Takes the reply, or the reason why there is none, and the name of the server that gave it."""
+
 Find = Callable[[str], Target]
 """Where a realm goes that we owe accounting to."""
 
@@ -105,12 +107,13 @@ class Passing:
         )
 
     async def _ask(self, waiting: Waiting, code: int, came: Hop, answered: Answered) -> None:
+        by: list[str] = []
         try:
-            reply = await self._hub.ask(waiting.target, code, waiting.attributes, came)
+            reply = await self._hub.ask(waiting.target, code, waiting.attributes, came, by.append)
         except Exception:
             _log.exception("passing on failed")
             reply = "internal_error"
-        answered(reply)
+        answered(reply, by[-1] if by else "")
 
     async def _deliver(self, realm: str, attributes: Sequence[Attribute]) -> bool:
         target = self._find(realm)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -21,6 +21,9 @@ from opencarrier.kernel.entropy import Entropy
 CONVERSATIONS_MAX: Final = 65_536
 PATIENCE_S: Final = 5.0
 """How long one server may take before the next is asked: an access point waits ten or twenty."""
+
+
+Named = Callable[[str], None]
 
 
 class Pool:
@@ -55,8 +58,12 @@ class Pool:
         """Whether any of them answers, as far as is known."""
         return any(server.alive for server in self._servers)
 
-    async def ask(self, code: int, attributes: Sequence[Attribute], came: Hop) -> Reply | Lost:
+    async def ask(
+        self, code: int, attributes: Sequence[Attribute], came: Hop, by: Named | None = None
+    ) -> Reply | Lost:
         """Return the first reply; what each server was lost of where all are.
+
+        `by` is told the name of the server that gave it.
 
         Passwords in `attributes` are hidden as they came. What was in a conversation when its
         server went is lost: the access point begins anew, with the next server.
@@ -71,6 +78,8 @@ class Pool:
             if isinstance(reply, Reply):
                 self.outcomes[server.name, "answered"] += 1
                 self._note(server, reply)
+                if by is not None:
+                    by(server.name)
                 return reply
             self.outcomes[server.name, reply.value] += 1
             lost = reply

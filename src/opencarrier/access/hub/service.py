@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from opencarrier.access.hub.model import HubMetrics, HubSettings
 from opencarrier.access.hub.neighbours import Neighbours
-from opencarrier.access.hub.pool import Pool
+from opencarrier.access.hub.pool import Named, Pool
 from opencarrier.access.hub.routes import Discover, Via
 from opencarrier.access.upstream.model import Lost, Reply
 from opencarrier.access.wire.dictionary import Code
@@ -36,7 +36,12 @@ class Hub:
         return self._neighbours
 
     async def ask(
-        self, target: Via | Discover, code: int, attributes: Sequence[Attribute], came: Hop
+        self,
+        target: Via | Discover,
+        code: int,
+        attributes: Sequence[Attribute],
+        came: Hop,
+        by: Named | None = None,
     ) -> Reply | str:
         """Return the reply to a request, or the reason why there is none."""
         if self._in_work >= self._settings.in_work_max:
@@ -47,7 +52,7 @@ class Hub:
             if not isinstance(pool, Pool):
                 return self._refused(pool)
             self.metrics.passed_on += 1
-            reply = await pool.ask(code, attributes, came)
+            reply = await pool.ask(code, attributes, came, by)
         finally:
             self._in_work -= 1
         return self._refused(f"upstream_{reply.value}") if isinstance(reply, Lost) else reply

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from opencarrier.access.class_token import KEY_OCTETS, ClassRing
 from opencarrier.access.discovery.service import Ask
+from opencarrier.access.hub.backward import WayBack
 from opencarrier.access.hub.neighbours import Connect
 from opencarrier.access.meters.service import MeterBook
 from opencarrier.access.model import AccessKeys, AccessSettings
@@ -117,6 +118,7 @@ class Installation:
         *,
         connect: Connect | None = None,
         ask_dns: Ask | None = None,
+        way_back: WayBack | None = None,
     ) -> AccessService:
         """Make the access service; what dials others is handed in where packets are passed on."""
         ports = AccessPorts(
@@ -134,6 +136,7 @@ class Installation:
             connect=connect,
             ask_dns=ask_dns,
             orders=self.orders,
+            way_back=way_back,
         )
         return AccessService(ports, self.access_keys(), settings or access_settings(self.settings))
 

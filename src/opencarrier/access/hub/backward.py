@@ -1,0 +1,116 @@
+"""The way back: Disconnect and CoA of a home go to whoever serves its session (RFC 8559).
+
+A home reaches only what it let in itself: the access points, or access networks behind us, whose
+request it answered with an Access-Accept, by their NAS-Identifier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from opencarrier.access.hub.dialling import Dialled
+from opencarrier.access.model import Transport
+from opencarrier.access.upstream.asking import AskLimits
+from opencarrier.access.upstream.model import Upstream
+from opencarrier.access.upstream.udp import UdpUpstream
+from opencarrier.access.wire.dictionary import Type
+from opencarrier.access.wire.radius import Packet
+from opencarrier.kernel.entropy import Entropy
+from opencarrier.spine.parties import RadiusClient
+
+DYNAMIC_PORT: Final = 3799
+SERVED_MAX: Final = 65_536
+SOCKETS_MAX: Final = 64
+REQUEST_S: Final = 10.0
+
+Connected = Callable[[str], Upstream | None]
+"""The connection of a RadSec client, None where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Who asked for a session that a home let in: its client, its address, over what."""
+
+    client: RadiusClient
+    address: str
+    transport: Transport
+
+
+class WayBack:
+    """Remembers who serves whose sessions; what was used longest ago is forgotten first."""
+
+    def __init__(
+        self,
+        entropy: Entropy,
+        *,
+        port: int = DYNAMIC_PORT,
+        served_max: int = SERVED_MAX,
+        sockets_max: int = SOCKETS_MAX,
+    ) -> None:
+        self._entropy = entropy
+        self._port = port
+        self._served_max = served_max
+        self._sockets_max = sockets_max
+        self._served: OrderedDict[tuple[str, bytes], Served] = OrderedDict()
+        self._sockets: OrderedDict[tuple[str, bytes], Dialled] = OrderedDict()
+        self._closing: set[asyncio.Task[None]] = set()
+        self.connected: Connected = lambda _: None
+
+    def __len__(self) -> int:
+        """How many homes' access points are remembered."""
+        return len(self._served)
+
+    def note(self, home: str, request: Packet, served: Served) -> None:
+        """Remember that a home, by its server's name, let in what was asked for here."""
+        name = request.get(Type.NAS_IDENTIFIER)
+        if name is None:
+            return
+        self._served.pop((home, name), None)
+        while len(self._served) >= self._served_max:
+            self._served.popitem(last=False)
+        self._served[home, name] = served
+
+    def find(self, packet: Packet, home: RadiusClient) -> Upstream | None:
+        """Return who is to be asked, None where the home let nobody in there."""
+        name = packet.get(Type.NAS_IDENTIFIER)
+        served = None if name is None else self._served.get((home.client_id, name))
+        if served is None:
+            return None
+        if served.transport is Transport.TLS:
+            return self.connected(served.client.client_id)
+        return self._socket(served.address, served.client.secret)
+
+    async def stop(self) -> None:
+        """Close the sockets."""
+        while self._sockets:
+            self._close_oldest()
+        await asyncio.gather(*self._closing)
+
+    def _socket(self, address: str, secret: bytes) -> Upstream:
+        key = (address, secret)
+        found = self._sockets.pop(key, None)
+        if found is None:
+            while len(self._sockets) >= self._sockets_max:
+                self._close_oldest()
+            found = Dialled(
+                UdpUpstream(
+                    address,
+                    (address, self._port),
+                    secret,
+                    entropy=self._entropy,
+                    limits=AskLimits(request_s=REQUEST_S),
+                    status_server=False,
+                )
+            )
+        self._sockets[key] = found
+        return found
+
+    def _close_oldest(self) -> None:
+        _, oldest = self._sockets.popitem(last=False)
+        task = asyncio.get_running_loop().create_task(oldest.stop())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

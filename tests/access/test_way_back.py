@@ -1,0 +1,125 @@
+"""Disconnect and CoA of a home find the access point it let somebody in at, and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.access.fakes import NOW_US, SECRET, VISITED
+
+from opencarrier.access.dynamic import DynamicProxy, ErrorCause, ack, sound
+from opencarrier.access.hub.backward import Served, WayBack
+from opencarrier.access.model import Transport
+from opencarrier.access.wire.authenticators import request
+from opencarrier.access.wire.dictionary import Code, Type
+from opencarrier.access.wire.radius import Attribute, Packet, parse, text
+from opencarrier.kernel.clock import FixedClock
+from opencarrier.kernel.entropy import SeededEntropy
+from opencarrier.spine.parties import RadiusClient
+
+HOME = RadiusClient(client_id="home.test:2083", prefix="", secret=b"radsec", operator=VISITED)
+OTHER = RadiusClient(client_id="other.test:2083", prefix="", secret=b"radsec", operator=VISITED)
+AP = RadiusClient(client_id="ap", prefix="127.0.0.0/8", secret=SECRET, operator=VISITED)
+STATE: Attribute = (int(Type.PROXY_STATE), b"the home's own")
+
+
+class AccessPoint(asyncio.DatagramProtocol):
+    """Ends whatever session it is told to."""
+
+    def __init__(self) -> None:
+        self.heard: list[Packet] = []
+        self.transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.heard.append(sound(data, AP))
+        assert self.transport is not None
+        self.transport.sendto(ack(self.heard[-1], [], SECRET), addr)
+
+
+@asynccontextmanager
+async def access_point() -> AsyncIterator[tuple[AccessPoint, WayBack]]:
+    loop = asyncio.get_running_loop()
+    transport, point = await loop.create_datagram_endpoint(AccessPoint, local_addr=("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    way = WayBack(SeededEntropy(1), port=port, served_max=2, sockets_max=1)
+    try:
+        yield point, way
+    finally:
+        await way.stop()
+        transport.close()
+
+
+def asked(nas: str) -> Packet:
+    return Packet(Code.ACCESS_REQUEST, 1, bytes(16), (text(Type.NAS_IDENTIFIER, nas),))
+
+
+def disconnect(nas: str, *more: Attribute) -> bytes:
+    attributes = [text(Type.NAS_IDENTIFIER, nas), text(Type.ACCT_SESSION_ID, "s1"), STATE, *more]
+    return request(Code.DISCONNECT_REQUEST, 7, attributes, HOME.secret)
+
+
+def over_udp(address: str = "127.0.0.1") -> Served:
+    return Served(AP, address, Transport.UDP)
+
+
+async def test_a_home_reaches_whom_it_let_in_and_nobody_else_does() -> None:
+    async with access_point() as (point, way):
+        proxy = DynamicProxy(way.find, clock=FixedClock(NOW_US))
+        way.note(HOME.client_id, asked("cafe-1"), over_udp())
+        reply = parse(await proxy(disconnect("cafe-1"), HOME))
+        assert reply.code == Code.DISCONNECT_ACK
+        assert reply.all(Type.PROXY_STATE) == (STATE[1],)
+        [heard] = point.heard
+        assert heard.text(Type.ACCT_SESSION_ID) == "s1"
+        assert not heard.all(Type.PROXY_STATE)
+        for octets, home in ((disconnect("cafe-1"), OTHER), (disconnect("cafe-2"), HOME)):
+            refused = parse(await proxy(octets, home))
+            assert refused.code == Code.DISCONNECT_NAK
+            assert refused.integer(Type.ERROR_CAUSE) == ErrorCause.REQUEST_NOT_ROUTABLE
+        assert len(point.heard) == 1
+
+
+async def test_over_radsec_the_access_networks_connection_is_asked() -> None:
+    way = WayBack(SeededEntropy(1))
+    way.note(HOME.client_id, asked("cafe-1"), Served(AP, "192.0.2.1", Transport.TLS))
+    sought: list[str] = []
+
+    def connected(client_id: str) -> None:
+        sought.append(client_id)
+
+    way.connected = connected
+    packet = parse(disconnect("cafe-1"))
+    assert way.find(packet, HOME) is None
+    assert sought == ["ap"]
+
+
+async def test_what_is_remembered_and_open_is_bounded() -> None:
+    async with access_point() as (_, way):
+        for number in range(3):
+            way.note(HOME.client_id, asked(f"cafe-{number}"), over_udp(f"127.0.0.{number + 1}"))
+        assert len(way) == 2
+        assert way.find(parse(disconnect("cafe-0")), HOME) is None
+        first = way.find(parse(disconnect("cafe-1")), HOME)
+        assert way.find(parse(disconnect("cafe-1")), HOME) is first
+        assert way.find(parse(disconnect("cafe-2")), HOME) is not None
+        assert way.find(parse(disconnect("cafe-1")), HOME) is not first
+        way.note(HOME.client_id, Packet(Code.ACCESS_REQUEST, 1, bytes(16), ()), over_udp())
+        assert len(way) == 2
+
+
+async def test_an_access_point_that_is_not_there_is_told_of() -> None:
+    nas, way = "cafe-1", WayBack(SeededEntropy(1), port=1)
+    way.note(HOME.client_id, asked(nas), over_udp())
+    proxy = DynamicProxy(way.find, clock=FixedClock(NOW_US))
+    asking = asyncio.create_task(proxy(disconnect(nas), HOME))
+    await asyncio.sleep(0.05)
+    upstream = way.find(parse(disconnect(nas)), HOME)
+    assert upstream is not None
+    await way.stop()
+    reply = parse(await asking)
+    assert reply.code == Code.DISCONNECT_NAK
+    assert reply.integer(Type.ERROR_CAUSE) == ErrorCause.OTHER_PROXY_PROCESSING_ERROR
