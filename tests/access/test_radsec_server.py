@@ -54,7 +54,7 @@ async def serving(
     server = RadsecServer(
         service,
         Trust(files),
-        RadsecBind(port=0, tick_s=0.1, limits=limits or RadsecLimits()),
+        RadsecBind(port=0, tick_s=0.1, check_s=0.1, limits=limits or RadsecLimits()),
         clock=SystemClock(),
         entropy=SystemEntropy(),
     )
@@ -252,6 +252,22 @@ async def test_connections_and_what_each_holds_have_limits(
         await until(lambda: server.counters.closed == {"idle": 2})
         assert server.lines() == []
         for _, writer in (silent, fourth):
+            writer.close()
+
+
+async def test_an_address_that_only_begins_handshakes_leaves_room_for_others(
+    pki: Pki, ours: TrustFiles, theirs: TrustFiles
+) -> None:
+    limits = RadsecLimits(handshakes_per_address_max=2, handshake_s=0.3)
+    async with serving(ours, limits=limits) as (server, _, _):
+        begun = [await asyncio.open_connection(*server.address) for _ in range(3)]
+        assert await begun[2][0].read() == b""
+        assert server.counters.refused == {"handshakes_full": 1}
+        await until(lambda: server.counters.refused["handshake_timeout"] == 2)
+        peer = await Dialled.to(server.address, pki.context(theirs))
+        await peer.ask(status())
+        peer.close()
+        for _, writer in begun:
             writer.close()
 
 

@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         self._stalled_since_s: float | None = None
         self._working = False
         self.asked = asked if asked is not None else Identifiers(SECRET, required=False)
-        self.active_s = self._loop.time()
+        self.active_s = self.checked_s = self._loop.time()
         self.requests = 0
         self.reason = ""
         self.name = ""

@@ -19,6 +19,7 @@ class RadsecLimits:
 
     connections_max: int = 1_024
     per_peer_max: int = 64
+    handshakes_per_address_max: int = 16
     in_work_max: int = IN_WORK_MAX
     write_octets_max: int = 65_536
     handshake_s: float = 10.0

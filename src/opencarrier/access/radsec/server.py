@@ -39,6 +39,7 @@ class RadsecBind:
     host: str = "127.0.0.1"
     port: int = PORT
     tick_s: float = 1.0
+    check_s: float = 5.0
     limits: RadsecLimits = field(default_factory=RadsecLimits)
 
 
@@ -70,7 +71,7 @@ class RadsecServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[Address, Connection] = {}
         self._clients: dict[Connection, RadiusClient] = {}
-        self._handshakes = 0
+        self._handshakes: Counter[str] = Counter()
         self.counters = Connections()
 
     @property
@@ -214,19 +215,27 @@ class RadsecServer:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listening)
+                accepted, address = await loop.sock_accept(listening)
             except OSError as error:  # descriptors used up: others may be given back
                 _log.warning("RadSec: %s", error)
                 await asyncio.sleep(ACCEPT_AGAIN_S)
                 continue
-            if len(self._clients) + self._handshakes >= self._limits.connections_max:
-                self.counters.refused["connections_full"] += 1
+            refusal = self._room_for(address[0])
+            if refusal:
+                self.counters.refused[refusal] += 1
                 accepted.close()
                 continue
-            self._handshakes += 1
-            self._spawn(self._handshake(accepted))
+            self._handshakes[address[0]] += 1
+            self._spawn(self._handshake(accepted, address[0]))
 
-    async def _handshake(self, accepted: socket.socket) -> None:
+    def _room_for(self, host: str) -> str:
+        """Why one more connection is not even begun, empty where it is."""
+        if self._handshakes[host] >= self._limits.handshakes_per_address_max:
+            return "handshakes_full"
+        under_way = len(self._clients) + self._handshakes.total()
+        return "connections_full" if under_way >= self._limits.connections_max else ""
+
+    async def _handshake(self, accepted: socket.socket, host: str) -> None:
         """Let in whom the certificates in force let in; each connection takes those of its time."""
         loop = asyncio.get_running_loop()
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -242,7 +251,8 @@ class RadsecServer:
             self.counters.refused[handshake_reason(error)] += 1
             accepted.close()
         finally:
-            self._handshakes -= 1
+            self._handshakes[host] -= 1
+            self._handshakes += Counter()  # keeps no address at zero
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -250,8 +260,11 @@ class RadsecServer:
             await asyncio.sleep(self._bind.tick_s)
             self._trust.refresh()
             for connection in list(self._clients):
-                self._check(connection)
-                connection.tick(loop.time())
+                now_s = loop.time()
+                if now_s - connection.checked_s >= self._bind.check_s:
+                    connection.checked_s = now_s
+                    self._check(connection)
+                connection.tick(now_s)
 
     def _check(self, connection: Connection) -> None:
         """Close a connection whose peer would not be let in any more."""
