@@ -33,11 +33,11 @@ from opencarrier.access.orders import book as books
 from opencarrier.access.orders.attaching import attach_of
 from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.orders.model import Attach, Kind, Order, OrderLine, State
+from opencarrier.access.orders.reach import SERVERS_MAX, Places, Reach
 from opencarrier.access.orders.rules import Verdict, attributes, code, verdict
 from opencarrier.access.orders.sending import OrderSender
 from opencarrier.access.orders.store import metadata
 from opencarrier.access.server import Ticket
-from opencarrier.access.upstream.asking import AskLimits
 from opencarrier.access.upstream.model import Lost, Reply
 from opencarrier.access.upstream.udp import UdpUpstream
 from opencarrier.access.wire.authenticators import request
@@ -264,19 +264,18 @@ def sender(made: FakeUnits, clock: FixedClock, port: int, connected: Any = None)
     return OrderSender(
         OrderBook(),
         made,
+        reach=Reach(
+            entropy=ENTROPY, connected=lambda client_id: connected, port=port, request_s=0.3
+        ),
         clients=lambda host: CLIENT if host == "127.0.0.1" else None,
-        connected=lambda client_id: connected,
         clock=clock,
-        entropy=ENTROPY,
-        port=port,
         tick_s=0.05,
     )
 
 
 async def test_an_order_survives_a_restart_until_it_is_acknowledged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("opencarrier.access.orders.sending.REQUEST_S", 0.3)
     loop = asyncio.get_running_loop()
     transport, nas = await loop.create_datagram_endpoint(
         lambda: Home(lambda octets: None), local_addr=("127.0.0.1", 0)
@@ -366,21 +365,15 @@ async def test_an_access_network_passes_orders_on_and_answers_for_who_does_not()
     )
     at_nas = b"of the access point"
     own = RadiusClient(client_id="home", prefix="", secret=at_nas, operator=VISITED)
-    access_point = UdpUpstream(
-        "ap",
-        transport.get_extra_info("sockname"),
-        at_nas,
-        entropy=ENTROPY,
-        limits=AskLimits(request_s=0.3),
-        status_server=False,
-    )
-
-    def find(packet: Packet, client: RadiusClient) -> UdpUpstream | None:
-        return access_point if packet.text(Type.NAS_IDENTIFIER) == NAS else None
+    port = transport.get_extra_info("sockname")[1]
+    reach = Reach(entropy=ENTROPY, port=port, request_s=0.3)
+    places = Places(reach, places_max=2)
+    for name in ("forgotten", "other", NAS):
+        places.saw(name, "127.0.0.1", at_nas)
 
     clock = FixedClock(NOW_US)
     server = DynamicServer(
-        DynamicProxy(find, clock=clock),
+        DynamicProxy(places.find, clock=clock, last_hop=True),
         lambda host: CLIENT,
         DynamicBind(port=0),
     )
@@ -399,7 +392,7 @@ async def test_an_access_network_passes_orders_on_and_answers_for_who_does_not()
         silent = await ask(NAS)
         assert isinstance(silent, Packet)
         assert silent.integer(Type.ERROR_CAUSE) == ErrorCause.OTHER_PROXY_PROCESSING_ERROR
-        unrouted = await ask("elsewhere")
+        unrouted = await ask("forgotten")
         assert isinstance(unrouted, Packet)
         assert unrouted.integer(Type.ERROR_CAUSE) == ErrorCause.REQUEST_NOT_ROUTABLE
         nas.answer = lambda octets: ack(sound(octets, own), [], at_nas)
@@ -410,12 +403,17 @@ async def test_an_access_network_passes_orders_on_and_answers_for_who_does_not()
             assert answered.all(Type.PROXY_STATE) == (b"home",)
         passed = parse(nas.heard[-1])
         assert passed.get(Type.PROXY_STATE) is None
-        assert passed.text(Type.NAS_IDENTIFIER) == NAS
+        assert passed.get(Type.NAS_IDENTIFIER) is None, (
+            "what the access point calls itself is its own"
+        )
         old = asyncio.create_task(ask(NAS, NOW_US - 301 * SECOND_US))
         await until(lambda: server.dropped["event_timestamp"] == 1)
         old.cancel()
         assert peer_error(sound, request(Code.STATUS_SERVER, 1, [], SECRET), CLIENT) == "code"
     await home.stop()
-    await access_point.stop()
+    for number in range(SERVERS_MAX + 1):
+        reach.udp("many", f"127.0.1.{number}", b"s")
+    assert reach.udp("many", "127.0.1.64", b"s") is reach.udp("again", "127.0.1.64", b"s")
+    await reach.stop()
     await server.stop()
     transport.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,10 +12,15 @@ import pytest
 from tests.access.agent.scene import AP_SECRET, StationRadio, interim, start
 from tests.access.fakes import NAS, REALM, SECRET, VISITED, Bench, usim
 from tests.access.radsec import Pki, known_as, until
+from tests.access.test_upstream import Home
 
+from opencarrier.access.dynamic import ack, sound
 from opencarrier.access.radsec.server import RadsecBind, RadsecServer
 from opencarrier.access.radsec.trust import Trust
 from opencarrier.access.udp import Bind, UdpServer
+from opencarrier.access.upstream.model import Reply
+from opencarrier.access.wire.dictionary import Code, Type
+from opencarrier.access.wire.radius import parse
 from opencarrier.app.folder import FolderError
 from opencarrier.app.node_agent import NodeRunning, running, standing
 from opencarrier.app.node_folder import NodeFolder
@@ -22,7 +28,9 @@ from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.sim.eap_peer import AkaPrimePeer
 from opencarrier.sim.radio import Attached, Link, RadioSettings
+from opencarrier.spine.parties import RadiusClient
 
+AT_POINT = RadiusClient(client_id="hub", prefix="", secret=AP_SECRET, operator=VISITED)
 FORBIDDEN = (
     "alembic", "duckdb", "eth", "eth_account", "fastapi", "networkx", "pyarrow", "reportlab",
     "sqlalchemy", "uvicorn", "web3", "OpenSSL",
@@ -117,8 +125,26 @@ async def test_a_line_to_a_home_over_radsec(tmp_path: Path) -> None:
         f'certificate_file = "{ours.chain}"\nkey_file = "{ours.key}"\n'
         f'roots_file = "{ours.roots}"\n'
     )
-    async with running(folder_with(tmp_path, hub)) as node:
+    loop = asyncio.get_running_loop()
+    transport, access_point = await loop.create_datagram_endpoint(
+        lambda: Home(lambda octets: ack(sound(octets, AT_POINT), [], AP_SECRET)),
+        local_addr=("127.0.0.1", 0),
+    )
+    folder = folder_with(tmp_path, hub)
+    port = transport.get_extra_info("sockname")[1]
+    text = folder.settings_file.read_text()
+    folder.settings_file.write_text(text.replace("[hub]", f"dynamic_port = {port}\n[hub]"))
+    async with running(folder) as node:
         await a_session_through(node, bench)
+        back = server.to("peer")
+        assert back is not None
+        ordered = [(int(Type.NAS_IDENTIFIER), NAS.encode()), (int(Type.ACCT_SESSION_ID), b"s1")]
+        outcome = await back.request(Code.DISCONNECT_REQUEST, ordered)
+        assert isinstance(outcome, Reply)
+        assert outcome.packet.code == Code.DISCONNECT_ACK
+        (heard,) = access_point.heard
+        assert parse(heard).attributes[1:] == ((int(Type.ACCT_SESSION_ID), b"s1"),)
+    transport.close()
     await server.stop()
 
 

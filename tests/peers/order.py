@@ -13,7 +13,7 @@ from tests.access.fakes import FakeUnits
 from tests.peers.test_access_orders import attach, metadata, sender
 
 from opencarrier.access.orders.book import OrderBook
-from opencarrier.access.orders.sending import PORT
+from opencarrier.access.orders.reach import PORT
 from opencarrier.app.system import SystemClock
 
 

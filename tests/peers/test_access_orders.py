@@ -18,6 +18,7 @@ from opencarrier.access.dynamic import ErrorCause, ack, nak, sound
 from opencarrier.access.dynamic_udp import DynamicBind, DynamicServer
 from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.orders.model import Attach, State
+from opencarrier.access.orders.reach import Reach
 from opencarrier.access.orders.sending import OrderSender
 from opencarrier.access.orders.store import metadata
 from opencarrier.access.wire.dictionary import Type
@@ -136,11 +137,9 @@ def sender(units: FakeUnits, port: int) -> OrderSender:
     return OrderSender(
         OrderBook(),
         units,
+        reach=Reach(entropy=ENTROPY, port=port),
         clients=lambda host: client,
-        connected=lambda name: None,
         clock=SystemClock(),
-        entropy=ENTROPY,
-        port=port,
     )
 
 

@@ -21,6 +21,9 @@ WINDOW_S = 300
 
 REQUESTS = (Code.DISCONNECT_REQUEST, Code.COA_REQUEST)
 _HOP = (Type.PROXY_STATE, Type.MESSAGE_AUTHENTICATOR)
+"""What belongs to one hop."""
+
+_PLACE = (Type.NAS_IDENTIFIER, Type.NAS_IP_ADDRESS, Type.NAS_IPV6_ADDRESS, Type.OPERATOR_NAME)
 
 Answerer = Callable[[bytes, RadiusClient], Awaitable[bytes]]
 """Answers a request with a signed reply, or raises `PeerError`: then nothing is sent."""
@@ -70,15 +73,22 @@ def nak(packet: Packet, cause: ErrorCause, secret: bytes) -> bytes:
 class DynamicProxy:
     """Passes requests on to whoever serves the session, and the answer back (RFC 8559).
 
-    `find` names where to: an access point of the operator that asks, or nobody; then the answer is
-    that there is no route. What an access point does not answer is answered here.
+    `find` names where to: whoever serves the session, or nobody; then the answer is that there is
+    no route. What stays unanswered there is answered here. On the last hop what names the access
+    point goes away: it may call itself otherwise.
     """
 
     def __init__(
-        self, find: Callable[[Packet, RadiusClient], Upstream | None], *, clock: Clock
+        self,
+        find: Callable[[Packet, RadiusClient], Upstream | None],
+        *,
+        clock: Clock | None = None,
+        last_hop: bool = False,
     ) -> None:
+        """Without a clock nothing is too old: over TLS nobody can repeat what another said."""
         self._find = find
         self._clock = clock
+        self._left_out = _HOP + (_PLACE if last_hop else ())
 
     async def __call__(self, octets: bytes, client: RadiusClient) -> bytes:
         """Answer one request."""
@@ -87,18 +97,20 @@ class DynamicProxy:
         upstream = self._find(packet, client)
         if upstream is None:
             return nak(packet, ErrorCause.REQUEST_NOT_ROUTABLE, client.secret)
-        outcome = await upstream.request(packet.code, _onward(packet))
+        outcome = await upstream.request(packet.code, _without(packet, self._left_out))
         if isinstance(outcome, Lost):
             return nak(packet, ErrorCause.OTHER_PROXY_PROCESSING_ERROR, client.secret)
-        return response(outcome.packet.code, packet, _onward(outcome.packet), client.secret)
+        attributes = _without(outcome.packet, _HOP)
+        return response(outcome.packet.code, packet, attributes, client.secret)
 
     def _check_fresh(self, packet: Packet) -> None:
         stamped_s = packet.integer(Type.EVENT_TIMESTAMP)
+        if self._clock is None or stamped_s is None:
+            return
         now_s = self._clock.now_us() // SECOND_US
-        if stamped_s is not None and abs(now_s - stamped_s) > WINDOW_S:
+        if abs(now_s - stamped_s) > WINDOW_S:
             raise PeerError("event_timestamp", f"{stamped_s} at {now_s}")
 
 
-def _onward(packet: Packet) -> list[Attribute]:
-    """What goes on beyond this hop: all but its own Proxy-State and Message-Authenticator."""
-    return [(kind, value) for kind, value in packet.attributes if kind not in _HOP]
+def _without(packet: Packet, left_out: tuple[Type, ...]) -> list[Attribute]:
+    return [(kind, value) for kind, value in packet.attributes if kind not in left_out]

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from opencarrier.access.orders.reach import Reach
 from opencarrier.access.orders.sending import OrderSender
 from opencarrier.access.radsec.model import Connections
 from opencarrier.access.radsec.server import RadsecBind, RadsecServer
@@ -72,11 +73,11 @@ class Radius:
         self._orders = OrderSender(
             base.orders,
             base.store,
+            reach=Reach(
+                entropy=base.entropy, connected=self._connected, port=settings.dynamic_port
+            ),
             clients=access.lookup.client,
-            connected=self._connected,
             clock=base.clock,
-            entropy=base.entropy,
-            port=settings.dynamic_port,
         )
 
     async def start(self) -> None:

@@ -18,6 +18,8 @@ from opencarrier.access.agent.agent import NodeAgent
 from opencarrier.access.agent.ports import KernelPorts
 from opencarrier.access.agent.service import AgentPorts, AgentService
 from opencarrier.access.agent.store import AgentStore
+from opencarrier.access.dynamic import DynamicProxy
+from opencarrier.access.orders.reach import Places, Reach
 from opencarrier.access.radsec.client import RadsecServerAt, RadsecUpstream
 from opencarrier.access.radsec.trust import Trust
 from opencarrier.access.udp import Bind, UdpServer
@@ -54,8 +56,10 @@ async def running(folder: NodeFolder) -> AsyncIterator[NodeRunning]:
     """Serve a folder's access points; on the way out answer what is durable, and close."""
     settings, signer = folder.load(), folder.signer()
     store = AgentStore(folder.store_file)
+    reach = Reach(entropy=SystemEntropy(), port=settings.dynamic_port)
+    places = Places(reach)
     try:
-        async with asking(settings) as hub:
+        async with asking(settings, places) as hub:
             agent = NodeAgent(
                 points=settings.points,
                 venue=settings.venue,
@@ -63,6 +67,7 @@ async def running(folder: NodeFolder) -> AsyncIterator[NodeRunning]:
                 store=store,
                 read_port=KernelPorts().read,
                 settings=settings.limits,
+                heard=places.saw,
             )
             ports = AgentPorts(upstream=hub, clock=SystemClock(), entropy=SystemEntropy())
             service = AgentService(agent, ports, settings.limits)
@@ -77,6 +82,7 @@ async def running(folder: NodeFolder) -> AsyncIterator[NodeRunning]:
             finally:
                 await udp.stop()
     finally:
+        await reach.stop()
         store.close()
 
 
@@ -118,10 +124,13 @@ def standing(node: NodeRunning) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def asking(settings: NodeSettings) -> AsyncIterator[Upstream]:
-    """Keep the line to the hub; `FolderError` where its files or its name are of no use."""
+async def asking(settings: NodeSettings, places: Places) -> AsyncIterator[Upstream]:
+    """Keep the line to the hub; `FolderError` where its files or its name are of no use.
+
+    What the hub orders over RadSec in reverse goes to the access point it is about.
+    """
     try:
-        hub = _radsec(settings) if settings.hub.files else _Udp(settings)
+        hub = _radsec(settings, places) if settings.hub.files else _Udp(settings)
         await hub.start()
     except (OSError, ValueError) as error:
         raise FolderError(
@@ -133,7 +142,7 @@ async def asking(settings: NodeSettings) -> AsyncIterator[Upstream]:
         await hub.stop()
 
 
-def _radsec(settings: NodeSettings) -> RadsecUpstream:
+def _radsec(settings: NodeSettings, places: Places) -> RadsecUpstream:
     hub = settings.hub
     assert hub.files is not None
     return RadsecUpstream(
@@ -143,6 +152,7 @@ def _radsec(settings: NodeSettings) -> RadsecUpstream:
         clock=SystemClock(),
         entropy=SystemEntropy(),
         limits=_LIMITS,
+        dynamic=DynamicProxy(places.find, last_hop=True),
     )
 
 

@@ -40,6 +40,7 @@ operator_name = "4LUMEN:FR"         # Operator-Name with its namespace (RFC 5580
 host = "127.0.0.1"                  # where the access points reach the agent
 auth_port = 1812
 acct_port = 1813
+# dynamic_port = 3799               # where the access points take Disconnect and CoA
 
 [hub]
 transport = "radsec"                # or "udp", with secret_file
@@ -95,6 +96,7 @@ class NodeSettings:
     host: str
     auth_port: int
     acct_port: int
+    dynamic_port: int
     venue: Venue
     points: tuple[AccessPoint, ...]
     hub: HubSettings
@@ -224,7 +226,10 @@ class _Reader:
         name = _matching(node, "nas_identifier", _NAMED)
         operator_name = node.take("operator_name", str, "")
         host = node.take("host", str, "127.0.0.1")
-        ports = [_port(node, "auth_port", 1812), _port(node, "acct_port", 1813)]
+        ports = [
+            _port(node, name, default)
+            for name, default in (("auth_port", 1812), ("acct_port", 1813), ("dynamic_port", 3799))
+        ]
         node.end()
         points = whole.take("access_point", list, [])
         if not points:
@@ -233,6 +238,7 @@ class _Reader:
             host=host,
             auth_port=ports[0],
             acct_port=ports[1],
+            dynamic_port=ports[2],
             venue=Venue(
                 operator_name=operator_name,
                 location=self._location(whole),

@@ -105,6 +105,13 @@ class _Taken:
     signed: Signed
 
 
+Heard = Callable[[str, str, bytes], None]
+
+
+def _nobody_asks(nas_identifier: str, host: str, secret: bytes) -> None:
+    """Where nothing is ordered of access points, nobody asks where they are."""
+
+
 class NodeAgent:
     """One venue's agent: its access points, its file, its key."""
 
@@ -117,13 +124,16 @@ class NodeAgent:
         store: AgentStore,
         read_port: PortReader,
         settings: AgentSettings,
+        heard: Heard = _nobody_asks,
     ) -> None:
+        """`heard` is told of each sound packet: whose node, from where, under which secret."""
         self._points = sorted(points, key=lambda point: -point.prefix.prefixlen)
         self._venue = venue
         self._signer = signer
         self.store = store
         self._read_port = read_port
         self._settings = settings
+        self._heard = heard
         self._samples: dict[int, PortMeter] = {}
         self._duplicates = {
             listener: duplicates.DuplicateCache(entries_max=8_192) for listener in Listener
@@ -137,6 +147,7 @@ class NodeAgent:
             return self._drop("access_point_unknown")
         try:
             packet = self._verified(origin, datagram, point)
+            self._heard(point.nas_identifier, origin.address[0], point.secret)
             key = (*origin.address, packet.identifier, packet.authenticator)
             seen = self._duplicates[origin.listener].begin(key, now_s)
             ticket = Ticket(origin, key, packet, point)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from opencarrier.access.model import Transport
 from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.orders.model import Attach, Order
+from opencarrier.access.orders.reach import Reach
 from opencarrier.access.orders.rules import Verdict, attributes, code, verdict
-from opencarrier.access.upstream.asking import AskLimits
 from opencarrier.access.upstream.model import Lost, Reply, Upstream
-from opencarrier.access.upstream.udp import UdpUpstream
 from opencarrier.kernel.clock import Clock
-from opencarrier.kernel.entropy import Entropy
 
 if TYPE_CHECKING:
     from opencarrier.access.service import Units
@@ -24,42 +21,29 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-PORT = 3799
-SERVERS_MAX = 64
-"""Access networks with a socket of ours open, the one used last stays the longest."""
-
-REQUEST_S = 10.0
 TICK_S = 1.0
 SWEEP_TICKS = 600
 
 
 class OrderSender:
-    """Sends what is due, until stopped: `run()` as a task.
-
-    `clients` finds the UDP client of an address, `connected` the connection of a TLS client.
-    """
+    """Sends what is due, until stopped: `run()` as a task; `clients` finds who is at an address."""
 
     def __init__(
         self,
         book: OrderBook,
         units: Units,
         *,
+        reach: Reach,
         clients: Callable[[str], RadiusClient | None],
-        connected: Callable[[str], Upstream | None],
         clock: Clock,
-        entropy: Entropy,
-        port: int = PORT,
         tick_s: float = TICK_S,
     ) -> None:
         self._book = book
         self._units = units
+        self._reach = reach
         self._clients = clients
-        self._connected = connected
         self._clock = clock
-        self._entropy = entropy
-        self._port = port
         self._tick_s = tick_s
-        self._servers: OrderedDict[tuple[str, bytes], UdpUpstream] = OrderedDict()
 
     async def run(self) -> None:
         """Send what is due each second; what goes wrong is logged and tried again."""
@@ -75,8 +59,7 @@ class OrderSender:
                 ticks += 1
                 await asyncio.sleep(self._tick_s)
         finally:
-            for server in self._servers.values():
-                await server.stop()
+            await self._reach.stop()
 
     async def tick(self) -> int:
         """Send what is due now and note the answers; return how many were sent."""
@@ -92,33 +75,18 @@ class OrderSender:
         return len(due)
 
     async def _send(self, order: Order) -> Reply | Lost:
-        upstream = await self._upstream(order.attach)
+        upstream = self._upstream(order.attach)
         if upstream is None:
             return Lost.UNREACHABLE
         return await upstream.request(code(order), attributes(order, self._clock.now_us()))
 
-    async def _upstream(self, attach: Attach) -> Upstream | None:
+    def _upstream(self, attach: Attach) -> Upstream | None:
         if attach.transport == Transport.TLS.value:
-            return self._connected(attach.client_id)
+            return self._reach.connected(attach.client_id)
         client = self._clients(attach.host)
         if client is None or client.client_id != attach.client_id:
             return None
-        key = (attach.host, client.secret)
-        server = self._servers.pop(key, None)
-        if server is None:
-            server = UdpUpstream(
-                attach.client_id,
-                (attach.host, self._port),
-                client.secret,
-                entropy=self._entropy,
-                limits=AskLimits(request_s=REQUEST_S),
-                status_server=False,
-            )
-        self._servers[key] = server
-        if len(self._servers) > SERVERS_MAX:
-            _, oldest = self._servers.popitem(last=False)
-            await oldest.stop()
-        return server
+        return self._reach.udp(attach.client_id, attach.host, client.secret)
 
     def _due(self) -> Sequence[Order]:
         with self._units.write() as unit:
