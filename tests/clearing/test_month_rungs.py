@@ -85,6 +85,22 @@ def test_nothing_is_lost_or_added_by_rungs(cleared: tuple[Order, Cleared, Cleare
     assert all(abs(earned[0][key] - earned[1][key]) <= 2 for key in earned[0])
 
 
+def test_files_of_an_operator_each_come_to_the_same(
+    cleared: tuple[Order, Cleared, Cleared], tmp_path: Path
+) -> None:
+    """Rated and matched one visited operator at a time, the month has the same root."""
+    claims = records(COUNT)
+    homes = [at_home(n, item) for n, item in enumerate(claims) if n % 3 < 2]
+    run(tmp_path, [*claims, *homes], rows(), batch_octets=1)
+    usage, matched = tmp_path / "usage", tmp_path / "matched"
+    match_dataset(MatchOrder(usage=usage, out=matched, batch_octets=1))
+    assert len(list((tmp_path / "out" / "rated").glob("*.parquet"))) > 1
+    made = clear(replace(cleared[0], rated=tmp_path / "out", matched=matched, usage=usage,
+                         out=tmp_path / "cleared"))  # fmt: skip
+    assert made.records_root == cleared[1].records_root
+    assert made.as_mapping() == cleared[1].as_mapping()
+
+
 def test_outcomes_that_are_not_there_are_refused(
     cleared: tuple[Order, Cleared, Cleared], tmp_path: Path
 ) -> None:

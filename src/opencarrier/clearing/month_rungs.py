@@ -6,6 +6,7 @@ its own; the records name the line of their rung. Everything else reads it as an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,14 +16,20 @@ from opencarrier.clearing.rated_rows import MEMORY_MIB
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.usage import Rung
 
+_VISITED: Final = """
+select distinct visited from read_parquet(?) as rated join read_parquet(?) as lines using (line)
+order by visited
+"""
 _SIGNED: Final = """
-create temp table signed as
+create or replace temp table signed as
 select distinct used.usage_id
-from read_parquet(?, hive_partitioning = false) as used
-join read_parquet(?) as matches
+from read_parquet($used, hive_partitioning = false) as used
+join (
+    select * from read_parquet($matches) where rung = 2 and visited in ({visited})
+) as matches
     on matches.visited = used.visited and matches.home is not distinct from used.home
     and matches.session_id = used.session_id and matches.service = used.service
-where used.side = 1 and matches.rung = 2
+where used.side = 1
     and matches.paid_octets_in = matches.claimed_octets_in
     and matches.paid_octets_out = matches.claimed_octets_out
     and matches.paid_duration_s = matches.claimed_duration_s
@@ -34,7 +41,7 @@ copy (
         case when signed.usage_id is null then line else line + {lines} end::integer as line
     )
     from read_parquet(?) as rated left join signed using (usage_id)
-) to '{folder}/rated/0000.parquet' (compression zstd)
+) to '{target}' (compression zstd)
 """
 _SUMS: Final = """
 copy (
@@ -45,7 +52,7 @@ copy (
         sum(host_minor)::decimal(38, 0) as host_minor,
         sum(protocol_minor)::decimal(38, 0) as protocol_minor,
         sum(tax_minor)::decimal(38, 0) as tax_minor
-    from read_parquet('{folder}/rated/0000.parquet')
+    from read_parquet('{folder}/rated/*.parquet')
     where status = 0 and line is not null group by line order by line
 ) to '{folder}/line_sums.parquet'
 """
@@ -64,7 +71,8 @@ def by_rung(
     """Write a rated month by rung into a folder and return it; `PeerError` for what is missing.
 
     A session counts where what is paid is all that was claimed: where the other side has less, its
-    records stay one-sided, for a rung says nothing of another amount.
+    records stay one-sided, for a rung says nothing of another amount. A file of records is of
+    whole visited operators, so one is done at a time: memory follows the largest.
     """
     assert (Rung.ONE_SIDED, Rung.CO_SIGNED) == (1, 2), "as the lines say"
     matches = _files(matched / "matches", "outcomes")
@@ -75,12 +83,31 @@ def by_rung(
         database.execute("set threads = 1")
         database.execute(f"set memory_limit = '{memory_mib}MiB'")
         database.execute("set temp_directory = ?", [str(folder / "spill")])
-        database.execute(_SIGNED, [used, matches])
         ((count,),) = database.execute("select count(*) from read_parquet(?)", [lines]).fetchall()
-        database.execute(_RATED.format(lines=count, folder=folder), [records])
+        for path in records:
+            visited = [name for (name,) in database.execute(_VISITED, [path, lines]).fetchall()]
+            _sign(database, visited, used, matches)
+            target = folder.joinpath("rated", Path(path).name)
+            database.execute(_RATED.format(lines=count, target=target), [path])
         database.execute(_SUMS.format(folder=folder))
         database.execute(_LINES.format(lines=count, folder=folder), [lines])
     return folder
+
+
+def _sign(
+    database: duckdb.DuckDBPyConnection,
+    visited: Sequence[str],
+    used: Sequence[str],
+    matches: Sequence[str],
+) -> None:
+    """Find which records of some visited operators both sides report alike."""
+    folders = {f"visited={name}" for name in visited}
+    theirs = [path for path in used if Path(path).parent.name in folders]
+    if not theirs:
+        database.execute("create or replace temp table signed (usage_id blob)")
+        return
+    names = ", ".join("'" + name.replace("'", "''") + "'" for name in visited)
+    database.execute(_SIGNED.format(visited=names), {"used": theirs, "matches": list(matches)})
 
 
 def _files(folder: Path, what: str) -> list[str]:
