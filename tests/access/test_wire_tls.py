@@ -25,11 +25,12 @@ from tests.access.tls import (
     pki,
 )
 
-from opencarrier.access.wire import eap
-from opencarrier.access.wire.tls_framing import Flag
+from opencarrier.access.wire import eap, tls_tunnel
+from opencarrier.access.wire.tls_framing import Flag, Framing
 from opencarrier.access.wire.tls_material import TlsLimits
 from opencarrier.access.wire.tls_messages import (
     RECORDS_MAX,
+    Offer,
     first_offer,
     given_session_id,
     given_ticket,
@@ -40,7 +41,7 @@ from opencarrier.access.wire.tls_method import ROUNDS_MAX
 from opencarrier.access.wire.tls_resumption import Earned, Resumptions
 from opencarrier.identity.pki.model import DAY_S, Algorithm
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.sim.tls_peer import Login, TlsPeer
+from opencarrier.sim.tls_peer import Login, TlsDevice, TlsPeer
 from opencarrier.spine.access import Credential, CredentialKind
 
 PAP = Login(user_name=USER, password=PASSWORD)
@@ -196,6 +197,42 @@ def test_what_a_session_is_bound_to(version: str) -> None:
     late = scene.attempt(scene.device(version))
     assert late.keys_match
     assert not late.peer.resumed
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_session_that_cannot_be_told_for_sure_is_worth_nothing(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two offers, or one beside what was really resumed: whose session it is decides, not whose
+    name stands beside it."""
+    scene = Scene()
+    known, other = scene.device(version), scene.device(version, scene.world.subscriber("other"))
+    scene.attempt(known)
+    scene.attempt(other)
+    ours = _offer_of(scene, known)
+    theirs = _offer_of(scene, other)
+    for offer in (
+        Offer(session_id=ours.session_id + theirs.session_id, keys=theirs.keys + ours.keys),
+        Offer(),
+        Offer(session_id=b"x" * 32, keys=(b"x",)),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(tls_tunnel, "parse_offer", lambda _, offer=offer: offer)
+            attempt = scene.attempt(known)
+            assert attempt.peer.resumed
+            assert attempt.reason == "resumption_unknown"
+        assert scene.attempt(known).keys_match
+    assert len(set(scene.home.granted)) == 2
+
+
+def _offer_of(scene: Scene, known: TlsDevice) -> Offer:
+    peer = TlsPeer(device=known, outer=OUTER, entropy=ENTROPY)
+    start = eap.encode_eap(eap.EapCode.REQUEST, 1, eap.EapType.TLS, bytes((Flag.START,)))
+    framing, data = Framing(), eap.parse_eap(peer.respond(start) or b"").data
+    while (message := framing.take(data)) is None:
+        request = eap.encode_eap(eap.EapCode.REQUEST, 1, eap.EapType.TLS, framing.request())
+        data = eap.parse_eap(peer.respond(request) or b"").data
+    return first_offer(message)
 
 
 def test_resuming_does_not_move_the_end_and_a_short_certificate_ends_sooner() -> None:

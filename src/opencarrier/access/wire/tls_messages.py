@@ -144,4 +144,9 @@ class _Reader:
         return self._octets[self._offset - size : self._offset]
 
     def vector(self, width: int) -> bytes:
-        return self.take(int.from_bytes(self.take(width), "big"))
+        begin = self._offset + width
+        end = begin + int.from_bytes(self._octets[self._offset : begin], "big")
+        if begin > len(self._octets) or end > len(self._octets):
+            raise PeerError("tls_message_short", offset=self._offset)
+        self._offset = end
+        return self._octets[begin:end]

@@ -7,7 +7,7 @@ Sessions are kept by OpenSSL under short names (no ticket holds state), and look
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -128,20 +128,35 @@ class TlsContext:
         """Note the three messages that name sessions; it must not raise into OpenSSL."""
         if self._active is None or content != Content.HANDSHAKE or size == 0:
             return
-        octets = bytes(_ffi.buffer(data, size))
+        octets = _ffi.buffer(data, size)
+        note = _NOTES.get((written, octets[0][0]))
+        if note is None:
+            return
         try:
-            _note(self._active, octets, written=bool(written))
+            note(self._active, octets[:])
         except PeerError:
             self._active.offer = Offer()
 
 
-def _note(seen: Seen, octets: bytes, *, written: bool) -> None:
-    if not written and octets[0] == Handshake.CLIENT_HELLO:
-        seen.offer = parse_offer(octets)
-    elif written and octets[0] == Handshake.SERVER_HELLO:
-        seen.session_id = given_session_id(octets)
-    elif written and octets[0] == Handshake.NEW_SESSION_TICKET and len(seen.tickets) < _NAMES_MAX:
+def _note_offer(seen: Seen, octets: bytes) -> None:
+    seen.offer = parse_offer(octets)
+
+
+def _note_session_id(seen: Seen, octets: bytes) -> None:
+    seen.session_id = given_session_id(octets)
+
+
+def _note_ticket(seen: Seen, octets: bytes) -> None:
+    if len(seen.tickets) < _NAMES_MAX:
         seen.tickets.append(given_ticket(octets))
+
+
+_NOTES: Mapping[tuple[int, int], Callable[[Seen, bytes], None]] = {
+    (0, Handshake.CLIENT_HELLO): _note_offer,
+    (1, Handshake.SERVER_HELLO): _note_session_id,
+    (1, Handshake.NEW_SESSION_TICKET): _note_ticket,
+}
+"""The messages that name sessions, by whether the server wrote them."""
 
 
 class Tunnel:
