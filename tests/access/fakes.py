@@ -331,6 +331,7 @@ class Bench:
     clock: FixedClock = field(default_factory=lambda: FixedClock(NOW_US))
     settings: AccessSettings = field(default_factory=AccessSettings)
     monotonic: Callable[[], float] | None = None
+    privacy: Any = None
     passwords: FakePasswords = field(default_factory=lambda: FakePasswords())
     tls: MaterialSource | None = None
     meters: Any = None
@@ -342,6 +343,7 @@ class Bench:
             directory=self.directory,
             vectors=self.vectors,
             policy=self.policy,
+            privacy=self.privacy,
             sink=self.sink,
             clock=self.clock,
             entropy=SeededEntropy(1),

@@ -21,10 +21,11 @@ from tests.access.fakes import (
 )
 
 from opencarrier.access.directory import DirectoryCache
-from opencarrier.access.methods import aka_home, offered_methods
+from opencarrier.access.methods import offered_methods, remembered
 from opencarrier.access.model import AccessSettings, Listener, Origin, Transport
 from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
 from opencarrier.access.wire import eap
+from opencarrier.access.wire.aka import AkaHome
 from opencarrier.access.wire.authenticators import (
     access_request,
     accounting_request,
@@ -72,7 +73,9 @@ class Driver:
 
     def __init__(self, **limits: object) -> None:
         self.settings = AccessSettings(**limits)  # type: ignore[arg-type]
-        home = aka_home(self.settings, KEYS, clock=FixedClock(NOW_US), entropy=SeededEntropy(3))
+        home = AkaHome(
+            SeededEntropy(3), FixedClock(NOW_US), KEYS.pseudonyms, None, remembered(self.settings)
+        )
         self.server = AccessServer(
             lookup=Table(),
             keys=KEYS,

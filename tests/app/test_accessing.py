@@ -6,6 +6,7 @@ import pytest
 
 from opencarrier.access.model import AccessSettings
 from opencarrier.access.openroaming.names import wbaid
+from opencarrier.access.wire.eap import EapType
 from opencarrier.app.accessing import access_settings
 from opencarrier.app.config import ConfigError, Settings
 
@@ -29,9 +30,18 @@ def test_a_member_names_itself_its_clearing_its_bases_and_countries() -> None:
     assert told.federation.countries == {"FR", "DE"}
 
 
+def test_methods_are_offered_in_the_order_they_are_named() -> None:
+    told = access_settings(Settings(eap_methods="AKA' TLS"))
+    assert told.methods == (EapType.AKA_PRIME, EapType.TLS)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"eap_methods": ""},
+        {"eap_methods": "aka aka"},
+        {"eap_methods": "peap"},
+        {"eap_methods": "tls ttls"},
         {"wbaid": "nobody"},
         {"clearing_provider": "4CLEAR:US."},
         {"rcoi_own": "A1B2"},

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from opencarrier.access.model import AccessKeys, AccessSettings
+from opencarrier.access.model import AccessSettings
 from opencarrier.access.wire.aka import Aka, AkaHome
 from opencarrier.access.wire.aka_profile import AKA, AKA_PRIME
 from opencarrier.access.wire.aka_reauthentication import Reauthentications
 from opencarrier.access.wire.eap import EapType, Method, Methods
 from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.kernel.clock import Clock
-from opencarrier.kernel.entropy import Entropy
 
 if TYPE_CHECKING:
     from opencarrier.access.wire.tls_server import TlsServer
@@ -30,16 +29,11 @@ def offered_methods(
     return Methods(offered)
 
 
-def aka_home(
-    settings: AccessSettings, keys: AccessKeys, *, clock: Clock, entropy: Entropy
-) -> AkaHome:
-    """What conversations with SIM cards share."""
-    remembered = (
-        Reauthentications(entries_max=settings.reauthentications_max)
-        if settings.reauthentications_max
-        else None
-    )
-    return AkaHome(entropy, clock, keys.pseudonyms, keys.privacy, remembered)
+def remembered(settings: AccessSettings) -> Reauthentications | None:
+    """Where SIM cards that may come back fast are remembered; None where none may."""
+    if not settings.reauthentications_max:
+        return None
+    return Reauthentications(entries_max=settings.reauthentications_max)
 
 
 def tls_server(

@@ -12,7 +12,7 @@ from opencarrier.access.discovery.model import DiscoverySettings
 from opencarrier.access.hub.model import HubSettings
 from opencarrier.access.openroaming.obligations import ALONE, FederationTerms
 from opencarrier.access.wire.aka import NETWORK_NAME_WLAN
-from opencarrier.access.wire.aka_identity import PrivacyRing, PseudonymRing
+from opencarrier.access.wire.aka_identity import PseudonymRing
 from opencarrier.access.wire.aka_reauthentication import ENTRIES_MAX as REAUTHENTICATIONS_MAX
 from opencarrier.access.wire.duplicates import ENTRIES_MAX as DUPLICATES_MAX
 from opencarrier.access.wire.duplicates import TTL_S as DUPLICATES_TTL_S
@@ -56,15 +56,14 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKeys:
-    """The room's own secrets: the Class key ring, the CUI key (32 octets), those of identities.
+    """The room's own secrets: the Class key ring and the CUI key (32 octets), a pseudonym ring.
 
-    Without a ring of its own no pseudonym is given out, and no encrypted identity is read.
+    Without that ring SIM cards are given no pseudonym.
     """
 
     ring: ClassRing
     cui_key: bytes = field(repr=False)
     pseudonyms: PseudonymRing | None = None
-    privacy: PrivacyRing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

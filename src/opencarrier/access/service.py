@@ -26,11 +26,12 @@ from opencarrier.access.hub.backward import Served, WayBack
 from opencarrier.access.hub.neighbours import Connect, Neighbours
 from opencarrier.access.hub.passing import Passing
 from opencarrier.access.hub.service import Hub
-from opencarrier.access.methods import aka_home, offered_methods, tls_server
+from opencarrier.access.methods import offered_methods, remembered, tls_server
 from opencarrier.access.model import AccessKeys, AccessSettings, Metrics, Origin, Transport
 from opencarrier.access.openroaming.obligations import request_objection
 from opencarrier.access.orders.attaching import attach_of
 from opencarrier.access.orders.book import OrderBook
+from opencarrier.access.privacy import PrivacyCache
 from opencarrier.access.server import (
     AccessServer,
     Dropped,
@@ -45,6 +46,8 @@ from opencarrier.access.server import (
 from opencarrier.access.session_key import session_key
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.wire import eap
+from opencarrier.access.wire.aka import AkaHome
+from opencarrier.access.wire.aka_identity import PseudonymRing
 from opencarrier.access.wire.dictionary import Code
 from opencarrier.access.wire.hidden import Hop
 from opencarrier.access.wire.tls_material import MaterialSource
@@ -58,6 +61,7 @@ from opencarrier.spine.ports import (
     AccessPolicy,
     Directory,
     Passwords,
+    PrivacyKeySource,
     SessionKeys,
     UsageSink,
     VectorSource,
@@ -96,6 +100,7 @@ class AccessPorts:
     clock: Clock
     entropy: Entropy
     passwords: Passwords | None = None
+    privacy: PrivacyKeySource | None = None
     tls: MaterialSource | None = None
     session_keys: SessionKeys | None = None
     connect: Connect | None = None
@@ -132,7 +137,7 @@ class AccessService:
             entropy=ports.entropy,
             methods=offered_methods(
                 settings,
-                aka_home(settings, keys, clock=ports.clock, entropy=ports.entropy),
+                self._aka_home(keys.pseudonyms),
                 tls_server(ports.tls, ports.clock, settings),
             ),
             settings=settings,
@@ -145,6 +150,13 @@ class AccessService:
         self._senders: dict[Transport, Sender] = {}
         self._writer: asyncio.Task[None] | None = None
         self._stopping = False
+
+    def _aka_home(self, pseudonyms: PseudonymRing | None) -> AkaHome:
+        ports, privacy = self._ports, None
+        if ports.privacy is not None:
+            privacy = PrivacyCache(ports.privacy, ports.units.read, monotonic=ports.monotonic)
+        entropy, clock = ports.entropy, ports.clock
+        return AkaHome(entropy, clock, pseudonyms, privacy, remembered(self._settings))
 
     def start(self, transport: Transport, sender: Sender) -> None:
         """Begin work in the running event loop; what came over a transport is answered there.

@@ -9,6 +9,7 @@ from opencarrier.access.model import AccessSettings
 from opencarrier.access.openroaming.names import OperatorName, wbaid
 from opencarrier.access.openroaming.obligations import FederationTerms
 from opencarrier.access.openroaming.rcoi import SETTLED, SETTLEMENT_FREE
+from opencarrier.access.wire.eap import EapType
 from opencarrier.access.wire.tls_material import TlsLimits
 from opencarrier.app.config import ConfigError, Settings
 from opencarrier.kernel.refusals import PeerError
@@ -17,11 +18,12 @@ TAGS_MAX = 8
 
 
 def access_settings(settings: Settings) -> AccessSettings:
-    """Read the settings of the federation; `ConfigError` names the one that is wrong."""
+    """Read the settings of access and the federation; `ConfigError` names the one that is wrong."""
     financial = _member("clearing_provider", settings.clearing_provider)
     return AccessSettings(
         tls=TlsLimits(resumption_ttl_s=settings.eap_resumption_s),
         discovery=discovery_settings(settings),
+        methods=_methods(settings),
         own_bases=tuple(_base(word) for word in settings.rcoi_own.split()),
         federation=FederationTerms(
             name=_member("wbaid", settings.wbaid),
@@ -39,6 +41,25 @@ def discovery_settings(settings: Settings) -> DiscoverySettings:
     if not 0 < len(tags) <= TAGS_MAX:
         raise ConfigError(f"discovery_tags names 1 to {TAGS_MAX} services")
     return DiscoverySettings(tags=tags, private=settings.discovery_private == "yes")
+
+
+def _methods(settings: Settings) -> tuple[EapType, ...]:
+    words = settings.eap_methods.lower().split()
+    unknown = [word for word in words if word not in _METHODS]
+    if unknown or len(words) != len(set(words)):
+        raise ConfigError(f"eap_methods is some of {' '.join(_METHODS)}, each once")
+    needs = {"tls": settings.eap_chain and settings.eap_roots, "ttls": settings.eap_chain}
+    if not any(needs.get(word, "a SIM card") for word in words):
+        raise ConfigError("eap_methods leaves nothing: tls needs eap_chain and eap_roots too")
+    return tuple(_METHODS[word] for word in words)
+
+
+_METHODS = {
+    "tls": EapType.TLS,
+    "ttls": EapType.TTLS,
+    "aka'": EapType.AKA_PRIME,
+    "aka": EapType.AKA,
+}
 
 
 def _member(name: str, value: str) -> OperatorName | None:

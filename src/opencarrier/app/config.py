@@ -230,6 +230,10 @@ class Settings:
     data_clearing_provider: str = field(
         default="", metadata={"help": "WBAID of who clears its data; empty: the same"}
     )
+    eap_methods: str = field(
+        default="tls ttls aka' aka",
+        metadata={"help": "EAP methods offered, in the order they are proposed in"},
+    )
     rcoi_own: str = field(
         default="",
         metadata={"help": "OUIs that paid roaming of our own goes by, `A1B2C3 ...`"},

@@ -88,6 +88,7 @@ class IdentityReason(Reason):
     PREFIX_TAKEN = 84
     PARTY_TAKEN = 85
     WBA_ID_TAKEN = 86
+    TOO_MANY_KEYS = 119
     BARRED = 120
     NETWORK_NAME_INVALID = 121
     AUTS_INVALID = 122

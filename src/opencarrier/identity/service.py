@@ -12,6 +12,7 @@ from opencarrier.identity.enrolment import Enrolments
 from opencarrier.identity.keyring import Keyring
 from opencarrier.identity.logins import Logins
 from opencarrier.identity.notary import Notary
+from opencarrier.identity.privacy import PrivacyKeys
 from opencarrier.identity.register import Register
 from opencarrier.identity.routing import Routing
 from opencarrier.identity.sealing import SealingKey
@@ -28,7 +29,7 @@ class Identity:
     `directory`, `authentication`, `logins` and `notary` answer the spine's ports Directory,
     VectorSource, Passwords and Notary. `register`, `clients`, `routing`, `subscriptions`,
     `logins`, `enrolments` and `keyring` add and change. `vault` seals; `secrets` are the
-    installation's own.
+    installation's own; by `privacy` phones hide who they are.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Identity:
         self.vault = Vault(sealing_key, entropy)
         self.secrets = Secrets(self.vault, entropy)
         self.directory = Directory(self.vault, clock, monotonic_s=monotonic_s)
+        self.privacy = PrivacyKeys(self.secrets, clock=clock, entropy=entropy)
         self.authentication = AuthenticationCentre(self.vault, entropy)
         self.notary = Notary(self.vault, clock)
         self.keyring = Keyring(self.vault, clock=clock, entropy=entropy)

@@ -28,6 +28,7 @@ from opencarrier.access.wire.dictionary import (
     Type,
 )
 from opencarrier.access.wire.duplicates import Address
+from opencarrier.access.wire.eap import parse_eap
 from opencarrier.access.wire.radius import Attribute, Packet, eap_message, integer, parse, text
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
@@ -49,16 +50,6 @@ class LinkKeys(Protocol):
 
 class Phone(Protocol):
     """A device in one attempt: `sim.eap_peer` with a SIM, `sim.tls_peer` with TLS."""
-
-    @property
-    def outer(self) -> str | None:
-        """The identity told before the method starts, None for the permanent one."""
-        ...
-
-    @property
-    def permanent(self) -> str:
-        """Who it is."""
-        ...
 
     @property
     def keys(self) -> LinkKeys | None:
@@ -288,7 +279,8 @@ class Radio:
     async def attach(self, phone: Phone) -> Attached | Rejected:
         """Carry EAP between the phone and the server until it is let in or turned away."""
         response: bytes | None = phone.identity()
-        user = text(Type.USER_NAME, phone.outer or phone.permanent)
+        assert response is not None
+        user = (int(Type.USER_NAME), parse_eap(response).data)
         state: bytes | None = None
         for _ in range(ROUNDS_MAX):
             assert response is not None

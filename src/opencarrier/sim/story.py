@@ -16,7 +16,7 @@ from opencarrier.identity.milenage import derive_opc
 from opencarrier.kernel.entropy import Entropy, SeededEntropy
 from opencarrier.sim import world
 from opencarrier.sim.buying import Bought, Buyer, Wallet
-from opencarrier.sim.eap_peer import AkaPrimePeer
+from opencarrier.sim.eap_peer import AkaPeer, PeerMemory
 from opencarrier.sim.radio import (
     Attached,
     Faults,
@@ -79,6 +79,7 @@ class Story:
         self._operators = {plan.name: plan for plan in world.OPERATORS}
         self._secrets: dict[str, bytes] = {}
         self._phones: dict[str, Usim] = {}
+        self._memories: dict[Usim, PeerMemory] = {}
         self._radios: dict[str, Radio] = {}
         self._sessions: dict[Visit, Attached] = {}
         self._wallets: dict[str, Wallet] = {}
@@ -274,8 +275,9 @@ class Story:
             self.told.rejects += 1
             self._tell(f"{who} is turned away{': ' if outcome.reason else ''}{outcome.reason}")
 
-    def _peer(self, person: Person, usim: Usim) -> AkaPrimePeer:
-        return AkaPrimePeer(usim, self._operators[person.operator].realm)
+    def _peer(self, person: Person, usim: Usim) -> AkaPeer:
+        memory = self._memories.setdefault(usim, PeerMemory())
+        return AkaPeer(usim, self._operators[person.operator].realm, memory=memory)
 
     def _withdraw(self) -> None:
         self._stage.tend_channels(everything=True)

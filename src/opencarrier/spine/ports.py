@@ -152,6 +152,14 @@ class Passwords(Protocol):
         ...
 
 
+class PrivacyKeySource(Protocol):
+    """The home's keys for identities that phones encrypted (answered by `identity`)."""
+
+    def private_keys(self, unit: Connection) -> Mapping[str, bytes]:
+        """Return a few RSA keys by the identifier phones name them by, PKCS #8 in DER."""
+        ...
+
+
 class AccessPolicy(Protocol):
     """Quote and hold (answered by `rating` over the ledger)."""
 

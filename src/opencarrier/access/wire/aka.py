@@ -15,7 +15,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 
 from opencarrier.access.wire.aka_attributes import (
     NONCE_S_OCTETS,
@@ -35,7 +35,6 @@ from opencarrier.access.wire.aka_attributes import (
     sized,
 )
 from opencarrier.access.wire.aka_identity import (
-    PrivacyRing,
     PseudonymRing,
     permanent_identity,
     temporary_identity,
@@ -97,6 +96,14 @@ class Phase(Enum):
     ENDED = "ended"
 
 
+class Opener(Protocol):
+    """Whoever holds the keys by which phones encrypt their permanent identity."""
+
+    def open(self, identity: bytes) -> bytes | None:
+        """Return the permanent identity inside, None where no key opens it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AkaHome:
     """What all attempts at one server share; a ring or memory that is not there is not used."""
@@ -104,7 +111,7 @@ class AkaHome:
     entropy: Entropy
     clock: Clock
     pseudonyms: PseudonymRing | None = None
-    privacy: PrivacyRing | None = None
+    privacy: Opener | None = None
     reauthentications: Reauthentications | None = None
 
 

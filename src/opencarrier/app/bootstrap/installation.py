@@ -125,6 +125,7 @@ class Installation:
             units=self.store,
             directory=self.identity.directory,
             vectors=self.identity.authentication,
+            privacy=self.identity.privacy,
             policy=self.policy,
             sink=self.usage,
             clock=self.clock,

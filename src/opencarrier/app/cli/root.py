@@ -27,6 +27,7 @@ from opencarrier.app.cli import (
     pay,
     people,
     pki,
+    privacy,
     rcoi,
     routes,
     run,
@@ -69,6 +70,7 @@ def make() -> typer.Typer:
     groups = (
         *people.GROUPS,
         pki.pki,
+        privacy.privacy,
         *terms.GROUPS,
         evidence.cycle,
         advert.advert,
