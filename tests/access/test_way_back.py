@@ -53,8 +53,8 @@ async def access_point() -> AsyncIterator[tuple[AccessPoint, WayBack]]:
         transport.close()
 
 
-def asked(nas: str) -> Packet:
-    return Packet(Code.ACCESS_REQUEST, 1, bytes(16), (text(Type.NAS_IDENTIFIER, nas),))
+def asked(nas: str, *more: Attribute) -> Packet:
+    return Packet(Code.ACCESS_REQUEST, 1, bytes(16), (text(Type.NAS_IDENTIFIER, nas), *more))
 
 
 def disconnect(nas: str, *more: Attribute) -> bytes:
@@ -81,6 +81,22 @@ async def test_a_home_reaches_whom_it_let_in_and_nobody_else_does() -> None:
             assert refused.code == Code.DISCONNECT_NAK
             assert refused.integer(Type.ERROR_CAUSE) == ErrorCause.REQUEST_NOT_ROUTABLE
         assert len(point.heard) == 1
+
+
+async def test_no_home_ends_what_is_known_to_be_another_s_session() -> None:
+    async with access_point() as (_, way):
+        way.note(OTHER.client_id, asked("cafe-1"), over_udp())
+        way.note(HOME.client_id, asked("cafe-1", text(Type.ACCT_SESSION_ID, "s1")), over_udp())
+        assert way.find(parse(disconnect("cafe-1")), HOME) is not None
+        assert way.find(parse(disconnect("cafe-1")), OTHER) is None
+        unnamed = request(
+            Code.DISCONNECT_REQUEST, 7, [text(Type.NAS_IDENTIFIER, "cafe-1")], HOME.secret
+        )
+        assert way.find(parse(unnamed), OTHER) is not None
+        for number in range(2):
+            session = text(Type.ACCT_SESSION_ID, f"n{number}")
+            way.note(HOME.client_id, asked("cafe-1", session), over_udp())
+        assert way.find(parse(disconnect("cafe-1")), OTHER) is not None, "no more is remembered"
 
 
 async def test_over_radsec_the_access_networks_connection_is_asked() -> None:

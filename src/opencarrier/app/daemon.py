@@ -65,7 +65,7 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     """
     settings = place.base.settings
     trust = trust_of(place.base)
-    way_back = WayBack(place.base.entropy)
+    way_back = WayBack(place.base.entropy, port=settings.dynamic_port)
     access = access_service(place.base, trust, way_back)
     radius = Radius(place.base, access, trust)
     token = place.base.entropy.octets("http-token", TOKEN_OCTETS).hex()

@@ -55,9 +55,9 @@ def access_service(
     """
     from opencarrier.access.discovery.resolver import Resolver
 
-    way_back = way_back or WayBack(base.entropy)
+    way_back = way_back or WayBack(base.entropy, port=base.settings.dynamic_port)
     servers = name_servers(base.settings)
-    dynamic = DynamicProxy(way_back.find, clock=base.clock)
+    dynamic = DynamicProxy(way_back.find)
     dialler = Dialler(trust, clock=base.clock, entropy=base.entropy, dynamic=dynamic)
     return base.access(
         connect=dialler.connect,

@@ -1,7 +1,8 @@
 """The way back: Disconnect and CoA of a home go to whoever serves its session (RFC 8559).
 
 A home reaches only what it let in itself: the access points, or access networks behind us, whose
-request it answered with an Access-Accept, by their NAS-Identifier.
+request it answered with an Access-Accept, by their NAS-Identifier; and there no session that is
+known to be another home's.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class WayBack:
         self._served_max = served_max
         self._sockets_max = sockets_max
         self._served: OrderedDict[tuple[str, bytes], Served] = OrderedDict()
+        self._owners: OrderedDict[tuple[bytes, bytes], str] = OrderedDict()
         self._sockets: OrderedDict[tuple[str, bytes], Dialled] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
         self.connected: Connected = lambda _: None
@@ -73,10 +75,22 @@ class WayBack:
         while len(self._served) >= self._served_max:
             self._served.popitem(last=False)
         self._served[home, name] = served
+        session = request.get(Type.ACCT_SESSION_ID)
+        if session is not None:
+            self._own((name, session), home)
+
+    def _own(self, session: tuple[bytes, bytes], home: str) -> None:
+        self._owners.pop(session, None)
+        while len(self._owners) >= self._served_max:
+            self._owners.popitem(last=False)
+        self._owners[session] = home
 
     def find(self, packet: Packet, home: RadiusClient) -> Upstream | None:
-        """Return who is to be asked, None where the home let nobody in there."""
+        """Return who is to be asked, None where the home let nobody in, or not this session."""
         name = packet.get(Type.NAS_IDENTIFIER)
+        session = packet.get(Type.ACCT_SESSION_ID)
+        if self._owners.get((name or b"", session or b""), home.client_id) != home.client_id:
+            return None
         served = None if name is None else self._served.get((home.client_id, name))
         if served is None:
             return None
