@@ -1,9 +1,10 @@
-"""A phone, an access point that counts nothing, the agent beside it, and money at the end.
+"""A phone, an access point that counts nothing, the agent beside it, a hub, and money at the end.
 
 Debian's unmodified `wpa_supplicant` gets on through its unmodified `hostapd` (driver wired) in two
-network namespaces. `opencarrier node run` takes hostapd's RADIUS, reads the cable's counters from
-the kernel and asks on over RadSec at `opencarrier up`. In the middle that is away. What is billed
-is what went through the cable, and the receipt verifies against the chain.
+network namespaces, by SIM, certificate and password. `opencarrier node run` takes hostapd's RADIUS,
+reads the cable's counters from the kernel and asks on over RadSec at a hub, which asks the home:
+two installations. In the middle the hub is away. What is billed is what went through the cable,
+and the receipt verifies against the chain.
 """
 
 from __future__ import annotations
@@ -40,15 +41,18 @@ from tests.peers.test_app_access import (
 from typer.testing import CliRunner
 
 from opencarrier.app.cli.root import make
+from opencarrier.app.node_folder import NodeFolder
 from opencarrier.sim.usim import ControlSim
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(300), needs_cable]
 
-RADSEC_PORT = 28083
+HUB_PORT, HOME_PORT = 28083, 28084
+LUMEN = "lumen.example"
+PASSWORD = "correct horse battery"
 NANO_PER_KIB = 1_900
 DATAGRAM_OCTETS = 1_400
 UP_DATAGRAMS, DOWN_DATAGRAMS = 1_500, 4_000
-"""Sent before the home goes away, and as many while it is away: 15.4 MB in all."""
+"""Sent before the hub goes away, and as many while it is away: 15.4 MB in all."""
 
 PHONE, POINT = "10.99.0.2", "10.99.0.1"
 SEND = """
@@ -80,12 +84,11 @@ class Venue:
         inside = ["ip", "netns", "exec", self.namespace]
         return [*inside, sys.executable, "-m", "opencarrier", "node", *words]
 
-    def said(self, *words: str) -> str:
-        done = subprocess.run(self.command(*words), capture_output=True, text=True, check=True)
-        return done.stdout
-
     def status(self) -> dict:
-        return json.loads(self.said("status", "--data", str(self.data), "--json"))
+        """What the process last said of itself, as `node status` prints it."""
+        told = NodeFolder(self.data).told()
+        assert told is not None
+        return told
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -117,41 +120,80 @@ class Here(Place):
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home and a venue set up as the guides say, by commands and nothing else."""
-    place = Here(tmp_path_factory.mktemp("venue"))
-    place.run("operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893")
-    place.run("operator", "add", "Baobab", "--jurisdiction", "SN")
-    place.run("operator", "deposit", "Lumen", "500000000", "--reference", "first")
-    place.run("host", "add", "Cafe")
-    place.run("node", "add", NAS, "--operator", "Baobab", "--host", "Cafe")
+    home = Here(tmp_path_factory.mktemp("venue"))
+    _furnish_pki(home)
+    _furnish_home(home)
+    _furnish_hub(Here(home.folder / "hub"), home.folder / "pki")
+    _furnish_venue(home)
+    return home.folder
+
+
+def _furnish_pki(home: Here) -> None:
+    pki = ("--pki", str(home.folder / "pki"))
+    home.run("pki", "init", *pki)
+    for name in ("home", "hub", "node"):
+        names = ("--dns", f"{name}.example", "--ip", "127.0.0.1")
+        home.run("pki", "issue", name, "--role", "combined", *names, *pki)
+    home.run("pki", "issue", "ada", "--role", "subscriber", "--nai", f"ada@{LUMEN}", *pki)
+
+
+def _furnish_home(home: Here) -> None:
+    home.run(
+        "operator", "add", "Lumen", "--jurisdiction", "FR", "--plmn", "20893", "--realm", LUMEN
+    )
+    home.run("operator", "add", "Baobab", "--jurisdiction", "SN")
+    home.run("operator", "wba", "Baobab", "BAOBAB:SN")
+    home.run("operator", "deposit", "Lumen", "500000000", "--reference", "first")
+    home.run("host", "add", "Cafe")
+    home.run("node", "add", NAS, "--operator", "Baobab", "--host", "Cafe")
     price = ("--price-nano", str(NANO_PER_KIB))
-    place.run("agreement", "add", "--home", "Lumen", "--visited", "Baobab", *price)
-    place.run("tariff", "add", "--operator", "Lumen", "--plan", "prepaid", *price)
-    place.run("client", "add", "dns:node.cafe.example", "--operator", "Baobab")
-    place.run(
+    home.run("agreement", "add", "--home", "Lumen", "--visited", "Baobab", *price)
+    home.run("tariff", "add", "--operator", "Lumen", "--plan", "prepaid", *price)
+    home.run("client", "add", "dns:hub.example", "--operator", "Baobab")
+    home.run("client", "carry", "dns:hub.example", "--any")
+    home.run(
         *("subscriber", "add", "--operator", "Lumen", "--plan", "prepaid", "--imsi", IMSI),
         *("--ki-file", "-", "--opc-file", "-"),
         stdin=f"{K}\n{OPC}\n",
     )
-    place.run("subscriber", "topup", IMSI, "50000000")
-    pki = ("--pki", str(place.data / "pki"))
-    place.run("pki", "init", *pki)
-    for name, host in (("home", "home.example"), ("node", "node.cafe.example")):
-        place.run("pki", "issue", name, "--role", "combined", "--dns", host, *pki)
+    for name in ("Ada", "Bob"):
+        home.run("subscriber", "add", "--name", name, "--operator", "Lumen")
+    for who in (IMSI, "Ada", "Bob"):
+        home.run("subscriber", "topup", who, "50000000")
+    ada = str(home.folder / "pki" / "ends" / "ada.crt")
+    home.run("subscriber", "credential", "certificate", "Ada", "--file", ada)
+    password = ("--user-name", "bob", "--password-file", "-")
+    home.run("subscriber", "credential", "password", "Bob", *password, stdin=PASSWORD + "\n")
+    _configure(home, home.folder / "pki", "home", HOME_PORT)
+
+
+def _furnish_hub(hub: Here, pki: Path) -> None:
+    """Baobab's own: it knows the node, and where the realms of Lumen are answered."""
+    hub.run("operator", "add", "Baobab", "--jurisdiction", "SN")
+    hub.run("operator", "wba", "Baobab", "BAOBAB:SN")
+    hub.run("host", "add", "Cafe")
+    hub.run("node", "add", NAS, "--operator", "Baobab", "--host", "Cafe")
+    hub.run("client", "add", "dns:node.example", "--operator", "Baobab")
+    for realm in (LUMEN, REALM):
+        hub.run("route", "add", realm, "--to", f"tls://127.0.0.1:{HOME_PORT}")
+    _configure(hub, pki, "hub", HUB_PORT)
+
+
+def _configure(place: Here, pki: Path, name: str, port: int) -> None:
+    end = pki / "ends" / name
     with (place.data / "config.toml").open("a") as config:
-        config.write(
-            f'radsec_port = {RADSEC_PORT}\nradsec_chain = "pki/ends/home.pem"\n'
-            'radsec_key = "pki/ends/home.key"\nradsec_roots = "pki/trust.pem"\n'
-        )
-    _furnish_venue(place)
-    return place.folder
+        config.write(f'radsec_port = {port}\nradsec_roots = "{pki / "trust.pem"}"\n')
+        config.write(f'eap_roots = "{pki / "trust.pem"}"\n')
+        for what in ("radsec", "eap"):
+            config.write(f'{what}_chain = "{end}.pem"\n{what}_key = "{end}.key"\n')
 
 
-def _furnish_venue(place: Place) -> None:
+def _furnish_venue(place: Here) -> None:
     data = place.folder / "node"
     kid = json.loads(place.run("node", "init", "--data", str(data), "--json").stdout)["kid"]
     place.run("node", "key", NAS, kid)
     (data / "hall.secret").write_text(SECRET)
-    pki = place.data / "pki"
+    pki = place.folder / "pki"
     for name, copy in (
         ("ends/node.pem", "node.pem"),
         ("ends/node.key", "node-tls.key"),
@@ -167,8 +209,8 @@ auth_port = {AUTH_PORT}
 acct_port = {ACCT_PORT}
 [hub]
 host = "127.0.0.1"
-port = {RADSEC_PORT}
-server_name = "home.example"
+port = {HUB_PORT}
+server_name = "hub.example"
 certificate_file = "node.pem"
 key_file = "node-tls.key"
 roots_file = "trust.pem"
@@ -199,40 +241,63 @@ def traffic(ends: Cable) -> None:
         subprocess.run(["ip", "netns", "exec", namespace, *words], check=True)
 
 
-async def _session(place: Place, venue: Venue, ends: Cable) -> tuple[tuple[int, int], dict]:
-    """Get on, use the network, lose the home and go on using it, leave; what the kernel counted."""
-    folder, home = place.folder, ExitStack()
-    (folder / "hostapd.conf").write_text(HOSTAPD)
+@dataclass
+class World:
+    """Everybody who takes part."""
+
+    home: Place
+    hub: Place
+    venue: Venue
+    ends: Cable
+
+
+def network(folder: Path, way: str) -> str:
+    """The phone's settings, for a SIM, a certificate or a password."""
+    pki = folder / "pki"
+    trust = f'ca_cert="{pki / "trust.pem"}"\ndomain_suffix_match="home.example"\n'
+    ada = pki / "ends" / "ada"
+    lines = {
+        "aka-prime": f'eap=AKA\'\nidentity="6{IMSI}@{REALM}"\n',
+        "tls": f'eap=TLS\n{trust}identity="anonymous@{LUMEN}"\n'
+        f'client_cert="{ada}.pem"\nprivate_key="{ada}.key"\n',
+        "ttls": f'eap=TTLS\n{trust}anonymous_identity="anonymous@{LUMEN}"\n'
+        f'identity="bob@{LUMEN}"\npassword="{PASSWORD}"\nphase2="auth=MSCHAPV2"\n',
+    }
+    return f"network={{\nkey_mgmt=IEEE8021X\neapol_flags=0\n{lines[way]}}}\n"
+
+
+async def _session(world: World, way: str) -> tuple[tuple[int, int], dict]:
+    """Get on, use the network, lose the hub and go on using it, leave; what the kernel counted."""
+    home, venue, ends, folder = world.home, world.venue, world.ends, world.home.folder
+    (folder / "hostapd.conf").write_text(HOSTAPD.replace(NAS, "the-makers-own-name"))
     (folder / "wpa.conf").write_text(
-        f"ctrl_interface={folder / 'ctrl'}\nap_scan=0\nexternal_sim=1\n"
-        "network={\n key_mgmt=IEEE8021X\n eapol_flags=0\n eap=AKA'\n"
-        f' identity="6{IMSI}@{REALM}"\n}}\n'
+        f"ctrl_interface={folder / 'ctrl'}\nap_scan=0\nexternal_sim=1\n{network(folder, way)}"
     )
     logs = {name: folder / f"{name}.log" for name in ("hostapd", "wpa")}
     hostapd = ("hostapd", str(folder / "hostapd.conf"))
     wpa = ("wpa_supplicant", "-D", "wired", "-i", "ocsta0", "-c", str(folder / "wpa.conf"))
-    sim = ControlSim(card(), folder / "ctrl" / "ocsta0")
-    with home, venue.running():
-        running = home.enter_context(place.up())
+    sim, line = ControlSim(card(), folder / "ctrl" / "ocsta0"), ExitStack()
+    with line, venue.running(), home.up() as running:
+        line.enter_context(world.hub.up())
         async with daemon(ends.ap, *hostapd, log=logs["hostapd"]):
             await _until(lambda: venue.status()["counters"]["delivered"] >= 1)
             async with daemon(ends.phone, *wpa, log=logs["wpa"]):
                 await sim.attach()
                 await seen(logs["wpa"], "CTRL-EVENT-EAP-SUCCESS")
                 before = counters(ends)
-                await _until(lambda: venue.status()["counters"]["delivered"] >= 3)
+                await _until(lambda: home.metrics(running)["usage_sessions_open"] == 1)
                 traffic(ends)
-                home.close()
+                line.close()
                 traffic(ends)
                 await _until(lambda: venue.status()["waiting"] >= 3)
-                running = home.enter_context(place.up())
-                await _until(lambda: place.metrics(running)["usage_sessions_open"] == 1)
+                line.enter_context(world.hub.up())
+                await _until(lambda: venue.status()["waiting"] <= 1)
                 after = counters(ends)
                 sim.command("LOGOFF")
-                await _until(lambda: place.metrics(running)["usage_sessions_open"] == 0)
+                await _until(lambda: home.metrics(running)["usage_sessions_open"] == 0)
                 sim.close()
         await _until(lambda: venue.status()["waiting"] == 0)
-        told = await asyncio.to_thread(_settle, place, running)
+        told = await asyncio.to_thread(_settle, home, running)
     return (after[0] - before[0], after[1] - before[1]), told
 
 
@@ -246,10 +311,12 @@ def _settle(place: Place, running: dict) -> dict:
     return {"closed": closed, "receipt": json.loads(receipt.read_text()), "verified": verified}
 
 
-def test_what_went_through_the_cable_is_billed_though_the_home_was_away(
-    furnished: Path, tmp_path: Path
+@pytest.mark.parametrize("way", ["aka-prime", "tls", "ttls"])
+def test_what_went_through_the_cable_is_billed_though_the_hub_was_away(
+    furnished: Path, tmp_path: Path, way: str
 ) -> None:
-    shutil.copytree(furnished, tmp_path / "place")
+    folder = tmp_path / "place"
+    shutil.copytree(furnished, folder)
     with cable() as ends:
         for namespace, link, address in (
             (ends.ap, "ocap0", POINT),
@@ -257,8 +324,9 @@ def test_what_went_through_the_cable_is_billed_though_the_home_was_away(
         ):
             words = ["ip", "-n", namespace, "addr", "add", f"{address}/24", "dev", link]
             subprocess.run(words, check=True)
-        place, venue = Place(tmp_path / "place", ends.ap), Venue(tmp_path / "place", ends.ap)
-        kernel, told = asyncio.run(_session(place, venue, ends))
+        home, hub = (Place(one, ends.ap) for one in (folder, folder / "hub"))
+        world = World(home, hub, Venue(folder, ends.ap), ends)
+        kernel, told = asyncio.run(_session(world, way))
     usage = told["receipt"]["usage"]["content"]
     assert usage["counters_from"] == [0, 0, 0]
     assert not usage["weak"]
@@ -269,11 +337,11 @@ def test_what_went_through_the_cable_is_billed_though_the_home_was_away(
     assert told["closed"]["state"] == "final"
     assert (told["verified"]["verified"], told["verified"]["failed"]) == (1, 0)
     assert told["receipt"]["path"]["rung"] == 2, "the agent brought the home's Class back"
-    _check_statements(Here(place.folder), venue, usage)
+    _check_statements(Here(folder), folder / "node", usage)
 
 
-def _check_statements(place: Place, venue: Venue, usage: dict) -> None:
-    """The home has the node's whole chain, though it was away, and it says what was billed."""
+def _check_statements(place: Here, node: Path, usage: dict) -> None:
+    """The home has the node's whole chain, though the hub was away, and it says what was billed."""
     file = place.folder / "statements.jsonl"
     file.write_text(place.run("node", "evidence").stdout)
     kid = json.loads(file.read_text().splitlines()[0])["kid"]
@@ -283,5 +351,5 @@ def _check_statements(place: Place, venue: Venue, usage: dict) -> None:
     last = json.loads(file.read_text().splitlines()[-1])
     shown = [last["session_time_s"], last["octets_in"], last["octets_out"]]
     assert shown == usage["counters_to"]
-    at_venue = place.run("node", "statements", "--data", str(venue.data)).stdout
+    at_venue = place.run("node", "statements", "--data", str(node)).stdout
     assert file.read_text() == at_venue
