@@ -15,11 +15,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from opencarrier.access.agent.agent import NodeAgent
+from opencarrier.access.agent.orders import NodeOrders
 from opencarrier.access.agent.ports import KernelPorts
 from opencarrier.access.agent.service import AgentPorts, AgentService
 from opencarrier.access.agent.store import AgentStore
-from opencarrier.access.dynamic import DynamicProxy
-from opencarrier.access.orders.reach import Places, Reach
+from opencarrier.access.dynamic import Answerer
+from opencarrier.access.orders.reach import Reach
 from opencarrier.access.radsec.client import RadsecServerAt, RadsecUpstream
 from opencarrier.access.radsec.trust import Trust
 from opencarrier.access.udp import Bind, UdpServer
@@ -57,18 +58,16 @@ async def running(folder: NodeFolder) -> AsyncIterator[NodeRunning]:
     settings, signer = folder.load(), folder.signer()
     store = AgentStore(folder.store_file)
     reach = Reach(entropy=SystemEntropy(), port=settings.dynamic_port)
-    places = Places(reach)
+    agent = NodeAgent(
+        points=settings.points,
+        venue=settings.venue,
+        signer=signer,
+        store=store,
+        read_port=KernelPorts().read,
+        settings=settings.limits,
+    )
     try:
-        async with asking(settings, places) as hub:
-            agent = NodeAgent(
-                points=settings.points,
-                venue=settings.venue,
-                signer=signer,
-                store=store,
-                read_port=KernelPorts().read,
-                settings=settings.limits,
-                heard=places.saw,
-            )
+        async with asking(settings, NodeOrders(agent, reach)) as hub:
             ports = AgentPorts(upstream=hub, clock=SystemClock(), entropy=SystemEntropy())
             service = AgentService(agent, ports, settings.limits)
             udp = await _listen(service, settings)
@@ -124,13 +123,13 @@ def standing(node: NodeRunning) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def asking(settings: NodeSettings, places: Places) -> AsyncIterator[Upstream]:
+async def asking(settings: NodeSettings, orders: Answerer) -> AsyncIterator[Upstream]:
     """Keep the line to the hub; `FolderError` where its files or its name are of no use.
 
     What the hub orders over RadSec in reverse goes to the access point it is about.
     """
     try:
-        hub = _radsec(settings, places) if settings.hub.files else _Udp(settings)
+        hub = _radsec(settings, orders) if settings.hub.files else _Udp(settings)
         await hub.start()
     except (OSError, ValueError) as error:
         raise FolderError(
@@ -142,7 +141,7 @@ async def asking(settings: NodeSettings, places: Places) -> AsyncIterator[Upstre
         await hub.stop()
 
 
-def _radsec(settings: NodeSettings, places: Places) -> RadsecUpstream:
+def _radsec(settings: NodeSettings, orders: Answerer) -> RadsecUpstream:
     hub = settings.hub
     assert hub.files is not None
     return RadsecUpstream(
@@ -152,7 +151,7 @@ def _radsec(settings: NodeSettings, places: Places) -> RadsecUpstream:
         clock=SystemClock(),
         entropy=SystemEntropy(),
         limits=_LIMITS,
-        dynamic=DynamicProxy(places.find, last_hop=True),
+        dynamic=orders,
     )
 
 

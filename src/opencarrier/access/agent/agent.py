@@ -105,13 +105,6 @@ class _Taken:
     signed: Signed
 
 
-Heard = Callable[[str, str, bytes], None]
-
-
-def _nobody_asks(nas_identifier: str, host: str, secret: bytes) -> None:
-    """Where nothing is ordered of access points, nobody asks where they are."""
-
-
 class NodeAgent:
     """One venue's agent: its access points, its file, its key."""
 
@@ -124,16 +117,14 @@ class NodeAgent:
         store: AgentStore,
         read_port: PortReader,
         settings: AgentSettings,
-        heard: Heard = _nobody_asks,
     ) -> None:
-        """`heard` is told of each sound packet: whose node, from where, under which secret."""
-        self._points = sorted(points, key=lambda point: -point.prefix.prefixlen)
+        self.points = sorted(points, key=lambda point: -point.prefix.prefixlen)
+        self._addresses: dict[str, str] = {}
         self._venue = venue
         self._signer = signer
         self.store = store
         self._read_port = read_port
         self._settings = settings
-        self._heard = heard
         self._samples: dict[int, PortMeter] = {}
         self._duplicates = {
             listener: duplicates.DuplicateCache(entries_max=8_192) for listener in Listener
@@ -147,8 +138,8 @@ class NodeAgent:
             return self._drop("access_point_unknown")
         try:
             packet = self._verified(origin, datagram, point)
-            self._heard(point.nas_identifier, origin.address[0], point.secret)
             key = (*origin.address, packet.identifier, packet.authenticator)
+            self._addresses[point.name] = origin.address[0]
             seen = self._duplicates[origin.listener].begin(key, now_s)
             ticket = Ticket(origin, key, packet, point)
             if seen is not duplicates.Seen.NEW:
@@ -209,10 +200,15 @@ class NodeAgent:
         self.metrics.acknowledged += len(kept)
         return [self._answer(ticket, Code.ACCOUNTING_RESPONSE, []) for ticket in kept]
 
+    def address_of(self, point: AccessPoint) -> str | None:
+        """Return where an access point was last heard from, or the only place it can be."""
+        alone = point.prefix.num_addresses == 1
+        return self._addresses.get(point.name, str(point.prefix.network_address) if alone else None)
+
     def sample(self) -> None:
         """Read the ports of open sessions now, in case an interface is gone at their Stop."""
         found: dict[int, PortMeter] = {}
-        for point in self._points:
+        for point in self.points:
             reading = self._reading(point)
             if reading is None:
                 continue
@@ -242,7 +238,7 @@ class NodeAgent:
 
     def _point(self, source: str) -> AccessPoint | None:
         address = ip_address(source)
-        return next((point for point in self._points if address in point.prefix), None)
+        return next((point for point in self.points if address in point.prefix), None)
 
     def _verified(self, origin: Origin, datagram: bytes, point: AccessPoint) -> Packet:
         packet = parse(datagram)

@@ -8,9 +8,6 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
 from opencarrier.access.agent.location import Location
-from opencarrier.kernel.clock import SECOND_US
-
-DAY_US = 86_400 * SECOND_US
 
 
 class Source(StrEnum):

@@ -72,8 +72,7 @@ class Seen:
 class Session:
     """A session as it is reported: its counters in all, its place in the chain of statements.
 
-    `acct_session_id` is the first the access point gave it. `at_start` is the accepted identity it
-    began with.
+    `acct_session_id` is the first the access point gave it, `called` what it calls it now.
     """
 
     access_point: str
@@ -91,6 +90,7 @@ class Session:
     sequence: int = 0
     previous: Id = BEGINNING
     recent: tuple[bytes, ...] = field(default=())
+    called: str = ""
     closed: bool = False
 
 
@@ -178,6 +178,7 @@ def account(
         told_in=max(session.told_in, told[0]),
         told_out=max(session.told_out, told[1]),
         recent=(*session.recent, seen.digest)[-RECENT_MAX:],
+        called=seen.acct_session_id,
         closed=seen.status is AcctStatus.STOP,
     )
     if max(moved.told_in, moved.told_out) > INT64_MAX:

@@ -45,6 +45,7 @@ def session_octets(session: Session) -> bytes:
             session.sequence,
             session.previous,
             list(session.recent),
+            session.called,
             session.closed,
         ]
     )
@@ -54,7 +55,7 @@ def read_session(octets: bytes) -> Session:
     """Read it back."""
     point, name, station, started_us, heard_us, accepted, *counted = _list(octets)
     time, octets_in, octets_out, port, told_in, told_out, *place = counted
-    sequence, previous, recent, closed = place
+    sequence, previous, recent, called, closed = place
     return Session(
         access_point=point,
         acct_session_id=name,
@@ -71,6 +72,7 @@ def read_session(octets: bytes) -> Session:
         sequence=sequence,
         previous=Id(previous),
         recent=tuple(recent),
+        called=called,
         closed=closed,
     )
 
