@@ -21,7 +21,7 @@ from tests.access.fakes import NAS, NOW_US, REALM, usim
 
 from opencarrier.access.agent.counters import WORD, Flag
 from opencarrier.access.agent.model import Source
-from opencarrier.access.agent.statement import judge, statement_of
+from opencarrier.access.agent.statement import Signed, judge, statement_of
 from opencarrier.access.model import Listener, Origin
 from opencarrier.access.wire.authenticators import accounting_request
 from opencarrier.access.wire.dictionary import AcctStatus, Type
@@ -187,6 +187,20 @@ async def test_a_session_id_used_again_is_a_new_session(scene: Scene) -> None:
         chains = [statement_of(packet) for packet in packets]
     assert [one.statement.sequence for one in chains if one] == [0, 1, 0, 1]
     assert [octets(packet)[0] for packet in packets] == [0, 4, 0, 4]
+
+
+async def test_two_sessions_of_one_name_in_one_second_have_each_its_chain(scene: Scene) -> None:
+    """An honest node is never found to have said two things."""
+    async with scene.open() as radio:
+        for octets_in in (1, 2, 3):
+            await radio.tell(start(event_s=NOW_S))
+            await radio.tell(stop(event_s=NOW_S, session_time_s=0, octets_in=octets_in))
+        await scene.delivered(6)
+        chains: dict[object, list[Signed]] = {}
+        for signed in scene.running.agent.store.statements():
+            chains.setdefault(signed.statement.chain, []).append(signed)
+    assert len(chains) == 3
+    assert all(judge(chain, [NODE.address]) == [] for chain in chains.values())
 
 
 async def test_octets_come_from_the_kernel_where_none_are_reported(scene: Scene) -> None:

@@ -32,6 +32,7 @@ from opencarrier.access.agent.sessions import (
     account,
     begin,
     begins_anew,
+    begun_after,
     continues,
     is_old,
     station_of,
@@ -363,7 +364,8 @@ class NodeAgent:
         if self.store.count_open() >= self._settings.sessions_max:
             raise PeerError("sessions_full")
         accepted = self.store.accepted(point.name, seen.station) if seen.station else None
-        return None, *begin(seen, point.name, accepted or Accepted())
+        session, flags = begin(seen, point.name, accepted or Accepted())
+        return None, session if found is None else begun_after(session, found[1]), flags
 
     def _taken(
         self, ticket: Ticket, seen: Seen, number: int | None, session: Session, flags: Flag

@@ -119,6 +119,12 @@ def _start_us(seen: Seen) -> int:
     return seen.event_us - (seen.session_time_s or 0) * SECOND_US
 
 
+def begun_after(session: Session, former: Session) -> Session:
+    """Begin in a later second than a session of the same name: by both their chains are told."""
+    next_us = (former.started_us // SECOND_US + 1) * SECOND_US
+    return replace(session, started_us=max(session.started_us, next_us))
+
+
 def continues(session: Session, seen: Seen) -> bool:
     """Say whether a packet with an unknown Acct-Session-Id belongs to a station's open session.
 
