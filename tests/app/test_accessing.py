@@ -7,12 +7,19 @@ import pytest
 from opencarrier.access.model import AccessSettings
 from opencarrier.access.openroaming.names import wbaid
 from opencarrier.access.wire.eap import EapType
-from opencarrier.app.accessing import access_settings
+from opencarrier.app.accessing import access_settings, rating_settings
 from opencarrier.app.config import ConfigError, Settings
+from opencarrier.rating.desk import RatingSettings
 
 
 def test_nothing_set_is_no_member_of_anything() -> None:
     assert access_settings(Settings()) == AccessSettings()
+
+
+def test_rating_is_told_what_to_hold_for() -> None:
+    assert rating_settings(Settings()) == RatingSettings()
+    told = rating_settings(Settings(free_plan="free", foreign_session_s=60)).exposure
+    assert (told.free_plan, told.foreign_session_s) == ("free", 60)
 
 
 def test_a_member_names_itself_its_clearing_its_bases_and_countries() -> None:

@@ -63,6 +63,7 @@ from opencarrier.spine.ports import (
     Passwords,
     PrivacyKeySource,
     SessionKeys,
+    Spending,
     UsageSink,
     VectorSource,
 )
@@ -108,6 +109,7 @@ class AccessPorts:
     way_back: WayBack | None = None
     meters: MeterBook | None = None
     orders: OrderBook | None = None
+    spending: Spending | None = None
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -376,6 +378,9 @@ class AccessService:
         if self._ports.orders is not None:
             self._ports.orders.observed(unit, observations)
         new = self._ports.sink.record(unit, observations)
+        if self._ports.spending is not None:
+            at_us = self._ports.clock.now_us()
+            self._ports.spending.observed(unit, observations, at_us=at_us)
         if self._ports.meters is not None:
             for store in stores:
                 self._take_statement(unit, self._ports.meters, store)

@@ -1,4 +1,4 @@
-"""What access is told of the settings: names in the federation, bases, where people may roam."""
+"""What access and rating are told of the settings: the federation's names, what is held for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from opencarrier.access.wire.eap import EapType
 from opencarrier.access.wire.tls_material import TlsLimits
 from opencarrier.app.config import ConfigError, Settings
 from opencarrier.kernel.refusals import PeerError
+from opencarrier.rating.desk import RatingSettings
+from opencarrier.rating.exposure import ExposureSettings
 
 TAGS_MAX = 8
 
@@ -41,6 +43,18 @@ def discovery_settings(settings: Settings) -> DiscoverySettings:
     if not 0 < len(tags) <= TAGS_MAX:
         raise ConfigError(f"discovery_tags names 1 to {TAGS_MAX} services")
     return DiscoverySettings(tags=tags, private=settings.discovery_private == "yes")
+
+
+def rating_settings(settings: Settings) -> RatingSettings:
+    """Read how long money is held, and for what."""
+    return RatingSettings(
+        settlement_lag_s=settings.settlement_lag_s,
+        exposure=ExposureSettings(
+            foreign_line_octets_per_s=settings.foreign_line_octets_per_s,
+            foreign_session_s=settings.foreign_session_s,
+            free_plan=settings.free_plan,
+        ),
+    )
 
 
 def _methods(settings: Settings) -> tuple[EapType, ...]:

@@ -220,6 +220,21 @@ class Settings:
             " COUNTRY:DAYS where a home's law says otherwise"
         },
     )
+    free_plan: str = field(
+        default="",
+        metadata={"help": "plan for whoever has no money left, where its home has it; empty: none"},
+    )
+    foreign_line_octets_per_s: int = field(
+        default=12_500_000,
+        metadata={
+            "help": "what a network whose nodes are not registered here is held to carry",
+            "range": (1, 10**10),
+        },
+    )
+    foreign_session_s: int = field(
+        default=300,
+        metadata={"help": "how long it is held for at once", "range": (60, 86_400)},
+    )
     wbaid: str = field(
         default="", metadata={"help": "this member of WBA's federation: `EXAMPLE:FR`; empty: none"}
     )

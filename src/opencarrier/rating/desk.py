@@ -19,8 +19,9 @@ from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Balance
 from opencarrier.rating import discounts, store
+from opencarrier.rating.exposure import DEFAULT_EXPOSURE, ExposureSettings, Watched
 from opencarrier.rating.holds import Authorisation, hold_transfer
-from opencarrier.rating.model import INTERIM_FLOOR_S, RetailPlan
+from opencarrier.rating.model import INTERIM_FLOOR_S, SESSION_S_MAX, RetailPlan
 from opencarrier.rating.quote import Offer, Quote, quote
 from opencarrier.rating.reasons import AccessReason
 from opencarrier.rating.rules.v2.charges import FreeTerms
@@ -33,7 +34,7 @@ from opencarrier.spine.access import (
     Rate,
 )
 from opencarrier.spine.money import Discount, Sale
-from opencarrier.spine.parties import PartyId, Subscriber
+from opencarrier.spine.parties import PartyId, Subscriber, operator_of_node
 from opencarrier.spine.ports import Discounts, Sales
 from opencarrier.spine.records import RcoiClass
 
@@ -51,6 +52,7 @@ class RatingSettings:
     grace_s: int = 30
     settlement_lag_s: int = 7_200
     collateral_gate: bool = True
+    exposure: ExposureSettings = DEFAULT_EXPOSURE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +133,22 @@ class Desk:
             offer = _reduced(offer, discount, request.at_us)
         quoted = quote(offer)
         if isinstance(quoted, Refusal):
-            return quoted
+            return self._free(request, quoted) if sale is None else quoted
         return self._open(request, offer, replace(quoted, accepted=rate), discount, sale)
+
+    def _free(self, request: AuthorisationRequest, refused: Refusal) -> Grant | Refusal:
+        """Serve whoever has no money left on the home's free plan, if it has one in force."""
+        free, subscriber = self._ports.settings.exposure.free_plan, request.subscriber
+        short = refused.reason is AccessReason.INSUFFICIENT_BALANCE
+        if not short or not free or subscriber.plan_id == free:
+            return refused
+        plan = self._plan_at(subscriber.home, free, request.at_us)
+        if isinstance(plan, Refusal):
+            return refused
+        if (plan.asset, chart.prepaid(subscriber.party_id)) not in self._balances:
+            return refused
+        granted = self._one(replace(request, subscriber=replace(subscriber, plan_id=free)))
+        return refused if isinstance(granted, Refusal) else granted
 
     def _agreed(
         self, request: AuthorisationRequest
@@ -198,6 +214,10 @@ class Desk:
             terms = FreeTerms(
                 home=home, visited=request.visited, asset=plan.asset, offered=request.offered
             )
+        octets_per_s, longest_s = held_rate(
+            request.node.node_id, plan, self._ports.settings.exposure
+        )
+        ends_us = min(terms.window.end_us, plan.price.window.end_us)
         return Offer(
             terms=terms,
             plan=plan,
@@ -205,7 +225,8 @@ class Desk:
             grace_s=self._ports.settings.grace_s,
             balance_minor=self._free_minor(plan, request.subscriber) if prepaid else None,
             collateral_minor=self._collateral_minor(home, terms.asset, at_us),
-            longest_s=_left_s(min(terms.window.end_us, plan.price.window.end_us), at_us),
+            longest_s=min(longest_s, _left_s(ends_us, at_us)),
+            line_octets_per_s=octets_per_s,
         )
 
     def _free_minor(self, plan: RetailPlan, subscriber: Subscriber) -> int:
@@ -286,6 +307,7 @@ class Desk:
             quoted_nano_per_kib=None if quote_in_band is None else quote_in_band.nano_per_kib,
             accepted_index=None if quoted.accepted is None else quoted.accepted.index,
             rate_cap_octets_per_s=offer.plan.rate_cap_octets_per_s,
+            watched_octets=_watched_octets(offer, quoted, settings.grace_s),
         )
 
 
@@ -297,6 +319,17 @@ def plan_at(unit: Connection, home: PartyId, plan_id: str, at_us: int) -> Retail
         reason = AccessReason.PLAN_NOT_IN_FORCE if versions else AccessReason.NO_PLAN
         return Refusal(reason, plan_id)
     return plan
+
+
+def held_rate(node_id: str, plan: RetailPlan, exposure: ExposureSettings) -> tuple[int, int]:
+    """Return the octets a second that are held for, and how long a session may be at most.
+
+    A node of an operator that registered none of its nodes here may not keep to the plan's cap.
+    """
+    if operator_of_node(node_id) is None:
+        return plan.rate_cap_octets_per_s, SESSION_S_MAX
+    line = max(plan.rate_cap_octets_per_s, exposure.foreign_line_octets_per_s)
+    return line, exposure.foreign_session_s
 
 
 def grant_of(item: Authorisation) -> Grant:
@@ -368,6 +401,19 @@ def _collateral_minor(unit: Connection, home: PartyId, asset: AssetId, at_us: in
     collateral = ledger.balance(unit, asset, chart.collateral(home))
     noticed_minor = ledger.balance(unit, asset, chart.noticed(home)).posted_minor
     return collateral.free_minor - noticed_minor - unsettled_minor - open_minor
+
+
+def _watched_octets(offer: Offer, quoted: Quote, grace_s: int) -> int | None:
+    """Return how much may be reported before it is looked at; None where nothing is held for it."""
+    if not quoted.hold_minor or not offer.plan.price.unit.startswith("octets"):
+        return None
+    watched = Watched(
+        octets_per_s=offer.octets_per_s,
+        session_timeout_s=quoted.session_timeout_s,
+        interim_interval_s=quoted.interim_interval_s,
+        grace_s=grace_s,
+    )
+    return watched.unsuspicious_octets
 
 
 def _reduced(offer: Offer, discount: Discount, at_us: int) -> Offer:

@@ -32,7 +32,8 @@ class Authorisation:
 
     `hold_number` counts the holds opened for it, 0 where nothing had to be held. `held_minor` is
     what the newest still holds, 0 once all is posted or released. `exposure_minor` is what the
-    home may still come to owe the visited operator for it.
+    home may still come to owe the visited operator for it. A report of more than `watched_octets`
+    is looked at; `spent_us` is when its money was last found to end.
     """
 
     authorisation_id: bytes
@@ -62,6 +63,8 @@ class Authorisation:
     quoted_nano_per_kib: int | None = None
     accepted_index: int | None = None
     rate_cap_octets_per_s: int | None = None
+    watched_octets: int | None = None
+    spent_us: int | None = None
 
     @property
     def rate(self) -> Rate | None:

@@ -33,6 +33,13 @@ class Offer:
     """What the home's collateral still covers; None where that is not asked."""
     longest_s: int = SESSION_S_MAX
     """When what is offered ends: a tariff, a plan, the lock a discount hangs on."""
+    line_octets_per_s: int = 0
+    """What a line may carry where nobody is known to keep to the plan's cap."""
+
+    @property
+    def octets_per_s(self) -> int:
+        """What a session is taken to use at most."""
+        return max(self.plan.rate_cap_octets_per_s, self.line_octets_per_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +167,6 @@ def _retail_legs(offer: Offer, timeout_s: int) -> v1.RetailLegs:
 def _most(offer: Offer, unit: str, timeout_s: int) -> Counters:
     """Return the most a session can count in a unit; its octets both ways keep to the rate cap."""
     duration_s = timeout_s + offer.grace_s
-    octets = offer.plan.rate_cap_octets_per_s * duration_s
+    octets = offer.octets_per_s * duration_s
     octets_in, octets_out = (0, octets) if unit == "octets_out" else (octets, 0)
     return Counters(session_time_s=duration_s, octets_in=octets_in, octets_out=octets_out)

@@ -187,6 +187,27 @@ def write_authorisations(unit: Connection, items: Iterable[Authorisation]) -> No
         unit.execute(_LEFT, rows)
 
 
+def overspent(unit: Connection, reports: Mapping[bytes, int], *, at_us: int) -> list[Authorisation]:
+    """Return the running authorisations that reported more octets than goes unlooked at."""
+    most = max(reports.values(), default=0)
+    query = select(authorisations).where(
+        authorisations.c.watched_octets < most, authorisations.c.expires_us > at_us
+    )
+    rows = by_ids(unit, query, reports, authorisations.c.authorisation_id)
+    found = [Authorisation(**row._mapping) for row in rows]
+    return [
+        item
+        for item in found
+        if item.watched_octets is not None and reports[item.authorisation_id] > item.watched_octets
+    ]
+
+
+def note_spent(unit: Connection, authorisation_id: bytes, at_us: int) -> None:
+    """Note when the money of a session was last found to end."""
+    mine = authorisations.c.authorisation_id == authorisation_id
+    unit.execute(authorisations.update().where(mine).values(spent_us=at_us))
+
+
 def exposure_minor(unit: Connection, home: PartyId, asset: AssetId, at_us: int) -> int:
     """Return what a home's open authorisations can still cost it, wholesale."""
     query = select(func.coalesce(func.sum(authorisations.c.exposure_minor), 0)).where(

@@ -93,6 +93,8 @@ authorisations = Table(
     Column("quoted_nano_per_kib", BigInteger),
     Column("accepted_index", Integer),
     Column("rate_cap_octets_per_s", BigInteger),
+    Column("watched_octets", BigInteger),
+    Column("spent_us", BigInteger),
     Index("rating_authorisations_exposure", "home", "wholesale_asset", "hold_expires_us"),
 )
 

@@ -205,6 +205,16 @@ class Disconnects(Protocol):
         ...
 
 
+class Spending(Protocol):
+    """Sees what running sessions report (answered by `rating`)."""
+
+    def observed(
+        self, unit: Connection, observations: Sequence[Observation], *, at_us: int
+    ) -> None:
+        """Slow and end the sessions whose money may not last, in the unit of the reports."""
+        ...
+
+
 class Sales(Protocol):
     """Who pays as it uses (answered by `channels`); such a grant holds nothing in advance."""
 

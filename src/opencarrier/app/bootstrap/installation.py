@@ -18,7 +18,7 @@ from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.service import AccessPorts, AccessService
 from opencarrier.access.wire.aka_identity import SECRET_OCTETS, PseudonymRing
 from opencarrier.app import config, schema
-from opencarrier.app.accessing import access_settings
+from opencarrier.app.accessing import access_settings, rating_settings
 from opencarrier.app.bootstrap.certificates import eap_certificates
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder, FolderError
@@ -34,8 +34,8 @@ from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.rating.changes import TermChanges
-from opencarrier.rating.desk import RatingSettings
 from opencarrier.rating.service import RatingService
+from opencarrier.rating.spending import SpendingWatch
 from opencarrier.receipts.manifest import Manifest, read_manifest
 from opencarrier.routing.model import Steering
 from opencarrier.routing.service import ChoiceBook, RoutedPolicy, Routing
@@ -87,7 +87,7 @@ class Installation:
             discounts=self.staking,
             sales=self.channel_book,
             choices=ChoiceBook(),
-            settings=RatingSettings(settlement_lag_s=settings.settlement_lag_s),
+            settings=rating_settings(settings),
         )
         self.policy = RoutedPolicy(self.routing, self.rating)
         see_where_it_is(self.store)
@@ -138,6 +138,7 @@ class Installation:
             ask_dns=ask_dns,
             orders=self.orders,
             way_back=way_back,
+            spending=SpendingWatch(self.orders, rating_settings(self.settings)),
         )
         return AccessService(ports, self.access_keys(), settings or access_settings(self.settings))
 
