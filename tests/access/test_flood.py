@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from opencarrier.access.methods import aka_home, offered_methods
 from opencarrier.access.model import AccessSettings, Listener, Origin
 from opencarrier.access.server import AccessServer, Need, Send
 from opencarrier.access.wire import eap
 from opencarrier.access.wire.authenticators import access_request
 from opencarrier.access.wire.dictionary import Code, Type
 from opencarrier.access.wire.radius import eap_message, parse, text
+from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.sim.eap_peer import AkaPrimePeer
 from opencarrier.spine.access import AuthorisationRequest
@@ -54,8 +56,13 @@ class Network:
     """Access points of many clients around one server."""
 
     def __init__(self, settings: AccessSettings) -> None:
+        home = aka_home(settings, KEYS, clock=FixedClock(NOW_US), entropy=SeededEntropy(3))
         self.server = AccessServer(
-            lookup=Clients(), keys=KEYS, entropy=SeededEntropy(3), settings=settings
+            lookup=Clients(),
+            keys=KEYS,
+            entropy=SeededEntropy(3),
+            methods=offered_methods(settings, home),
+            settings=settings,
         )
         self.now_s = 100.0
         self.numbers = count()

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from opencarrier.access.wire.aka_prime import AkaPrime
 from tests.access.fakes import HOME, IMSI, KEYS, NAS, NODE, NOW_US, SECRET, VISITED, FakePolicy
 from tests.access.fakes import FakeVectors as Vectors
-from tests.access.test_server import Table
+from tests.access.test_server import Driver, Table
 from tests.access.tls import Scene
 
 from opencarrier.access.accounting import Arrival, observe, realm_of
 from opencarrier.access.discovery import answers
 from opencarrier.access.discovery.model import Kind, Question
+from opencarrier.access.methods import aka_home
 from opencarrier.access.model import AccessSettings, Listener, Metrics, Origin
-from opencarrier.access.offer import offered
+from opencarrier.access.offer import offer_of
 from opencarrier.access.radsec.framing import Framer
 from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
 from opencarrier.access.wire import eap
+from opencarrier.access.wire.aka import Aka
 from opencarrier.access.wire.aka_attributes import parse_message
+from opencarrier.access.wire.aka_profile import AKA, AKA_PRIME
 from opencarrier.access.wire.authenticators import access_request, accounting_request
 from opencarrier.access.wire.dictionary import Type
 from opencarrier.access.wire.hidden import Hop, backward, onward
@@ -32,6 +34,7 @@ from opencarrier.access.wire.tls_messages import first_offer, parse_offer, parse
 from opencarrier.access.wire.tls_method import EapTls
 from opencarrier.access.wire.ttls_avp import encode_avps, parse_avps
 from opencarrier.access.wire.ttls_method import EapTtls
+from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.access import AuthorisationRequest, Grant
@@ -45,6 +48,7 @@ ARRIVAL = Arrival(
 QUESTION = Question("home.example", Kind.NAPTR)
 ATTRIBUTES_OCTETS_MAX = 3_700
 TLS = Scene()
+HOME_OF_SIMS = aka_home(AccessSettings(), KEYS, clock=FixedClock(NOW_US), entropy=SeededEntropy(3))
 
 
 def radius(data: bytes) -> object:
@@ -52,7 +56,7 @@ def radius(data: bytes) -> object:
     packet = parse(data)
     for kind in range(256):
         packet.get(kind), packet.integer(kind), packet.all(kind), packet.joined(kind)
-    return offered(packet), realm_of(packet), observe(packet, ARRIVAL, KEYS, Metrics())
+    return offer_of(packet), realm_of(packet), observe(packet, ARRIVAL, KEYS, Metrics())
 
 
 def requests(data: bytes) -> object:
@@ -86,14 +90,21 @@ def eap_packet(data: bytes) -> object:
     return eap.parse_eap(data)
 
 
-def aka(data: bytes) -> object:
+def aka_attributes(data: bytes) -> object:
     """A message of EAP-AKA and EAP-AKA'."""
     return parse_message(data).kdfs()
 
 
+def aka(data: bytes) -> object:
+    """The machine of EAP-AKA takes an identity, then responses."""
+    machine = Aka(HOME_OF_SIMS, AKA, network_name=None, prefer_aka_prime=True)
+    return _converse(machine, eap.EapType.AKA, data)
+
+
 def aka_prime(data: bytes) -> object:
     """The machine of EAP-AKA' takes an identity, then responses."""
-    return _converse(AkaPrime(network_name=b"WLAN"), eap.EapType.AKA_PRIME, data)
+    machine = Aka(HOME_OF_SIMS, AKA_PRIME, network_name=b"WLAN")
+    return _converse(machine, eap.EapType.AKA_PRIME, data)
 
 
 def tls_framing(data: bytes) -> object:
@@ -158,6 +169,7 @@ TARGETS: dict[str, Target] = {
         requests,
         conversations,
         eap_packet,
+        aka_attributes,
         aka,
         aka_prime,
         tls_framing,
@@ -222,9 +234,7 @@ def _attributes(data: bytes) -> list[Attribute]:
 
 
 def _server() -> AccessServer:
-    return AccessServer(
-        lookup=Table(), keys=KEYS, entropy=SeededEntropy(3), settings=AccessSettings()
-    )
+    return Driver().server
 
 
 def _origin(listener: Listener) -> Origin:

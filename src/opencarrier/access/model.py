@@ -70,6 +70,8 @@ class AccessKeys:
 class AccessSettings:
     """Limits and names; every one has a default that holds for a small installation."""
 
+    worker: int | None = None
+    """Which of several processes on one port this is, None where it is alone."""
     network_name: bytes = NETWORK_NAME_WLAN
     methods: tuple[EapType, ...] = (EapType.TLS, EapType.TTLS, EapType.AKA_PRIME, EapType.AKA)
     tls: TlsLimits = field(default_factory=TlsLimits)

@@ -335,7 +335,7 @@ class AccessServer:
 
     def _open(self, client: RadiusClient, identifier: int, now_s: float) -> eap.Session:
         session = eap.Session(
-            state=self._entropy.octets("access/state", STATE_OCTETS),
+            state=self._state(),
             client_id=client.client_id,
             methods=self._methods,
             identifier=identifier,
@@ -343,6 +343,13 @@ class AccessServer:
         )
         self.sessions.open(session, now_s)
         return session
+
+    def _state(self) -> bytes:
+        """Name a conversation; among several workers its first octet says whose it is."""
+        if self._settings.worker is None:
+            return self._entropy.octets("access/state", STATE_OCTETS)
+        worker = bytes((self._settings.worker,))
+        return worker + self._entropy.octets("access/state", STATE_OCTETS - 1)
 
     def _continue(
         self, ticket: Ticket, session: eap.Session, packet: eap.EapPacket | None

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from opencarrier.access.affinity import Affinity
 from opencarrier.access.model import Listener, Origin, Transport
 from opencarrier.access.server import Send
 from opencarrier.access.wire.duplicates import Address
@@ -33,6 +34,8 @@ class Bind:
     host: str = "127.0.0.1"
     auth_port: int = AUTH_PORT
     acct_port: int = ACCT_PORT
+    shared: bool = False
+    """Whether other processes listen on the same ports."""
 
 
 class Counted(Protocol):
@@ -72,9 +75,10 @@ class UdpServer:
     the loop, which at full load costs more than the packet's own work.
     """
 
-    def __init__(self, service: Served, bind: Bind) -> None:
+    def __init__(self, service: Served, bind: Bind, affinity: Affinity | None = None) -> None:
         self._service = service
         self._bind = bind
+        self._affinity = affinity
         self._sockets: dict[Listener, socket.socket] = {}
 
     @property
@@ -97,6 +101,8 @@ class UdpServer:
             self._close()
             raise
         self._service.start(Transport.UDP, self._send)
+        if self._affinity is not None:
+            self._affinity.start(self._take)
         loop = asyncio.get_running_loop()
         for listener, sock in self._sockets.items():
             loop.add_reader(sock, self._read, listener, sock)
@@ -112,6 +118,8 @@ class UdpServer:
         try:
             sock.setblocking(False)
             _raise_receive_buffer(sock)
+            if self._bind.shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind((self._bind.host, port))
         except OSError:
             sock.close()
@@ -127,7 +135,16 @@ class UdpServer:
             except OSError:
                 self._service.metrics.dropped["socket_error"] += 1
                 continue
-            self._service.receive(Origin(listener, (source[0], source[1])), datagram)
+            address = (source[0], source[1])
+            if listener is Listener.AUTH and self._elsewhere(datagram, address):
+                continue
+            self._service.receive(Origin(listener, address), datagram)
+
+    def _elsewhere(self, datagram: bytes, address: Address) -> bool:
+        return self._affinity is not None and self._affinity.handed_over(datagram, address)
+
+    def _take(self, datagram: bytes, address: Address) -> None:
+        self._service.receive(Origin(Listener.AUTH, address), datagram)
 
     def _send(self, send: Send) -> None:
         """Send, or leave it to the client's repeat, which the duplicate cache answers."""

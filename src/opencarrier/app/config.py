@@ -26,6 +26,13 @@ class Settings:
         default="127.0.0.1", metadata={"help": "address HTTP binds to, besides loopback"}
     )
     radius_port: int = field(default=1812, metadata={"help": "RADIUS authentication, UDP"})
+    workers: int = field(
+        default=1,
+        metadata={
+            "help": "processes that answer RADIUS over UDP, with one database",
+            "range": (1, 64),
+        },
+    )
     acct_port: int = field(default=1813, metadata={"help": "RADIUS accounting, UDP"})
     radsec_port: int = field(
         default=2083, metadata={"help": "RADIUS over TLS, TCP; off until the next three are set"}

@@ -69,7 +69,7 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     access = access_service(place.base, trust, way_back)
     radius = Radius(place.base, access, trust)
     token = place.base.entropy.octets("http-token", TOKEN_OCTETS).hex()
-    web = Web(place, lambda: access.metrics, token=token)
+    web = Web(place, radius.metrics, token=token)
     if radius.radsec is not None:
         way_back.connected = radius.radsec.to
     web.radius = radius

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from opencarrier.access.model import Metrics
 from opencarrier.access.orders.reach import Reach
 from opencarrier.access.orders.sending import OrderSender
 from opencarrier.access.radsec.model import Connections
@@ -18,6 +19,7 @@ from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.access.upstream.model import Upstream
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.folder import FolderError
+from opencarrier.app.workers import Workers
 
 NAMED_TOGETHER = ("radsec_chain", "radsec_key", "radsec_roots")
 
@@ -56,10 +58,15 @@ class Radius:
         settings = base.settings
         self._settings = settings
         self._sending: asyncio.Task[None] | None = None
-        self.udp = UdpServer(
-            access,
-            Bind(host=settings.host, auth_port=settings.radius_port, acct_port=settings.acct_port),
+        self._access = access
+        self.workers = Workers(base) if settings.workers > 1 else None
+        bind = Bind(
+            host=settings.host,
+            auth_port=settings.radius_port,
+            acct_port=settings.acct_port,
+            shared=self.workers is not None,
         )
+        self.udp = UdpServer(access, bind, self.workers.affinity if self.workers else None)
         self.radsec: RadsecServer | None = None
         if trust is not None:
             self.radsec = RadsecServer(
@@ -95,10 +102,15 @@ class Radius:
                 f"{error.strerror}",
                 "choose other ports with --radius-port and --acct-port (0: any free one)",
             ) from None
-        if self.radsec is None:
-            return
+        if self.radsec is not None:
+            await self._start_radsec(self.radsec)
+        if self.workers is not None:
+            self.workers.start(self.udp.auth_address[1], self.udp.acct_address[1])
+
+    async def _start_radsec(self, radsec: RadsecServer) -> None:
+        settings = self._settings
         try:
-            await self.radsec.start()
+            await radsec.start()
         except OSError as error:
             await self.udp.stop()
             raise FolderError(
@@ -108,6 +120,8 @@ class Radius:
 
     async def stop(self) -> None:
         """Take nothing more, answer what was received, close."""
+        if self.workers is not None:
+            await self.workers.stop()
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
@@ -117,6 +131,11 @@ class Radius:
 
     def _connected(self, client_id: str) -> Upstream | None:
         return None if self.radsec is None else self.radsec.to(client_id)
+
+    def metrics(self) -> Metrics:
+        """What access counted, in all processes."""
+        own = self._access.metrics
+        return own if self.workers is None else self.workers.metrics(own)
 
     def lines(self) -> list[dict[str, Any]]:
         """The open RadSec connections, for `status`."""

@@ -47,11 +47,16 @@ def name_servers(settings: Settings) -> Sequence[tuple[str, int]]:
 
 
 def access_service(
-    base: Installation, trust: Trust | None, way_back: WayBack | None = None
+    base: Installation,
+    trust: Trust | None,
+    way_back: WayBack | None = None,
+    *,
+    worker: int = 0,
 ) -> AccessService:
     """Make the access service of a running process, which may pass packets on.
 
-    Disconnect and CoA of homes that were asked over RadSec come back by `way_back`.
+    Disconnect and CoA of homes that were asked over RadSec come back by `way_back`. `worker` is
+    the process's number, the first one's where there is one.
     """
     from opencarrier.access.discovery.resolver import Resolver
 
@@ -60,6 +65,7 @@ def access_service(
     dynamic = DynamicProxy(way_back.find)
     dialler = Dialler(trust, clock=base.clock, entropy=base.entropy, dynamic=dynamic)
     return base.access(
+        worker=worker if base.settings.workers > 1 else None,
         connect=dialler.connect,
         ask_dns=Resolver(servers, base.entropy).ask if servers else None,
         way_back=way_back,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -116,11 +117,15 @@ class Installation:
         self,
         settings: AccessSettings | None = None,
         *,
+        worker: int | None = None,
         connect: Connect | None = None,
         ask_dns: Ask | None = None,
         way_back: WayBack | None = None,
     ) -> AccessService:
-        """Make the access service; what dials others is handed in where packets are passed on."""
+        """Make the access service; what dials others is handed in where packets are passed on.
+
+        `worker` is its number where there are several.
+        """
         ports = AccessPorts(
             units=self.store,
             directory=self.identity.directory,
@@ -140,7 +145,8 @@ class Installation:
             way_back=way_back,
             spending=SpendingWatch(self.orders, rating_settings(self.settings)),
         )
-        return AccessService(ports, self.access_keys(), settings or access_settings(self.settings))
+        told = settings or access_settings(self.settings)
+        return AccessService(ports, self.access_keys(), replace(told, worker=worker))
 
     def enrolling(self) -> Enrolling:
         """Make what gives devices their profiles."""
