@@ -17,10 +17,17 @@ def test_a_bench_has_a_door(name):
 def test_the_access_bench_settles_what_it_reports(monkeypatch):
     """The foreign database and server are a peer test's."""
     monkeypatch.setattr("opencarrier.bench.postgresql.program", lambda name: None)
+    monkeypatch.setattr("opencarrier.bench.authentication.run", lambda root, attaches: {})
     told = import_module(BENCHES["access"]).run(sessions=4)
     assert told["packets"] == told["accounting"]["packets"] == 32
     assert told["accounting"]["postgresql"] == "not installed"
-    assert all(told[key] > 0 for key in told if key != "accounting")
+    assert all(told[key] > 0 for key in told if key not in ("accounting", "authentication"))
+
+
+@pytest.mark.crash
+def test_the_soak_loses_nothing_when_its_server_is_killed():
+    told = import_module(BENCHES["soak"]).run(sessions=12)
+    assert (told["packets"], told["lost"], told["strange"]) == (36, 0, 0)
 
 
 def test_the_chain_bench_checks_what_it_measures():

@@ -22,7 +22,7 @@ from opencarrier.access.wire.authenticators import accounting_request
 from opencarrier.access.wire.dictionary import AcctStatus, Type
 from opencarrier.access.wire.radius import integer, text
 from opencarrier.app.system import SystemEntropy
-from opencarrier.bench import accounting
+from opencarrier.bench import accounting, authentication
 from opencarrier.bench.serving import NODE, OPC, REALM, SECRET, K, Server, furnish, imsi_of, serving
 from opencarrier.sim.eap_peer import AkaPrimePeer
 from opencarrier.sim.radio import Attached, Radio, RadioSettings, Report
@@ -45,6 +45,7 @@ def run(sessions: int = 2_500) -> dict[str, Any]:
         with serving("rooms", root / "rooms") as server:
             spent = asyncio.run(_sessions(server, sessions))
         stored = accounting.run(root / "accounting", sessions)
+        let_in = authentication.run(root / "authentication", max(1, sessions // 10))
     return {
         "cores": os.cpu_count() or 1,
         "sessions": sessions,
@@ -57,6 +58,7 @@ def run(sessions: int = 2_500) -> dict[str, Any]:
         "accounting_packet_in_floors": round(spent.packet_us / floor_us, 1),
         "settled_usage_in_floors": round(spent.usage_us / floor_us, 1),
         "accounting": stored,
+        "authentication": let_in,
     }
 
 

@@ -59,11 +59,11 @@ def _ours(
     furnish(folder, url, people=1)
     with serving("rooms", folder, url) as server:
         roots = [server.pid] + ([database.pid] if database else [])
-        echoed = asyncio.run(_echoed(server))
+        echoed = asyncio.run(echoed_of(server))
         spent_us = _spent(roots, server.ports["acct"], sessions, echoed)
         kept = server.ask("observations")
     kept = [tuple(row) for row in kept if not row[0].startswith(WARM)]
-    assert sorted(kept) == sorted(_expected(sessions)), "the rows are not what was sent"
+    assert sorted(kept) == sorted(sent(sessions)), "the rows are not what was sent"
     return spent_us, echoed
 
 
@@ -74,11 +74,8 @@ def _theirs(
 
     url = database.database()
     freeradius.make_tables(url)
-    name = url.rpartition("/")[2]
-    secret = SECRET.decode()
-    with freeradius.running(
-        folder, database_port=database.port, database=name, secret=secret
-    ) as server:
+    store = freeradius.Store(database.port, url.rpartition("/")[2])
+    with freeradius.running(folder, store, secret=SECRET.decode()) as server:
         spent_us = _spent([server.pid, database.pid], server.port, sessions, echoed)
     with psycopg.connect(url) as connection:
         rows = connection.execute(
@@ -86,12 +83,12 @@ def _theirs(
             " acctstoptime IS NOT NULL FROM radacct"
         ).fetchall()
     ended = [row for row in rows if not row[0].startswith(WARM)]
-    sent = [(*row[:1], *row[2:], True) for row in _expected(sessions) if row[1] == AcctStatus.STOP]
-    assert sorted(ended) == sorted(sent), "the rows are not what was sent"
+    whole = [(*row[:1], *row[2:], True) for row in sent(sessions) if row[1] == AcctStatus.STOP]
+    assert sorted(ended) == sorted(whole), "the rows are not what was sent"
     return spent_us
 
 
-async def _echoed(server: Server) -> list[Attribute]:
+async def echoed_of(server: Server) -> list[Attribute]:
     """Get what access points echo: the Class and the pseudonym of a session let in."""
     radio = await Radio.open(_settings(server.ports["acct"], server.ports["auth"]), SystemEntropy())
     try:
@@ -112,21 +109,26 @@ def _settings(acct: int, auth: int = 0) -> RadioSettings:
 
 def _spent(roots: Sequence[int], port: int, sessions: int, echoed: Sequence[Attribute]) -> int:
     warm = [f"{WARM}{number}" for number in range(IN_FLIGHT)]
-    asyncio.run(_load(port, warm, echoed))  # connections, caches, first pages
+    asyncio.run(load(port, warm, echoed))  # connections, caches, first pages
     before_us = sum(map(cpu_us, roots))
-    asyncio.run(_load(port, [_name(number) for number in range(sessions)], echoed))
+    asyncio.run(load(port, [name_of(number) for number in range(sessions)], echoed))
     spent_us = sum(map(cpu_us, roots)) - before_us
     return max(1, spent_us // (sessions * PACKETS_PER_SESSION))
 
 
-async def _load(port: int, names: Sequence[str], echoed: Sequence[Attribute]) -> None:
+async def load(
+    port: int,
+    names: Sequence[str],
+    echoed: Sequence[Attribute],
+    steps: Sequence[int] = range(PACKETS_PER_SESSION),
+) -> None:
     """Report on every session, one packet after the other, many sessions at a time."""
     link = await Link.open(("127.0.0.1", port), _settings(port))
     waiting = iter(names)
 
     async def work() -> None:
         for name in waiting:
-            for step in range(PACKETS_PER_SESSION):
+            for step in steps:
                 await link.accounting([*_report(name, step).attributes(), *_place(name), *echoed])
 
     try:
@@ -160,16 +162,19 @@ def _place(name: str) -> list[Attribute]:
     ]
 
 
-def _expected(sessions: int) -> list[tuple[str, int, int, int, int]]:
+def sent(
+    sessions: int, steps: Sequence[int] = range(PACKETS_PER_SESSION)
+) -> list[tuple[str, int, int, int, int]]:
     """Return what was sent: session, status, seconds, octets in and out."""
     found = []
     for number in range(sessions):
-        for step in range(PACKETS_PER_SESSION):
-            report = _report(_name(number), step)
+        for step in steps:
+            report = _report(name_of(number), step)
             counters = (report.session_time_s or 0, report.octets_in or 0, report.octets_out or 0)
             found.append((report.acct_session_id, int(report.status), *counters))
     return found
 
 
-def _name(number: int) -> str:
+def name_of(number: int) -> str:
+    """Return what a session is called."""
     return f"s{number:07d}"

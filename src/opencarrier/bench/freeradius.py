@@ -9,8 +9,9 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = Path("/etc/freeradius/3.0/mods-config/sql/main/postgresql")
@@ -80,6 +81,9 @@ modules {{
     }}
     $INCLUDE {package}/queries.conf
   }}
+  pap {{
+  }}
+  {eap}
 }}
 policy {{
   $INCLUDE /etc/freeradius/3.0/policy.d/accounting
@@ -97,7 +101,73 @@ server default {{
   accounting {{
     sql
   }}
+  {authentication}
 }}
+"""
+
+EAP = """
+  eap {{
+    default_eap_type = tls
+    timer_expire = 60
+    max_sessions = 65536
+    tls-config tls-common {{
+      private_key_file = {folder}/eap/key.pem
+      certificate_file = {folder}/eap/chain.pem
+      ca_file = {folder}/eap/roots.pem
+      cipher_list = "DEFAULT"
+      tls_min_version = "1.2"
+      tls_max_version = "1.3"
+      ecdh_curve = "prime256v1"
+      fragment_size = 1300
+      cache {{
+        enable = no
+      }}
+    }}
+    tls {{
+      tls = tls-common
+    }}
+    ttls {{
+      tls = tls-common
+      default_eap_type = md5
+      copy_request_to_tunnel = no
+      use_tunneled_reply = no
+      virtual_server = "inner"
+    }}
+    md5 {{
+    }}
+  }}
+"""
+
+AUTHENTICATION = """
+  listen {{
+    type = auth
+    ipaddr = 127.0.0.1
+    port = {auth_port}
+    recv_buff = 4194304
+  }}
+  authorize {{
+    eap {{
+      ok = return
+    }}
+    sql
+  }}
+  authenticate {{
+    eap
+  }}
+  post-auth {{
+    sql
+  }}
+}}
+server inner {{
+  authorize {{
+    sql
+    pap
+  }}
+  authenticate {{
+    Auth-Type PAP {{
+      pap
+    }}
+  }}
 """
 
 
@@ -109,12 +179,21 @@ def missing() -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
 class FreeRadius:
     """A running radiusd and where it listens."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
-        self.pid = process.pid
-        self.port = port
+    pid: int
+    port: int
+    auth_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The database it keeps everything in, on loopback."""
+
+    port: int
+    name: str
 
 
 def make_tables(url: str) -> None:
@@ -125,13 +204,35 @@ def make_tables(url: str) -> None:
         connection.execute((PACKAGE / "schema.sql").read_bytes())
 
 
+def add_users(url: str, passwords: Mapping[str, str]) -> None:
+    """Let users on with a password in clear, as the package's schema has it."""
+    import psycopg
+
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO radcheck (username, attribute, op, value)"
+            " VALUES (%s, 'Cleartext-Password', ':=', %s)",
+            list(passwords.items()),
+        )
+
+
+def let_in(url: str) -> int:
+    """Return how many rows of who was let in it kept."""
+    import psycopg
+
+    query = "SELECT count(*) FROM radpostauth WHERE reply = 'Access-Accept'"
+    with psycopg.connect(url) as connection:
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 @contextmanager
-def running(
-    folder: Path, *, database_port: int, database: str, secret: str
-) -> Iterator[FreeRadius]:
-    """Run it in the foreground until the block ends."""
-    folder.mkdir()
-    port = _free_port()
+def running(folder: Path, store: Store, *, secret: str) -> Iterator[FreeRadius]:
+    """Run it in the foreground until the block ends; with EAP where there are certificates."""
+    folder.mkdir(exist_ok=True)
+    port, auth_port = _free_port(), _free_port()
+    certified = (folder / "eap").exists()
     (folder / "dictionary").write_text("$INCLUDE /usr/share/freeradius/dictionary\n")
     text = MAIN.format(
         folder=folder,
@@ -139,8 +240,10 @@ def running(
         modules=PACKAGE.parents[2],
         package=PACKAGE,
         port=port,
-        database_port=database_port,
-        database=database,
+        database_port=store.port,
+        database=store.name,
+        eap=EAP.format(folder=folder) if certified else "",
+        authentication=AUTHENTICATION.format(auth_port=auth_port) if certified else "",
         secret=secret,
         workers=WORKERS,
     )
@@ -150,7 +253,7 @@ def running(
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         _wait(process, folder)
-        yield FreeRadius(process, port)
+        yield FreeRadius(process.pid, port, auth_port)
     finally:
         process.terminate()
         process.wait(START_S)

@@ -41,12 +41,21 @@ def main(what: str, folder: Path, database: str) -> None:
     if what == "floor":
         asyncio.run(_floor(folder))
         return
-    base = open_installation(Folder(folder), replace(SETTINGS, database=database))
+    settings = replace(SETTINGS, database=database, **_certificates(folder))
+    base = open_installation(Folder(folder), settings)
     try:
         with onchain(base) as place:
             asyncio.run(_rooms(place))
     finally:
         base.close()
+
+
+def _certificates(folder: Path) -> dict[str, Any]:
+    """Name the files of EAP's TLS where the folder has them."""
+    found = {word: folder / "eap" / f"{word}.pem" for word in ("chain", "key", "roots")}
+    if not found["chain"].exists():
+        return {}
+    return {f"eap_{word}": str(path) for word, path in found.items()}
 
 
 async def _rooms(place: Onchain) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,11 +20,13 @@ from opencarrier.app.terms import Limits, Terms, draft_agreement, draft_plan
 from opencarrier.bench.server import SETTINGS
 from opencarrier.identity.model import PartyKind, SimKeys
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.spine.access import Credential, CredentialKind
 from opencarrier.spine.parties import Operator
 
 NODE, PLAN = "bench-1", "bench"
 SECRET = b"a secret of the bench alone"
 REALM = "wlan.mnc093.mcc208.3gppnetwork.org"
+PASSWORD = "a password of the bench"  # noqa: S105
 K, OPC = bytes(range(16)), bytes(range(16, 32))
 MONEY_MINOR = 10**12
 TERMS = Terms(unit="octets_total", step=1024, price_nano=1_900, minimum_minor=0, tax_ppm=200_000)
@@ -44,6 +46,11 @@ class Server:
     def cpu_us(self) -> int:
         """Return the processor time it has used."""
         return int(self.ask("mark")) // 1_000
+
+    def kill(self) -> None:
+        """Take its power away."""
+        self._process.kill()
+        self._process.wait()
 
     def ask(self, word: str) -> Any:
         """Put a line to it and return what it answers."""
@@ -70,17 +77,24 @@ def serving(what: str, folder: Path, database: str = "") -> Iterator[Server]:
         yield Server(process)
     finally:
         assert process.stdin is not None
-        process.stdin.close()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         process.wait(60)
 
 
-def furnish(root: Path, database: str = "", *, people: int) -> None:
-    """Set an installation up: one operator, one node, people with SIMs and money."""
+def furnish(
+    root: Path, database: str = "", *, people: int, certificates: Sequence[bytes] = ()
+) -> None:
+    """Set an installation up: one operator, one node, people with SIMs, passwords and money.
+
+    The first people have the certificates, one each.
+    """
     base = open_installation(Folder(root), replace(SETTINGS, database=database))
     try:
         with onchain(base) as place:
             with base.store.write() as unit:
                 operator = _people(place, unit, people)
+                _certify(place, unit, certificates)
             _taken(Errands(place).deposit(operator, MONEY_MINOR, reference="bench"))
     finally:
         base.close()
@@ -124,6 +138,11 @@ def _people(place: Onchain, unit: Connection, people: int) -> Operator:
                 unit, subscriber=person, imsi=imsi_of(number), keys=keys
             )
         )
+        _taken(
+            identity.logins.add_password(
+                unit, subscriber=person, user_name=user_of(number), password=PASSWORD
+            )
+        )
         paid = top_up(
             unit,
             asset,
@@ -135,6 +154,20 @@ def _people(place: Onchain, unit: Connection, people: int) -> Operator:
         )
         _taken(paid)
     return operator
+
+
+def _certify(place: Onchain, unit: Connection, certificates: Sequence[bytes]) -> None:
+    identity = place.base.identity
+    for number, pem in enumerate(certificates):
+        credential = Credential(CredentialKind.SIM, imsi_of(number))
+        whose = identity.directory.subscriber_by(unit, credential)
+        assert whose is not None
+        _taken(identity.logins.add_certificate(unit, subscriber=whose.party_id, pem=pem))
+
+
+def user_of(number: int) -> str:
+    """Return the user name of a person."""
+    return f"p{number}"
 
 
 def imsi_of(number: int) -> str:

@@ -190,10 +190,10 @@ class Directory:
         """
         if credential.kind is CredentialKind.SIM:
             return store.subscriber_by_imsi(unit, credential.value, barred_too=False)
-        login = store.login(unit, credential)
-        if login is None or not login.holds(self._clock.now_us()):
+        found = store.holder(unit, credential)
+        if found is None or not found[0].holds(self._clock.now_us()):
             return None
-        return store.subscriber(unit, login.subscriber)
+        return found[1]
 
     def pseudonym(self, unit: Connection, imsi: str) -> bytes | None:
         """Return the 16 random octets that stand for a SIM of ours in imported records.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.hashes import SHA256
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.engine import Row
 
 from opencarrier.identity import rules, store
@@ -26,6 +26,11 @@ from opencarrier.spine.access import Credential, CredentialKind
 from opencarrier.spine.parties import PartyId
 
 _DECOY = "no-password"
+_ROW = (
+    select(store.passwords, store.subscribers.c.home)
+    .join(store.subscribers)
+    .where(store.passwords.c.user_name == bindparam("value"))
+)
 
 
 class Logins:
@@ -39,6 +44,7 @@ class Logins:
         self._vault = vault
         self._secrets = secrets
         self._clock = clock
+        self._decoy = b""
 
     def add_certificate(
         self, unit: Connection, *, subscriber: PartyId, pem: bytes
@@ -127,17 +133,16 @@ class Logins:
 
         So whether a user exists shows neither in the answer nor in the work it takes.
         """
-        decoy = self._secrets.octets(unit, _DECOY, NT_HASH_OCTETS)
+        if not self._decoy:
+            self._decoy = self._secrets.octets(unit, _DECOY, NT_HASH_OCTETS)
         home = self._directory.home_of(unit, realm)
         row = self._row(unit, username)
         if row is not None and home is not None and self._holds(row, home.party_id):
             return self._open(unit, row)
-        return hmac.digest(decoy, username.encode(), "sha256")[:NT_HASH_OCTETS]
+        return hmac.digest(self._decoy, username.encode(), "sha256")[:NT_HASH_OCTETS]
 
     def _row(self, unit: Connection, user_name: str) -> Row[Any] | None:
-        whose = select(store.passwords, store.subscribers.c.home).join(store.subscribers)
-        chosen = whose.where(store.passwords.c.user_name == user_name)
-        return unit.execute(chosen).one_or_none()
+        return unit.execute(_ROW, {"value": user_name}).one_or_none()
 
     def _holds(self, row: Row[Any], home: PartyId) -> bool:
         login = store.read_login(row, Credential(CredentialKind.PASSWORD, row.user_name))

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     delete,
     func,
     insert,
@@ -471,6 +472,26 @@ def login(unit: Connection, credential: spine.Credential) -> Login | None:
     table, column = LOGINS[credential.kind]
     row = unit.execute(select(table).where(table.c[column] == credential.value)).one_or_none()
     return None if row is None else read_login(row, credential)
+
+
+_HOLDERS = {
+    kind: select(table, subscribers.c.home, subscribers.c.plan_id)
+    .join(subscribers)
+    .where(table.c[column] == bindparam("value"))
+    for kind, (table, column) in LOGINS.items()
+}
+"""Asked at every attach: made once, with whose it is in the same row."""
+
+
+def holder(unit: Connection, credential: spine.Credential) -> tuple[Login, Subscriber] | None:
+    """Return how a certificate or a password stands and whose it is, None where nobody has it."""
+    row = unit.execute(_HOLDERS[credential.kind], {"value": credential.value}).one_or_none()
+    if row is None:
+        return None
+    whose = Subscriber(
+        party_id=PartyId(row.subscriber), home=PartyId(row.home), plan_id=row.plan_id
+    )
+    return read_login(row, credential), whose
 
 
 def logins_of(unit: Connection, party_id: PartyId) -> Sequence[Login]:
