@@ -42,6 +42,7 @@ PROGRAMS = {
     "tshark": "tshark",
     "openssl": "openssl",
     "xmlsec1": "xmlsec1",
+    "zbarimg": "zbar-tools",
     "psql": "postgresql",
     "npm": "npm",
     "node": "nodejs",

@@ -39,9 +39,9 @@ from opencarrier.access.wire.tls_messages import (
 )
 from opencarrier.access.wire.tls_method import ROUNDS_MAX
 from opencarrier.access.wire.tls_resumption import Earned, Resumptions
-from opencarrier.identity.pki.model import DAY_S, Algorithm
+from opencarrier.identity.pki.model import DAY_S, Algorithm, Holder
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.sim.tls_peer import Login, TlsDevice, TlsPeer
+from opencarrier.sim.tls_peer import Login, TlsDevice, TlsPeer, Trust
 from opencarrier.spine.access import Credential, CredentialKind
 
 PAP = Login(user_name=USER, password=PASSWORD)
@@ -113,6 +113,34 @@ def test_certificates_that_do_not_count(version: str) -> None:
     scene.later(DAY_S)
     assert scene.attempt(scene.device(version)).reason == "revocations_expired"
     assert scene.server.conversations == 0
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_device_may_show_its_certificate_alone_where_we_know_its_authorities(
+    version: str,
+) -> None:
+    """The lists of what is above it are asked for all the same, up to the root."""
+    scene = Scene()
+    world, gone = scene.world, scene.world.subscriber("gone")
+    known = b"".join(one.certificate_pem for one in world.branch.authorities)
+    lists = world.revocations(gone)
+
+    def shown(holder: Holder) -> TlsDevice:
+        return TlsDevice(
+            Trust(
+                anchors=world.anchors,
+                chain=holder.certificate_pem,
+                key=holder.key_pem,
+                version=version,
+                at_us=scene.clock.now_us(),
+            )
+        )
+
+    assert scene.attempt(shown(world.client)).reason == "certificate_untrusted"
+    scene.source.material = material(world, anchors=known, revocations=lists)
+    assert scene.attempt(shown(world.client)).keys_match
+    assert scene.attempt(scene.device(version)).keys_match
+    assert scene.attempt(shown(gone)).reason == "certificate_revoked"
 
 
 def test_a_device_that_does_not_trust_us_goes() -> None:

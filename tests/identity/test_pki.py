@@ -335,6 +335,7 @@ def test_a_folder_keeps_what_it_issued_and_its_keys_from_others(tmp_path: Path) 
     keys = [one for one in files if one.suffix == ".key"]
     assert len(keys) == 7
     assert all(stat.S_IMODE(one.stat().st_mode) == 0o600 for one in keys)
+    assert [one["branch"] for one in folder.show()["ends"]["aaa"]] == [0, 0]
     told = str([first, renewed, folder.show(), (tmp_path / "pki" / "index.json").read_text()])
     assert "PRIVATE" not in told
     assert f"{new.certificate.serial_number:x}" in told

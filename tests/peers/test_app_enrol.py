@@ -21,8 +21,8 @@ pytestmark = [
     pytest.mark.peer,
     pytest.mark.timeout(300),
     pytest.mark.skipif(
-        not (shutil.which("eapol_test") and shutil.which("openssl")),
-        reason="eapol_test or openssl is missing",
+        not all(map(shutil.which, ("eapol_test", "openssl", "zbarimg"))),
+        reason="eapol_test, openssl or zbarimg is missing",
     ),
 ]
 
@@ -81,9 +81,30 @@ def offered(place: Place, running: dict, *, uses: int) -> tuple[str, dict[str, s
     link = made["link"].replace(PUBLIC, running["http"])
     page = Links()
     page.found = []
-    page.feed(get(link).decode())
+    drawn = get(link).decode()
+    page.feed(drawn)
+    assert seen_by_a_camera(place.folder, drawn) == made["link"]
     local = [one.replace(PUBLIC, running["http"]) for one in page.found]
     return link, {one.removeprefix(f"{link}/"): one for one in local}
+
+
+def seen_by_a_camera(folder: Path, page: str) -> str:
+    """What zbar reads in the page's code, drawn here dot by dot."""
+    size = int(re.findall(r'viewBox="0 0 (\d+)', page)[0]) // 4
+    (path,) = re.findall(r'stroke="#000" d="M([^"]*)"', page)
+    dots = [[255] * size for _ in range(size)]
+    x, y = (float(one) for one in re.findall(r"^([\d.]+) ([\d.]+)", path)[0])
+    for kind, first, second in re.findall(r"([hm])(-?[\d.]+)(?:[ ]?(-?[\d.]+))?", path):
+        if kind == "h":
+            for at in range(int(first)):
+                dots[int(y)][int(x) + at] = 0
+        x += float(first)
+        y += float(second or 0)
+    rows = [bytes(value for value in row for _ in range(8)) for row in dots for _ in range(8)]
+    image = folder / "code.pgm"
+    image.write_bytes(f"P5 {size * 8} {size * 8} 255\n".encode() + b"".join(rows))
+    read = subprocess.run(["zbarimg", "--quiet", "--raw", image], check=True, capture_output=True)
+    return read.stdout.decode().strip()
 
 
 def attempt(place: Place, running: dict, lines: list[str], blobs: str = "") -> str:

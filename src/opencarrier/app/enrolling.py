@@ -84,15 +84,10 @@ class Enrolling:
         folder = base.folder.root / base.settings.enrol_pki
         self._pki = PkiFolder(folder, clock=base.clock, entropy=base.entropy)
 
-    @property
-    def is_on(self) -> bool:
-        """Whether phones are told where to come."""
-        return bool(self._base.settings.enrol_url)
-
     def why_not(self, home: Operator) -> str:
         """Say what is missing before profiles of a home can be made, nothing if all is there."""
         settings = self._base.settings
-        if not self.is_on:
+        if not settings.enrol_url:
             return "the setting enrol_url is empty"
         if not self._server_names():
             return "neither enrol_servers nor a certificate in eap_chain names the EAP server"

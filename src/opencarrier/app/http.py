@@ -153,11 +153,11 @@ def make_app(web: Web) -> FastAPI:
 
 def _enrolment(app: FastAPI, web: Web) -> None:
     """Load what draws QR codes and certifies devices only where phones enrol."""
-    enrolling = web.place.base.enrolling()
-    if enrolling.is_on:
+    base = web.place.base
+    if base.settings.enrol_url:
         from opencarrier.app.http_enrol import enrol_routes
 
-        enrol_routes(app, enrolling, web.templates)
+        enrol_routes(app, base.enrolling(), web.templates)
 
 
 def _desk(place: Onchain, channels: ChannelService) -> ChannelDesk:

@@ -157,7 +157,8 @@ class PkiFolder:
         """Tell what was issued; no key is part of it."""
         index = self._index()
         ends = {name: [_shown(one) for one in made] for name, made in index["ends"].items()}
-        return {"crl_number": index["crl_number"], "trust": str(self.root / "trust.pem"), **ends}
+        trust = str(self.root / "trust.pem")
+        return {"crl_number": index["crl_number"], "trust": trust, "ends": ends}
 
     def has(self, name: str) -> bool:
         """Say whether something was issued under a name."""
