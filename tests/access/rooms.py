@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.access.fakes import IMSI, KEYS, NAS, NOW_US, OPC, SECRET, FakePolicy, K
 
+from opencarrier.access.hub import store as hub_store
+from opencarrier.access.hub.dialling import Dialler
 from opencarrier.access.model import AccessSettings
 from opencarrier.access.service import AccessPorts, AccessService
 from opencarrier.app.store import Store
+from opencarrier.app.system import SystemClock
 from opencarrier.identity import store as identity_store
 from opencarrier.identity.model import SimKeys
+from opencarrier.identity.routing import read_server
 from opencarrier.identity.sealing import FileSealingKey
 from opencarrier.identity.service import Identity
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.spine.parties import Route, RouteKind
 from opencarrier.usage import tables as usage_tables
 from opencarrier.usage.service import UsageService
 
+AWAY = "away.example"
 T = TypeVar("T")
 
 
@@ -43,6 +49,7 @@ class Rooms:
         with self.store.write() as unit:
             identity_store.metadata.create_all(unit)
             usage_tables.metadata.create_all(unit)
+            hub_store.metadata.create_all(unit)
         self._populate()
 
     def _populate(self) -> None:
@@ -76,7 +83,14 @@ class Rooms:
                 )
             )
 
-    def service(self) -> AccessService:
+    def service(self, home_port: int = 0) -> AccessService:
+        """Serve; with a port the realm AWAY is passed on to a home there."""
+        more: dict[str, Any] = {}
+        if home_port:
+            clock = SystemClock()
+            self._route_away(home_port)
+            more = {"connect": Dialler(None, clock=clock, entropy=SeededEntropy(9)).connect}
+            self.clock = clock  # type: ignore[assignment]
         ports = AccessPorts(
             units=self.store,
             directory=self.identity.directory,
@@ -85,5 +99,12 @@ class Rooms:
             sink=self.usage,
             clock=self.clock,
             entropy=SeededEntropy(8),
+            **more,
         )
         return AccessService(ports, KEYS, AccessSettings())
+
+    def _route_away(self, home_port: int) -> None:
+        route = Route(pattern=AWAY, kind=RouteKind.UPSTREAM, upstream=AWAY)
+        server = made(read_server(f"udp://127.0.0.1:{home_port}", SECRET))
+        with self.store.write() as unit:
+            made(self.identity.routing.add(unit, route, [server]))

@@ -1,4 +1,4 @@
-"""Serve the test bench on given ports: AUTH_PORT ACCT_PORT [DATABASE].
+"""Serve the test bench on given ports: AUTH_PORT ACCT_PORT [DATABASE [HOME_PORT]].
 
 Without a database every observation is printed as a line of JSON, with one it is stored. A line on
 stdin prints counters and CPU time; the end of stdin stops. It runs as a program, so that it can
@@ -43,14 +43,16 @@ class PrintingSink:
         return len(observations)
 
 
-def service_over(database: Path | None) -> AccessService:
+def service_over(database: Path | None, home_port: int) -> AccessService:
     if database is None:
         return Bench(sink=PrintingSink()).service()
-    return Rooms(database).service()
+    return Rooms(database).service(home_port)
 
 
-async def main(auth_port: int, acct_port: int, database: Path | None) -> None:
-    service = service_over(database)
+async def main(
+    auth_port: int, acct_port: int, database: Path | None = None, home_port: int = 0
+) -> None:
+    service = service_over(database, home_port)
     server = UdpServer(service, Bind(auth_port=auth_port, acct_port=acct_port))
     await server.start()
     ports = {"auth": server.auth_address[1], "acct": server.acct_address[1]}
@@ -64,4 +66,5 @@ async def main(auth_port: int, acct_port: int, database: Path | None) -> None:
 
 if __name__ == "__main__":
     file = Path(sys.argv[3]) if len(sys.argv) > 3 else None
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), file))
+    home = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), file, home))

@@ -37,9 +37,15 @@ REALM = "idp.example"
 CLOSED = DiscoverySettings(private=True)
 
 
-def run(realm: str, zone: dict[Question, Answer], settings: DiscoverySettings = CLOSED):
+def run(
+    realm: str,
+    zone: dict[Question, Answer],
+    settings: DiscoverySettings = CLOSED,
+    *,
+    accounting: bool = False,
+):
     """Drive the machine with a zone in memory; return its outcome and what it asked."""
-    machine, asked = lookup(realm, settings, lambda most: most), []
+    machine, asked = lookup(realm, settings, lambda most: most, accounting=accounting), []
     try:
         question = next(machine)
         while True:
@@ -91,6 +97,27 @@ def test_only_fitting_pointers_of_the_lowest_order_count() -> None:
 @pytest.mark.parametrize("flags", ["u", "p", "sa", ""])
 def test_a_pointer_that_is_not_final_is_none(flags: str) -> None:
     assert not fitting([Naptr(1, 1, flags, TAG, "", "x.example.")], (TAG,))
+
+
+def test_accounting_may_have_servers_of_its_own() -> None:
+    own = "aaa+acct:radius.tls.tcp"
+    pointers = (
+        Naptr(1, 1, "a", TAG, "", "auth.example."),
+        Naptr(9, 9, "a", own, "", "acct.example."),
+    )
+    zone = {
+        Question(REALM, Kind.NAPTR): Answer(pointers, 900),
+        Question("auth.example", Kind.A): Answer(("127.0.0.1",), 900),
+        Question("acct.example", Kind.A): Answer(("127.0.0.1",), 900),
+    }
+
+    def host(*, accounting: bool, tags: tuple[str, ...] = (own,)) -> str:
+        limits = DiscoverySettings(private=True, accounting_tags=tags)
+        return run(REALM, zone, limits, accounting=accounting)[0].peers[0].host
+
+    assert host(accounting=False) == "auth.example"
+    assert host(accounting=True) == "acct.example"
+    assert host(accounting=True, tags=("x-none:radius.tls",)) == "auth.example"
 
 
 def test_a_pointer_to_addresses_has_the_port_of_radsec() -> None:

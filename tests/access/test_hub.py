@@ -299,7 +299,9 @@ class Dns:
     def __init__(self) -> None:
         self.answers: dict[str, Found | Nothing] = {}
 
-    async def find(self, realm: str) -> Found | Nothing:
+    async def find(self, realm: str, *, accounting: bool = False) -> Found | Nothing:
+        if accounting and f"acct.{realm}" in self.answers:
+            return self.answers[f"acct.{realm}"]
         return self.answers.get(realm, Nothing("realm_unknown", 60))
 
 
@@ -354,6 +356,22 @@ async def test_discovered_servers_are_bounded_and_let_go_when_idle() -> None:
     assert await made.ask(Discover("x.test"), ACCESS, [], NO_HOP) == "realm_unknown"
     await made.stop()
     assert all(s.stopped for s in servers.made.values())
+
+
+async def test_accounting_shares_the_connections_unless_it_goes_elsewhere() -> None:
+    servers, dns = Servers(), Dns()
+    made = hub(servers, dns, FakeMonotonic())
+    for realm in ("r.test", "acct.s.test", "s.test"):
+        dns.answers[realm] = Found((Peer(f"h.{realm}", 2083, ("192.0.2.1",)),), 60)
+    for realm in ("r.test", "s.test"):
+        for accounting in (False, True):
+            await made.ask(Discover(realm, accounting), ACCESS, [], NO_HOP)
+    assert sorted(servers.made) == [
+        "h.acct.s.test/192.0.2.1/s.test",
+        "h.r.test/192.0.2.1/r.test",
+        "h.s.test/192.0.2.1/s.test",
+    ]
+    await made.stop()
 
 
 async def test_only_so_much_is_on_its_way() -> None:

@@ -461,6 +461,21 @@ async def test_a_realm_leads_to_its_servers_by_the_dns(tmp_path: Path) -> None:
         assert hub.metrics.rejects == {"realm_unknown": 1}
 
 
+async def test_a_repeat_shares_what_is_on_its_way(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    async with scene.running(TO_HOME) as hub:
+        name = text(Type.USER_NAME, f"anonymous@{REALM}")
+        attributes = [text(Type.NAS_IDENTIFIER, NAS), name, *eap_message(b"\x02\x07\x00\x05\x01")]
+        octets = access_request(1, b"r" * 16, attributes, SECRET)
+        hub.receive(Origin(Listener.AUTH, AP), octets)
+        first = await scene.send(hub, Listener.AUTH, octets)
+        again = await scene.send(hub, Listener.AUTH, octets)
+        assert first == again
+        assert len(scene.wires[0].sent) == 1
+        assert len(scene.heard) == 2
+        assert hub.metrics.duplicates == 2
+
+
 async def test_a_packet_that_was_here_before_is_a_loop(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     async with scene.running(TO_HOME) as hub:

@@ -5,18 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
-from tests.access.fakes import NOW_US, SECRET, VISITED
+from tests.access.fakes import KEYS, NAS, NOW_US, REALM, SECRET, VISITED, Bench, usim
+from tests.access.radsec import ENTROPY, Pki, known_as
+from tests.access.test_passing import HOME_KEYS
 
 from opencarrier.access.dynamic import DynamicProxy, ErrorCause, ack, sound
+from opencarrier.access.hub import store
 from opencarrier.access.hub.backward import Served, WayBack
-from opencarrier.access.model import Transport
+from opencarrier.access.hub.dialling import Dialler
+from opencarrier.access.model import AccessSettings, Transport
+from opencarrier.access.radsec.server import RadsecBind, RadsecServer
+from opencarrier.access.radsec.trust import Trust
+from opencarrier.access.service import AccessPorts, AccessService
+from opencarrier.access.udp import Bind, UdpServer
+from opencarrier.access.upstream.model import Reply
 from opencarrier.access.wire.authenticators import request
 from opencarrier.access.wire.dictionary import Code, Type
 from opencarrier.access.wire.radius import Attribute, Packet, parse, text
+from opencarrier.app.system import SystemClock
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
-from opencarrier.spine.parties import RadiusClient
+from opencarrier.sim.eap_peer import AkaPrimePeer
+from opencarrier.sim.radio import Attached, Radio, RadioSettings
+from opencarrier.spine.parties import RadiusClient, RadiusServer, Route, RouteKind
 
 HOME = RadiusClient(client_id="home.test:2083", prefix="", secret=b"radsec", operator=VISITED)
 OTHER = RadiusClient(client_id="other.test:2083", prefix="", secret=b"radsec", operator=VISITED)
@@ -139,3 +153,77 @@ async def test_an_access_point_that_is_not_there_is_told_of() -> None:
     reply = parse(await asking)
     assert reply.code == Code.DISCONNECT_NAK
     assert reply.integer(Type.ERROR_CAUSE) == ErrorCause.OTHER_PROXY_PROCESSING_ERROR
+
+
+async def test_over_radsec_in_reverse_a_home_ends_what_it_let_in(tmp_path: Path) -> None:
+    """All of it but the phone's air: a home with certificates, us, and an access point."""
+    pki = Pki(tmp_path)
+    names = {"dns_names": ("home.test",), "addresses": ("127.0.0.1",)}
+    theirs = Trust(pki.files(pki.end("home", **names), "home"))
+    ours = Trust(pki.files(pki.end("access", dns_names=("access.test",)), "access"))
+    home, us = Bench(), Bench(clock=FixedClock(NOW_US))
+    home.directory.clients = [known_as("dns:access.test", VISITED)]
+    clock = SystemClock()
+    server = RadsecServer(
+        AccessService(ports_of(home), HOME_KEYS, AccessSettings()),
+        theirs,
+        RadsecBind(port=0, tick_s=0.1),
+        clock=clock,
+        entropy=ENTROPY,
+    )
+    await server.start()
+    us.directory.routing = [Route(pattern=REALM, kind=RouteKind.UPSTREAM, upstream="home")]
+    us.directory.neighbours = [
+        RadiusServer(
+            upstream="home",
+            place=0,
+            transport="tls",
+            host="127.0.0.1",
+            port=server.address[1],
+            secret=b"radsec",
+        )
+    ]
+    async with access_point() as (point, way):
+        dynamic = DynamicProxy(way.find, clock=clock)
+        dialler = Dialler(ours, clock=clock, entropy=ENTROPY, dynamic=dynamic)
+        service = AccessService(
+            ports_of(us, connect=dialler.connect, way_back=way), KEYS, AccessSettings()
+        )
+        store.metadata.create_all(us.units.engine)
+        udp = UdpServer(service, Bind(auth_port=0, acct_port=0))
+        await udp.start()
+        radio = await Radio.open(
+            RadioSettings(
+                nas_identifier=NAS, secret=SECRET, auth=udp.auth_address, acct=udp.acct_address
+            ),
+            SeededEntropy(3),
+        )
+        attached = await radio.attach(AkaPrimePeer(usim(), REALM))
+        assert isinstance(attached, Attached), attached
+        back = server.to("peer")
+        assert back is not None
+        wanted = [text(Type.NAS_IDENTIFIER, NAS), text(Type.ACCT_SESSION_ID, "s1")]
+        reply = await back.request(Code.DISCONNECT_REQUEST, wanted)
+        assert isinstance(reply, Reply), reply
+        assert reply.packet.code == Code.DISCONNECT_ACK
+        assert [heard.text(Type.ACCT_SESSION_ID) for heard in point.heard] == ["s1"]
+        elsewhere = [text(Type.NAS_IDENTIFIER, "other-1"), *wanted[1:]]
+        refused = await back.request(Code.DISCONNECT_REQUEST, elsewhere)
+        assert isinstance(refused, Reply), refused
+        assert refused.packet.code == Code.DISCONNECT_NAK
+        radio.close()
+        await udp.stop()
+    await server.stop()
+
+
+def ports_of(bench: Bench, **more: Any) -> AccessPorts:
+    return AccessPorts(
+        units=bench.units,
+        directory=bench.directory,
+        vectors=bench.vectors,
+        policy=bench.policy,
+        sink=bench.sink,
+        clock=bench.clock,
+        entropy=SeededEntropy(len(more)),
+        **more,
+    )

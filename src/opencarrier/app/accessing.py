@@ -42,7 +42,9 @@ def discovery_settings(settings: Settings) -> DiscoverySettings:
     tags = tuple(settings.discovery_tags.split())
     if not 0 < len(tags) <= TAGS_MAX:
         raise ConfigError(f"discovery_tags names 1 to {TAGS_MAX} services")
-    return DiscoverySettings(tags=tags, private=settings.discovery_private == "yes")
+    accounting = tuple(settings.discovery_acct_tags.split()[:TAGS_MAX])
+    private = settings.discovery_private == "yes"
+    return DiscoverySettings(tags=tags, accounting_tags=accounting, private=private)
 
 
 def rating_settings(settings: Settings) -> RatingSettings:

@@ -80,6 +80,10 @@ class Settings:
         default="aaa+auth:radius.tls.tcp",
         metadata={"help": "S-NAPTR services that lead to a realm's servers, the first wins"},
     )
+    discovery_acct_tags: str = field(
+        default="",
+        metadata={"help": "services for accounting, as `aaa+acct:radius.tls.tcp`; empty: none"},
+    )
     discovery_private: str = field(
         default="no",
         metadata={"help": "whether they may be at private addresses", "choices": ("no", "yes")},

@@ -92,11 +92,14 @@ class Nothing:
 class DiscoverySettings:
     """What is looked for, and how much a realm may cost.
 
+    `accounting_tags` name services of their own for accounting; where a realm has none, or none is
+    asked for, accounting goes where authentication does.
     `private` lets names lead to addresses that are not of the public internet: for a closed
     federation, and for tests.
     """
 
     tags: tuple[str, ...] = (TAG,)
+    accounting_tags: tuple[str, ...] = ()
     private: bool = False
     ttl_min_s: int = 60
     ttl_max_s: int = 86_400

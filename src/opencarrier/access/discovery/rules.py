@@ -49,7 +49,9 @@ class _Cost:
         return answer
 
 
-def lookup(realm: str, settings: DiscoverySettings, dice: Dice) -> Lookup:
+def lookup(
+    realm: str, settings: DiscoverySettings, dice: Dice, *, accounting: bool = False
+) -> Lookup:
     """Ask for who answers for a realm; the machine yields questions and returns what it found."""
     try:
         name = names.realm_name(realm)
@@ -59,7 +61,9 @@ def lookup(realm: str, settings: DiscoverySettings, dice: Dice) -> Lookup:
     answer = yield from cost.ask(Question(name, Kind.NAPTR))
     if answer.failed:
         return Nothing(answer.failed, settings.failure_ttl_s)
-    pointers = fitting((r for r in answer.records if isinstance(r, Naptr)), settings.tags)
+    tags = settings.accounting_tags if accounting else settings.tags
+    records = [r for r in answer.records if isinstance(r, Naptr)]
+    pointers = fitting(records, tags) or fitting(records, settings.tags)
     peers: list[Peer] = []
     for pointer in pointers:
         peers += yield from _behind(pointer, cost, dice)

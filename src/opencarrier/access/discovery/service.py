@@ -17,6 +17,7 @@ from opencarrier.access.discovery.rules import Lookup, lookup
 from opencarrier.kernel.entropy import Entropy
 
 Ask = Callable[[Question], Awaitable[Answer]]
+_Sought = tuple[str, bool]
 
 
 class Discovery:
@@ -38,36 +39,38 @@ class Discovery:
         self._settings = settings
         self._entropy = entropy
         self._monotonic = monotonic
-        self._known: OrderedDict[str, tuple[float, Found | Nothing]] = OrderedDict()
-        self._running: dict[str, asyncio.Task[Found | Nothing]] = {}
+        self._known: OrderedDict[_Sought, tuple[float, Found | Nothing]] = OrderedDict()
+        self._running: dict[_Sought, asyncio.Task[Found | Nothing]] = {}
         self.metrics: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """How many realms are remembered."""
         return len(self._known)
 
-    def known(self, realm: str) -> Found | Nothing | None:
+    def known(self, realm: str, *, accounting: bool = False) -> Found | Nothing | None:
         """Return what is remembered of a realm and still holds."""
-        entry = self._known.get(realm.lower())
+        sought = (realm.lower(), accounting)
+        entry = self._known.get(sought)
         if entry is None or entry[0] <= self._monotonic():
             return None
-        self._known.move_to_end(realm.lower())
+        self._known.move_to_end(sought)
         return entry[1]
 
-    async def find(self, realm: str) -> Found | Nothing:
+    async def find(self, realm: str, *, accounting: bool = False) -> Found | Nothing:
         """Return who answers for a realm, from memory or from the DNS."""
-        realm = realm.lower()
-        remembered = self.known(realm)
+        accounting = accounting and bool(self._settings.accounting_tags)
+        sought = (realm.lower(), accounting)
+        remembered = self.known(realm, accounting=accounting)
         if remembered is not None:
             self.metrics["remembered"] += 1
             return remembered
-        task = self._running.get(realm)
+        task = self._running.get(sought)
         if task is None:
             if len(self._running) >= self._settings.lookups_max:
                 self.metrics["discovery_busy"] += 1
                 return Nothing("discovery_busy", 0)
-            task = asyncio.get_running_loop().create_task(self._look_up(realm))
-            self._running[realm] = task
+            task = asyncio.get_running_loop().create_task(self._look_up(sought))
+            self._running[sought] = task
         return await asyncio.shield(task)
 
     async def stop(self) -> None:
@@ -77,18 +80,17 @@ class Discovery:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _look_up(self, realm: str) -> Found | Nothing:
+    async def _look_up(self, sought: _Sought) -> Found | Nothing:
         settings = self._settings
+        machine = lookup(sought[0], settings, self._dice, accounting=sought[1])
         try:
-            found = await asyncio.wait_for(
-                self._drive(lookup(realm, settings, self._dice)), settings.lookup_s
-            )
+            found = await asyncio.wait_for(self._drive(machine), settings.lookup_s)
         except TimeoutError:
             found = Nothing("dns_timeout", settings.failure_ttl_s)
         finally:
-            del self._running[realm]
+            del self._running[sought]
         self.metrics["found" if isinstance(found, Found) else found.reason] += 1
-        self._remember(realm, found)
+        self._remember(sought, found)
         return found
 
     async def _drive(self, machine: Lookup) -> Found | Nothing:
@@ -100,10 +102,10 @@ class Discovery:
             outcome: Found | Nothing = end.value
             return outcome
 
-    def _remember(self, realm: str, found: Found | Nothing) -> None:
+    def _remember(self, sought: _Sought, found: Found | Nothing) -> None:
         while len(self._known) >= self._settings.entries_max:
             self._known.popitem(last=False)
-        self._known[realm] = (self._monotonic() + found.ttl_s, found)
+        self._known[sought] = (self._monotonic() + found.ttl_s, found)
 
     def _dice(self, most: int) -> int:
         return int.from_bytes(self._entropy.octets("access/srv", 8), "big") % (most + 1)

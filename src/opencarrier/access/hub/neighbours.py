@@ -97,7 +97,7 @@ class Neighbours:
             return self._of_upstream(target.upstream)
         if self._discovery is None:
             return "discovery_off"
-        found = await self._discovery.find(target.realm)
+        found = await self._discovery.find(target.realm, accounting=target.accounting)
         if isinstance(found, Nothing):
             return found.reason
         addresses = tuple(
@@ -116,7 +116,7 @@ class Neighbours:
             for place, peer in enumerate(found.peers)
             for address in peer.addresses
         )
-        return self._of_realm(target.realm, addresses)
+        return self._of_realm(target, addresses)
 
     def lines(self) -> list[NeighbourLine]:
         """Return the servers that were asked, by upstream."""
@@ -156,7 +156,8 @@ class Neighbours:
             entry = self._named[name] = self._made(addresses)
         return entry.pool
 
-    def _of_realm(self, realm: str, addresses: tuple[Address, ...]) -> Pool:
+    def _of_realm(self, target: Discover, addresses: tuple[Address, ...]) -> Pool:
+        realm = self._name_of(target, addresses)
         entry = self._discovered.pop(realm, None)
         if entry is None or entry.addresses != addresses:
             if entry is not None:
@@ -166,6 +167,12 @@ class Neighbours:
         self._discovered[realm] = entry
         self._trim()
         return entry.pool
+
+    def _name_of(self, target: Discover, addresses: tuple[Address, ...]) -> str:
+        """Where accounting goes to the servers of authentication, it shares their connections."""
+        shared = self._discovered.get(target.realm)
+        apart = target.accounting and (shared is None or shared.addresses != addresses)
+        return f"{target.realm} (accounting)" if apart else target.realm
 
     def _trim(self) -> None:
         """Close what was used longest ago, beyond the bound or idle."""

@@ -18,6 +18,7 @@ from opencarrier.access.hub.model import HubMetrics, HubSettings, Relay, backoff
 from opencarrier.access.hub.store import Owed
 from opencarrier.access.wire.radius import Attribute
 from opencarrier.kernel.clock import SECOND_US, Clock
+from opencarrier.kernel.crash import crashpoint
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -129,6 +130,7 @@ class Outbox:
             if len(done) < len(owed)
         ]
         numbers = [number for done in answered for number in done]
+        crashpoint("hub.delivered")
         await asyncio.to_thread(self._settle, numbers, lost)
         self._pause(realm, anything=bool(numbers))
         return bool(numbers)

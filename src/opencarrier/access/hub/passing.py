@@ -119,4 +119,6 @@ class Passing:
         target = self._find(realm)
         if not isinstance(target, Via | Discover):
             return False
+        if isinstance(target, Discover):
+            target = Discover(target.realm, accounting=True)
         return await self._hub.account(target, attributes)

@@ -30,9 +30,10 @@ class Via:
 
 @dataclass(frozen=True, slots=True)
 class Discover:
-    """The DNS says who answers for the realm."""
+    """The DNS says who answers for the realm, for its accounting perhaps others."""
 
     realm: str
+    accounting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,7 @@ metadata = MetaData()
 outbox = Table(
     "access_outbox",
     metadata,
-    Column(
-        "number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
-    ),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("realm", String(253), nullable=False),
     Column("session", LargeBinary(32), nullable=False),
     Column("attributes", LargeBinary, nullable=False),
@@ -70,8 +68,10 @@ class OutboxLine:
 
 def put(unit: Connection, relays: Iterable[Relay], *, rows_max: int) -> None:
     """Keep what is to be delivered, in order; `OutboxFullError` where there is no room."""
+    first, last = unit.execute(select(func.min(outbox.c.number), func.max(outbox.c.number))).one()
     rows = [
         {
+            "number": number,
             "realm": relay.realm,
             "session": relay.session,
             "attributes": pack(relay.attributes),
@@ -79,9 +79,8 @@ def put(unit: Connection, relays: Iterable[Relay], *, rows_max: int) -> None:
             "attempts": 0,
             "due_us": 0,
         }
-        for relay in relays
+        for number, relay in enumerate(relays, start=(last or 0) + 1)
     ]
-    first, last = unit.execute(select(func.min(outbox.c.number), func.max(outbox.c.number))).one()
     if first is not None and last - first + 1 + len(rows) > rows_max:
         raise OutboxFullError
     unit.execute(insert(outbox), rows)

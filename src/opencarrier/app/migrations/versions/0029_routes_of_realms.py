@@ -15,12 +15,7 @@ def upgrade() -> None:
     """Bring the schema to this version."""
     op.create_table(
         "access_outbox",
-        sa.Column(
-            "number",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            autoincrement=True,
-            nullable=False,
-        ),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("realm", sa.String(length=253), nullable=False),
         sa.Column("session", sa.LargeBinary(length=32), nullable=False),
         sa.Column("attributes", sa.LargeBinary(), nullable=False),
