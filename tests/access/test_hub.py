@@ -509,6 +509,21 @@ async def test_one_packet_nobody_takes_holds_up_its_own_session_only() -> None:
     assert scene.owed() == 0
 
 
+async def test_an_error_of_ours_with_one_home_holds_up_no_other() -> None:
+    scene = Scene()
+
+    async def deliver(realm: str, attributes: Sequence[Attribute]) -> bool:
+        if realm == "bad.test":
+            raise RuntimeError("ours")
+        return await scene.home(realm, attributes)
+
+    outbox = Outbox(scene.ledger, deliver, scene.clock, HubSettings(), scene.metrics)
+    scene.keep(outbox, relay("1", b"x", "bad.test"), relay("2", b"y", "good.test"))
+    await drained(outbox)
+    assert scene.home.heard == [("good.test", b"y")]
+    assert scene.owed() == 1
+
+
 async def test_what_may_be_owed_is_bounded_and_nothing_of_it_is_kept_then() -> None:
     scene = Scene()
     outbox = scene.outbox(outbox_rows_max=3)

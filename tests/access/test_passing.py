@@ -149,7 +149,7 @@ class Scene:
             store.metadata.create_all(unit)
         settings = AccessSettings(
             directory_ttl_s=0.0,
-            hub=HubSettings(patience_s=1.0, **self.limits),
+            hub=HubSettings(**{"patience_s": 1.0, **self.limits}),
             discovery=DiscoverySettings(private=True),
         )
         self.way_back = WayBack(SeededEntropy(6))
@@ -474,6 +474,17 @@ async def test_a_repeat_shares_what_is_on_its_way(tmp_path: Path) -> None:
         assert len(scene.wires[0].sent) == 1
         assert len(scene.heard) == 2
         assert hub.metrics.duplicates == 2
+
+
+async def test_what_never_comes_back_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, limits={"stop_s": 0.01, "patience_s": 3_600.0})
+    async with scene.running(TO_HOME) as hub:
+        scene.home_service.receive = lambda *_: None  # type: ignore[method-assign,assignment]
+        name = text(Type.USER_NAME, f"anonymous@{REALM}")
+        attributes = [text(Type.NAS_IDENTIFIER, NAS), name, *eap_message(b"\x02\x07\x00\x05\x01")]
+        hub.receive(Origin(Listener.AUTH, AP), access_request(1, b"r" * 16, attributes, SECRET))
+        await asyncio.sleep(0)
+    assert not scene.heard
 
 
 async def test_a_packet_that_was_here_before_is_a_loop(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ class HubSettings:
     discovered_max: int = 256
     discovered_idle_s: float = 900.0
     patience_s: float = 5.0
+    stop_s: float = 2.0
     outbox_rows_max: int = 1_000_000
     outbox_window: int = 64
     outbox_realms_max: int = 256

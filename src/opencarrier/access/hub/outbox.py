@@ -113,8 +113,12 @@ class Outbox:
             del self._pauses[realm]
         now_us = self._clock.now_us()
         due = [r for r in waiting if r not in self._pauses or self._pauses[r].until_us <= now_us]
-        done = await asyncio.gather(*(self._window(realm) for realm in due))
-        return any(done)
+        windows = (self._window(realm) for realm in due)
+        done = await asyncio.gather(*windows, return_exceptions=True)
+        for error in done:
+            if isinstance(error, BaseException):
+                _log.error("a window of the outbox failed", exc_info=error)
+        return any(outcome is True for outcome in done)
 
     async def _window(self, realm: str) -> bool:
         rows = await asyncio.to_thread(self._owed, realm)

@@ -65,6 +65,7 @@ class Passing:
     ) -> None:
         self._hub = hub
         self._units = units
+        self._settings = settings
         self._find = find
         self._outbox = Outbox(units, self._deliver, clock, settings, hub.metrics)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,8 +80,12 @@ class Passing:
         self._outbox.start()
 
     async def stop(self) -> None:
-        """Let what is on its way come back, then close; what is owed stays."""
-        await asyncio.gather(*self._tasks)
+        """Let what is on its way come back, for a while, then close; what is owed stays."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=self._settings.stop_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         await self._outbox.stop()
         await self._hub.stop()
 
