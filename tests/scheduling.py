@@ -27,6 +27,7 @@ LONGEST = (
     "tests/peers/test_halmos.py",
     "tests/peers/test_app_access.py",
     "tests/peers/test_node_venue.py",
+    "tests/peers/test_app_eap_tls.py",
     "tests/contracts/test_gas.py",
     "tests/peers/test_spark.py",
     "tests/contracts/test_index.py",
