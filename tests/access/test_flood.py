@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from opencarrier.access.methods import aka_home, offered_methods
+from opencarrier.access.methods import offered_methods, remembered
 from opencarrier.access.model import AccessSettings, Listener, Origin
 from opencarrier.access.server import AccessServer, Need, Send
 from opencarrier.access.wire import eap
+from opencarrier.access.wire.aka import AkaHome
 from opencarrier.access.wire.authenticators import access_request
 from opencarrier.access.wire.dictionary import Code, Type
 from opencarrier.access.wire.radius import eap_message, parse, text
@@ -56,7 +57,9 @@ class Network:
     """Access points of many clients around one server."""
 
     def __init__(self, settings: AccessSettings) -> None:
-        home = aka_home(settings, KEYS, clock=FixedClock(NOW_US), entropy=SeededEntropy(3))
+        home = AkaHome(
+            SeededEntropy(3), FixedClock(NOW_US), KEYS.pseudonyms, None, remembered(settings)
+        )
         self.server = AccessServer(
             lookup=Clients(),
             keys=KEYS,

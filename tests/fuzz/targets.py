@@ -16,13 +16,13 @@ from tests.access.tls import Scene
 from opencarrier.access.accounting import Arrival, observe, realm_of
 from opencarrier.access.discovery import answers
 from opencarrier.access.discovery.model import Kind, Question
-from opencarrier.access.methods import aka_home
+from opencarrier.access.methods import remembered
 from opencarrier.access.model import AccessSettings, Listener, Metrics, Origin
 from opencarrier.access.offer import offer_of
 from opencarrier.access.radsec.framing import Framer
 from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
 from opencarrier.access.wire import eap
-from opencarrier.access.wire.aka import Aka
+from opencarrier.access.wire.aka import Aka, AkaHome
 from opencarrier.access.wire.aka_attributes import parse_message
 from opencarrier.access.wire.aka_profile import AKA, AKA_PRIME
 from opencarrier.access.wire.authenticators import access_request, accounting_request
@@ -48,7 +48,9 @@ ARRIVAL = Arrival(
 QUESTION = Question("home.example", Kind.NAPTR)
 ATTRIBUTES_OCTETS_MAX = 3_700
 TLS = Scene()
-HOME_OF_SIMS = aka_home(AccessSettings(), KEYS, clock=FixedClock(NOW_US), entropy=SeededEntropy(3))
+HOME_OF_SIMS = AkaHome(
+    SeededEntropy(3), FixedClock(NOW_US), KEYS.pseudonyms, None, remembered(AccessSettings())
+)
 
 
 def radius(data: bytes) -> object:
