@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from opencarrier.access.orders.model import Attach, Kind, Order, OrderLine, State
 from opencarrier.access.orders.rules import Verdict
@@ -90,20 +90,24 @@ class OrderBook:
         if starts:
             unit.execute(_CALLED, starts)
         stops = [one for one in ours if one.status is Status.STOP]
-        if stops and unit.scalar(_ANY_OPEN) is not None:
+        if stops and not self.is_idle(unit):
             for one in stops:
                 assert one.authorisation_id is not None
                 self._stopped(unit, one.authorisation_id, one.acct_session_id)
 
+    def is_idle(self, unit: Connection) -> bool:
+        """Say whether no order is open."""
+        return unit.scalar(_ANY_OPEN) is None
+
     def due(self, unit: Connection, at_us: int) -> Sequence[Order]:
         """Return open orders whose time has come; those of sessions that are over end here."""
-        over = select(ATTACHES.c.authorisation_id).where(ATTACHES.c.expires_us <= at_us)
         is_open = ORDERS.c.state == State.OPEN
-        unit.execute(
-            update(ORDERS)
-            .where(is_open & ORDERS.c.authorisation_id.in_(over))
-            .values(state=State.OVER)
+        is_over = (
+            exists()
+            .where(ATTACHES.c.authorisation_id == ORDERS.c.authorisation_id)
+            .where(ATTACHES.c.expires_us <= at_us)
         )
+        unit.execute(update(ORDERS).where(is_open & is_over).values(state=State.OVER))
         rows = unit.execute(
             select(ORDERS, ATTACHES)
             .join(ATTACHES, ATTACHES.c.authorisation_id == ORDERS.c.authorisation_id)

@@ -89,6 +89,9 @@ class OrderSender:
         return self._reach.udp(attach.client_id, attach.host, client.secret)
 
     def _due(self) -> Sequence[Order]:
+        with self._units.read() as unit:
+            if self._book.is_idle(unit):
+                return []
         with self._units.write() as unit:
             return self._book.due(unit, self._clock.now_us())
 
