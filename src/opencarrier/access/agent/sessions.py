@@ -163,11 +163,12 @@ def account(
     the kernel's are told. What was told before is never gone below.
     """
     flags = Flag.NONE
+    anew = seen.session_time_s is not None and seen.session_time_s < session.time.last
     goes_on = (seen.session_time_s or 0) > session.time.last
     most = flowable(octets_per_s, seen.event_us - session.heard_us) if goes_on else 0
     time, _ = session.time.risen(seen.session_time_s or session.time.last, most=0)
-    octets_in, first = _risen(session.octets_in, seen.octets_in, most)
-    octets_out, second = _risen(session.octets_out, seen.octets_out, most)
+    octets_in, first = _risen(session.octets_in, seen.octets_in, most, anew=anew)
+    octets_out, second = _risen(session.octets_out, seen.octets_out, most, anew=anew)
     port, third = _read(session.port, reading)
     told = (octets_in.total, octets_out.total)
     if not seen.counts and port is not None:
@@ -192,8 +193,12 @@ def account(
     return moved, flags
 
 
-def _risen(counter: Counter, shown: int | None, most: int) -> tuple[Counter, Flag]:
-    return (counter, Flag.NONE) if shown is None else counter.risen(shown, most)
+def _risen(counter: Counter, shown: int | None, most: int, *, anew: bool) -> tuple[Counter, Flag]:
+    if shown is None:
+        return counter, Flag.NONE
+    if anew:
+        return Counter(shown, counter.total + shown), Flag.BEGAN_AGAIN
+    return counter.risen(shown, most)
 
 
 def _read(port: PortMeter | None, reading: PortReading | None) -> tuple[PortMeter | None, Flag]:
