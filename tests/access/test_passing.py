@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from opencarrier.access.hub.backward import WayBack
 from opencarrier.access.hub.model import HubSettings
 from opencarrier.access.hub.neighbours import Address
 from opencarrier.access.model import AccessKeys, AccessSettings, Listener, Origin, Transport
+from opencarrier.access.openroaming.attributes import SILENT, Told, attributes_of, told
+from opencarrier.access.openroaming.names import wbaid
 from opencarrier.access.server import Send
 from opencarrier.access.service import AccessPorts, AccessService
 from opencarrier.access.upstream.model import Lost, Reply
@@ -60,6 +62,7 @@ from opencarrier.access.wire.radius import (
 from opencarrier.app.store import Store
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.sim.eap_peer import AkaPrimePeer
+from opencarrier.spine.access import Quote, Rate
 from opencarrier.spine.parties import (
     RadiusClient,
     RadiusServer,
@@ -68,6 +71,7 @@ from opencarrier.spine.parties import (
     foreign_node,
     operator_of_node,
 )
+from opencarrier.spine.records import Qos
 
 HOME_SECRET = b"between hub and home"
 WBA_ID = "VISITED:FR"
@@ -135,6 +139,7 @@ class Scene:
     dns: dict[Question, Answer] = field(default_factory=dict)
     client: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
+    offering: Told = SILENT
 
     @asynccontextmanager
     async def running(self, *routes: Route) -> AsyncIterator[AccessService]:
@@ -149,6 +154,7 @@ class Scene:
             store.metadata.create_all(unit)
         settings = AccessSettings(
             directory_ttl_s=0.0,
+            offering=self.offering,
             hub=HubSettings(**{"patience_s": 1.0, **self.limits}),
             discovery=DiscoverySettings(private=True),
         )
@@ -417,6 +423,36 @@ async def test_the_federation_gains_nothing_through_us(tmp_path: Path) -> None:
         )
         assert hub.metrics.dropped == {"realm_not_served": 1}
         assert not scene.wires
+
+
+async def test_what_access_points_of_ours_offer_is_told_and_held_to(tmp_path: Path) -> None:
+    """Bank and rates are added to settled service; a rate nobody offered lets nobody on."""
+    bank, rate = wbaid("BANK:US"), Rate(0, Quote("USD", 1_900))
+    scene = Scene(tmp_path, offering=Told(qos=Qos.SILVER, financial_clearing=bank, rates=(rate,)))
+    settled = vendor(WFA, WFA_ROAMING_CONSORTIUM, bytes.fromhex("baa2d00000"))
+    peer = AkaPrimePeer(usim(), REALM)
+    async with scene.running(TO_HOME) as hub:
+        await attach(scene, hub)
+        free = told(scene.wires[0].sent[-1])
+        assert (free.qos, free.financial_clearing, free.rates) == (Qos.SILVER, None, ())
+        asked: list[Told] = []
+        dearer = replace(rate, quote=Quote("USD", 1_901))
+        for accepted, code in ((rate, Code.ACCESS_ACCEPT), (dearer, Code.ACCESS_REJECT)):
+            said = attributes_of(Told(financial_clearing=bank, rates=(accepted,)))
+            answer = Packet(Code.ACCESS_ACCEPT, 1, bytes(16), tuple(said))
+
+            async def accepts(
+                _: int, attributes: Sequence[Attribute], answer: Packet = answer, **__: object
+            ) -> Reply:
+                asked.append(told(Packet(1, 1, bytes(16), tuple(attributes))))
+                return Reply(answer, bytes(16), HOME_SECRET)
+
+            scene.wires[0].request = accepts  # type: ignore[method-assign,assignment]
+            name = text(Type.USER_NAME, peer.permanent)
+            packet, _ = await scene.access(hub, name, *eap_message(peer.identity()), settled)
+            assert packet.code == code
+        assert [one.rates for one in asked] == [(rate,), (rate,)]
+        assert {one.financial_clearing for one in asked} == {bank}
 
 
 async def test_settled_service_that_the_home_does_not_clear_is_not_served(tmp_path: Path) -> None:

@@ -7,13 +7,21 @@ import pytest
 from opencarrier.access.model import AccessSettings
 from opencarrier.access.openroaming.names import wbaid
 from opencarrier.access.wire.eap import EapType
-from opencarrier.app.accessing import access_settings, rating_settings
+from opencarrier.app.accessing import access_settings, offering, rating_settings
 from opencarrier.app.config import ConfigError, Settings
 from opencarrier.rating.desk import RatingSettings
+from opencarrier.spine.access import Quote, Rate
+from opencarrier.spine.records import Qos
 
 
 def test_nothing_set_is_no_member_of_anything() -> None:
     assert access_settings(Settings()) == AccessSettings()
+
+
+def test_access_points_offer_a_quality_and_rates() -> None:
+    told = offering(Settings(offered_service="gold", offered_rates="USD:1900 EUR:1700"))
+    assert told.qos is Qos.GOLD
+    assert told.rates == (Rate(0, Quote("USD", 1_900)), Rate(1, Quote("EUR", 1_700)))
 
 
 def test_rating_is_told_what_to_hold_for() -> None:
@@ -54,6 +62,10 @@ def test_methods_are_offered_in_the_order_they_are_named() -> None:
         {"rcoi_own": "A1B2"},
         {"rcoi_own": "BAA2D0"},
         {"roaming_countries": "France"},
+        {"offered_rates": "USD 1900"},
+        {"offered_rates": "VES:1"},
+        {"offered_rates": f"USD:{2**32}"},
+        {"offered_rates": " ".join(["USD:1"] * 9)},
     ],
 )
 def test_what_is_wrong_is_named(wrong: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from opencarrier.access.class_token import ClassRing
 from opencarrier.access.discovery.model import DiscoverySettings
 from opencarrier.access.hub.model import HubSettings
+from opencarrier.access.openroaming.attributes import SILENT, Told
 from opencarrier.access.openroaming.obligations import ALONE, FederationTerms
 from opencarrier.access.wire.aka import NETWORK_NAME_WLAN
 from opencarrier.access.wire.aka_identity import PseudonymRing
@@ -78,6 +79,7 @@ class AccessSettings:
     require_message_authenticator: bool = True
     federation: FederationTerms = ALONE
     own_bases: tuple[bytes, ...] = ()
+    offering: Told = SILENT
     session_ttl_s: float = SESSION_TTL_S
     reauthentications_max: int = REAUTHENTICATIONS_MAX
     sessions_max: int = SESSIONS_MAX

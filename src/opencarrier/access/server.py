@@ -8,7 +8,7 @@ counted reason, never in an exception.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from opencarrier.access import replies
@@ -25,8 +25,8 @@ from opencarrier.access.model import (
     Transport,
 )
 from opencarrier.access.offer import NOTHING, Offer, offer_of
-from opencarrier.access.openroaming.attributes import told
-from opencarrier.access.openroaming.obligations import answer_objection
+from opencarrier.access.openroaming.attributes import attributes_of, told
+from opencarrier.access.openroaming.obligations import added, answer_objection
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.visited import visited_node
 from opencarrier.access.wire import eap
@@ -234,7 +234,9 @@ class AccessServer:
         if answer.code != Code.ACCESS_ACCEPT or ticket.client.carries:
             return None
         asked = offer_of(ticket.packet, self._settings.own_bases)
-        return answer_objection(asked.said, asked.offered.rcoi, told(answer))
+        said, rcoi = asked.said, asked.offered.rcoi
+        rates = said.rates + added(said, rcoi, self._settings.offering).rates
+        return answer_objection(replace(said, rates=rates), rcoi, told(answer))
 
     def unreachable(self, ticket: Ticket, reason: str) -> list[Effect]:
         """Reject at once what nobody answers for: silence would make us look dead for all."""
@@ -305,15 +307,27 @@ class AccessServer:
             packet = packet.without(Type.STATE)
         self._passed_on += 1
         try:
-            attributes = passed_on(packet, self._mark, self._passed_on, self._says(ticket.node))
+            attributes = passed_on(packet, self._mark, self._passed_on, self._says(ticket))
         except PeerError as error:
             return self.unreachable(ticket, error.reason)
         return [Forward(ticket, target, attributes)]
 
-    def _says(self, node: Node) -> list[Attribute]:
-        """What the federation wants said besides: whose node it is (RFC 5580 section 4.1)."""
+    def _named(self, node: Node) -> list[Attribute]:
+        """What the federation wants said of every packet: whose node it is (RFC 5580 4.1)."""
         wba_id = self._lookup.wba_id(node.operator)
         return [] if wba_id is None else [text(Type.OPERATOR_NAME, f"4{wba_id}")]
+
+    def _says(self, ticket: Ticket) -> list[Attribute]:
+        """What a request says besides: whose node it is, and what access points of ours offer."""
+        assert ticket.node is not None
+        named = self._named(ticket.node)
+        if ticket.client.carries:
+            return named
+        asked = offer_of(ticket.packet, self._settings.own_bases)
+        return [
+            *named,
+            *attributes_of(added(asked.said, asked.offered.rcoi, self._settings.offering)),
+        ]
 
     def _authenticate(self, ticket: Ticket, now_s: float) -> list[Effect]:
         message = ticket.packet.joined(Type.EAP_MESSAGE)
@@ -450,7 +464,7 @@ class AccessServer:
         assert ticket.node is not None
         self._passed_on += 1
         attributes = accounting_onward(
-            ticket.packet, self._mark, self._passed_on, now_us, self._says(ticket.node)
+            ticket.packet, self._mark, self._passed_on, now_us, self._named(ticket.node)
         )
         session = session_of(observation.visited, observation.nas_key, observation.acct_session_id)
         return Relay(realm, session, tuple(attributes), now_us)

@@ -6,6 +6,7 @@ import re
 
 from opencarrier.access.discovery.model import DiscoverySettings
 from opencarrier.access.model import AccessSettings
+from opencarrier.access.openroaming.attributes import BOLIVARS, RATES_MAX, Told
 from opencarrier.access.openroaming.names import OperatorName, wbaid
 from opencarrier.access.openroaming.obligations import FederationTerms
 from opencarrier.access.openroaming.rcoi import SETTLED, SETTLEMENT_FREE
@@ -15,6 +16,8 @@ from opencarrier.app.config import ConfigError, Settings
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.rating.desk import RatingSettings
 from opencarrier.rating.exposure import ExposureSettings
+from opencarrier.spine.access import Quote, Rate
+from opencarrier.spine.records import Qos
 
 TAGS_MAX = 8
 
@@ -26,6 +29,7 @@ def access_settings(settings: Settings) -> AccessSettings:
         tls=TlsLimits(resumption_ttl_s=settings.eap_resumption_s),
         discovery=discovery_settings(settings),
         methods=_methods(settings),
+        offering=offering(settings),
         own_bases=tuple(_base(word) for word in settings.rcoi_own.split()),
         federation=FederationTerms(
             name=_member("wbaid", settings.wbaid),
@@ -45,6 +49,28 @@ def discovery_settings(settings: Settings) -> DiscoverySettings:
     accounting = tuple(settings.discovery_acct_tags.split()[:TAGS_MAX])
     private = settings.discovery_private == "yes"
     return DiscoverySettings(tags=tags, accounting_tags=accounting, private=private)
+
+
+def offering(settings: Settings) -> Told:
+    """Read what access points here offer others' subscribers: quality, rates, who clears."""
+    words = settings.offered_rates.split()
+    if len(words) > RATES_MAX:
+        raise ConfigError(f"offered_rates names at most {RATES_MAX}")
+    financial = _member("clearing_provider", settings.clearing_provider)
+    data = _member("data_clearing_provider", settings.data_clearing_provider)
+    return Told(
+        qos=Qos[settings.offered_service.upper()] if settings.offered_service else Qos.NONE,
+        financial_clearing=financial,
+        data_clearing=data or financial,
+        rates=tuple(Rate(index, _quote(word)) for index, word in enumerate(words)),
+    )
+
+
+def _quote(word: str) -> Quote:
+    found = re.fullmatch(r"([A-Z]{3}):(\d{1,10})", word)
+    if found is None or int(found[2]) >= 1 << 32 or found[1] == BOLIVARS:
+        raise ConfigError(f"offered_rates is like USD:1900, not {word!r}")
+    return Quote(found[1], int(found[2]))
 
 
 def rating_settings(settings: Settings) -> RatingSettings:

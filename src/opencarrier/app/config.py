@@ -260,6 +260,17 @@ class Settings:
         default="tls ttls aka' aka",
         metadata={"help": "EAP methods offered, in the order they are proposed in"},
     )
+    offered_service: str = field(
+        default="",
+        metadata={
+            "help": "what access points here offer: `bronze`, `silver`, `gold`; empty: untold",
+            "choices": ("", "bronze", "silver", "gold"),
+        },
+    )
+    offered_rates: str = field(
+        default="",
+        metadata={"help": "what they offer paid roaming for, nano per KiB: `USD:1900 EUR:1700`"},
+    )
     rcoi_own: str = field(
         default="",
         metadata={"help": "OUIs that paid roaming of our own goes by, `A1B2C3 ...`"},

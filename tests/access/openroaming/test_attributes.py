@@ -29,6 +29,7 @@ from opencarrier.access.openroaming.names import Namespace, OperatorName, read_n
 from opencarrier.access.openroaming.obligations import (
     FederationReason,
     FederationTerms,
+    added,
     answer_objection,
     request_objection,
 )
@@ -189,6 +190,23 @@ def test_an_access_network_holds_the_home_to_its_side() -> None:
     assert answer_objection(asked, settled, Told()) is not None
     other = Told(financial_clearing=BANK, rates=(Rate(1, Quote("USD", 4)),))
     assert answer_objection(asked, settled, other) is not None
+
+
+@given(said, said, st.sampled_from(RcoiClass))
+def test_an_access_network_adds_what_is_missing_and_changes_nothing(
+    words: Told, own: Told, rcoi: RcoiClass
+) -> None:
+    more = added(words, rcoi, own)
+    assert told(packet(*attributes_of(words), *attributes_of(more))).rates[: len(words.rates)] == (
+        words.rates
+    )
+    assert not (words.qos and more.qos)
+    assert not (words.rates and more.rates)
+    assert more.financial_clearing is None  # the access point named one
+    bare = added(Told(), rcoi, own)
+    settled = rcoi is RcoiClass.SETTLED
+    assert bare.financial_clearing == (own.financial_clearing if settled else None)
+    assert bare.rates == (own.rates if rcoi in (RcoiClass.SETTLED, RcoiClass.OWN) else ())
 
 
 def test_a_home_says_where_its_people_may_roam() -> None:

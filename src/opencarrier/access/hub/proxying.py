@@ -138,7 +138,12 @@ def accounting_onward(
 
 
 def _unsaid(packet: Packet, more: Sequence[Attribute]) -> list[Attribute]:
-    return [(kind, value) for kind, value in more if packet.get(kind) is None]
+    """Vendors' attributes stand beside each other: whoever says more has looked within them."""
+    return [
+        (kind, value)
+        for kind, value in more
+        if kind == Type.VENDOR_SPECIFIC or packet.get(kind) is None
+    ]
 
 
 def see_that_it_fits(attributes: Sequence[Attribute]) -> None:

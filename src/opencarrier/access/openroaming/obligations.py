@@ -9,7 +9,7 @@ from opencarrier.access.openroaming.attributes import Told
 from opencarrier.access.openroaming.location import Location
 from opencarrier.access.openroaming.names import OperatorName
 from opencarrier.kernel.refusals import Reason, Refusal
-from opencarrier.spine.records import RcoiClass
+from opencarrier.spine.records import Qos, RcoiClass
 
 
 class FederationReason(Reason):
@@ -56,6 +56,22 @@ def request_objection(
     if terms.countries and location is not None and location.country not in terms.countries:
         return Refusal(FederationReason.LOCATION_NOT_ALLOWED, location.country or "a point")
     return None
+
+
+def added(said: Told, rcoi: RcoiClass, own: Told) -> Told:
+    """Return what an access network adds to what its access point told: only what is missing.
+
+    Who clears is told of settled service alone, rates wherever use is paid for.
+    """
+    settled = rcoi is RcoiClass.SETTLED
+    paid = settled or rcoi is RcoiClass.OWN
+    nobody = said.financial_clearing is None
+    return Told(
+        qos=Qos.NONE if said.qos else own.qos,
+        financial_clearing=own.financial_clearing if settled and nobody else None,
+        data_clearing=own.data_clearing if settled and nobody else None,
+        rates=own.rates if paid and not said.rates else (),
+    )
 
 
 def answer_objection(asked: Told, rcoi: RcoiClass, answered: Told) -> Refusal | None:
