@@ -14,11 +14,15 @@ from tests.access.test_server import Driver, Table
 from tests.access.tls import Scene
 
 from opencarrier.access.accounting import Arrival, observe, realm_of
+from opencarrier.access.agent.documents import read_statement, write_statement
+from opencarrier.access.agent.statement import statement_of
 from opencarrier.access.discovery import answers
 from opencarrier.access.discovery.model import Kind, Question
 from opencarrier.access.methods import remembered
 from opencarrier.access.model import AccessSettings, Listener, Metrics, Origin
 from opencarrier.access.offer import offer_of
+from opencarrier.access.openroaming.names import read_name
+from opencarrier.access.radsec import certificates
 from opencarrier.access.radsec.framing import Framer
 from opencarrier.access.server import AccessServer, Dropped, Effect, Need, Send, Store
 from opencarrier.access.wire import eap
@@ -58,7 +62,27 @@ def radius(data: bytes) -> object:
     packet = parse(data)
     for kind in range(256):
         packet.get(kind), packet.integer(kind), packet.all(kind), packet.joined(kind)
+    statement_of(packet)
     return offer_of(packet), realm_of(packet), observe(packet, ARRIVAL, KEYS, Metrics())
+
+
+def operator_name(data: bytes) -> object:
+    """An Operator-Name, and the same written again."""
+    name = read_name(data)
+    assert read_name(name.octets) == name
+    return name
+
+
+def meter_statement(data: bytes) -> object:
+    """A signed meter statement as a line of JSON, and the same written again."""
+    signed = read_statement(data)
+    assert read_statement(write_statement(signed)) == signed
+    return signed
+
+
+def certificate(data: bytes) -> object:
+    """The certificate a RadSec peer shows."""
+    return certificates.read(data).names
 
 
 def requests(data: bytes) -> object:
@@ -168,6 +192,9 @@ TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
         radius,
+        operator_name,
+        meter_statement,
+        certificate,
         requests,
         conversations,
         eap_packet,

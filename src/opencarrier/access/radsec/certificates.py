@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from opencarrier.kernel.refusals import PeerError
 
 NAI_REALM = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.8")
+_UNREADABLE = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 NAMES_MAX = 100
 """Of a kind, in one certificate."""
 
@@ -106,7 +107,7 @@ def read(octets: bytes) -> Certificate:
             ),
             wba_id=str(users[0].value) if len(users) == 1 else "",
         )
-    except (ValueError, x509.DuplicateExtension) as error:
+    except (ValueError, *_UNREADABLE) as error:
         raise PeerError("certificate", str(error)) from error
 
 
