@@ -140,6 +140,7 @@ class Scene:
     client: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
     offering: Told = SILENT
+    worker: int | None = None
 
     @asynccontextmanager
     async def running(self, *routes: Route) -> AsyncIterator[AccessService]:
@@ -153,6 +154,7 @@ class Scene:
         with self.hub.units.write() as unit:
             store.metadata.create_all(unit)
         settings = AccessSettings(
+            worker=self.worker,
             directory_ttl_s=0.0,
             offering=self.offering,
             hub=HubSettings(**{"patience_s": 1.0, **self.limits}),
@@ -510,6 +512,25 @@ async def test_a_repeat_shares_what_is_on_its_way(tmp_path: Path) -> None:
         assert len(scene.wires[0].sent) == 1
         assert len(scene.heard) == 2
         assert hub.metrics.duplicates == 2
+
+
+async def test_of_several_processes_one_delivers_what_is_owed(tmp_path: Path) -> None:
+    second = Scene(tmp_path, worker=1)
+    async with second.running(TO_HOME) as hub:
+        assert (await second.account(hub, 2, 900)).code == Code.ACCOUNTING_RESPONSE
+        assert hub.passing is not None
+        assert not await asyncio.wait_for(stays_owed(second), 5)
+    first = Scene(tmp_path, home=second.home, worker=0)
+    async with first.running(TO_HOME):
+        await until_delivered(first)
+    assert [o.counters.octets_in for o in second.home.sink.observations] == [900]
+
+
+async def stays_owed(scene: Scene) -> bool:
+    """Whether something is delivered within ten looks of the loop."""
+    for _ in range(10):
+        await asyncio.sleep(0.01)
+    return scene.owed() == 0
 
 
 async def test_what_never_comes_back_does_not_hold_up_the_end(tmp_path: Path) -> None:

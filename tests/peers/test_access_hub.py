@@ -381,6 +381,23 @@ async def account(folder: Path, port: int, sessions: Sequence[str]) -> str:
     )
 
 
+async def password(port: int, words: str) -> str:
+    """Ask with a User-Password: it is hidden anew for each hop."""
+    process = await asyncio.create_subprocess_exec(
+        PATHS["radclient"] or "",
+        *("-x", f"127.0.0.1:{port}", "auth", SECRET.decode()),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told = (
+        f'User-Name = "someone@{HOME_REALM}"\nUser-Password = "{words}"\n'
+        f'NAS-Identifier = "{NAS}"\nMessage-Authenticator = 0x00\n'
+    )
+    output, _ = await asyncio.wait_for(process.communicate(told.encode()), timeout=60)
+    return output.decode(errors="replace")
+
+
 def at(home: Home, place: int) -> RadiusServer:
     return RadiusServer(
         upstream="homes",
@@ -454,6 +471,8 @@ async def test_discovery_leads_through_radsecproxy_to_the_right_home(
         auth, acct = made.udp.auth_address[1], made.udp.acct_address[1]
         told = await ttls(tmp_path, auth, SECRET.decode())
         assert keys_are_right(told), told
+        assert "Received Access-Accept" in await password(auth, PASSWORD)
+        assert "Received Access-Reject" in await password(auth, "another")
         told = await account(tmp_path, acct, ["one"])
         assert "Lost          : 0" in told, told
         await until(lambda: made.owed() == 0)

@@ -171,7 +171,7 @@ class AccessService:
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write_loop())
             if self.passing is not None:
-                self.passing.start()
+                self.passing.start(delivers=not self._settings.worker)
 
     async def stop(self) -> None:
         """Finish what was received, answer it, and end."""

@@ -75,9 +75,10 @@ class Passing:
         """Whom it asks."""
         return self._hub
 
-    def start(self) -> None:
-        """Begin to deliver what is owed."""
-        self._outbox.start()
+    def start(self, *, delivers: bool = True) -> None:
+        """Begin to deliver what is owed: of several processes over one database one does."""
+        if delivers:
+            self._outbox.start()
 
     async def stop(self) -> None:
         """Let what is on its way come back, for a while, then close; what is owed stays."""
