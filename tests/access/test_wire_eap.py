@@ -115,7 +115,7 @@ def test_a_response_out_of_place_changes_nothing() -> None:
     ("identity", "kind"),
     [
         (b"anonymous@x", 13), (b"", 13), (b"user@x", 13), (PERMANENT.encode(), 50), (b"7p@x", 50),
-        (b"8r@x", 50), (b"0" + IMSI.encode() + b"@x", 13), (b"5@x", 13),
+        (b"8r@x", 50), (b"\x00QQ==", 50), (b"0" + IMSI.encode() + b"@x", 13), (b"5@x", 13),
     ],
 )  # fmt: skip
 def test_the_outer_identity_tells_the_first_method(identity: bytes, kind: int) -> None:

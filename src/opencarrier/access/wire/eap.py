@@ -231,9 +231,12 @@ class Methods:
 
 IDENTITY_PREFIXES: Final[Mapping[bytes, int]] = {
     **dict.fromkeys((b"0", b"2", b"4"), EapType.AKA),
-    **dict.fromkeys((b"6", b"7", b"8"), EapType.AKA_PRIME),
+    **dict.fromkeys((b"6", b"7", b"8", b"\x00"), EapType.AKA_PRIME),
 }
-"""Permanent identities, pseudonyms and identities of fast re-authentication, of both methods."""
+"""Permanent identities, pseudonyms and identities of fast re-authentication, of both methods.
+
+A NUL begins an encrypted permanent identity, of either.
+"""
 
 
 class Phase(Enum):
