@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -266,6 +266,11 @@ def network(folder: Path, way: str) -> str:
     return f"network={{\nkey_mgmt=IEEE8021X\neapol_flags=0\n{lines[way]}}}\n"
 
 
+async def eventually(true: Callable[[], bool]) -> None:
+    """Wait as long as a busy machine, and a line that is dialled again, may take."""
+    await _until(true, timeout_s=90)
+
+
 async def _session(world: World, way: str) -> tuple[tuple[int, int], dict]:
     """Get on, use the network, lose the hub and go on using it, leave; what the kernel counted."""
     home, venue, ends, folder = world.home, world.venue, world.ends, world.home.folder
@@ -280,23 +285,23 @@ async def _session(world: World, way: str) -> tuple[tuple[int, int], dict]:
     with line, venue.running(), home.up() as running:
         line.enter_context(world.hub.up())
         async with daemon(ends.ap, *hostapd, log=logs["hostapd"]):
-            await _until(lambda: venue.status()["counters"]["delivered"] >= 1)
+            await eventually(lambda: venue.status()["counters"]["delivered"] >= 1)
             async with daemon(ends.phone, *wpa, log=logs["wpa"]):
                 await sim.attach()
                 await seen(logs["wpa"], "CTRL-EVENT-EAP-SUCCESS")
                 before = counters(ends)
-                await _until(lambda: home.metrics(running)["usage_sessions_open"] == 1)
+                await eventually(lambda: home.metrics(running)["usage_sessions_open"] == 1)
                 traffic(ends)
                 line.close()
                 traffic(ends)
-                await _until(lambda: venue.status()["waiting"] >= 3)
+                await eventually(lambda: venue.status()["waiting"] >= 3)
                 line.enter_context(world.hub.up())
-                await _until(lambda: venue.status()["waiting"] <= 1)
+                await eventually(lambda: venue.status()["waiting"] <= 1)
                 after = counters(ends)
                 sim.command("LOGOFF")
-                await _until(lambda: home.metrics(running)["usage_sessions_open"] == 0)
+                await eventually(lambda: home.metrics(running)["usage_sessions_open"] == 0)
                 sim.close()
-        await _until(lambda: venue.status()["waiting"] == 0)
+        await eventually(lambda: venue.status()["waiting"] == 0)
         told = await asyncio.to_thread(_settle, home, running)
     return (after[0] - before[0], after[1] - before[1]), told
 

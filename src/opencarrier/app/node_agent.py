@@ -21,11 +21,12 @@ from opencarrier.access.agent.service import AgentPorts, AgentService
 from opencarrier.access.agent.store import AgentStore
 from opencarrier.access.dynamic import Answerer
 from opencarrier.access.orders.reach import Reach
-from opencarrier.access.radsec.client import RadsecServerAt, RadsecUpstream
+from opencarrier.access.radsec.client import RadsecServerAt, RadsecUpstream, Tuning
 from opencarrier.access.radsec.trust import Trust
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.access.upstream.asking import AskLimits
 from opencarrier.access.upstream.model import Lost, Reply, Upstream
+from opencarrier.access.upstream.timers import Backoff
 from opencarrier.access.upstream.udp import UdpUpstream
 from opencarrier.access.wire.dictionary import Code
 from opencarrier.access.wire.duplicates import Address
@@ -37,6 +38,9 @@ from opencarrier.app.system import SystemClock, SystemEntropy
 _log = logging.getLogger(__name__)
 
 _LIMITS = AskLimits(request_s=15.0)
+
+RECONNECTION = Backoff(first_s=1.0, most_s=8.0)
+"""One node is no burden to its hub, and nobody gets on while it waits to dial again."""
 
 TELL_S = 5.0
 """How often the process says how it stands, for `node status`."""
@@ -151,6 +155,7 @@ def _radsec(settings: NodeSettings, orders: Answerer) -> RadsecUpstream:
         clock=SystemClock(),
         entropy=SystemEntropy(),
         limits=_LIMITS,
+        tuning=Tuning(again=RECONNECTION),
         dynamic=orders,
     )
 
