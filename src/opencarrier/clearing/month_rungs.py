@@ -22,26 +22,29 @@ order by visited
 """
 _SIGNED: Final = """
 create or replace temp table signed as
-select distinct used.usage_id
+select used.usage_id
 from read_parquet($used, hive_partitioning = false) as used
-join (
-    select * from read_parquet($matches) where rung = 2 and visited in ({visited})
+semi join (
+    select visited, home, session_id, service
+    from read_parquet($matches)
+    where rung = 2 and visited in ({visited})
+        and paid_octets_in = claimed_octets_in
+        and paid_octets_out = claimed_octets_out
+        and paid_duration_s = claimed_duration_s
+        and paid_units = claimed_units
 ) as matches
     on matches.visited = used.visited and matches.home is not distinct from used.home
     and matches.session_id = used.session_id and matches.service = used.service
 where used.side = 1
-    and matches.paid_octets_in = matches.claimed_octets_in
-    and matches.paid_octets_out = matches.claimed_octets_out
-    and matches.paid_duration_s = matches.claimed_duration_s
-    and matches.paid_units = matches.claimed_units
 """
 _RATED: Final = """
 copy (
     select rated.* replace (
-        case when signed.usage_id is null then line else line + {lines} end::integer as line
+        case when usage_id in (select usage_id from signed)
+            then line + {lines} else line end::integer as line
     )
-    from read_parquet(?) as rated left join signed using (usage_id)
-) to '{target}' (compression zstd)
+    from read_parquet(?) as rated
+) to '{target}' (compression lz4_raw)
 """
 _SUMS: Final = """
 copy (
