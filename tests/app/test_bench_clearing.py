@@ -51,6 +51,7 @@ def test_every_engine_comes_to_the_same_month(few: None, made: Made) -> None:
     assert clearing.decode_sql(folder, SMALL) == {"records": 1_000}
     assert told["suspense"].keys() == {"no_agreement"}
     assert clearing.sample(folder, SMALL) == {"sampled": 1_000, "agreed": 1_000}
+    clearing.match(folder, SMALL)
     cleared = clearing.clear(folder, SMALL)
     counted = clearing.tree(folder, SMALL)
     assert counted["records"] == cleared["records"] == 1_000 - sum(told["suspense"].values())
