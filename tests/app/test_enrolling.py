@@ -23,6 +23,7 @@ from tests.app.scene import IMSI, START_US
 
 from opencarrier.app.bootstrap import Installation, open_installation
 from opencarrier.app.config import Settings
+from opencarrier.app.enrolling import Enrolling
 from opencarrier.app.folder import Folder
 from opencarrier.app.http_enrol import enrol_routes, platform_of, qr_code
 from opencarrier.identity.model import SimKeys
@@ -85,7 +86,7 @@ def made(tmp_path_factory):
 def client(made):
     app = FastAPI()
     templates = Environment(loader=PackageLoader("opencarrier.app"), autoescape=select_autoescape())
-    enrol_routes(app, made.base.enrolling(), templates)
+    enrol_routes(app, Enrolling(made.base), templates)
     return TestClient(app, base_url="http://127.0.0.1")
 
 
@@ -98,7 +99,7 @@ def link(made):
 def opened(made, *, uses: int) -> str:
     made.clock.set(made.clock.now_us() + 60 * SECOND_US)
     with made.base.store.write() as unit:
-        opened = made.base.enrolling().open(unit, made.subscriber.party_id, ttl_s=60, uses=uses)
+        opened = Enrolling(made.base).open(unit, made.subscriber.party_id, ttl_s=60, uses=uses)
     assert not isinstance(opened, Refusal), opened
     prefix = "https://wifi.home.example"
     assert opened[0].startswith(f"{prefix}/enrol/")
@@ -279,7 +280,7 @@ def test_what_is_missing_is_said_before_a_link_is_made(made, change, word) -> No
     with base.store.read() as unit:
         home = base.identity.directory.operator(unit, made.home.party_id)
     try:
-        told = base.enrolling().why_not(home)
+        told = Enrolling(base).why_not(home)
     finally:
         base.settings = before
     assert bool(told) == bool(word)

@@ -17,8 +17,9 @@ from opencarrier.access.wire.dictionary import Code
 from opencarrier.app.bootstrap import Installation, open_installation
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder, FolderError
-from opencarrier.app.listening import Radius, trust_of
+from opencarrier.app.listening import Radius
 from opencarrier.app.metrics import exposition
+from opencarrier.app.radsec_trust import trust_of
 from opencarrier.app.system import SystemClock
 from opencarrier.spine.parties import Operator
 from opencarrier.usage.model import Totals

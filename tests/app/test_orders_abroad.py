@@ -19,8 +19,9 @@ from opencarrier.access.orders.store import ATTACHES
 from opencarrier.access.wire.dictionary import AcctStatus, Code, Type
 from opencarrier.access.wire.radius import parse
 from opencarrier.app.bootstrap import Installation
-from opencarrier.app.listening import Radius, trust_of
+from opencarrier.app.listening import Radius
 from opencarrier.app.passing_on import access_service
+from opencarrier.app.radsec_trust import trust_of
 from opencarrier.identity.routing import read_server
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.entropy import SeededEntropy

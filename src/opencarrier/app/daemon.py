@@ -23,9 +23,10 @@ from opencarrier.app.errands import Errands
 from opencarrier.app.exchanger import Exchanger
 from opencarrier.app.folder import FolderError, Running
 from opencarrier.app.http import ANY_HOST, Web, make_app
-from opencarrier.app.listening import Radius, trust_of
+from opencarrier.app.listening import Radius
 from opencarrier.app.moving import see_where_it_is
 from opencarrier.app.passing_on import access_service
+from opencarrier.app.radsec_trust import trust_of
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger

@@ -155,9 +155,10 @@ def _enrolment(app: FastAPI, web: Web) -> None:
     """Load what draws QR codes and certifies devices only where phones enrol."""
     base = web.place.base
     if base.settings.enrol_url:
+        from opencarrier.app.enrolling import Enrolling
         from opencarrier.app.http_enrol import enrol_routes
 
-        enrol_routes(app, base.enrolling(), web.templates)
+        enrol_routes(app, Enrolling(base), web.templates)
 
 
 def _desk(place: Onchain, channels: ChannelService) -> ChannelDesk:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from opencarrier.access.model import Metrics
@@ -13,42 +11,13 @@ from opencarrier.access.orders.reach import Reach
 from opencarrier.access.orders.sending import OrderSender
 from opencarrier.access.radsec.model import Connections
 from opencarrier.access.radsec.server import RadsecBind, RadsecServer
-from opencarrier.access.radsec.trust import Trust, TrustFiles
+from opencarrier.access.radsec.trust import Trust
 from opencarrier.access.service import AccessService
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.access.upstream.model import Upstream
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.folder import FolderError
 from opencarrier.app.workers import Workers
-
-NAMED_TOGETHER = ("radsec_chain", "radsec_key", "radsec_roots")
-
-
-def trust_of(base: Installation) -> Trust | None:
-    """Load the RadSec certificates that the settings name, relative to the folder; None without.
-
-    `FolderError` where they cannot be used.
-    """
-    settings = base.settings
-    named = {name: getattr(settings, name) for name in NAMED_TOGETHER}
-    if not any(named.values()):
-        return None
-    missing = [name for name, path in named.items() if not path]
-    if missing:
-        raise FolderError(f"RadSec needs {' and '.join(missing)} too", "see: opencarrier pki")
-    root = base.folder.root
-    files = TrustFiles(
-        chain=root / settings.radsec_chain,
-        key=root / settings.radsec_key,
-        roots=root / settings.radsec_roots,
-        lists=root / settings.radsec_lists if settings.radsec_lists else None,
-    )
-    try:
-        return Trust(files)
-    except (OSError, ValueError) as error:
-        raise FolderError(
-            f"RadSec certificates: {error}", f"see to {_names(files)}; opencarrier pki makes some"
-        ) from None
 
 
 class Radius:
@@ -144,8 +113,3 @@ class Radius:
     def counters(self) -> Connections | None:
         """What RadSec connections came to, None where it is off."""
         return None if self.radsec is None else self.radsec.counters
-
-
-def _names(files: TrustFiles) -> str:
-    found: Sequence[Path | None] = (files.chain, files.key, files.roots, files.lists)
-    return " ".join(str(path) for path in found if path is not None)

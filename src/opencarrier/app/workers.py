@@ -23,6 +23,7 @@ from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.app.bootstrap import Installation, open_installation
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder
+from opencarrier.app.radsec_trust import trust_of
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +113,6 @@ class Workers:
 
 async def work(order: Mapping[str, Any], base: Installation, ends: asyncio.Event) -> None:
     """Answer on shared ports until told to end; what was received is answered first."""
-    from opencarrier.app.listening import trust_of
     from opencarrier.app.passing_on import access_service
 
     number, workers = int(order["number"]), base.settings.workers

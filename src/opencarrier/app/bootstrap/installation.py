@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -42,9 +42,6 @@ from opencarrier.routing.model import Steering
 from opencarrier.routing.service import ChoiceBook, RoutedPolicy, Routing
 from opencarrier.staking.service import StakingService
 from opencarrier.usage.service import UsageService
-
-if TYPE_CHECKING:
-    from opencarrier.app.enrolling import Enrolling
 
 CUI_KEY_OCTETS = 32
 TILL_KEY_OCTETS = 32
@@ -147,12 +144,6 @@ class Installation:
         )
         told = settings or access_settings(self.settings)
         return AccessService(ports, self.access_keys(), replace(told, worker=worker))
-
-    def enrolling(self) -> Enrolling:
-        """Make what gives devices their profiles."""
-        from opencarrier.app.enrolling import Enrolling
-
-        return Enrolling(self)
 
     def access_keys(self) -> AccessKeys:
         """Return the keys of Class, CUI and pseudonyms; they are made the first time."""

@@ -432,13 +432,14 @@ def subscriber_enrol(
 
     Example: opencarrier subscriber enrol 208930000000001 --hours 24 --uses 2
     """
+    from opencarrier.app.enrolling import Enrolling
     from opencarrier.identity.cli import find_subscriber
 
     with installation(data) as base, base.store.write() as unit:
         found = taken(find_subscriber(base.identity, unit, who))
         home = base.identity.directory.operator(unit, found.home)
         assert home is not None, "a subscriber without a home"
-        enrolling = base.enrolling()
+        enrolling = Enrolling(base)
         missing = enrolling.why_not(home)
         if missing:
             raise CommandError(Exit.ENVIRONMENT, missing, "see docs/guides/phones.md")
