@@ -18,7 +18,16 @@ from cryptography.x509.oid import NameOID
 from opencarrier.kernel.refusals import PeerError
 
 NAI_REALM = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.8")
-_UNREADABLE = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (
+    ValueError,
+    OverflowError,
+    TypeError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for certificates it cannot read; for a name of bits, a TypeError."""
+
 NAMES_MAX = 100
 """Of a kind, in one certificate."""
 
@@ -107,7 +116,7 @@ def read(octets: bytes) -> Certificate:
             ),
             wba_id=str(users[0].value) if len(users) == 1 else "",
         )
-    except (ValueError, *_UNREADABLE) as error:
+    except _UNREADABLE as error:
         raise PeerError("certificate", str(error)) from error
 
 
