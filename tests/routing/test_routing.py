@@ -102,6 +102,32 @@ def test_only_what_its_seller_signed_is_taken_and_the_newest_stands(here: Scene)
     assert len(advertising.listed(here.place.base, PLACE)) == 1
 
 
+def test_an_advert_that_was_replaced_is_a_replay_also_when_its_successor_is_over(
+    here: Scene,
+) -> None:
+    """Anybody can post an advert again: also one that made its seller forget those over."""
+    visited = here.visited.party_id
+    long = advertise(here, visited, 900, hours=24 * 30)
+    assert take(here, long) is None
+    here.clock.set(here.clock.now_us() + 1)
+    short = advertise(here, visited, 500, hours=1)
+    assert take(here, short) is None
+    here.clock.set(here.clock.now_us() + 2 * HOUR_US)
+    elsewhere = replace(advertise(here, visited, 1).advert, place="u09tvx")
+    base = here.place.base
+    with base.store.read() as unit:
+        signed = advertising.sign(base, unit, elsewhere)
+    assert signed is not None
+    assert take(here, signed) is None
+    assert code(take(here, long)) == "replayed"
+    here.clock.set(long.advert.valid_until_us)
+    assert code(take(here, long)) == "expired"
+    here.clock.set(short.advert.valid_until_us + model.ADVERT_DAYS_MAX * model.DAY_US)
+    with base.store.write() as unit:
+        store.drop_expired(unit, visited, here.clock.now_us())
+        assert store.advert_of(unit, visited, PLACE) is None
+
+
 @pytest.mark.parametrize(
     "spoil",
     ["", "[]", "{}", "x" * (OCTETS_MAX + 1), "[" * 3_000, '{"format":"opencarrier-advert/1"}'],

@@ -134,7 +134,8 @@ class Routing:
         is_other = known is not None and known.advert != advert
         if known is not None and is_other and advert.sequence <= known.advert.sequence:
             return AdvertReason.REPLAYED
-        store.drop_expired(unit, advert.seller, at_us)
+        # What an advert replaced may last a month longer than it does; till then it is known.
+        store.drop_expired(unit, advert.seller, at_us - ADVERT_DAYS_MAX * DAY_US)
         is_full = store.count_of(unit, advert.seller) >= ADVERTS_PER_SELLER_MAX
         return AdvertReason.TOO_MANY if known is None and is_full else None
 
