@@ -95,6 +95,24 @@ def test_the_first_statement_that_shows_the_use_is_its_evidence(
     assert [list(signed) for _, signed in book.chains(unit)] == [chain]
 
 
+def test_a_statement_that_was_learned_first_gets_its_authorisation_with_its_accounting(
+    book: MeterBook, unit: Connection
+) -> None:
+    """Else it would be no evidence, and stay when its person is erased."""
+    first, second = statements(2)
+    for signed in (first, second):
+        book.take(unit, signed, node_id=NODE_ID, authorisation_id=None, at_us=NOW_US)
+    assert take(book, unit, first) is Taken.KNOWN
+    other = book.take(unit, first, node_id=NODE_ID, authorisation_id=b"b" * 16, at_us=NOW_US)
+    assert other is Taken.KNOWN
+    found = evidence(book, unit, 100)
+    assert getattr(found, "head", None) == second.statement.head
+    person = Person(party_id=PartyId("sub_1"), authorisations=(AUTHORISATION,))
+    assert len(book.held(unit, person)[STATEMENTS.name]) == 2
+    book.erase(unit, person)
+    assert not list(book.chains(unit))
+
+
 def test_a_fork_is_kept_told_and_no_evidence(book: MeterBook, unit: Connection) -> None:
     for signed in statements(3):
         take(book, unit, signed)

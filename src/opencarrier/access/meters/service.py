@@ -95,6 +95,8 @@ class MeterBook:
         if refusal is not None:
             return refusal
         told = signed.statement
+        if authorisation_id is not None:
+            self._authorise(unit, told, authorisation_id)
         place = and_(_of_chain(told.chain), STATEMENTS.c.sequence == told.sequence)
         heads = set(unit.scalars(select(STATEMENTS.c.head).where(place)))
         if told.head in heads:
@@ -179,6 +181,18 @@ class MeterBook:
         """Delete the statements of a person's sessions (port `PersonalData`)."""
         for some in batches(person.authorisations):
             unit.execute(delete(STATEMENTS).where(STATEMENTS.c.authorisation_id.in_(some)))
+
+    def _authorise(self, unit: Connection, told: Statement, authorisation_id: bytes) -> None:
+        """Give what was learned of a chain before its accounting came the authorisation of it."""
+        unit.execute(
+            update(STATEMENTS)
+            .where(
+                _of_chain(told.chain),
+                STATEMENTS.c.class_digest == told.class_digest,
+                STATEMENTS.c.authorisation_id.is_(None),
+            )
+            .values(authorisation_id=authorisation_id)
+        )
 
     def _unfit(self, unit: Connection, signed: Signed, node_id: str) -> Refusal | None:
         kid = signed.signature.kid
