@@ -350,6 +350,8 @@ def test_inputs_lead_to_the_hash_both_signed() -> None:
     ("name", "value"),
     [
         ("start_us", TERM.start_us + 1),
+        ("start_us", [TERM.start_us]),
+        ("end_us", {}),
         ("end_us", PERIODS_US[1]),  # a period, where the deal is on the term
         ("is_final", 1),
         ("number", -1),

@@ -8,6 +8,7 @@ from typing import Final
 from opencarrier.kernel.clock import Window
 from opencarrier.kernel.decoding import decode
 from opencarrier.kernel.encoding import Value, encode
+from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.rating.agreements.documents import read_deal
 from opencarrier.rating.agreements.heads import HEAD_FIELDS, head_fields, read_hashed_head
@@ -78,7 +79,7 @@ def decode_inputs(data: bytes) -> AdjustmentInputs:
     fields = Cursor(decode(data)).keys(*HEAD_FIELDS, *_REST)
     deal = read_deal(fields["deal"])
     head = read_hashed_head(fields)
-    window = (fields["start_us"].value, fields["end_us"].value)
+    window = tuple(fields[name].integer(0, INT64_MAX) for name in ("start_us", "end_us"))
     known = {(item.start_us, item.end_us): item for item in windows_in(head.periods_us, deal)}
     parties = {item.party for item in head.parties}
     if window not in known or deal.hash not in head.deal_hashes:
