@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.receipts import form
+from opencarrier.receipts.document import SETTLED_KEYS
 from opencarrier.receipts.issue import AUDIENCES
 from opencarrier.receipts.manifest import read_manifest
+from opencarrier.receipts.model import DUE_FORMAT
 from opencarrier.receipts.verify import Verifier
 
 STEPS = {"form", "usage", "record", "rating", "signature", "settlement"}
@@ -214,3 +216,22 @@ def test_limits(verifier):
         assert failure.value.reason == "form"
         with pytest.raises(PeerError):
             read_manifest(deep)
+
+
+@pytest.mark.parametrize(
+    "spoilt", ["\ud800", [[[[[[[[[[[[[[[0]]]]]]]]]]]]]]]], ids=["half", "deep"]
+)
+def test_what_has_no_canonical_form_is_a_peers_mistake(verifier, co_signed, spoilt):
+    """JSON holds half a character, or lists deeper than what is hashed; nothing else is raised."""
+    document = json.loads(co_signed)
+    document["usage"]["content"]["node_id"] = spoilt
+    due = {
+        **{name: document[name] for name in SETTLED_KEYS},
+        "format": DUE_FORMAT,
+        "record_id": document["usage_id"],
+        "adjustment": {"salt": document["usage"]["salt"], "content": {"payer": spoilt}},
+    }
+    for changed in (document, due):
+        with pytest.raises(PeerError) as failure:
+            verifier.verify(form.write(changed))
+        assert failure.value.reason == "form"

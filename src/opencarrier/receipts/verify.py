@@ -27,7 +27,7 @@ from opencarrier.clearing.tree import (
     stake_reading,
 )
 from opencarrier.kernel.decoding import decode
-from opencarrier.kernel.encoding import Value
+from opencarrier.kernel.encoding import EncodingError, Value
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.kernel.signatures import Address
@@ -95,8 +95,12 @@ class Verifier:
 
     def verify(self, text: str) -> Verdict:
         """Check a receipt's text through every step; `PeerError` names the step that broke."""
-        if is_due_receipt(text):
-            return self._verify_due(text)
+        try:
+            return self._verify_due(text) if is_due_receipt(text) else self._verify_usage(text)
+        except EncodingError as error:
+            raise PeerError("form", f"nothing that was committed to: {error}") from None
+
+    def _verify_usage(self, text: str) -> Verdict:
         receipt = read_receipt(text)
         usage = _check_usage(receipt)
         root = _check_record(receipt)
