@@ -135,10 +135,14 @@ def _subject(packet: Packet, arrival: Arrival, claims: ClassClaims | None, keys:
     return named_subject(keys.cui_key, name, arrival.node.operator)
 
 
-def event_us_of(packet: Packet, now_us: int) -> int:
-    """Event-Timestamp where it is credible, else the arrival less Acct-Delay-Time."""
-    stamped_s = packet.integer(Type.EVENT_TIMESTAMP)
-    if stamped_s and stamped_s * SECOND_US <= now_us + AHEAD_MAX_S * SECOND_US:
-        return stamped_s * SECOND_US
+def event_us_of(packet: Packet, now_us: int, *, behind_max_s: int | None = None) -> int:
+    """Event-Timestamp where it is credible, else the arrival less Acct-Delay-Time.
+
+    One further back than `behind_max_s` is of a clock that was never set.
+    """
+    stamped_us = (packet.integer(Type.EVENT_TIMESTAMP) or 0) * SECOND_US
+    earliest_us = 0 if behind_max_s is None else now_us - behind_max_s * SECOND_US
+    if max(earliest_us, 1) <= stamped_us <= now_us + AHEAD_MAX_S * SECOND_US:
+        return stamped_us
     delay_s = packet.integer(Type.ACCT_DELAY_TIME) or 0
     return now_us - (delay_s if delay_s <= DELAY_MAX_S else 0) * SECOND_US

@@ -15,6 +15,7 @@ from tests.access.fakes import NOW_US
 
 from opencarrier.access.agent.holders import Held
 from opencarrier.access.agent.sessions import Accepted, Session
+from opencarrier.access.agent.statement import flaws
 from opencarrier.access.agent.store import AgentStore, Waiting, sendable
 from opencarrier.access.wire.dictionary import AcctStatus, Type
 from opencarrier.access.wire.radius import PACKET_OCTETS_MAX, Packet, integer
@@ -170,6 +171,27 @@ async def test_a_silent_session_is_closed_and_forgotten_in_the_end(scene: Scene)
         scene.wait(scene.settings.statements_kept_s)
         agent.housekeep(scene.now_us)
         assert list(agent.store.statements()) == []
+
+
+async def test_an_access_point_whose_clock_was_never_set_has_one_session(scene: Scene) -> None:
+    """By its clock everything of it is over long ago: the session, and who held the address."""
+    address = (int(Type.FRAMED_IP_ADDRESS), b"\x0a\x00\x00\x07")
+    behind = integer(Type.EVENT_TIMESTAMP, NOW_S - 100 * 86_400)
+    async with scene.open() as radio:
+        store = scene.running.agent.store
+        await radio.tell(start("s1"), address, behind)
+        await scene.delivered(1)
+        for _ in range(2):
+            scene.running.agent.housekeep(scene.now_us)
+        scene.wait(60)
+        await radio.tell(interim("s1", session_time_s=60, octets_in=5), address, behind)
+        await scene.delivered(2)
+        scene.running.agent.housekeep(scene.now_us)
+        (found,) = store.holders("10.0.0.7", None, scene.now_us)
+        assert (found.from_us, found.to_us) == (NOW_US, scene.now_us)
+        chain = list(store.statements())
+    assert [one.statement.sequence for one in chain] == [0, 1]
+    assert flaws(chain) == []
 
 
 async def test_who_held_an_address_is_known_between_its_first_and_last_mention(

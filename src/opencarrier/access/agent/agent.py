@@ -327,14 +327,15 @@ class NodeAgent:
 
     def _take_whole_node(self, ticket: Ticket, status: AcctStatus, now_us: int) -> None:
         packet, point = ticket.packet, ticket.point
-        at_us = event_us_of(packet, now_us)
+        at_us = event_us_of(packet, now_us, behind_max_s=self._settings.spool_age_max_s)
         attributes = outgoing.whole_node(packet, Place(point, self._venue), event_us=at_us)
         self.store.close_sessions(access_point=point.name, before_us=at_us)
         self._spool(ticket, None, status, attributes, now_us)
 
     def _take_session(self, ticket: Ticket, status: AcctStatus, now_us: int) -> None:
         packet, point = ticket.packet, ticket.point
-        seen = _seen(packet, status, now_us, kernel_only=point.source is Source.KERNEL)
+        event_us = event_us_of(packet, now_us, behind_max_s=self._settings.spool_age_max_s)
+        seen = _seen(packet, status, event_us, kernel_only=point.source is Source.KERNEL)
         number, session, flags = self._session(point, seen)
         if number is not None and is_old(session, seen):
             self.metrics.duplicates += 1
@@ -444,7 +445,7 @@ def _status(packet: Packet) -> AcctStatus:
         raise PeerError("acct_status_type", f"value {value}") from error
 
 
-def _seen(packet: Packet, status: AcctStatus, now_us: int, *, kernel_only: bool) -> Seen:
+def _seen(packet: Packet, status: AcctStatus, event_us: int, *, kernel_only: bool) -> Seen:
     name = packet.text(Type.ACCT_SESSION_ID)
     if not name:
         raise PeerError("acct_session_id_missing")
@@ -459,7 +460,7 @@ def _seen(packet: Packet, status: AcctStatus, now_us: int, *, kernel_only: bool)
         status=status,
         acct_session_id=name,
         station=station_of(packet),
-        event_us=event_us_of(packet, now_us),
+        event_us=event_us,
         session_time_s=packet.integer(Type.ACCT_SESSION_TIME),
         octets_in=octets(Type.ACCT_INPUT_OCTETS, Type.ACCT_INPUT_GIGAWORDS),
         octets_out=octets(Type.ACCT_OUTPUT_OCTETS, Type.ACCT_OUTPUT_GIGAWORDS),
