@@ -164,13 +164,30 @@ async def test_a_silent_session_is_closed_and_forgotten_in_the_end(scene: Scene)
         scene.wait(1)
         agent.housekeep(scene.now_us)
         assert agent.store.count_open() == 0
-        scene.wait(scene.settings.spool_age_max_s)
+        scene.wait(scene.settings.holders_kept_s)
         agent.housekeep(scene.now_us)
         assert agent.store.session("ap1", "s1") is None
-        assert len(list(agent.store.statements())) == 1
-        scene.wait(scene.settings.statements_kept_s)
-        agent.housekeep(scene.now_us)
         assert list(agent.store.statements()) == []
+
+
+async def test_a_session_is_one_chain_however_long_it_was_silent(scene: Scene) -> None:
+    async with scene.open() as radio:
+        await radio.tell(start("s1"))
+        await scene.delivered(1)
+        agent = scene.running.agent
+        for _ in range(2):
+            scene.wait(scene.settings.spool_age_max_s)
+            agent.housekeep(scene.now_us)
+        lasted_s = 2 * scene.settings.spool_age_max_s
+        await radio.tell(stop("s1", session_time_s=lasted_s, octets_in=5))
+        await scene.delivered(2)
+        chain = list(agent.store.statements())
+        assert [one.statement.sequence for one in chain] == [0, 1]
+        assert flaws(chain) == []
+        scene.wait(scene.settings.spool_age_max_s + 1)
+        agent.housekeep(scene.now_us)
+        assert agent.store.session("ap1", "s1") is None
+        assert len(list(agent.store.statements())) == 2
 
 
 async def test_an_access_point_whose_clock_was_never_set_has_one_session(scene: Scene) -> None:

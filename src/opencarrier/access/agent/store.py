@@ -28,6 +28,9 @@ CANDIDATES_MAX = 512
 
 ANSWERS_MAX = 1_000
 
+STOPPED, SILENT = 1, 2
+"""How a session that is not open ended; one that fell silent goes on where it is heard of again."""
+
 _SCHEMA = """
 CREATE TABLE accepted (
   access_point TEXT, station TEXT, at_us INTEGER NOT NULL, value BLOB NOT NULL,
@@ -200,9 +203,9 @@ class AgentStore:
     def close_sessions(self, *, access_point: str | None = None, before_us: int) -> int:
         """Close an access point's open sessions, or all, that were last heard before an instant."""
         return self._db.execute(
-            "UPDATE session SET closed = 1 WHERE closed = 0 AND heard_us < ?1"
+            "UPDATE session SET closed = ?3 WHERE closed = 0 AND heard_us < ?1"
             " AND (?2 IS NULL OR access_point = ?2)",
-            (before_us, access_point),
+            (before_us, access_point, SILENT),
         ).rowcount
 
     # The spool.
@@ -352,7 +355,11 @@ class AgentStore:
         self._db.execute("DELETE FROM holder WHERE to_us < ?", (before_us,))
 
     def forget(self, *, statements_us: int, holders_us: int, sessions_us: int) -> None:
-        """Delete what was kept long enough: each kind up to an instant."""
+        """Delete what was kept long enough: each kind up to an instant.
+
+        A silent session is kept as long as who held its address: were it forgotten and then heard
+        of again, its chain would begin a second time.
+        """
         self.forget_holders(holders_us)
         self._db.execute(
             "DELETE FROM statement WHERE at_us < ? AND session NOT IN"
@@ -361,9 +368,9 @@ class AgentStore:
         )
         self._db.execute("DELETE FROM accepted WHERE at_us < ?", (sessions_us,))
         self._db.execute(
-            "DELETE FROM session WHERE closed = 1 AND heard_us < ? AND id NOT IN"
-            " (SELECT session FROM spool WHERE session IS NOT NULL)",
-            (sessions_us,),
+            "DELETE FROM session WHERE (closed = ?1 AND heard_us < ?2 OR closed = ?3 AND"
+            " heard_us < ?4) AND id NOT IN (SELECT session FROM spool WHERE session IS NOT NULL)",
+            (STOPPED, sessions_us, SILENT, min(sessions_us, holders_us)),
         )
         self._db.execute("DELETE FROM alias WHERE session NOT IN (SELECT id FROM session)")
 
