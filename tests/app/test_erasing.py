@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from sqlalchemy import LargeBinary, Table, insert, select
 from tests.app.scene import OPC, SECOND_US, K, Scene, scene, taken
 
+from opencarrier.access.agent.counters import Flag
+from opencarrier.access.agent.statement import BEGINNING, sign, statement_for
 from opencarrier.access.cui import named_subject
+from opencarrier.access.meters.service import MeterReason
+from opencarrier.access.wire import radius
+from opencarrier.access.wire.dictionary import Type
 from opencarrier.app.config import ConfigError
 from opencarrier.app.erasing import Erasing, ErasureReason
 from opencarrier.app.errands import top_up
@@ -34,6 +39,7 @@ from opencarrier.identity.cli import find
 from opencarrier.identity.model import Cause, IdentityReason, PartyKind, SimKeys
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.signatures import KeySigner
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.paywall.store import payments
@@ -405,6 +411,30 @@ def test_a_packet_heard_again_changes_nothing(told):
         assert usage.cut(unit, cycle_id=b"\x07" * 32, cut_us=made.clock.now_us()) == ()
     assert rows(made)["usage"] == before
     assert not standing(made, CALLED)
+
+
+def test_what_a_node_signed_and_is_delivered_late_is_not_kept(told):
+    """Statements come with reports, and a report may come twice: nothing of it is kept again."""
+    meters, node, at_us = told.made.place.base.meters, told.made.node, told.made.clock.now_us()
+    signer = KeySigner(b"\x07" * 32)
+    late = statement_for(
+        [
+            radius.text(Type.NAS_IDENTIFIER, node.nas_identifier),
+            radius.text(Type.ACCT_SESSION_ID, CALLED),
+        ],
+        sequence=0, previous=BEGINNING, flags=Flag.NONE, started_s=1,
+    )  # fmt: skip
+    with told.made.place.base.store.write() as unit:
+        assert meters.add_key(unit, node.node_id, signer.address, at_us=at_us) is None
+        outcome = meters.take(
+            unit,
+            sign(late, signer),
+            node_id=node.node_id,
+            authorisation_id=told.granted[0],
+            at_us=at_us,
+        )
+    assert outcome.reason is MeterReason.ERASED
+    assert not standing(told.made, CALLED)
 
 
 def test_a_trace_of_its_use_still_tells_where_the_money_went(told):

@@ -193,6 +193,12 @@ def pending(unit: Connection, *, few: bool = False) -> ColumnElement[bool]:
     return or_(sequence > mark(unit), sequence.in_(select(DEFERRED.c.sequence)))
 
 
+def is_erased(unit: Connection, authorisation_id: bytes) -> bool:
+    """Say whether an authorisation was an erased subscriber's."""
+    mine = select(ERASED).where(ERASED.c.authorisation_id == authorisation_id)
+    return unit.execute(mine).first() is not None
+
+
 def drop_erased(unit: Connection) -> None:
     """Drop what came of erased subscribers' authorisations since the last cut."""
     erased = select(ERASED.c.authorisation_id)

@@ -6,7 +6,7 @@ place is kept beside it: that is the fork, and a session with one has no evidenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -37,6 +37,7 @@ class MeterReason(Reason):
     KEY_NOT_VALID_THEN = 4
     KEY_OF_ANOTHER_NODE = 5
     TOO_MANY_KEYS = 6
+    ERASED = 7
 
 
 class Taken(IntEnum):
@@ -55,8 +56,15 @@ class MeterEvidence:
     head: Id
 
 
+IsErased = Callable[[Connection, bytes], bool]
+"""Says whether an authorisation was an erased subscriber's."""
+
+
 class MeterBook:
     """Keys of nodes, and the statements they signed."""
+
+    def __init__(self, is_erased: IsErased | None = None) -> None:
+        self._is_erased = is_erased or (lambda _unit, _authorisation_id: False)
 
     def add_key(
         self, unit: Connection, node_id: str, kid: Address, *, at_us: int
@@ -96,6 +104,8 @@ class MeterBook:
             return refusal
         told = signed.statement
         if authorisation_id is not None:
+            if self._is_erased(unit, authorisation_id):
+                return Refusal(MeterReason.ERASED)
             self._authorise(unit, told, authorisation_id)
         place = and_(_of_chain(told.chain), STATEMENTS.c.sequence == told.sequence)
         heads = set(unit.scalars(select(STATEMENTS.c.head).where(place)))

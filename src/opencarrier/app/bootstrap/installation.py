@@ -42,6 +42,7 @@ from opencarrier.routing.model import Steering
 from opencarrier.routing.service import ChoiceBook, RoutedPolicy, Routing
 from opencarrier.staking.service import StakingService
 from opencarrier.usage.service import UsageService
+from opencarrier.usage.store import is_erased
 
 CUI_KEY_OCTETS = 32
 TILL_KEY_OCTETS = 32
@@ -62,7 +63,7 @@ class Installation:
         self.store = Store(settings.database or folder.database)
         self.identity = Identity(sealing_key, clock=clock, entropy=entropy)
         self.channel_book = ChannelBook()
-        self.meters = MeterBook()
+        self.meters = MeterBook(is_erased)
         self.orders = OrderBook()
         self.usage = UsageService(
             silence_us=settings.silence_s * SECOND_US,
