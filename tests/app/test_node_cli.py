@@ -276,6 +276,7 @@ def test_statements_are_verified_from_their_file(tmp_path: Path) -> None:
         ("previous", "0x12"),
         ("signature", 7),
         ("acct_session_id", "x" * 601),
+        ("acct_session_id", "\ud800"),
         ("octets_out", 1.0),
         ("more", 1),
     ],

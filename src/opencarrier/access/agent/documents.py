@@ -6,6 +6,7 @@ Read strictly: other keys, other forms and values out of range are a `PeerError`
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +24,9 @@ from opencarrier.kernel.signatures import SIGNATURE_OCTETS, Address, Signature
 LINE_OCTETS_MAX: Final = 4_096
 TEXT_MAX: Final = 600
 SIGNATURES_MAX: Final = 8
+
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+"""JSON can hold half a character; no digest can be made of it."""
 
 _STATEMENT: Final = (
     "nas_identifier",
@@ -198,7 +202,7 @@ def _no_float(text: str) -> None:
 
 def _text(value: Mapping[str, Any], name: str) -> str:
     found = value[name]
-    if not isinstance(found, str) or len(found) > TEXT_MAX:
+    if not isinstance(found, str) or len(found) > TEXT_MAX or _SURROGATE.search(found):
         raise PeerError("value", name)
     return found
 
