@@ -255,6 +255,23 @@ def test_ports_of_one_address_are_different_holders(tmp_path: Path) -> None:
     assert len(store.holders("192.0.2.1", None, 5)) == 2
 
 
+def test_an_address_is_found_however_it_is_written(tmp_path: Path) -> None:
+    store = AgentStore(tmp_path / "node.sqlite")
+    session = Session(
+        access_point="ap1",
+        acct_session_id="s1",
+        station="1",
+        started_us=0,
+        heard_us=0,
+        accepted=Accepted(),
+    )
+    with store.write():
+        store.hold(1, session, Held("2001:db8::7"), 5)
+    for written in ("2001:db8::7", "2001:DB8::7", "2001:db8:0:0:0:0:0:7"):
+        assert len(store.holders(written, None, 5)) == 1
+    assert store.holders("2001:db8::8", None, 5) == []
+
+
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / "node.sqlite"
     AgentStore(path).close()

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from opencarrier.access.agent import stored
@@ -305,13 +306,14 @@ class AgentStore:
         )
 
     def holders(self, address: str, port: int | None, at_us: int) -> list[Holding]:
-        """Return who held an address, perhaps a port of it, at an instant."""
+        """Return who held an address, however it is written, perhaps a port, at an instant."""
+        asked = str(ip_address(address))
         rows = self._db.execute(
             "SELECT address, port_from, port_to, access_point, station, user_name, cui,"
             " acct_session_id, from_us, to_us FROM holder WHERE from_us <= ?1 AND to_us >= ?1"
             " AND (?2 IS NULL OR port_from <= ?2 AND port_to >= ?2)"
             " AND (address = ?3 OR address LIKE '%/%') ORDER BY from_us",
-            (at_us, port, address),
+            (at_us, port, asked),
         )
         found = [
             Holding(
@@ -325,7 +327,7 @@ class AgentStore:
                 to_us=row[9],
             )
             for row in rows
-            if covers(row[0], address)
+            if covers(row[0], asked)
         ]
         return found[:ANSWERS_MAX]
 
