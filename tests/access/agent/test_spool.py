@@ -153,6 +153,23 @@ async def test_a_packet_with_no_room_left_is_dropped(scene: Scene) -> None:
     assert scene.running.metrics.dropped["packet_full"] == 1
 
 
+async def test_a_stop_sent_again_does_not_end_the_next_session_of_its_name(scene: Scene) -> None:
+    """Its answer was lost, and the access point calls the next session the same."""
+    async with scene.open() as radio:
+        await radio.tell(start("s1"))
+        scene.wait(100)
+        await radio.tell(stop("s1", session_time_s=100, octets_in=500))
+        scene.wait(5)
+        await radio.tell(start("s1"))
+        scene.wait(5)
+        late = integer(Type.ACCT_DELAY_TIME, 10)
+        await radio.tell(stop("s1", session_time_s=100, octets_in=500), late)
+        scene.wait(20)
+        await radio.tell(stop("s1", session_time_s=25, octets_in=30))
+        packets = await scene.delivered(4)
+    assert [packet.integer(Type.ACCT_INPUT_OCTETS) for packet in packets] == [0, 500, 0, 30]
+
+
 async def test_a_silent_session_is_closed_and_forgotten_in_the_end(scene: Scene) -> None:
     async with scene.open() as radio:
         await radio.tell(start("s1"))

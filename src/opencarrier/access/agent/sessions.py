@@ -120,9 +120,17 @@ def _start_us(seen: Seen) -> int:
 
 
 def begun_after(session: Session, former: Session) -> Session:
-    """Begin in a later second than a session of the same name: by both their chains are told."""
+    """Begin in a later second than a session of the same name: by both their chains are told.
+
+    The last that was said of the former is remembered: sent again, it tells nothing of this one.
+    """
     next_us = (former.started_us // SECOND_US + 1) * SECOND_US
-    return replace(session, started_us=max(session.started_us, next_us))
+    started_us = max(session.started_us, next_us)
+    return replace(session, started_us=started_us, recent=tuple(map(_before, former.recent[-1:])))
+
+
+def _before(digest: bytes) -> bytes:
+    return sha256(b"before " + digest).digest()[:DIGEST_OCTETS]
 
 
 def continues(session: Session, seen: Seen) -> bool:
@@ -148,6 +156,8 @@ def begins_anew(session: Session, seen: Seen) -> bool:
 def is_old(session: Session, seen: Seen) -> bool:
     """Say whether a packet tells nothing new: sent again, overtaken, or after the Stop."""
     if seen.digest in session.recent or session.closed:
+        return True
+    if seen.event_us < session.started_us and _before(seen.digest) in session.recent:
         return True
     behind = (seen.session_time_s or 0) < session.time.last
     return behind and seen.event_us <= session.heard_us
