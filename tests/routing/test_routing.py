@@ -128,6 +128,16 @@ def test_an_advert_that_was_replaced_is_a_replay_also_when_its_successor_is_over
         assert store.advert_of(unit, visited, PLACE) is None
 
 
+def test_of_two_adverts_taken_at_once_the_later_stays(here: Scene) -> None:
+    """The earlier was checked before the later was written, and is written after it."""
+    visited = here.visited.party_id
+    first, second = advertise(here, visited, 900), advertise(here, visited, 800, sequence=1 << 60)
+    with here.place.base.store.write() as unit:
+        for one in (first, second, first):
+            store.put_advert(unit, one)
+        assert store.advert_of(unit, visited, PLACE) == second
+
+
 @pytest.mark.parametrize(
     "spoil",
     ["", "[]", "{}", "x" * (OCTETS_MAX + 1), "[" * 3_000, '{"format":"opencarrier-advert/1"}'],

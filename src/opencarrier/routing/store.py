@@ -107,7 +107,10 @@ def put_measure(unit: Connection, seller: PartyId, used: int, faultless: int) ->
 
 
 def put_advert(unit: Connection, signed: SignedAdvert) -> None:
-    """Keep an advert in the place of an earlier one of its seller and place."""
+    """Keep an advert in the place of an earlier one of its seller and place; never of a later.
+
+    Of two that are taken at once, the later stays whichever is written last.
+    """
     advert = signed.advert
     row = {
         "seller": advert.seller,
@@ -116,7 +119,10 @@ def put_advert(unit: Connection, signed: SignedAdvert) -> None:
         "valid_until_us": advert.valid_until_us,
         "document": write_advert(signed),
     }
-    _put(unit, adverts, row)
+    statement = insert(adverts)
+    later = adverts.c.sequence <= statement.excluded.sequence
+    keys = [column.name for column in adverts.primary_key]
+    unit.execute(statement.on_conflict_do_update(index_elements=keys, set_=row, where=later), [row])
 
 
 def advert_of(unit: Connection, seller: PartyId, place: str) -> SignedAdvert | None:
