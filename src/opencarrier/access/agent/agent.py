@@ -231,6 +231,7 @@ class NodeAgent:
                 holders_us=now_us - settings.holders_kept_s * SECOND_US,
                 sessions_us=now_us - settings.spool_age_max_s * SECOND_US,
             )
+        self.store.wipe()
         if old:
             self.metrics.dropped["report_expired"] += len(old)
             _log.warning("%d reports were too old to deliver", len(old))

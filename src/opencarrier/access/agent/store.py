@@ -28,6 +28,8 @@ CANDIDATES_MAX = 512
 """Rows of the spool that are looked at for what may be sent next."""
 
 ANSWERS_MAX = 1_000
+BUSY_MS = 5_000
+"""How long a transaction waits for that of another process."""
 
 STOPPED, SILENT = 1, 2
 """How a session that is not open ended; one that fell silent goes on where it is heard of again."""
@@ -106,7 +108,7 @@ class AgentStore:
     def __init__(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         os.close(descriptor)
-        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1_000)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
             self._db.execute(f"PRAGMA {pragma}")
         self._begin()
@@ -375,6 +377,17 @@ class AgentStore:
             (STOPPED, sessions_us, SILENT, min(sessions_us, holders_us)),
         )
         self._db.execute("DELETE FROM alias WHERE session NOT IN (SELECT id FROM session)")
+
+    def wipe(self) -> None:
+        """Empty the write-ahead log, where what was deleted still stands as it was written.
+
+        While another process reads, it is left for the next time: nobody waits for a reader.
+        """
+        self._db.execute("PRAGMA busy_timeout=0")
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout={BUSY_MS}")
 
     def stock(self) -> Stock:
         """Count what the file holds."""
