@@ -514,3 +514,19 @@ def test_a_malformed_vendor_attribute_is_dropped() -> None:
     driver.more = ((int(Type.VENDOR_SPECIFIC), WBA.to_bytes(4, "big") + b"\x0c\x09"),)
     request = driver.eap_request(phone().identity())
     assert isinstance(only(driver.receive(AUTH, request)), Dropped)
+
+
+def test_a_request_whose_reply_does_not_fit_is_dropped() -> None:
+    """Proxy-State comes back whole, behind a challenge or a reject longer than what was asked."""
+    driver = Driver()
+    driver.more = ((int(Type.PROXY_STATE), bytes(253)),) * 15
+    need = only(driver.receive(AUTH, driver.eap_request(phone().identity())))
+    assert isinstance(need, Need)
+    assert driver.attend(need) == [Dropped("packet_full")]
+    attributes = [text(Type.NAS_IDENTIFIER, NAS), *driver.more, (int(Type.PROXY_STATE), bytes(200))]
+    request = access_request(200, bytes(16), attributes, SECRET)
+    for _ in range(2):
+        assert driver.receive(AUTH, request) == [Dropped("packet_full")]
+    assert driver.server.metrics.dropped["packet_full"] == 3
+    whole = access_request(201, bytes(16), attributes[:-1], SECRET)
+    assert reply(driver.receive(AUTH, whole), whole).code == Code.ACCESS_REJECT

@@ -14,7 +14,13 @@ from typing import Protocol
 from opencarrier.access import replies
 from opencarrier.access.accounting import Arrival, observe, packet_digest, realm_of
 from opencarrier.access.hub.model import Relay, session_of
-from opencarrier.access.hub.proxying import Mark, accounting_onward, brought_back, passed_on
+from opencarrier.access.hub.proxying import (
+    Mark,
+    accounting_onward,
+    brought_back,
+    passed_on,
+    see_that_it_fits,
+)
 from opencarrier.access.hub.routes import Discover, Local, Target, Unknown, Via
 from opencarrier.access.model import (
     AccessKeys,
@@ -470,6 +476,14 @@ class AccessServer:
         return Relay(realm, session, tuple(attributes), now_us)
 
     def _reply(self, ticket: Ticket, code: Code, attributes: replies.Attributes) -> list[Effect]:
+        """Answer; a request's Proxy-State may leave no room for more than it has itself."""
+        if attributes:
+            states = [a for a in ticket.packet.attributes if a[0] == Type.PROXY_STATE]
+            try:
+                see_that_it_fits([*attributes, *states])
+            except PeerError as error:
+                self._forget(ticket)
+                return self._drop(error.reason)
         datagram = response(code, ticket.packet, attributes, ticket.client.secret)
         self._duplicates[ticket.origin.listener].answer(ticket.key, datagram)
         return [Send(ticket.origin, datagram)]
