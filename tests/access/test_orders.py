@@ -347,7 +347,8 @@ def test_what_is_let_in_is_known_by_what_the_request_said() -> None:
     )
     assert isinstance(grant, Grant)
     named = [text(Type.NAS_IDENTIFIER, NAS), text(Type.ACCT_SESSION_ID, "a1")]
-    for attributes_, acct in ((named, "a1"), (named[:1], ""), ([*named[:1], (44, b"\xff")], "")):
+    junk = [([*named[:1], (44, octets)], "") for octets in (b"\xff", b"a\0")]
+    for attributes_, acct in ((named, "a1"), (named[:1], ""), *junk):
         packet = parse(request(Code.ACCESS_REQUEST, 1, attributes_, SECRET))
         origin = Origin(Listener.ANY, ("192.0.2.1", 7), Transport.TLS, CLIENT)
         ticket = Ticket(origin, ("", 0, 1, b""), packet, CLIENT, NODE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -76,8 +77,9 @@ class Driver:
         home = AkaHome(
             SeededEntropy(3), FixedClock(NOW_US), KEYS.pseudonyms, None, remembered(self.settings)
         )
+        self.lookup = Table()
         self.server = AccessServer(
-            lookup=Table(),
+            lookup=self.lookup,
             keys=KEYS,
             entropy=SeededEntropy(3),
             methods=offered_methods(self.settings, home),
@@ -343,6 +345,31 @@ def test_a_request_without_eap_is_rejected() -> None:
     assert said == b"eap_required\0Reject-Reason=30"
 
 
+@pytest.mark.parametrize("name", [b"a@b\0c", b"a\0@b", b"\xff@b"])
+def test_a_user_name_that_is_no_text_is_rejected(name: bytes) -> None:
+    """A device chooses it: silence would make us look dead to its access point."""
+    driver = Driver()
+    driver.more = ((int(Type.USER_NAME), name),)
+    request = driver.eap_request(phone().identity())
+    packet = reply(driver.receive(AUTH, request), request)
+    assert packet.code == Code.ACCESS_REJECT
+    assert packet.get(Type.REPLY_MESSAGE) == b"attribute_text\0Reject-Reason=11"
+
+
+def test_no_name_with_a_nul_is_looked_up() -> None:
+    """PostgreSQL takes no NUL: one would end in an error where a name is unknown."""
+    driver = Driver()
+    directory = driver.lookup.directory
+    directory.clients = [replace(directory.clients[0], carries=("*",))]
+    asked: list[str] = []
+    directory.node = lambda _, name: asked.append(name)  # type: ignore[assignment]
+    directory.operator_named_by_wba = lambda _, name: asked.append(name)  # type: ignore[assignment]
+    driver.receive(AUTH, driver.eap_request(phone().identity(), nas="cafe\0"))
+    driver.more = (text(Type.OPERATOR_NAME, "4A\0:FR"),)
+    driver.receive(AUTH, driver.eap_request(phone().identity(), nas="cafe\0"))
+    assert asked == ["cafe\ufffd", "A\ufffd:FR"]
+
+
 @pytest.mark.parametrize("nas", ["other-1", "nobody", ""])
 def test_a_foreign_nas_identifier_is_rejected(nas: str) -> None:
     driver = Driver()
@@ -374,6 +401,8 @@ SESSION = text(Type.ACCT_SESSION_ID, "s")
         ((WHO, SESSION, integer(Type.ACCT_STATUS_TYPE, 15)), "acct_status_type"),
         ((WHO, integer(Type.ACCT_STATUS_TYPE, 2)), "acct_session_id_missing"),
         ((WHO, integer(Type.ACCT_STATUS_TYPE, 2), (int(Type.ACCT_SESSION_ID), b"\xff")),
+         "attribute_text"),
+        ((WHO, integer(Type.ACCT_STATUS_TYPE, 2), text(Type.ACCT_SESSION_ID, "s\0")),
          "attribute_text"),
     ],
 )  # fmt: skip

@@ -292,7 +292,10 @@ class AccessServer:
         return self._reply(ticket, Code.ACCOUNTING_RESPONSE if acct else Code.ACCESS_ACCEPT, [])
 
     def _access_request(self, ticket: Ticket, now_s: float) -> list[Effect]:
-        realm = realm_of(ticket.packet)
+        try:
+            realm = realm_of(ticket.packet)
+        except PeerError as error:
+            return self.unreachable(ticket, error.reason)
         target = Local() if realm is None else self._lookup.target(realm, ticket.client)
         match target:
             case Local():

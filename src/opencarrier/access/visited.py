@@ -34,7 +34,7 @@ def visited_node(packet: Packet, client: RadiusClient, lookup: Lookup) -> Node |
     if operator is None or not (operator == client.operator or client.carries_for(operator)):
         return None
     name = packet.get(Type.NAS_IDENTIFIER)
-    text = "" if name is None else name.decode("utf-8", "replace")
+    text = "" if name is None else _text(name)
     known = lookup.node(text) if text else None
     if known is not None and known.operator == operator:
         return known
@@ -48,7 +48,12 @@ def _operator(packet: Packet, client: RadiusClient, lookup: Lookup) -> PartyId |
     name = packet.get(Type.OPERATOR_NAME)
     if not client.carries or name is None or name[:1] != WBA_NAMESPACE:
         return client.operator
-    return lookup.operator_named_by_wba(name[1:].decode("utf-8", "replace"))
+    return lookup.operator_named_by_wba(_text(name[1:]))
+
+
+def _text(octets: bytes) -> str:
+    """What is no text, as a NUL is none, is replaced: no name of ours has that in it."""
+    return octets.decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
 def _address(packet: Packet) -> str:

@@ -40,6 +40,7 @@ class Cause(IntEnum):
 CAUSES: Final[Mapping[str, Cause]] = {
     "authentication_failed": Cause.FAILED_AUTHENTICATION,
     "realm_unknown": Cause.INVALID_IDENTITY,
+    "attribute_text": Cause.INVALID_IDENTITY,
     "certificate_expired": Cause.EXPIRED_CERTIFICATE,
     "busy": Cause.BACKEND_FAILURE,
     "upstream_lost": Cause.PROTOCOL_TIMEOUT,

@@ -25,8 +25,10 @@ def attach_of(ticket: Ticket, grant: Grant, cui_key: bytes) -> Attach:
 
 
 def _text(value: bytes | None) -> str:
-    """What stands in an attribute; what is no UTF-8 names nothing."""
+    """What stands in an attribute; what is no UTF-8 names nothing, nor does what holds a NUL."""
+    if value is None or 0 in value:
+        return ""
     try:
-        return (value or b"").decode("utf-8")
+        return value.decode("utf-8")
     except UnicodeDecodeError:
         return ""

@@ -61,10 +61,15 @@ class Packet:
         return None if value is None else int.from_bytes(value, "big")
 
     def text(self, attribute_type: int) -> str | None:
-        """The first value of a type as UTF-8, or None; `PeerError` where it is no UTF-8."""
+        """The first value of a type as UTF-8, or None; `PeerError` where it is none.
+
+        No text holds a NUL (RFC 2865 section 5), nor can PostgreSQL keep one that does.
+        """
         value = self.get(attribute_type)
         if value is None:
             return None
+        if 0 in value:
+            raise PeerError("attribute_text", name_of(attribute_type))
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError as error:
