@@ -7,6 +7,7 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
+from sqlalchemy.exc import OperationalError
 
 from opencarrier.app import moving, schema
 from opencarrier.app.store import Store, StoreError, check_text, open_engine
@@ -148,3 +149,12 @@ def test_a_move_that_was_killed_is_begun_again(store, tmp_path):
     with store.read() as unit:
         assert moving.moved_to(unit) == str(target)
     target.close()
+
+
+def test_an_error_names_nobody(store):
+    """Errors are logged with their stack: what a statement was given is not in them."""
+    imsi = "001010000000001"
+    with pytest.raises(OperationalError) as raised, store.write() as unit:
+        unit.execute(text("SELECT * FROM nowhere WHERE imsi = :imsi"), {"imsi": imsi})
+    assert "nowhere" in str(raised.value)
+    assert imsi not in str(raised.value)

@@ -116,7 +116,8 @@ class Store:
 def open_engine(url: URL | str, **options: Any) -> Engine:
     """Return an engine whose units keep this module's promise; `StoreError` for a bad URL.
 
-    `options` choose another pool.
+    `options` choose another pool. What a statement was given stands in no error, as errors are
+    logged: it names people.
     """
     try:
         parsed = make_url(url)
@@ -143,7 +144,8 @@ _HINT = "give postgresql://USER@HOST/DATABASE, the password in PGPASSFILE; or no
 
 
 def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
-    engine = create_engine(url, **options or {"pool_size": POOL_SIZE, "max_overflow": 0})
+    pool = options or {"pool_size": POOL_SIZE, "max_overflow": 0}
+    engine = create_engine(url, hide_parameters=True, **pool)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: Any) -> None:
@@ -166,7 +168,7 @@ def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
 def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
     pool = options or {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_pre_ping": True}
     try:
-        engine = create_engine(url, **pool)
+        engine = create_engine(url, hide_parameters=True, **pool)
     except ModuleNotFoundError:
         raise StoreError("the driver is missing", "pip install 'opencarrier[postgresql]'") from None
 
