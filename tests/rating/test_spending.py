@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.money import INT64_MAX
 from opencarrier.rating.desk import RatingSettings
 from opencarrier.rating.exposure import THROTTLED_OCTETS_PER_S, ExposureSettings
 from opencarrier.rating.spending import SpendingWatch
@@ -137,3 +138,9 @@ def test_a_foreign_session_is_held_to_the_rate_of_its_line(free: bool) -> None:
     change = here.ordered.orders[0][2]
     assert change is not None
     assert change.rate_octets_per_s == (CAP if free else THROTTLED_OCTETS_PER_S) // 2
+
+
+def test_no_report_is_too_large_to_be_looked_at() -> None:
+    """Each direction may count 63 bits: both together are more than a database takes."""
+    here = place()
+    assert here.report(2 * INT64_MAX, INTERIM_S) == ["change"]

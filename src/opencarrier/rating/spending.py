@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.money import INT64_MAX
 from opencarrier.rating import store
 from opencarrier.rating.desk import RatingSettings, held_rate, plan_at
 from opencarrier.rating.exposure import THROTTLED_OCTETS_PER_S, Watched
@@ -36,12 +37,13 @@ class SpendingWatch:
     ) -> None:
         """Slow and end the sessions whose money may not last, in the unit of the reports.
 
-        An authorisation's largest report counts; those that ended need nothing.
+        An authorisation's largest report counts; those that ended need nothing. More than the
+        database can count is as much as it can.
         """
         reports: dict[bytes, int] = {}
         for one in observations:
             if one.status is Status.INTERIM and one.authorisation_id and one.counters is not None:
-                octets = one.counters.octets_in + one.counters.octets_out
+                octets = min(INT64_MAX, one.counters.octets_in + one.counters.octets_out)
                 reports[one.authorisation_id] = max(octets, reports.get(one.authorisation_id, 0))
         if not reports:
             return
