@@ -43,10 +43,21 @@ class Ordered:
 
 
 @dataclass
+class Reports:
+    """What a session had counted before its authorisation."""
+
+    octets: int = 0
+
+    def octets_before(self, unit: Connection, observation: Observation) -> int:
+        return self.octets
+
+
+@dataclass
 class Place:
     world: World
     grant: Grant
     ordered: Ordered
+    reports: Reports
     watch: SpendingWatch
 
     def report(self, octets: int, at_s: int, status: Status = Status.INTERIM) -> list[str]:
@@ -89,7 +100,9 @@ def place(settings: RatingSettings | None = None, *, foreign: bool = False) -> P
     if foreign:
         world.node = foreign_node(VISITED, "far-1")
     ordered = Ordered()
-    return Place(world, world.granted(), ordered, SpendingWatch(ordered, settings))
+    reports = Reports()
+    watch = SpendingWatch(ordered, reports, settings)
+    return Place(world, world.granted(), ordered, reports, watch)
 
 
 def test_whoever_keeps_to_the_cap_is_left_alone_to_the_end() -> None:
@@ -144,3 +157,13 @@ def test_no_report_is_too_large_to_be_looked_at() -> None:
     """Each direction may count 63 bits: both together are more than a database takes."""
     here = place()
     assert here.report(2 * INT64_MAX, INTERIM_S) == ["change"]
+
+
+def test_what_was_counted_before_its_authorisation_is_not_its_own() -> None:
+    """After each timeout an access point asks again, and may go on counting where it was."""
+    here = place()
+    here.reports.octets = CAP * 36_000
+    for at_s in range(INTERIM_S, 3_601, INTERIM_S):
+        assert here.report(CAP * (36_000 + at_s), at_s) == []
+    most = CAP * (3_600 - INTERIM_S)
+    assert here.report(CAP * 36_000 + most + 1, INTERIM_S) == ["change"]

@@ -449,3 +449,22 @@ def test_what_a_cut_has_taken_no_copy_moves(world):
     (later,) = world.cut(200)
     assert usage.start_us == at(1)
     assert (later.start_us, used(later)) == (at(60), (60, 1, 1))
+
+
+def test_what_was_counted_under_an_authorisation_before(world: World) -> None:
+    """Of the session itself, whose name another had before it began."""
+    interim = Status.INTERIM
+    now = seen(interim, 5_000, (2_000, 900, 90), auth=AUTH_2)
+    world.record(
+        seen(interim, 2_000, (1_000, 800, 80)),
+        seen(interim, 3_300, (300, 100, 10)),
+        seen(interim, 3_900, (900, 500, 50)),
+        seen(interim, 3_950, (950, 600, 60), acct="0002"),
+        seen(interim, 4_000, (1_000, 550, 55), auth=None),
+        seen(interim, 4_500, (1_500, 700, 70), auth=AUTH_2),
+        seen(interim, 5_500, (2_500, 950, 95), auth=b"C" * 16),
+        now,
+    )
+    with world.unit() as unit:
+        assert world.service.octets_before(unit, now) == 550
+        assert world.service.octets_before(unit, seen(interim, 3_300, (300, 100, 10))) == 0

@@ -19,7 +19,7 @@ from opencarrier.rating.exposure import THROTTLED_OCTETS_PER_S, Watched
 from opencarrier.rating.holds import Authorisation
 from opencarrier.rating.model import RetailPlan
 from opencarrier.spine.access import Change
-from opencarrier.spine.ports import Disconnects
+from opencarrier.spine.ports import Disconnects, Reported
 from opencarrier.spine.usage import Observation, Status
 
 REASON = "money_ended"
@@ -28,8 +28,11 @@ REASON = "money_ended"
 class SpendingWatch:
     """Answers `Spending` with orders to whoever serves the session."""
 
-    def __init__(self, disconnects: Disconnects, settings: RatingSettings) -> None:
+    def __init__(
+        self, disconnects: Disconnects, reported: Reported, settings: RatingSettings
+    ) -> None:
         self._disconnects = disconnects
+        self._reported = reported
         self._settings = settings
 
     def observed(
@@ -37,18 +40,23 @@ class SpendingWatch:
     ) -> None:
         """Slow and end the sessions whose money may not last, in the unit of the reports.
 
-        An authorisation's largest report counts; those that ended need nothing. More than the
-        database can count is as much as it can.
+        An authorisation's largest report counts, less what the session had counted under those
+        before; those that ended need nothing. More than the database can count is as much as it
+        can.
         """
-        reports: dict[bytes, int] = {}
+        reports: dict[bytes, Observation] = {}
         for one in observations:
             if one.status is Status.INTERIM and one.authorisation_id and one.counters is not None:
-                octets = min(INT64_MAX, one.counters.octets_in + one.counters.octets_out)
-                reports[one.authorisation_id] = max(octets, reports.get(one.authorisation_id, 0))
+                known = reports.get(one.authorisation_id)
+                if known is None or _octets(one) > _octets(known):
+                    reports[one.authorisation_id] = one
         if not reports:
             return
-        for item in store.overspent(unit, reports, at_us=at_us):
-            if self._ends(unit, item, reports[item.authorisation_id], at_us):
+        counted = {key: min(INT64_MAX, _octets(one)) for key, one in reports.items()}
+        for item in store.overspent(unit, counted, at_us=at_us):
+            one = reports[item.authorisation_id]
+            octets = _octets(one) - self._reported.octets_before(unit, one)
+            if self._ends(unit, item, octets, at_us):
                 self._order(unit, item, at_us)
 
     def _ends(self, unit: Connection, item: Authorisation, octets: int, at_us: int) -> bool:
@@ -85,3 +93,7 @@ class SpendingWatch:
         if isinstance(plan, RetailPlan):
             return plan.rate_cap_octets_per_s
         return THROTTLED_OCTETS_PER_S
+
+
+def _octets(one: Observation) -> int:
+    return 0 if one.counters is None else one.counters.octets_in + one.counters.octets_out

@@ -317,6 +317,17 @@ class UsageSink(Protocol):
         ...
 
 
+class Reported(Protocol):
+    """What was reported of sessions (answered by `usage`)."""
+
+    def octets_before(self, unit: Connection, observation: Observation) -> int:
+        """Return what a session had counted when its authorisation took over from another.
+
+        An access point that authenticates a device again goes on counting where it was.
+        """
+        ...
+
+
 class UsageSource(Protocol):
     """Where a cycle gets its usage (answered by `usage`)."""
 

@@ -23,7 +23,7 @@ FAR_US = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class UsageService:
-    """Answers the ports UsageSink and UsageSource, and the questions of status and look-ups.
+    """Answers the ports UsageSink, Reported and UsageSource, and questions of status and look-ups.
 
     `silence_us` closes a session nobody reported on for longer. `acknowledgements` says how far
     devices signed for sessions that are paid for as they go: what a meter shows beyond that is
@@ -38,6 +38,10 @@ class UsageService:
     def record(self, unit: Connection, observations: Sequence[Observation]) -> int:
         """Keep observations durably with the unit; return how many were new."""
         return store.append(unit, observations)
+
+    def octets_before(self, unit: Connection, observation: Observation) -> int:
+        """Return what a session had counted when its authorisation took over from another."""
+        return store.octets_before(unit, observation)
 
     def cut(self, unit: Connection, *, cycle_id: Id, cut_us: int) -> Sequence[Usage]:
         """End a cycle: what each session has new up to `cut_us`, ascending by usage id.

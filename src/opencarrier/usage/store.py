@@ -33,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.dml import Insert
 
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import int64
 from opencarrier.spine.parties import Node
@@ -242,6 +243,25 @@ def readings(
         found.append(Reading._make([*row[3:8], row[8] or b"", *row[9:]]))
     if stream is not None:
         yield stream, found
+
+
+def octets_before(unit: Connection, observation: Observation) -> int:
+    """Return the most a session was seen to count under others than its authorisation.
+
+    A name of a session may come again: what was seen before this one began is of another.
+    """
+    columns, now = OBSERVATIONS.c, observation.counters
+    assert now is not None
+    stream = Stream(observation.visited, observation.nas_key, observation.acct_session_id)
+    query = select(func.max(columns.octets_in), func.max(columns.octets_out)).where(
+        of_streams(OBSERVATIONS, [stream]),
+        columns.authorisation_id != observation.authorisation_id,
+        columns.event_us >= observation.event_us - now.session_time_s * SECOND_US,
+        columns.octets_in <= now.octets_in,
+        columns.octets_out <= now.octets_out,
+    )
+    octets_in, octets_out = unit.execute(query).one()
+    return (octets_in or 0) + (octets_out or 0)
 
 
 def of_streams(table: Table, streams: Iterable[Stream]) -> ColumnElement[bool]:

@@ -141,7 +141,7 @@ class Installation:
             ask_dns=ask_dns,
             orders=self.orders,
             way_back=way_back,
-            spending=SpendingWatch(self.orders, rating_settings(self.settings)),
+            spending=SpendingWatch(self.orders, self.usage, rating_settings(self.settings)),
         )
         told = settings or access_settings(self.settings)
         return AccessService(ports, self.access_keys(), replace(told, worker=worker))
