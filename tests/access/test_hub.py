@@ -535,6 +535,20 @@ async def test_what_may_be_owed_is_bounded_and_nothing_of_it_is_kept_then() -> N
     scene.keep(outbox, relay("s", b"3"))
 
 
+async def test_what_comes_later_waits_with_its_session_that_was_put_off() -> None:
+    scene = Scene(home=Home(poison=b"start"))
+    outbox = scene.outbox()
+    scene.keep(outbox, relay("one", b"start"), relay("two", b"other"))
+    await drained(outbox)
+    scene.keep(outbox, relay("one", b"stop"))
+    await drained(outbox)
+    assert scene.home.heard == [("a.test", b"other")]
+    scene.home.poison = b""
+    scene.pass_s(2)
+    await drained(outbox)
+    assert [value for _, value in scene.home.heard] == [b"other", b"start", b"stop"]
+
+
 async def test_the_task_delivers_what_is_kept_while_it_runs() -> None:
     scene = Scene()
     outbox = scene.outbox()

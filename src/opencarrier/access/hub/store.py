@@ -68,7 +68,9 @@ class OutboxLine:
 
 def put(unit: Connection, relays: Iterable[Relay], *, rows_max: int) -> None:
     """Keep what is to be delivered, in order; `OutboxFullError` where there is no room."""
+    relays = list(relays)
     first, last = unit.execute(select(func.min(outbox.c.number), func.max(outbox.c.number))).one()
+    waits = _waits(unit, {relay.session for relay in relays})
     rows = [
         {
             "number": number,
@@ -77,13 +79,23 @@ def put(unit: Connection, relays: Iterable[Relay], *, rows_max: int) -> None:
             "attributes": pack(relay.attributes),
             "at_us": relay.at_us,
             "attempts": 0,
-            "due_us": 0,
+            "due_us": waits.get(relay.session, 0),
         }
         for number, relay in enumerate(relays, start=(last or 0) + 1)
     ]
     if first is not None and last - first + 1 + len(rows) > rows_max:
         raise OutboxFullError
     unit.execute(insert(outbox), rows)
+
+
+def _waits(unit: Connection, sessions: Iterable[bytes]) -> dict[bytes, int]:
+    """Until when sessions wait that were put off: what comes after waits with what came before."""
+    chosen = (
+        select(outbox.c.session, func.max(outbox.c.due_us).label("until_us"))
+        .where(outbox.c.session.in_(sessions))
+        .group_by(outbox.c.session)
+    )
+    return {row.session: row.until_us for row in unit.execute(chosen)}
 
 
 def realms(unit: Connection, *, limit: int) -> Sequence[str]:
