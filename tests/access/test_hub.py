@@ -549,6 +549,27 @@ async def test_what_comes_later_waits_with_its_session_that_was_put_off() -> Non
     assert [value for _, value in scene.home.heard] == [b"other", b"start", b"stop"]
 
 
+def numbers(scene: Scene, realm: str) -> list[int]:
+    with scene.ledger.read() as unit:
+        return [row.number for row in store.owed(unit, realm, due_us=NOW_US, limit=9)]
+
+
+async def test_what_one_home_is_owed_long_takes_no_more_room_than_its_rows() -> None:
+    scene = Scene(home=Home(poison=b"never"))
+    outbox = scene.outbox(outbox_rows_max=3)
+    scene.keep(outbox, relay("old", b"never", "down.test"), relay("s", b"0"))
+    for n in range(1, 6):  # there is always something under way
+        [first, *_] = numbers(scene, "a.test")
+        scene.keep(outbox, relay("s", b"%d" % n))
+        with scene.ledger.write() as unit:
+            store.delivered(unit, [first])
+    await drained(outbox)
+    assert scene.owed() == 1
+    scene.keep(outbox, relay("old", b"a", "down.test"), relay("old", b"b", "down.test"))
+    with pytest.raises(store.OutboxFullError):
+        scene.keep(outbox, relay("s", b"6"))
+
+
 async def test_the_task_delivers_what_is_kept_while_it_runs() -> None:
     scene = Scene()
     outbox = scene.outbox()
