@@ -570,6 +570,23 @@ async def test_what_one_home_is_owed_long_takes_no_more_room_than_its_rows() -> 
         scene.keep(outbox, relay("s", b"6"))
 
 
+async def test_more_realms_than_are_looked_at_take_turns() -> None:
+    scene = Scene(home=Home(poison=b"never"))
+    outbox = scene.outbox(outbox_realms_max=2)
+    scene.keep(outbox, *[relay(f"s{n}", b"never", f"a{n}.test") for n in range(4)])
+    scene.keep(outbox, relay("s", b"1", "z.test"))
+    for _ in range(6):
+        await outbox.deliver_once()
+    assert scene.home.heard == [("z.test", b"1")]
+    assert scene.owed() == 4
+    for n in range(2):
+        scene.pass_s(100)
+        scene.keep(outbox, relay("s", b"%d" % n, "m.test"))
+        for _ in range(3):
+            await outbox.deliver_once()
+    assert scene.home.heard[1:] == [("m.test", b"0"), ("m.test", b"1")]
+
+
 async def test_the_task_delivers_what_is_kept_while_it_runs() -> None:
     scene = Scene()
     outbox = scene.outbox()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -66,6 +66,7 @@ class Outbox:
         self._settings = settings
         self._metrics = metrics
         self._pauses: dict[str, _Pause] = {}
+        self._after = ""
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -108,11 +109,7 @@ class Outbox:
 
     async def deliver_once(self) -> bool:
         """Deliver a window of each realm that is not paused; whether anything was delivered."""
-        waiting = await asyncio.to_thread(self._realms)
-        for realm in [realm for realm in self._pauses if realm not in waiting]:
-            del self._pauses[realm]
-        now_us = self._clock.now_us()
-        due = [r for r in waiting if r not in self._pauses or self._pauses[r].until_us <= now_us]
+        due = await asyncio.to_thread(self._due, self._paused())
         windows = (self._window(realm) for realm in due)
         done = await asyncio.gather(*windows, return_exceptions=True)
         for error in done:
@@ -156,11 +153,27 @@ class Outbox:
         pause.until_us = self._clock.now_us() + backoff_us(pause.attempts, self._settings)
         pause.attempts += 1
 
+    def _paused(self) -> frozenset[str]:
+        """Realms whose time has not come; one that was long not tried again is owed nothing."""
+        now_us = self._clock.now_us()
+        long_us = 4 * self._settings.backoff_max_s * SECOND_US
+        for realm in [r for r, p in self._pauses.items() if p.until_us + long_us < now_us]:
+            del self._pauses[realm]
+        return frozenset(r for r, pause in self._pauses.items() if pause.until_us > now_us)
+
     # Everything below runs on a thread.
 
-    def _realms(self) -> Sequence[str]:
+    def _due(self, paused: Set[str]) -> Sequence[str]:
+        """The next realms that are not paused: all take turns, however many there are."""
+        limit, last_round = self._settings.outbox_realms_max, not self._after
         with self._units.read() as unit:
-            return store.realms(unit, limit=self._settings.outbox_realms_max)
+            while True:
+                found = store.realms(unit, after=self._after, limit=limit)
+                self._after = found[-1] if len(found) == limit else ""
+                due = [realm for realm in found if realm not in paused]
+                if due or (last_round and not self._after):
+                    return due
+                last_round = last_round or not self._after
 
     def _owed(self, realm: str) -> list[Owed]:
         with self._units.read() as unit:

@@ -104,9 +104,15 @@ def _waits(unit: Connection, sessions: Iterable[bytes]) -> dict[bytes, int]:
     return {row.session: row.until_us for row in unit.execute(chosen)}
 
 
-def realms(unit: Connection, *, limit: int) -> Sequence[str]:
-    """Return realms that something is owed to."""
-    chosen = select(outbox.c.realm).distinct().order_by(outbox.c.realm).limit(limit)
+def realms(unit: Connection, *, after: str, limit: int) -> Sequence[str]:
+    """Return realms that something is owed to, ascending, the first of them after one."""
+    chosen = (
+        select(outbox.c.realm)
+        .distinct()
+        .where(outbox.c.realm > after)
+        .order_by(outbox.c.realm)
+        .limit(limit)
+    )
     return list(unit.execute(chosen).scalars())
 
 
