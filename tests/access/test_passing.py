@@ -427,6 +427,28 @@ async def test_the_federation_gains_nothing_through_us(tmp_path: Path) -> None:
         assert not scene.wires
 
 
+@pytest.mark.parametrize("said", ["4VICTIM:US", "1victim.example", "4VISITED:FR"])
+@pytest.mark.parametrize("carries", [(), (VISITED,)])
+async def test_no_access_point_is_passed_on_as_somebody_else_s(
+    tmp_path: Path, said: str, carries: tuple[str, ...]
+) -> None:
+    scene = Scene(tmp_path, client={"carries": carries})
+    name, operator = text(Type.USER_NAME, f"x@{REALM}"), text(Type.OPERATOR_NAME, said)
+    hidden = text(Type.OPERATOR_NAME, "4VICTIM:US")  # behind one that may be
+    async with scene.running(TO_HOME) as hub:
+        eap_start = eap_message(b"\x02\x07\x00\x05\x01")
+        answer, _ = await scene.access(hub, name, *eap_start, operator, hidden)
+        if carries and said == "4VICTIM:US":
+            assert answer.code == Code.ACCESS_REJECT
+            assert not scene.wires
+            return
+        await scene.account(hub, 1, 0, operator, hidden)
+        await until_delivered(scene)
+        [wire] = scene.wires
+        named = [packet.all(Type.OPERATOR_NAME) for packet in wire.sent]
+        assert named == [(b"4VISITED:FR",)] * 2
+
+
 async def test_what_access_points_of_ours_offer_is_told_and_held_to(tmp_path: Path) -> None:
     """Bank and rates are added to settled service; a rate nobody offered lets nobody on."""
     bank, rate = wbaid("BANK:US"), Rate(0, Quote("USD", 1_900))

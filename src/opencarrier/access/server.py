@@ -34,7 +34,7 @@ from opencarrier.access.offer import NOTHING, Offer, offer_of
 from opencarrier.access.openroaming.attributes import attributes_of, told
 from opencarrier.access.openroaming.obligations import added, answer_objection
 from opencarrier.access.upstream.model import Reply
-from opencarrier.access.visited import visited_node
+from opencarrier.access.visited import visited_node, vouched
 from opencarrier.access.wire import eap
 from opencarrier.access.wire.authenticators import (
     check_access_request,
@@ -308,7 +308,7 @@ class AccessServer:
     def _pass_on(self, ticket: Ticket, target: Via | Discover, now_s: float) -> list[Effect]:
         if ticket.node is None:
             return self.unreachable(ticket, "nas_identifier_refused")
-        packet = ticket.packet
+        packet = vouched(ticket.packet, ticket.node, self._lookup)
         state = packet.get(Type.STATE) or b""
         if self.sessions.find(state, ticket.client.client_id, now_s) is not None:
             # We asked for the identity that now leads elsewhere: the conversation begins there.
@@ -472,8 +472,9 @@ class AccessServer:
             return None
         assert ticket.node is not None
         self._passed_on += 1
+        packet = vouched(ticket.packet, ticket.node, self._lookup)
         attributes = accounting_onward(
-            ticket.packet, self._mark, self._passed_on, now_us, self._named(ticket.node)
+            packet, self._mark, self._passed_on, now_us, self._named(ticket.node)
         )
         session = session_of(observation.visited, observation.nas_key, observation.acct_session_id)
         return Relay(realm, session, tuple(attributes), now_us)

@@ -44,10 +44,27 @@ def visited_node(packet: Packet, client: RadiusClient, lookup: Lookup) -> Node |
     return foreign_node(operator, key) if key else None
 
 
+def vouched(packet: Packet, node: Node, lookup: Lookup) -> Packet:
+    """Return a packet as it may be passed on: whom it names is its node's operator, or nobody.
+
+    A home believes us whose access network it is; what an access point says of it proves nothing.
+    """
+    names = packet.all(Type.OPERATOR_NAME)
+    if all(_named(name, lookup) == node.operator for name in names):
+        return packet
+    return packet.without(Type.OPERATOR_NAME)
+
+
 def _operator(packet: Packet, client: RadiusClient, lookup: Lookup) -> PartyId | None:
     name = packet.get(Type.OPERATOR_NAME)
     if not client.carries or name is None or name[:1] != WBA_NAMESPACE:
         return client.operator
+    return _named(name, lookup)
+
+
+def _named(name: bytes, lookup: Lookup) -> PartyId | None:
+    if name[:1] != WBA_NAMESPACE:
+        return None
     return lookup.operator_named_by_wba(_text(name[1:]))
 
 
