@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -218,6 +218,28 @@ async def test_what_it_was_let_in_by_ending_ends_the_connection(
         # Who was known by name is one of the federation's as soon as it comes again.
         gone = {"peer_unknown": 1, "certificate_revoked": 1}
         await until(lambda: server.counters.closed == gone)
+
+
+async def test_a_directory_that_fails_once_leaves_connections_looked_after(
+    pki: Pki, ours: TrustFiles, theirs: TrustFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(ours) as (server, service, bench):
+        peer = await Dialled.to(server.address, pki.context(theirs))
+        await peer.ask(status())
+        asked: list[Sequence[str]] = []
+        known = service.lookup.peer
+
+        def fails_once(names: Sequence[str]) -> RadiusClient | None:
+            asked.append(names)
+            if len(asked) == 1:
+                raise RuntimeError("database is locked")
+            return known(names)
+
+        monkeypatch.setattr(service.lookup, "peer", fails_once)
+        await until(lambda: len(asked) == 2)
+        assert [line.peer for line in server.lines()] == ["peer"]
+        bench.directory.clients = []
+        assert await peer.is_closed()
 
 
 async def closed_soon(peer: Dialled) -> bool:

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from opencarrier.access.dynamic import Answerer, unsupported
@@ -258,13 +259,19 @@ class RadsecServer:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._bind.tick_s)
-            self._trust.refresh()
-            for connection in list(self._clients):
-                now_s = loop.time()
-                if now_s - connection.checked_s >= self._bind.check_s:
-                    connection.checked_s = now_s
-                    self._check(connection)
-                connection.tick(now_s)
+            looks: list[Callable[[], object]] = [self._trust.refresh]
+            looks += [partial(self._look_after, one, loop.time()) for one in self._clients]
+            for look in looks:
+                try:
+                    look()
+                except Exception:
+                    _log.exception("RadSec: connections are looked after again")
+
+    def _look_after(self, connection: Connection, now_s: float) -> None:
+        connection.tick(now_s)
+        if now_s - connection.checked_s >= self._bind.check_s:
+            self._check(connection)
+            connection.checked_s = now_s
 
     def _check(self, connection: Connection) -> None:
         """Close a connection whose peer would not be let in any more."""
