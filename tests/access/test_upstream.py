@@ -365,6 +365,38 @@ async def test_over_tls_both_ends_are_ours_and_ask_each_other(
         await server.stop()
 
 
+async def test_over_tls_whoever_no_longer_waits_for_an_order_holds_nothing(
+    ours: TrustFiles, theirs: TrustFiles
+) -> None:
+    orders: list[bytes] = []
+    go_on = asyncio.Event()
+
+    async def obey(octets: bytes, client: RadiusClient) -> bytes:
+        orders.append(octets)
+        await go_on.wait()
+        return ack(sound(octets, client), [], client.secret)
+
+    server = tls_server(ours, Bench())
+    await server.start()
+    upstream = tls_client(theirs, server.address[1], dynamic=obey)
+    with raising_nothing():
+        await upstream.start()
+        await until(lambda: server.to("peer") is not None)
+        back = server.to("peer")
+        assert back is not None
+        asking = asyncio.create_task(back.request(Code.DISCONNECT_REQUEST, []))
+        await until(lambda: len(orders) == 1)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert len(back.asked) == 0
+        go_on.set()  # the reply nobody waits for comes before the next one's
+        assert isinstance(await back.request(Code.DISCONNECT_REQUEST, []), Reply)
+        assert back.alive
+        await upstream.stop()
+        await until(lambda: not server.lines())
+        await server.stop()
+
+
 @pytest.mark.parametrize(
     ("expected", "reason"),
     [

@@ -171,7 +171,12 @@ class Connection(asyncio.Protocol):
         if self.asked.is_full:
             return Lost.QUEUE_FULL
         done: asyncio.Future[Reply | Lost] = self._loop.create_future()
-        question = Question.of(code, attributes, authenticator, self._entropy, done.set_result)
+
+        def settle(outcome: Reply | Lost) -> None:
+            if not done.done():  # whoever asked may no longer wait
+                done.set_result(outcome)
+
+        question = Question.of(code, attributes, authenticator, self._entropy, settle)
         one = self.asked.begin(question)
         timer = self._loop.call_later(REQUEST_S, self.asked.lose, one, Lost.TIMEOUT)
         self.send(one.octets)
@@ -179,6 +184,7 @@ class Connection(asyncio.Protocol):
             return await done
         finally:
             timer.cancel()
+            self.asked.lose(one, Lost.CLOSED)
 
     def tick(self, now_s: float) -> None:
         """Once a second: give up what waits too long, close what is idle or does not read."""
