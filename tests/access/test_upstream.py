@@ -76,6 +76,21 @@ def test_an_identifier_rests_the_longest_it_can() -> None:
     assert table.begin(question(Code.ACCESS_REQUEST, outcomes)).identifier == first.identifier
 
 
+@pytest.mark.parametrize("code", [Code.ACCESS_REQUEST, Code.ACCOUNTING_REQUEST])
+def test_a_late_reply_is_passed_over_when_its_identifier_is_another_s(code: Code) -> None:
+    table, outcomes = Identifiers(SECRET, required=True), list[Reply | Lost]()
+    slow = Question.of(Code.ACCESS_REQUEST, [], b"s" * 16, ENTROPY, outcomes.append)
+    given_up = table.begin(slow)
+    table.lose(given_up, Lost.TIMEOUT)
+    [*_, now] = [table.begin(question(code, outcomes, (1, b"quick"))) for _ in range(256)]
+    assert now.identifier == given_up.identifier
+    assert table.reply(answered(given_up.octets, Code.ACCESS_ACCEPT)) is None
+    assert table.is_under_way(now)
+    stranger = answered(given_up.octets, Code.ACCESS_ACCEPT, secret=b"other")
+    assert peer_error(table.reply, stranger) in ("response_authenticator", "reply_code")
+    assert outcomes == [Lost.TIMEOUT]
+
+
 def test_a_reply_is_believed_only_if_the_server_signed_it() -> None:
     outcomes: list[Reply | Lost] = []
     strict, lenient = (Identifiers(SECRET, required=required) for required in (True, False))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from opencarrier.access.upstream.model import Lost, Reply
 from opencarrier.access.wire.authenticators import check_response, request
 from opencarrier.access.wire.dictionary import Code
-from opencarrier.access.wire.radius import AUTHENTICATOR_OCTETS, Attribute, parse
+from opencarrier.access.wire.radius import AUTHENTICATOR_OCTETS, Attribute, Packet, parse
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
 
@@ -70,6 +70,7 @@ class Identifiers:
         self._required = required
         self._free = dict.fromkeys(range(IDENTIFIERS))
         self._under_way: dict[int, UnderWay] = {}
+        self._given_up: dict[int, UnderWay] = {}
 
     def __len__(self) -> int:
         """How many are under way."""
@@ -97,6 +98,7 @@ class Identifiers:
     def reply(self, octets: bytes) -> UnderWay | None:
         """Take a reply: the request it ends, None for one nobody waits for.
 
+        One to a request that was given up is such, also when its identifier is another's by now.
         `PeerError` where it is malformed, of the wrong code or not signed by the server; the
         request then still waits.
         """
@@ -104,13 +106,30 @@ class Identifiers:
         one = self._under_way.get(packet.identifier)
         if one is None:
             return None
+        try:
+            self._check(octets, packet, one)
+        except PeerError:
+            if self._is_late(octets, packet):
+                return None
+            raise
+        self._end(one)
+        one.question.done(Reply(packet, one.octets[4:20], self._secret))
+        return one
+
+    def _check(self, octets: bytes, packet: Packet, one: UnderWay) -> None:
         if packet.code not in _REPLIES[Code(one.question.code)]:
             raise PeerError("reply_code", f"code {packet.code}")
-        authenticator = one.octets[4:20]
-        check_response(octets, packet, self._secret, authenticator, required=self._required)
-        self._end(one)
-        one.question.done(Reply(packet, authenticator, self._secret))
-        return one
+        check_response(octets, packet, self._secret, one.octets[4:20], required=self._required)
+
+    def _is_late(self, octets: bytes, packet: Packet) -> bool:
+        one = self._given_up.pop(packet.identifier, None)
+        if one is None:
+            return False
+        try:
+            self._check(octets, packet, one)
+        except PeerError:
+            return False
+        return True
 
     def is_under_way(self, one: UnderWay) -> bool:
         """Whether a request still waits for its reply."""
@@ -121,6 +140,7 @@ class Identifiers:
         if not self.is_under_way(one):
             return False
         self._end(one)
+        self._given_up[one.identifier] = one
         one.question.done(reason)
         return True
 
