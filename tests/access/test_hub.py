@@ -19,7 +19,7 @@ from opencarrier.access.hub import store
 from opencarrier.access.hub.model import HubMetrics, HubSettings, Relay, session_of
 from opencarrier.access.hub.neighbours import Address, Neighbours
 from opencarrier.access.hub.outbox import Outbox
-from opencarrier.access.hub.pool import Pool
+from opencarrier.access.hub.pool import PATIENCES, Pool
 from opencarrier.access.hub.proxying import (
     PROXY_STATES_MAX,
     Mark,
@@ -240,6 +240,12 @@ async def test_a_server_that_hangs_costs_its_patience_only() -> None:
     both = pool(slow, quick, patience_s=0.01)
     assert isinstance(await both.ask(ACCESS, [], NAS_HOP), Reply)
     assert both.outcomes["slow", "timeout"] == 1
+
+
+async def test_servers_that_all_hang_hold_a_request_for_a_bounded_time() -> None:
+    many = pool(*[Server(f"slow{n}", hang=True) for n in range(64)], patience_s=0.01)
+    assert await many.ask(ACCESS, [], NAS_HOP) is Lost.TIMEOUT
+    assert 1 <= many.outcomes.total() <= PATIENCES + 1
 
 
 async def test_a_conversation_stays_with_its_server_while_it_lives() -> None:

@@ -22,6 +22,9 @@ CONVERSATIONS_MAX: Final = 65_536
 PATIENCE_S: Final = 5.0
 """How long one server may take before the next is asked: an access point waits ten or twenty."""
 
+PATIENCES: Final = 4
+"""So many times as long may all servers take together: nobody waits after that."""
+
 
 Named = Callable[[str], None]
 
@@ -61,7 +64,7 @@ class Pool:
     async def ask(
         self, code: int, attributes: Sequence[Attribute], came: Hop, by: Named | None = None
     ) -> Reply | Lost:
-        """Return the first reply; what each server was lost of where all are.
+        """Return the first reply; what the last server was lost of where all are.
 
         `by` is told the name of the server that gave it.
 
@@ -69,10 +72,15 @@ class Pool:
         server went is lost: the access point begins anew, with the next server.
         """
         lost = Lost.UNREACHABLE
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + PATIENCES * self._patience_s
         for server in self._order(attributes):
+            left_s = until_s - loop.time()
+            if left_s <= 0:
+                break
             try:
                 asking = self._ask(server, code, attributes, came)
-                reply = await asyncio.wait_for(asking, self._patience_s)
+                reply = await asyncio.wait_for(asking, min(self._patience_s, left_s))
             except TimeoutError:
                 reply = Lost.TIMEOUT
             if isinstance(reply, Reply):
