@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 
 import pytest
 from hypothesis import given, settings
@@ -402,10 +403,11 @@ class Ledger:
             "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
         )
         store.metadata.create_all(self.engine)
+        self.one_at_a_time = Lock()
 
     @contextmanager
     def write(self):
-        with self.engine.begin() as unit:
+        with self.one_at_a_time, self.engine.begin() as unit:
             yield unit
 
     read = write
@@ -574,6 +576,37 @@ async def test_what_one_home_is_owed_long_takes_no_more_room_than_its_rows() -> 
     scene.keep(outbox, relay("old", b"a", "down.test"), relay("old", b"b", "down.test"))
     with pytest.raises(store.OutboxFullError):
         scene.keep(outbox, relay("s", b"6"))
+
+
+async def test_a_home_that_is_slow_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opencarrier.access.hub.outbox.SLOW_S", 0.01)
+    scene, answer = Scene(), asyncio.Event()
+    asked: list[str] = []
+
+    async def deliver(realm: str, attributes: Sequence[Attribute]) -> bool:
+        if realm == "slow.test":
+            asked.append(realm)
+            await answer.wait()
+        return await scene.home(realm, attributes)
+
+    outbox = Outbox(scene.ledger, deliver, scene.clock, HubSettings(), scene.metrics)
+    scene.keep(outbox, relay("s", b"1", "slow.test"), relay("s", b"2", "slow.test"))
+    outbox.start()
+    await until(lambda: asked == ["slow.test"])
+    for number in range(2):
+        scene.keep(outbox, relay(f"q{number}", b"q%d" % number, "quick.test"))
+        outbox.wake()
+        await until(lambda count=number: len(scene.home.heard) == count + 1)  # type: ignore[misc]
+    assert asked == ["slow.test"]  # and it has no second window
+    answer.set()
+    await until(lambda: scene.owed() == 0)
+    assert scene.home.heard[2:] == [("slow.test", b"1"), ("slow.test", b"2")]
+    scene.keep(outbox, relay("s", b"3", "slow.test"))
+    answer.clear()
+    outbox.wake()
+    await until(lambda: len(asked) == 3)
+    await outbox.stop()
+    assert scene.owed() == 1
 
 
 async def test_more_realms_than_are_looked_at_take_turns() -> None:

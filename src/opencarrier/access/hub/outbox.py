@@ -29,6 +29,11 @@ Deliver = Callable[[str, Sequence[Attribute]], Awaitable[bool]]
 """Sends an Accounting-Request to a realm's home; whether it was acknowledged."""
 
 LOOK_S = 1.0
+SLOW_S = 1.0
+"""A window that takes longer goes on beside those of others."""
+
+WINDOW_S = 10.0
+"""So long a window takes packets, what is left waits for its realm's next turn."""
 
 
 class Units(Protocol):
@@ -67,6 +72,7 @@ class Outbox:
         self._metrics = metrics
         self._pauses: dict[str, _Pause] = {}
         self._after = ""
+        self._windows: dict[str, asyncio.Task[bool]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -94,6 +100,10 @@ class Outbox:
             with suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        for window in self._windows.values():
+            window.cancel()
+        await asyncio.gather(*self._windows.values(), return_exceptions=True)
+        self._windows.clear()
 
     async def _run(self) -> None:
         while not self._stopping:
@@ -108,14 +118,29 @@ class Outbox:
                 await asyncio.sleep(LOOK_S)
 
     async def deliver_once(self) -> bool:
-        """Deliver a window of each realm that is not paused; whether anything was delivered."""
-        due = await asyncio.to_thread(self._due, self._paused())
-        windows = (self._window(realm) for realm in due)
-        done = await asyncio.gather(*windows, return_exceptions=True)
-        for error in done:
-            if isinstance(error, BaseException):
+        """Deliver a window of each realm that is due; whether anything was delivered.
+
+        Those that are slow are not waited for, and have no second window beside the first.
+        """
+        free = self._settings.outbox_realms_max - len(self._windows)
+        due = await asyncio.to_thread(self._due, self._paused() | self._windows.keys())
+        loop = asyncio.get_running_loop()
+        begun = {realm: loop.create_task(self._window(realm)) for realm in due[:free]}
+        self._windows |= begun
+        if begun:
+            await asyncio.wait(begun.values(), timeout=SLOW_S)
+        return self._ended()
+
+    def _ended(self) -> bool:
+        """Forget windows that are done; whether anything was delivered."""
+        anything = False
+        for realm in [realm for realm, window in self._windows.items() if window.done()]:
+            window = self._windows.pop(realm)
+            error = window.exception()
+            if error is not None:
                 _log.error("a window of the outbox failed", exc_info=error)
-        return any(outcome is True for outcome in done)
+            anything = anything or (error is None and window.result())
+        return anything
 
     async def _window(self, realm: str) -> bool:
         rows = await asyncio.to_thread(self._owed, realm)
@@ -125,25 +150,25 @@ class Outbox:
         for row in rows:
             sessions.setdefault(row.session, []).append(row)
         answered = await asyncio.gather(*(self._session(realm, s) for s in sessions.values()))
-        lost = [
-            owed[len(done)]
-            for owed, done in zip(sessions.values(), answered, strict=True)
-            if len(done) < len(owed)
-        ]
-        numbers = [number for done in answered for number in done]
+        lost = [row for _, row in answered if row is not None]
+        numbers = [number for done, _ in answered for number in done]
         crashpoint("hub.delivered")
         await asyncio.to_thread(self._settle, numbers, lost)
         self._pause(realm, anything=bool(numbers))
         return bool(numbers)
 
-    async def _session(self, realm: str, rows: Iterable[Owed]) -> list[int]:
+    async def _session(self, realm: str, rows: Iterable[Owed]) -> tuple[list[int], Owed | None]:
         """Deliver a session's rows one after another, up to the first that is lost."""
+        loop = asyncio.get_running_loop()
         done: list[int] = []
+        until_s = loop.time() + WINDOW_S
         for row in rows:
-            if not await self._deliver(realm, row.attributes):
+            if loop.time() > until_s:
                 break
+            if not await self._deliver(realm, row.attributes):
+                return done, row
             done.append(row.number)
-        return done
+        return done, None
 
     def _pause(self, realm: str, *, anything: bool) -> None:
         if anything:
