@@ -163,12 +163,14 @@ def test_a_realm_beyond_ascii_is_asked_in_a_labels() -> None:
 
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fe80::1", "fd00::1",
-                "224.0.0.1", "0.0.0.0", "::ffff:127.0.0.1"],
+                "224.0.0.1", "0.0.0.0", "::ffff:127.0.0.1", "64:ff9b::10.0.0.1",
+                "64:ff9b:1::10.0.0.1", "2002:a00:1::1", "::10.0.0.1", "fec0::1"],
 )  # fmt: skip
 def test_a_strangers_record_cannot_make_us_call_inside(address: str) -> None:
     zone = zone_of([Srv(1, 0, 2083, "a.example.")], address=address)
     assert run(REALM, zone, DiscoverySettings())[0] == Nothing("realm_without_servers", 120)
-    assert peer_error(lambda: names.address("1.1.1.1", private=False)) == "parsed"
+    for public in ("1.1.1.1", "2606:4700::1111", "64:ff9b::1.1.1.1", "2002:101:101::1"):
+        assert peer_error(lambda text=public: names.address(text, private=False)) == "parsed"
 
 
 def test_what_a_realm_may_cost_is_bounded() -> None:

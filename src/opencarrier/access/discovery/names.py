@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from opencarrier.kernel.refusals import PeerError
 
 NAME_OCTETS_MAX: Final = 253
 LABELS_MIN: Final = 2
+
+_UNICAST: Final = IPv6Network("2000::/3")
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+"""RFC 6052 section 2.1."""
 
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _3GPP: Final = re.compile(r"(.*\.)?(mnc\d{3}\.mcc\d{3})\.3gppnetwork\.org")
@@ -43,15 +47,26 @@ def host_name(name: str) -> str:
 def address(text: str, *, private: bool) -> str:
     """Return an address one may call; `PeerError` for one inside, unless that is allowed.
 
-    A stranger's record must not make us call our own machines.
+    A stranger's record must not make us call our own machines, nor a gateway that leads to them.
     """
     try:
         found = ip_address(text)
     except ValueError:
         raise PeerError("address_refused", text[:64]) from None
-    if not private and (not found.is_global or found.is_multicast):
+    if not private and not _is_public(found):
         raise PeerError("address_private", str(found))
     return str(found)
+
+
+def _is_public(found: IPv4Address | IPv6Address) -> bool:
+    """IPv6 is public within 2000::/3; of what is translated to IPv4, that address decides."""
+    if isinstance(found, IPv4Address):
+        return found.is_global and not found.is_multicast
+    if found in _NAT64:
+        return _is_public(IPv4Address(found.packed[-4:]))
+    if found.sixtofour is not None:
+        return _is_public(found.sixtofour)
+    return found.is_global and found in _UNICAST
 
 
 def _a_labels(realm: str) -> str:
