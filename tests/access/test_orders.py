@@ -309,6 +309,30 @@ async def test_an_order_survives_a_restart_until_it_is_acknowledged(
     transport.close()
 
 
+async def test_an_order_no_packet_can_carry_holds_up_no_other() -> None:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: Home(lambda octets: ack(sound(octets, CLIENT), [], SECRET)),
+        local_addr=("127.0.0.1", 0),
+    )
+    made, book = units(), OrderBook()
+    with made.write() as unit:
+        book.attached(unit, [attach(1), attach(2), attach(3)])
+        for number, change in (
+            (1, Change(session_timeout_s=2**32)),
+            (2, Change(filter_id="x" * 254)),
+        ):
+            book.change(unit, bytes([number]) * 16, change, reason="test", at_us=NOW_US)
+        book.disconnect(unit, bytes([3]) * 16, reason="money", at_us=NOW_US)
+    sending = sender(made, FixedClock(NOW_US), transport.get_extra_info("sockname")[1])
+    assert await sending.tick() == 3
+    with made.read() as unit:
+        states = [(line.reason, line.state) for line in book.lines(unit)]
+    assert states == [("money", State.DONE), ("test", State.OPEN), ("test", State.OPEN)]
+    assert await sending.tick() == 0
+    transport.close()
+
+
 async def test_an_order_goes_back_over_the_connection_its_session_came_over() -> None:
     class Connected:
         asked: list[tuple[int, Any]] = []  # noqa: RUF012

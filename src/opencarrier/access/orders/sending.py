@@ -75,10 +75,15 @@ class OrderSender:
         return len(due)
 
     async def _send(self, order: Order) -> Reply | Lost:
-        upstream = self._upstream(order.attach)
-        if upstream is None:
+        """Send one; where that is our own mistake it waits, and holds up no other."""
+        try:
+            upstream = self._upstream(order.attach)
+            if upstream is None:
+                return Lost.UNREACHABLE
+            return await upstream.request(code(order), attributes(order, self._clock.now_us()))
+        except Exception:
+            _log.exception("order %d cannot be sent", order.order_id)
             return Lost.UNREACHABLE
-        return await upstream.request(code(order), attributes(order, self._clock.now_us()))
 
     def _upstream(self, attach: Attach) -> Upstream | None:
         if attach.transport == Transport.TLS.value:
