@@ -264,9 +264,7 @@ def sender(made: FakeUnits, clock: FixedClock, port: int, connected: Any = None)
     return OrderSender(
         OrderBook(),
         made,
-        reach=Reach(
-            entropy=ENTROPY, connected=lambda client_id: connected, port=port, request_s=0.3
-        ),
+        reach=Reach(entropy=ENTROPY, connected=lambda *_: connected, port=port, request_s=0.3),
         clients=lambda host: CLIENT if host == "127.0.0.1" else None,
         clock=clock,
         tick_s=0.05,

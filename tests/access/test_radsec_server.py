@@ -242,6 +242,32 @@ async def test_a_directory_that_fails_once_leaves_connections_looked_after(
         assert await peer.is_closed()
 
 
+async def test_of_one_client_s_connections_the_one_from_an_address_is_asked(
+    pki: Pki, ours: TrustFiles, theirs: TrustFiles
+) -> None:
+    async with serving(ours) as (server, _, _):
+        venues = [
+            Dialled(
+                *await asyncio.open_connection(
+                    *server.address, ssl=pki.context(theirs), local_addr=(host, 0)
+                )
+            )
+            for host in ("127.0.0.2", "127.0.0.3")
+        ]
+        for used_last in venues:
+            await used_last.ask(status())
+            for host in ("127.0.0.2", "127.0.0.3"):
+                found = server.to("peer", host)
+                assert found is not None
+                assert found.address[0] == host
+            other = server.to("peer", "192.0.2.1")
+            assert other is not None
+            assert other.address[1] == peer_port(used_last)
+        assert server.to("else", "127.0.0.2") is None
+        for venue in venues:
+            venue.close()
+
+
 async def closed_soon(peer: Dialled) -> bool:
     try:
         async with asyncio.timeout(0.3):

@@ -116,15 +116,15 @@ async def test_no_home_ends_what_is_known_to_be_another_s_session() -> None:
 async def test_over_radsec_the_access_networks_connection_is_asked() -> None:
     way = WayBack(SeededEntropy(1))
     way.note(HOME.client_id, asked("cafe-1"), Served(AP, "192.0.2.1", Transport.TLS))
-    sought: list[str] = []
+    sought: list[tuple[str, str]] = []
 
-    def connected(client_id: str) -> None:
-        sought.append(client_id)
+    def connected(client_id: str, host: str) -> None:
+        sought.append((client_id, host))
 
     way.connected = connected
     packet = parse(disconnect("cafe-1"))
     assert way.find(packet, HOME) is None
-    assert sought == ["ap"]
+    assert sought == [("ap", "192.0.2.1")]
 
 
 async def test_what_is_remembered_and_open_is_bounded() -> None:

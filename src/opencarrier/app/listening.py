@@ -98,8 +98,8 @@ class Radius:
             await self.radsec.stop()
         await self.udp.stop()
 
-    def _connected(self, client_id: str) -> Upstream | None:
-        return None if self.radsec is None else self.radsec.to(client_id)
+    def _connected(self, client_id: str, host: str) -> Upstream | None:
+        return None if self.radsec is None else self.radsec.to(client_id, host)
 
     def metrics(self) -> Metrics:
         """What access counted, in all processes."""

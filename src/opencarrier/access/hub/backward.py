@@ -28,8 +28,8 @@ SERVED_MAX: Final = 65_536
 SOCKETS_MAX: Final = 64
 REQUEST_S: Final = 10.0
 
-Connected = Callable[[str], Upstream | None]
-"""The connection of a RadSec client, None where it has none."""
+Connected = Callable[[str, str], Upstream | None]
+"""The connection of a RadSec client, by its name and address; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class WayBack:
         self._owners: OrderedDict[tuple[bytes, bytes], str] = OrderedDict()
         self._sockets: OrderedDict[tuple[str, bytes], Dialled] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
-        self.connected: Connected = lambda _: None
+        self.connected: Connected = lambda *_: None
 
     def __len__(self) -> int:
         """How many homes' access points are remembered."""
@@ -95,7 +95,7 @@ class WayBack:
         if served is None:
             return None
         if served.transport is Transport.TLS:
-            return self.connected(served.client.client_id)
+            return self.connected(served.client.client_id, served.address)
         return self._socket(served.address, served.client.secret)
 
     async def stop(self) -> None:

@@ -22,7 +22,7 @@ PLACES_MAX = 10_000
 REQUEST_S = 10.0
 
 
-def nobody(client_id: str) -> Upstream | None:
+def nobody(client_id: str, host: str) -> Upstream | None:
     """Say that no client is connected: where there is no RadSec."""
     return None
 
@@ -34,11 +34,11 @@ class Reach:
         self,
         *,
         entropy: Entropy,
-        connected: Callable[[str], Upstream | None] = nobody,
+        connected: Callable[[str, str], Upstream | None] = nobody,
         port: int = PORT,
         request_s: float = REQUEST_S,
     ) -> None:
-        """`connected` finds the connection of a TLS client."""
+        """`connected` finds the connection of a TLS client, by its name and address."""
         self.connected = connected
         self._entropy = entropy
         self._port = port

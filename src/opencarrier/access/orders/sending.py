@@ -87,7 +87,7 @@ class OrderSender:
 
     def _upstream(self, attach: Attach) -> Upstream | None:
         if attach.transport == Transport.TLS.value:
-            return self._reach.connected(attach.client_id)
+            return self._reach.connected(attach.client_id, attach.host)
         client = self._clients(attach.host)
         if client is None or client.client_id != attach.client_id:
             return None

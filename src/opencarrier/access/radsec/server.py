@@ -131,10 +131,18 @@ class RadsecServer:
         ]
         return sorted(found, key=lambda line: (line.peer, line.address))
 
-    def to(self, client_id: str) -> Connection | None:
-        """The connection of a client that was used last, to ask it in reverse; None without one."""
+    def to(self, client_id: str, host: str = "") -> Connection | None:
+        """The connection of a client to ask it in reverse; None without one.
+
+        Several access networks may be one client: one at the address is meant, then the one that
+        was used last.
+        """
         found = [c for c, client in self._clients.items() if client.client_id == client_id]
-        return max((c for c in found if c.alive), key=lambda c: c.active_s, default=None)
+        return max(
+            (c for c in found if c.alive),
+            key=lambda c: (c.address[0] == host, c.active_s),
+            default=None,
+        )
 
     def made(self, connection: Connection) -> str:
         """Find out whose connection it is, or say why it is refused."""
