@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -378,6 +379,27 @@ async def test_over_tls_both_ends_are_ours_and_ask_each_other(
         assert await back.request(Code.DISCONNECT_REQUEST, []) is Lost.CLOSED
         assert upstream.lost == {}
         await server.stop()
+
+
+async def test_over_tls_a_server_whose_network_swallows_all_is_not_hoped_for_long(
+    theirs: TrustFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialled: list[str] = []
+
+    async def swallowed(*_: Any, **__: Any) -> None:
+        dialled.append("again")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", swallowed)
+    monkeypatch.setattr("opencarrier.access.radsec.client.CONNECT_S", 0.0)
+    upstream = tls_client(theirs, 1)
+    upstream.connection_limits = replace(upstream.connection_limits, handshake_s=0.05)
+    assert upstream.alive
+    assert await upstream.request(Code.ACCESS_REQUEST, []) is Lost.UNREACHABLE
+    assert upstream.counters.refused == {"connect_timeout": 1}
+    await until(lambda: len(dialled) == 2)
+    assert not upstream.alive  # while it is dialled again, others are asked first
+    await upstream.stop()
 
 
 async def test_over_tls_whoever_no_longer_waits_for_an_order_holds_nothing(

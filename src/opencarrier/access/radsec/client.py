@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -26,6 +27,9 @@ from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.parties import PartyId, RadiusClient
+
+CONNECT_S = 5.0
+"""How long a server may take to be found and to take a connection, before the handshake."""
 
 EXTRA_S = 60.0
 """A connection beside the first that is not used so long is closed."""
@@ -177,6 +181,7 @@ class _Link(Channel):
         self._used_s = self._loop.time()
         self._watchdog = Watchdog(self._used_s, silence_s=upstream.silence_s)
         self._has_heard = False
+        self._has_failed = False
         self.is_trying = True
 
     @property
@@ -186,8 +191,9 @@ class _Link(Channel):
 
     @property
     def is_alive(self) -> bool:
-        """Whether it is up or being dialled, and the server does not keep silent."""
-        return self._watchdog.health is Health.OKAY and (self.is_trying or self.is_ready)
+        """Whether it is up or dialled with good hope, and the server does not keep silent."""
+        is_hoped = self.is_trying and not self._has_failed
+        return self._watchdog.health is Health.OKAY and (is_hoped or self.is_ready)
 
     def send(self, one: UnderWay) -> None:
         """Send once: TLS loses nothing while it is up."""
@@ -207,6 +213,7 @@ class _Link(Channel):
             connection = await self._dial()
             if connection is not None:
                 await self._serve(connection)
+            self._has_failed = not self._has_heard
             if self._has_heard:
                 waits = self._upstream.tuning.again.waits(self._upstream.entropy)
                 continue
@@ -255,17 +262,8 @@ class _Link(Channel):
         self._closed.clear()
         reloads = trust.reloads
         try:
-            _, connection = await self._loop.create_connection(
-                lambda: Connection(
-                    self, upstream.connection_limits, upstream.entropy, self.identifiers
-                ),
-                upstream.at.address or upstream.at.host,
-                upstream.at.port,
-                ssl=trust.client,
-                server_hostname=upstream.at.host,
-                ssl_handshake_timeout=upstream.connection_limits.handshake_s,
-                ssl_shutdown_timeout=CLOSE_S,
-            )
+            async with asyncio.timeout(CONNECT_S + upstream.connection_limits.handshake_s):
+                connection = await self._connect(trust.client)
         except OSError as error:
             upstream.counters.refused[handshake_reason(error)] += 1
             self._closed.set()
@@ -275,6 +273,21 @@ class _Link(Channel):
             return None
         upstream.counters.opened += 1
         self._connection, self._reloads = connection, reloads
+        return connection
+
+    async def _connect(self, context: ssl.SSLContext) -> Connection:
+        upstream = self._upstream
+        _, connection = await self._loop.create_connection(
+            lambda: Connection(
+                self, upstream.connection_limits, upstream.entropy, self.identifiers
+            ),
+            upstream.at.address or upstream.at.host,
+            upstream.at.port,
+            ssl=context,
+            server_hostname=upstream.at.host,
+            ssl_handshake_timeout=upstream.connection_limits.handshake_s,
+            ssl_shutdown_timeout=CLOSE_S,
+        )
         return connection
 
     async def _serve(self, connection: Connection) -> None:

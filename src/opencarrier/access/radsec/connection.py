@@ -243,5 +243,7 @@ def handshake_reason(error: OSError) -> str:
         return (error.reason or "tls").lower()
     if isinstance(error, ConnectionRefusedError):
         return "connection_refused"
+    if isinstance(error, TimeoutError):
+        return "connect_timeout"
     timeout = isinstance(error, ConnectionAbortedError)  # so asyncio calls its own
     return "handshake_timeout" if timeout else "handshake_lost"
