@@ -266,6 +266,29 @@ async def test_over_udp_a_dead_server_costs_its_time_and_is_known_to_be_dead() -
         assert isinstance(await upstream.request(Code.STATUS_SERVER, []), Reply)
 
 
+async def test_over_udp_a_server_that_could_not_be_asked_at_first_is_watched_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    transport, home = await loop.create_datagram_endpoint(
+        lambda: Home(lambda octets: None), local_addr=("127.0.0.1", 0)
+    )
+    address, limits = transport.get_extra_info("sockname"), AskLimits(silence_s=0.05)
+    upstream = UdpUpstream("home", address, SECRET, entropy=ENTROPY, limits=limits)
+
+    async def unresolved(*_: Any, **__: Any) -> None:
+        raise OSError("no such host")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "create_datagram_endpoint", unresolved)
+        assert await upstream.request(Code.ACCESS_REQUEST, []) is Lost.UNREACHABLE
+    await upstream.start()
+    await until(lambda: bool(home.heard))
+    assert home.heard[0][0] == Code.STATUS_SERVER
+    await upstream.stop()
+    transport.close()
+
+
 async def test_over_udp_our_server_answers_our_client() -> None:
     bench = Bench()
     server = UdpServer(bench.service(), Bind(auth_port=0, acct_port=0))

@@ -55,7 +55,11 @@ class UdpUpstream(Asking):
             return
         loop = asyncio.get_running_loop()
         self._watchdog = Watchdog(loop.time(), silence_s=self._limits.silence_s)
-        await self._open()
+        try:
+            await self._open()
+        except OSError:
+            self._watchdog = None  # the next who asks begins anew
+            raise
         if self._status_server:
             self._spawn(self._watch())
 
@@ -91,8 +95,8 @@ class UdpUpstream(Asking):
         self._sockets.append(protocol)
 
     def _heard(self) -> None:
-        assert self._watchdog is not None
-        self._watchdog.heard(asyncio.get_running_loop().time())
+        if self._watchdog is not None:
+            self._watchdog.heard(asyncio.get_running_loop().time())
 
     def _waits(self) -> Iterator[float]:
         return self._again.waits(self._entropy)
