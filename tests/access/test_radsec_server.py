@@ -13,7 +13,7 @@ from tests.access.fakes import NAS, VISITED, Bench
 from tests.access.radsec import Dialled, Pki, known_as, raising_nothing, until
 
 from opencarrier.access.radsec.model import RadsecLimits
-from opencarrier.access.radsec.server import RadsecBind, RadsecServer
+from opencarrier.access.radsec.server import RadsecBind, RadsecServer, network_of
 from opencarrier.access.radsec.trust import Trust, TrustFiles
 from opencarrier.access.service import AccessService
 from opencarrier.access.wire.authenticators import access_request, accounting_request, request
@@ -301,6 +301,14 @@ async def test_connections_and_what_each_holds_have_limits(
         assert server.lines() == []
         for _, writer in (silent, fourth):
             writer.close()
+
+
+def test_handshakes_are_counted_by_what_one_host_may_call_itself() -> None:
+    assert network_of("192.0.2.1") == "192.0.2.1"
+    assert network_of("::ffff:192.0.2.1") != network_of("::ffff:192.0.2.2")
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:ffff:ffff:ffff")
+    assert network_of("2001:db8::1") != network_of("2001:db8:0:1::1")
+    assert network_of("fe80::1%eth0") == network_of("fe80::2%eth0")
 
 
 async def test_an_address_that_only_begins_handshakes_leaves_room_for_others(

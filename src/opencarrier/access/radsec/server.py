@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from opencarrier.access.dynamic import Answerer, unsupported
@@ -42,6 +43,14 @@ class RadsecBind:
     tick_s: float = 1.0
     check_s: float = 5.0
     limits: RadsecLimits = field(default_factory=RadsecLimits)
+
+
+def network_of(host: str) -> str:
+    """Return what handshakes are counted by: an address, of IPv6 the /64 that one host has."""
+    found = ip_address(host)
+    if isinstance(found, IPv4Address) or found.ipv4_mapped is not None:
+        return host
+    return str(IPv6Address(int(found) >> 64 << 64))
 
 
 class RadsecServer:
@@ -229,22 +238,23 @@ class RadsecServer:
                 _log.warning("RadSec: %s", error)
                 await asyncio.sleep(ACCEPT_AGAIN_S)
                 continue
-            refusal = self._room_for(address[0])
+            network = network_of(address[0])
+            refusal = self._room_for(network)
             if refusal:
                 self.counters.refused[refusal] += 1
                 accepted.close()
                 continue
-            self._handshakes[address[0]] += 1
-            self._spawn(self._handshake(accepted, address[0]))
+            self._handshakes[network] += 1
+            self._spawn(self._handshake(accepted, network))
 
-    def _room_for(self, host: str) -> str:
+    def _room_for(self, network: str) -> str:
         """Why one more connection is not even begun, empty where it is."""
-        if self._handshakes[host] >= self._limits.handshakes_per_address_max:
+        if self._handshakes[network] >= self._limits.handshakes_per_address_max:
             return "handshakes_full"
         under_way = len(self._clients) + self._handshakes.total()
         return "connections_full" if under_way >= self._limits.connections_max else ""
 
-    async def _handshake(self, accepted: socket.socket, host: str) -> None:
+    async def _handshake(self, accepted: socket.socket, network: str) -> None:
         """Let in whom the certificates in force let in; each connection takes those of its time."""
         loop = asyncio.get_running_loop()
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -260,7 +270,7 @@ class RadsecServer:
             self.counters.refused[handshake_reason(error)] += 1
             accepted.close()
         finally:
-            self._handshakes[host] -= 1
+            self._handshakes[network] -= 1
             self._handshakes += Counter()  # keeps no address at zero
 
     async def _tick(self) -> None:
