@@ -86,9 +86,13 @@ class Workers:
         ).encode()
 
     async def _keep(self, number: int, order: bytes) -> None:
-        """Run a worker; where it ends by itself another takes its place."""
+        """Run a worker; where it ends by itself, or does not begin, another takes its place."""
         while not self._stopping:
-            code = await self._run(number, order)
+            code: int | str
+            try:
+                code = await self._run(number, order)
+            except OSError as error:  # no memory, no process to be had: later perhaps
+                code = str(error)
             self._ended = _sum([self._ended, self._told.pop(number, Metrics())])
             if not self._stopping:
                 _log.error("worker %d ended with %s; another takes its place", number, code)
