@@ -394,6 +394,21 @@ async def test_only_so_much_is_on_its_way() -> None:
     assert await made.account(Via("u"), [])
 
 
+async def test_a_slow_home_leaves_half_of_the_hub_to_others() -> None:
+    servers = Servers()
+    made = hub(servers, None, FakeMonotonic(), in_work_max=4, patience_s=0.05)
+    await made.ask(Via("slow"), ACCESS, [], NO_HOP)
+    slow = servers.made["a.test//"]
+    slow.hang = True
+    waiting = [asyncio.create_task(made.ask(Via("slow"), ACCESS, [], NO_HOP)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert await made.ask(Via("slow"), ACCESS, [], NO_HOP) == "target_busy"
+    assert isinstance(await made.ask(Via("other"), ACCESS, [], NO_HOP), Reply)
+    assert await asyncio.gather(*waiting) == ["upstream_timeout"] * 2
+    slow.hang = False
+    assert isinstance(await made.ask(Via("slow"), ACCESS, [], NO_HOP), Reply)
+
+
 # What is owed.
 
 

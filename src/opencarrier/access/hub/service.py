@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 from opencarrier.access.hub.model import HubMetrics, HubSettings
@@ -19,7 +20,10 @@ NO_HOP = Hop(b"", bytes(16))
 
 
 class Hub:
-    """Asks whoever answers for a realm; at most `in_work_max` packets are on their way."""
+    """Asks whoever answers for a realm; at most `in_work_max` packets are on their way.
+
+    One target has half of that at most: whoever is slow leaves room for others.
+    """
 
     def __init__(
         self, neighbours: Neighbours, settings: HubSettings, metrics: HubMetrics | None = None
@@ -27,6 +31,7 @@ class Hub:
         self._neighbours = neighbours
         self._settings = settings
         self._in_work = 0
+        self._to: Counter[Via | Discover] = Counter()
         self._accounting = asyncio.Semaphore(max(1, settings.in_work_max // 4))
         self.metrics = metrics if metrics is not None else HubMetrics()
 
@@ -46,7 +51,10 @@ class Hub:
         """Return the reply to a request, or the reason why there is none."""
         if self._in_work >= self._settings.in_work_max:
             return self._refused("hub_busy")
+        if self._to[target] >= max(1, self._settings.in_work_max // 2):
+            return self._refused("target_busy")
         self._in_work += 1
+        self._to[target] += 1
         try:
             pool = await self._neighbours.pool(target)
             if not isinstance(pool, Pool):
@@ -55,6 +63,9 @@ class Hub:
             reply = await pool.ask(code, attributes, came, by)
         finally:
             self._in_work -= 1
+            self._to[target] -= 1
+            if not self._to[target]:
+                del self._to[target]
         return self._refused(f"upstream_{reply.value}") if isinstance(reply, Lost) else reply
 
     async def account(self, target: Via | Discover, attributes: Sequence[Attribute]) -> bool:
