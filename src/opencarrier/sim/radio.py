@@ -293,7 +293,7 @@ class Radio:
             request = reply.joined(Type.EAP_MESSAGE)
             response = phone.respond(request) if request else None
             if reply.code == Code.ACCESS_REJECT:
-                words, _, _ = (reply.text(Type.REPLY_MESSAGE) or "").partition("\0")
+                words = (reply.get(Type.REPLY_MESSAGE) or b"").partition(b"\0")[0].decode()
                 return Rejected(reason=words)
             if reply.code == Code.ACCESS_ACCEPT:
                 return self._attached(reply, phone, authenticator)
