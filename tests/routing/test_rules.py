@@ -14,7 +14,7 @@ from opencarrier.kernel.encoding import encode
 from opencarrier.kernel.money import INT64_MAX, PPM
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.routing.model import CANDIDATES_MAX, Verdict
-from opencarrier.routing.rules import better_near, ranked, read_choice, verdict_of
+from opencarrier.routing.rules import better_near, ranked, read_choice, shortlist, verdict_of
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.routing import Candidate, Choice, Demand
 
@@ -79,6 +79,27 @@ def test_who_is_chosen_is_within_the_limits_and_the_cheapest_for_a_faultless_oct
         told = Fraction(better.price_nano, better.quality_ppm)
         kept = Fraction(own.price_nano, own.quality_ppm) * Fraction(PPM - demand.margin_ppm, PPM)
         assert told < kept
+
+
+def test_no_number_of_others_hides_the_best_or_whom_a_session_took() -> None:
+    """Sixteen cheap ones that may not serve, and twenty that may: the best is the last by id."""
+    demand = Demand(currency="EUR", ceiling_nano=1_000, quality_min_ppm=0, margin_ppm=0)
+
+    def offer(number: int, currency: str, price_nano: int) -> Candidate:
+        return Candidate(
+            seller=PartyId(f"op_{number:032x}"), advert_hash=b"", currency=currency,
+            price_nano=price_nano, quality_ppm=PPM, floor_nano=0,
+        )  # fmt: skip
+
+    crowd = [offer(number, "XOF", 1) for number in range(16)]
+    serving = [offer(100 + number, "EUR", 500 - number) for number in range(20)]
+    taken = offer(50, "EUR", 999)
+    kept = shortlist([*crowd, *serving, taken], taken, demand)
+    assert len(kept) == CANDIDATES_MAX
+    assert {taken, *serving[-15:]} == set(kept)
+    choice = Choice(place="u", taken=taken.seller, demand=demand, candidates=kept, refusals=0)
+    assert better_near(choice) == serving[-1]
+    assert read_choice(decode(encode(choice.terms()))) == choice
 
 
 @settings(max_examples=60)

@@ -16,7 +16,7 @@ RULE: Final = "value/v1"
 PLACE_MAX: Final = 64
 ADVERT_DAYS_MAX: Final = 31
 CANDIDATES_MAX: Final = 16
-"""Candidates of one place; the best by value when more advertise there."""
+"""Candidates that a choice lists: whom the session took, and the best of the others."""
 
 ADVERTS_PER_SELLER_MAX: Final = 10_000
 DAY_US: Final = 86_400 * SECOND_US

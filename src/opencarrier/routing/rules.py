@@ -36,6 +36,19 @@ def ranked(candidates: Iterable[Candidate], demand: Demand) -> list[Candidate]:
     return sorted(serving, key=cmp_to_key(_compare))
 
 
+def shortlist(
+    found: Iterable[Candidate], taken: Candidate, demand: Demand
+) -> tuple[Candidate, ...]:
+    """Return whom a session took and the best of the others, ascending by seller; at most sixteen.
+
+    Who may not serve comes last, so that no number of them hides who may.
+    """
+    others = [item for item in found if item.seller != taken.seller]
+    serving = ranked(others, demand)
+    kept = [*serving, *(item for item in others if item not in serving)][: CANDIDATES_MAX - 1]
+    return tuple(sorted([*kept, taken], key=lambda item: item.seller))
+
+
 def is_better(best: Candidate, other: Candidate, margin_ppm: int) -> bool:
     """Say whether one is cheaper for a faultless octet than another by more than the margin."""
     cheaper = best.price_nano * other.quality_ppm * PPM

@@ -26,7 +26,7 @@ from opencarrier.routing.model import (
     SteeringReason,
     Verdict,
 )
-from opencarrier.routing.rules import better_near, ranked, verdict_of
+from opencarrier.routing.rules import better_near, ranked, shortlist, verdict_of
 from opencarrier.spine.access import AuthorisationRequest, Grant
 from opencarrier.spine.parties import PartyId, Subscriber
 from opencarrier.spine.ports import AccessPolicy, Directory
@@ -58,22 +58,17 @@ class Routing:
         return None
 
     def candidates(self, unit: Connection, place: str, *, at_us: int) -> list[Candidate]:
-        """Return who advertises at a place now, ascending by seller; at most sixteen.
-
-        Where there are more, those of the least price for a faultless octet.
-        """
-        found = [self._candidate(unit, signed) for signed in store.adverts_at(unit, place, at_us)]
-        if len(found) > CANDIDATES_MAX:
-            found.sort(key=lambda item: item.price_nano * PPM // max(item.quality_ppm, 1))
-        return sorted(found[:CANDIDATES_MAX], key=lambda item: item.seller)
+        """Return who advertises at a place now, ascending by seller."""
+        return [self._candidate(unit, signed) for signed in store.adverts_at(unit, place, at_us)]
 
     def ranked(
         self, unit: Connection, place: str, home: PartyId, plan_id: str, *, at_us: int
     ) -> list[Candidate]:
-        """Return who may serve a plan's subscribers at a place, the best first."""
+        """Return who may serve a plan's subscribers at a place, the best first; at most sixteen."""
         found = self.candidates(unit, place, at_us=at_us)
         currency = found[0].currency if found else ""
-        return ranked(found, self._demand(unit, home, plan_id, currency))
+        demand = self._demand(unit, home, plan_id, currency)
+        return ranked(found, demand)[:CANDIDATES_MAX]
 
     def choice(self, unit: Connection, request: AuthorisationRequest) -> Choice | None:
         """Return what a session is chosen from; None where its price is said nowhere."""
@@ -82,15 +77,13 @@ class Routing:
         taken = self._taken(unit, request, found)
         if taken is None:
             return None
-        others = [item for item in found if item.seller != request.visited]
         person = request.subscriber
+        demand = self._demand(unit, person.home, person.plan_id, taken.currency)
         return Choice(
             place=place or request.node.node_id,
             taken=request.visited,
-            demand=self._demand(unit, person.home, person.plan_id, taken.currency),
-            candidates=tuple(
-                sorted([*others[: CANDIDATES_MAX - 1], taken], key=lambda item: item.seller)
-            ),
+            demand=demand,
+            candidates=shortlist(found, taken, demand),
             refusals=self._refusals(unit, person, place, request.at_us),
         )
 
