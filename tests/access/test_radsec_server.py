@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from hashlib import md5
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from opencarrier.access.radsec.trust import Trust, TrustFiles
 from opencarrier.access.service import AccessService
 from opencarrier.access.wire.authenticators import access_request, accounting_request, request
 from opencarrier.access.wire.dictionary import Code, Type
-from opencarrier.access.wire.radius import Attribute, integer, text
+from opencarrier.access.wire.radius import Attribute, encode, integer, text
 from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.identity.pki.model import Role
 from opencarrier.spine.parties import RadiusClient
@@ -113,14 +114,23 @@ def peer_port(peer: Dialled) -> int:
 async def test_coa_to_a_home_is_declined_by_name(
     pki: Pki, ours: TrustFiles, theirs: TrustFiles
 ) -> None:
-    async with serving(ours) as (server, _, _):
+    async with serving(ours) as (server, service, _):
         peer = await Dialled.to(server.address, pki.context(theirs))
+        peer.writer.write(full_of_proxy_state())
+        await until(lambda: service.metrics.dropped == {"packet_full": 1})
         for code in (Code.DISCONNECT_REQUEST, Code.COA_REQUEST):
             answer = await peer.ask(request(code, 9, [(int(Type.PROXY_STATE), b"x")], SECRET))
             assert (answer.code, answer.integer(Type.ERROR_CAUSE)) == (code + 2, 406)
             assert answer.all(Type.PROXY_STATE) == (b"x",)
         peer.writer.write(request(Code.COA_REQUEST, 9, [], b"another secret"))
         assert await peer.is_closed()
+
+
+def full_of_proxy_state() -> bytes:
+    """A CoA-Request of 4096 octets: no answer has room to say yes or no, and be signed."""
+    states = [(int(Type.PROXY_STATE), bytes(253))] * 15 + [(int(Type.PROXY_STATE), bytes(249))]
+    octets = encode(Code.COA_REQUEST, 9, bytes(16), states)
+    return octets[:4] + md5(octets + SECRET).digest() + octets[20:]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.access.fakes import KEYS, NAS, NOW_US, REALM, SECRET, VISITED, Bench, usim
 from tests.access.radsec import ENTROPY, Pki, known_as
 from tests.access.test_passing import HOME_KEYS
@@ -24,10 +26,11 @@ from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.wire.authenticators import request
 from opencarrier.access.wire.dictionary import Code, Type
-from opencarrier.access.wire.radius import Attribute, Packet, parse, text
+from opencarrier.access.wire.radius import Attribute, Packet, encode, parse, text
 from opencarrier.app.system import SystemClock
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
+from opencarrier.kernel.refusals import PeerError
 from opencarrier.sim.eap_peer import AkaPrimePeer
 from opencarrier.sim.radio import Attached, Radio, RadioSettings
 from opencarrier.spine.parties import RadiusClient, RadiusServer, Route, RouteKind
@@ -111,6 +114,40 @@ async def test_no_home_ends_what_is_known_to_be_another_s_session() -> None:
             session = text(Type.ACCT_SESSION_ID, f"n{number}")
             way.note(HOME.client_id, asked("cafe-1", session), over_udp())
         assert way.find(parse(disconnect("cafe-1")), OTHER) is not None, "no more is remembered"
+
+
+def filled(*more: Attribute, room: int = 0) -> list[Attribute]:
+    """Attributes that fill a signed request but for `room` octets with Proxy-State."""
+    left = 4096 - 20 - 18 - room - sum(len(value) + 2 for _, value in more)
+    sizes = [253] * (left // 255) + ([left % 255 - 2] if left % 255 >= 2 else [])
+    return [*more, *((int(Type.PROXY_STATE), bytes(size)) for size in sizes)]
+
+
+async def test_whatever_a_request_brings_along_its_answer_fits_a_packet_or_there_is_none() -> None:
+    """A home fills its orders with Proxy-State, or with what leaves no room for a signature."""
+    name, session = text(Type.NAS_IDENTIFIER, "cafe-1"), text(Type.ACCT_SESSION_ID, "s1")
+    async with access_point() as (point, way):
+        proxy = DynamicProxy(way.find)
+        way.note(HOME.client_id, asked("cafe-1"), over_udp())
+        for room, nas in ((0, "cafe-1"), (5, "cafe-1"), (6, "cafe-1"), (0, "cafe-2")):
+            attributes = filled(text(Type.NAS_IDENTIFIER, nas), session, room=room)
+            answer = parse(await proxy(request(Code.COA_REQUEST, 1, attributes, b"radsec"), HOME))
+            assert answer.code == (Code.COA_ACK if nas == "cafe-1" else Code.COA_NAK)
+            assert [a for a in answer.attributes if a[0] == Type.PROXY_STATE] == attributes[2:]
+        # A request needs no Message-Authenticator (RFC 5176); with ours in front it has to fit.
+        whole = filled(name, session, room=-18)
+        with pytest.raises(PeerError, match="packet_full"):
+            await proxy(bare(whole), HOME)
+        others = [(int(Type.REPLY_MESSAGE), value) for _, value in whole[2:]]
+        answer = parse(await proxy(bare([name, session, *others]), HOME))
+        assert (answer.code, answer.integer(Type.ERROR_CAUSE)) == (Code.COA_NAK, 404)
+        assert len(point.heard) == 4
+
+
+def bare(attributes: list[Attribute]) -> bytes:
+    """A CoA-Request without Message-Authenticator."""
+    octets = encode(Code.COA_REQUEST, 1, bytes(16), attributes)
+    return octets[:4] + md5(octets + b"radsec").digest() + octets[20:]
 
 
 async def test_over_radsec_the_access_networks_connection_is_asked() -> None:

@@ -5,13 +5,13 @@ A home asks; an access network answers for its access points, or passes on to th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from enum import IntEnum
 
 from opencarrier.access.upstream.model import Lost, Upstream
 from opencarrier.access.wire.authenticators import check_accounting_request, response
 from opencarrier.access.wire.dictionary import Code, Type
-from opencarrier.access.wire.radius import Attribute, Packet, integer, parse
+from opencarrier.access.wire.radius import Attribute, Packet, integer, is_fitting, parse
 from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.parties import RadiusClient
@@ -19,8 +19,11 @@ from opencarrier.spine.parties import RadiusClient
 WINDOW_S = 300
 """An Event-Timestamp further off is a replay (RFC 5176 section 6.3)."""
 
+FULL = "packet_full"
+"""Why a sound request has no answer: what has to go back leaves no room for one."""
+
 REQUESTS = (Code.DISCONNECT_REQUEST, Code.COA_REQUEST)
-_HOP = (Type.PROXY_STATE, Type.MESSAGE_AUTHENTICATOR)
+HOP = (Type.PROXY_STATE, Type.MESSAGE_AUTHENTICATOR)
 """What belongs to one hop."""
 
 _PLACE = (Type.NAS_IDENTIFIER, Type.NAS_IP_ADDRESS, Type.NAS_IPV6_ADDRESS, Type.OPERATOR_NAME)
@@ -62,12 +65,37 @@ def sound(octets: bytes, client: RadiusClient) -> Packet:
 
 def ack(packet: Packet, attributes: Sequence[Attribute], secret: bytes) -> bytes:
     """A Disconnect-ACK or CoA-ACK; Proxy-State goes back in order."""
-    return response(Code(packet.code + 1), packet, attributes, secret)
+    return reply(Code(packet.code + 1), packet, attributes, secret)
 
 
 def nak(packet: Packet, cause: ErrorCause, secret: bytes) -> bytes:
     """A Disconnect-NAK or CoA-NAK with its Error-Cause; Proxy-State goes back in order."""
-    return response(Code(packet.code + 2), packet, [integer(Type.ERROR_CAUSE, cause)], secret)
+    return reply(Code(packet.code + 2), packet, [integer(Type.ERROR_CAUSE, cause)], secret)
+
+
+def reply(code: int, packet: Packet, attributes: Sequence[Attribute], secret: bytes) -> bytes:
+    """A signed answer; where Proxy-State leaves no room it says less, yes or no at the least.
+
+    `PeerError` where not even that fits behind the Proxy-State of the request.
+    """
+    states = [a for a in packet.attributes if a[0] == Type.PROXY_STATE]
+    causes = [a for a in attributes if a[0] == Type.ERROR_CAUSE]
+    for said in (attributes, causes, ()):
+        if is_fitting([*said, *states]):
+            return response(code, packet, said, secret)
+    raise PeerError(FULL, f"{len(states)} Proxy-State")
+
+
+async def passed_on(
+    packet: Packet, attributes: Sequence[Attribute], upstream: Upstream, secret: bytes
+) -> bytes:
+    """Ask whoever serves a session, and answer as it does; what no packet carries is refused."""
+    if not is_fitting(attributes):
+        return nak(packet, ErrorCause.INVALID_REQUEST, secret)
+    outcome = await upstream.request(packet.code, attributes)
+    if isinstance(outcome, Lost):
+        return nak(packet, ErrorCause.OTHER_PROXY_PROCESSING_ERROR, secret)
+    return reply(outcome.packet.code, packet, without(outcome.packet, HOP), secret)
 
 
 class DynamicProxy:
@@ -88,7 +116,7 @@ class DynamicProxy:
         """Without a clock nothing is too old: over TLS nobody can repeat what another said."""
         self._find = find
         self._clock = clock
-        self._left_out = _HOP + (_PLACE if last_hop else ())
+        self._left_out = HOP + (_PLACE if last_hop else ())
 
     async def __call__(self, octets: bytes, client: RadiusClient) -> bytes:
         """Answer one request."""
@@ -97,11 +125,7 @@ class DynamicProxy:
         upstream = self._find(packet, client)
         if upstream is None:
             return nak(packet, ErrorCause.REQUEST_NOT_ROUTABLE, client.secret)
-        outcome = await upstream.request(packet.code, _without(packet, self._left_out))
-        if isinstance(outcome, Lost):
-            return nak(packet, ErrorCause.OTHER_PROXY_PROCESSING_ERROR, client.secret)
-        attributes = _without(outcome.packet, _HOP)
-        return response(outcome.packet.code, packet, attributes, client.secret)
+        return await passed_on(packet, without(packet, self._left_out), upstream, client.secret)
 
     def _check_fresh(self, packet: Packet) -> None:
         stamped_s = packet.integer(Type.EVENT_TIMESTAMP)
@@ -112,5 +136,6 @@ class DynamicProxy:
             raise PeerError("event_timestamp", f"{stamped_s} at {now_s}")
 
 
-def _without(packet: Packet, left_out: tuple[Type, ...]) -> list[Attribute]:
+def without(packet: Packet, left_out: Container[int]) -> list[Attribute]:
+    """The attributes of a packet but for those of some types."""
     return [(kind, value) for kind, value in packet.attributes if kind not in left_out]

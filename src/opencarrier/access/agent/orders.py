@@ -10,15 +10,12 @@ from typing import Final
 from opencarrier.access.agent.agent import NodeAgent
 from opencarrier.access.agent.model import AccessPoint
 from opencarrier.access.agent.sessions import NUL, Session, station_of
-from opencarrier.access.dynamic import ErrorCause, nak, sound
+from opencarrier.access.dynamic import HOP, ErrorCause, nak, passed_on, sound, without
 from opencarrier.access.orders.reach import Reach
-from opencarrier.access.upstream.model import Lost
-from opencarrier.access.wire.authenticators import response
 from opencarrier.access.wire.dictionary import Type
 from opencarrier.access.wire.radius import Attribute, Packet, text
 from opencarrier.spine.parties import RadiusClient
 
-_HOP: Final = frozenset({int(Type.PROXY_STATE), int(Type.MESSAGE_AUTHENTICATOR)})
 _NAMES: Final = frozenset(
     {
         int(Type.NAS_IDENTIFIER),
@@ -56,11 +53,7 @@ class NodeOrders:
         if address is None:
             return nak(packet, ErrorCause.REQUEST_NOT_ROUTABLE, client.secret)
         line = self._reach.udp(point.name, address, point.secret)
-        outcome = await line.request(packet.code, _for_access_point(packet, session))
-        if isinstance(outcome, Lost):
-            return nak(packet, ErrorCause.OTHER_PROXY_PROCESSING_ERROR, client.secret)
-        attributes = [a for a in outcome.packet.attributes if a[0] not in _HOP]
-        return response(outcome.packet.code, packet, attributes, client.secret)
+        return await passed_on(packet, _for_access_point(packet, session), line, client.secret)
 
     def _session(self, packet: Packet) -> tuple[AccessPoint, Session] | None:
         """Return the one open session that all the packet's names fit, None where there is none."""
@@ -92,5 +85,4 @@ def _fits(session: Session, packet: Packet) -> bool:
 
 
 def _for_access_point(packet: Packet, session: Session) -> list[Attribute]:
-    kept = [a for a in packet.attributes if a[0] not in _HOP | _NAMES]
-    return [text(Type.ACCT_SESSION_ID, session.called), *kept]
+    return [text(Type.ACCT_SESSION_ID, session.called), *without(packet, _NAMES.union(HOP))]

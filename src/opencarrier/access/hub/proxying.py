@@ -14,13 +14,7 @@ from typing import Final
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.wire.dictionary import Code, Type
 from opencarrier.access.wire.hidden import Hop, backward, onward
-from opencarrier.access.wire.radius import (
-    HEADER_OCTETS,
-    PACKET_OCTETS_MAX,
-    Attribute,
-    Packet,
-    integer,
-)
+from opencarrier.access.wire.radius import Attribute, Packet, integer, is_fitting
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import PeerError
 
@@ -28,9 +22,6 @@ MARK_OCTETS: Final = 8
 COUNT_OCTETS: Final = 4
 PROXY_STATES_MAX: Final = 16
 """Hops a packet may have behind it; a federation needs three or four."""
-
-SIGNATURE_OCTETS: Final = 18
-"""The Message-Authenticator that whoever sends the packet puts in front."""
 
 CHAP_PASSWORD: Final = 3
 CHAP_CHALLENGE: Final = 60
@@ -148,6 +139,5 @@ def _unsaid(packet: Packet, more: Sequence[Attribute]) -> list[Attribute]:
 
 def see_that_it_fits(attributes: Sequence[Attribute]) -> None:
     """Raise `PeerError` where attributes and a signature are longer than a packet may be."""
-    octets = HEADER_OCTETS + SIGNATURE_OCTETS + sum(len(value) + 2 for _, value in attributes)
-    if octets > PACKET_OCTETS_MAX:
-        raise PeerError("packet_full", f"{octets} octets")
+    if not is_fitting(attributes):
+        raise PeerError("packet_full", f"{sum(len(value) + 2 for _, value in attributes)} octets")

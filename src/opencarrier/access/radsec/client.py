@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from opencarrier.access.dynamic import Answerer, unsupported
+from opencarrier.access.dynamic import FULL, Answerer, unsupported
 from opencarrier.access.radsec.certificates import Expected
 from opencarrier.access.radsec.connection import CLOSE_S, Connection, handshake_reason
 from opencarrier.access.radsec.model import PORT, SECRET, Connections, RadsecLimits
@@ -145,7 +145,10 @@ class RadsecUpstream(Asking):
         try:
             connection.answer(await self._dynamic(octets, client))
         except PeerError as error:
-            connection.close(error.reason)
+            if error.reason == FULL:
+                self.unsound[FULL] += 1
+            else:
+                connection.close(error.reason)
 
     def _channels(self) -> Sequence[Channel]:
         return self._links

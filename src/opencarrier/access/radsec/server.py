@@ -12,7 +12,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from opencarrier.access.dynamic import Answerer, unsupported
+from opencarrier.access.dynamic import FULL, Answerer, unsupported
 from opencarrier.access.model import Listener, Origin, Transport
 from opencarrier.access.radsec.certificates import ANY, Certificate
 from opencarrier.access.radsec.connection import CLOSE_S, Connection, handshake_reason
@@ -227,7 +227,10 @@ class RadsecServer:
         try:
             connection.answer(await self._dynamic(octets, client))
         except PeerError as error:
-            connection.close(error.reason)
+            if error.reason == FULL:
+                self._service.metrics.dropped[FULL] += 1
+            else:
+                connection.close(error.reason)
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()

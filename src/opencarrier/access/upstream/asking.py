@@ -47,7 +47,8 @@ class Channel(ABC):
 class Asking(ABC):
     """An `Upstream` but for its transport; it starts when first asked, and ends by `stop()`.
 
-    `lost` counts what had no reply by reason, `unsound` replies that were no reply.
+    `lost` counts what had no reply by reason, `unsound` replies that were no reply, and what was
+    asked in reverse that could have none.
     """
 
     def __init__(self, name: str, secret: bytes, limits: AskLimits, entropy: Entropy) -> None:

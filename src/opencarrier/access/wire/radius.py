@@ -12,6 +12,8 @@ HEADER_OCTETS = 20
 PACKET_OCTETS_MAX = 4096
 ATTRIBUTE_VALUE_OCTETS_MAX = 253
 AUTHENTICATOR_OCTETS = 16
+SIGNATURE_OCTETS = 18
+"""The Message-Authenticator that whoever sends a packet puts in front."""
 
 Attribute = tuple[int, bytes]
 """(type, value); the value's 0 to 253 octets stand without the two octets of header."""
@@ -136,6 +138,12 @@ def encode(
     length = HEADER_OCTETS + len(body)
     assert length <= PACKET_OCTETS_MAX
     return bytes((code, identifier)) + length.to_bytes(2, "big") + authenticator + body
+
+
+def is_fitting(attributes: Iterable[Attribute]) -> bool:
+    """Whether attributes and a Message-Authenticator are no longer than a packet may be."""
+    octets = HEADER_OCTETS + SIGNATURE_OCTETS + sum(len(value) + 2 for _, value in attributes)
+    return octets <= PACKET_OCTETS_MAX
 
 
 def integer(attribute_type: int, value: int) -> Attribute:
