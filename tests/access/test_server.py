@@ -32,7 +32,14 @@ from opencarrier.access.wire.authenticators import (
     accounting_request,
     check_response,
 )
-from opencarrier.access.wire.dictionary import WBA, WFA, Code, Type
+from opencarrier.access.wire.dictionary import (
+    WBA,
+    WBA_CUSTOM_SLA,
+    WBA_FINANCIAL_CLEARING_PROVIDER,
+    WFA,
+    Code,
+    Type,
+)
 from opencarrier.access.wire.radius import (
     Attribute,
     Packet,
@@ -47,7 +54,7 @@ from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.sim.eap_peer import AkaPrimePeer
 from opencarrier.spine.access import WIFI, Offered
-from opencarrier.spine.parties import RadiusClient
+from opencarrier.spine.parties import RadiusClient, Route, RouteKind
 from opencarrier.spine.records import Qos, RcoiClass
 from opencarrier.spine.usage import Observation, Status
 
@@ -538,11 +545,34 @@ def test_what_an_access_point_offers_reaches_the_home(
     assert need.offer.offered == told
 
 
-def test_a_malformed_vendor_attribute_is_dropped() -> None:
+MALFORMED = {
+    "attribute_length": (int(Type.VENDOR_SPECIFIC), WBA.to_bytes(4, "big") + b"\x0c\x09"),
+    "custom_sla": vendor(WBA, WBA_CUSTOM_SLA, b"\x65" + bytes(3)),
+    "operator_name": vendor(WBA, WBA_FINANCIAL_CLEARING_PROVIDER, b"?"),
+    "location_short": (int(Type.LOCATION_INFORMATION), bytes(3)),
+}
+
+
+@pytest.mark.parametrize("reason", MALFORMED)
+def test_what_cannot_be_read_of_a_request_is_rejected_and_counted(reason: str) -> None:
+    """Here and where it is passed on; silence would have it repeated, at another server too."""
     driver = Driver()
-    driver.more = ((int(Type.VENDOR_SPECIFIC), WBA.to_bytes(4, "big") + b"\x0c\x09"),)
-    request = driver.eap_request(phone().identity())
-    assert isinstance(only(driver.receive(AUTH, request)), Dropped)
+    driver.lookup.directory.routing = [
+        Route(pattern="else.test", kind=RouteKind.UPSTREAM, upstream="home")
+    ]
+    driver.more = (MALFORMED[reason],)
+    for identity in (
+        phone().identity(),
+        eap.encode_eap(eap.EapCode.RESPONSE, 1, 1, b"somebody@else.test"),
+    ):
+        more = (text(Type.USER_NAME, "somebody@else.test"),) if b"else" in identity else ()
+        driver.more = (MALFORMED[reason], *more)
+        request = driver.eap_request(identity)
+        answer = reply(driver.receive(AUTH, request), request)
+        assert answer.code == Code.ACCESS_REJECT
+        assert (answer.get(Type.REPLY_MESSAGE) or b"").endswith(b"malformed\0Reject-Reason=30")
+    assert driver.server.metrics.rejects == {reason: 2}
+    assert len(driver.server.sessions) == 0
 
 
 def test_a_request_whose_reply_does_not_fit_is_dropped() -> None:

@@ -33,6 +33,7 @@ from opencarrier.access.model import (
 from opencarrier.access.offer import NOTHING, Offer, offer_of
 from opencarrier.access.openroaming.attributes import attributes_of, told
 from opencarrier.access.openroaming.obligations import added, answer_objection
+from opencarrier.access.openroaming.reasons import MALFORMED
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.visited import visited_node, vouched
 from opencarrier.access.wire import eap
@@ -316,7 +317,11 @@ class AccessServer:
             packet = packet.without(Type.STATE)
         self._passed_on += 1
         try:
-            attributes = passed_on(packet, self._mark, self._passed_on, self._says(ticket))
+            says = self._says(ticket)
+        except PeerError as error:
+            return self._unreadable(ticket, error, _eap_identifier(ticket))
+        try:
+            attributes = passed_on(packet, self._mark, self._passed_on, says)
         except PeerError as error:
             return self.unreachable(ticket, error.reason)
         return [Forward(ticket, target, attributes)]
@@ -396,7 +401,11 @@ class AccessServer:
                 return self._challenge(ticket, session, octets)
             case eap.NeedVector() | eap.NeedResync() | eap.NeedPassword() | eap.Authorise():
                 assert ticket.node is not None
-                what = offer_of(ticket.packet, self._settings.own_bases)
+                try:
+                    what = offer_of(ticket.packet, self._settings.own_bases)
+                except PeerError as error:
+                    self.sessions.close(session.state)
+                    return self._unreadable(ticket, error, session.identifier)
                 return [Need(_with_state(ticket, session.state), ticket.node, effect, what)]
             case eap.Succeed(grant, msk):
                 self.sessions.close(session.state)
@@ -440,6 +449,10 @@ class AccessServer:
     ) -> list[Effect]:
         self.metrics.rejects[reason] += 1
         return self._reply(ticket, Code.ACCESS_REJECT, replies.reject(public, identifier))
+
+    def _unreadable(self, ticket: Ticket, error: PeerError, identifier: int) -> list[Effect]:
+        """Reject what says something of itself that cannot be read: silence would be repeated."""
+        return self._reject(ticket, error.reason, public=MALFORMED, identifier=identifier)
 
     def _accounting_request(self, ticket: Ticket, datagram: bytes, now_us: int) -> list[Effect]:
         if ticket.node is None:

@@ -184,8 +184,14 @@ def _signed(value: int, width: int) -> int:
     return value - (1 << width) if value >> width - 1 else value
 
 
-def _wispr(value: bytes) -> Location:
-    """Read `isocc=us,cc=1,ac=408,network=ACME`: its country is what it has in common with ours."""
+def _wispr(value: bytes) -> Location | None:
+    """Read `isocc=us,cc=1,ac=408,network=ACME`: its country is what it has in common with ours.
+
+    Access points have all sorts of text there: what names no country tells no place.
+    """
     parts = (part.partition(b"=") for part in value.split(b","))
     fields = {key.strip().lower(): text.strip() for key, _, text in parts}
-    return Location(country=_country(fields.get(b"isocc", b"")))
+    try:
+        return Location(country=_country(fields.get(b"isocc", b"")))
+    except PeerError:
+        return None

@@ -37,6 +37,9 @@ class Cause(IntEnum):
     LOCATION_FOR_NOW = 52
 
 
+MALFORMED: Final = "attribute_malformed"
+"""What is told of every attribute of the federation that cannot be read."""
+
 CAUSES: Final[Mapping[str, Cause]] = {
     "authentication_failed": Cause.FAILED_AUTHENTICATION,
     "realm_unknown": Cause.INVALID_IDENTITY,
@@ -53,6 +56,7 @@ CAUSES: Final[Mapping[str, Cause]] = {
     "realm_not_served": Cause.ROAMING_NOT_ALLOWED,
     "realm_refused": Cause.ROAMING_NOT_ALLOWED,
     "eap_required": Cause.BAD_REQUEST,
+    MALFORMED: Cause.BAD_REQUEST,
     "nas_identifier_refused": Cause.BAD_REQUEST,
     "operator_unknown": Cause.ROAMING_NOT_ALLOWED,
     "financial_clearing_missing": Cause.MISSING_CHARGING_MODEL,
