@@ -200,6 +200,7 @@ class FakePolicy:
 
     refusal: Refusal | None = None
     granted: list[Grant] = field(default_factory=list)
+    released: list[bytes] = field(default_factory=list)
 
     def authorise(self, unit: Connection, request: AuthorisationRequest) -> Grant | Refusal:
         if self.refusal is not None:
@@ -228,6 +229,9 @@ class FakePolicy:
 
     def grant(self, unit: Connection, authorisation_id: bytes) -> Grant | None:
         return next((g for g in self.granted if g.authorisation_id == authorisation_id), None)
+
+    def release(self, unit: Connection, authorisation_id: bytes, *, at_us: int) -> None:
+        self.released.append(authorisation_id)
 
 
 class TableSink:

@@ -221,6 +221,53 @@ async def test_attempts_that_come_together_share_a_transaction() -> None:
     assert bench.units.opened == service.metrics.batches == 3  # one, 64 and 6
 
 
+class GatedPolicy(FakePolicy):
+    """Grants once it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def authorise(self, unit: Connection, request: AuthorisationRequest) -> Grant | Refusal:
+        self.entered.set()
+        assert self.go.wait(10)
+        return super().authorise(unit, request)
+
+
+class LosingPolicy(GatedPolicy):
+    """Cannot give a hold back."""
+
+    def release(self, unit: Connection, authorisation_id: bytes, *, at_us: int) -> None:
+        raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize("policy", [GatedPolicy(), LosingPolicy()])
+async def test_a_hold_of_a_conversation_that_was_displaced_is_given_back(
+    policy: GatedPolicy,
+) -> None:
+    """Its money is free at once and not after an hour; where that fails the hold expires."""
+    bench = Bench(policy=policy, settings=AccessSettings(sessions_per_client_max=1))
+    service, sent = bench.service(), []
+    service.start(Transport.UDP, sent.append)
+    phone = Phone(service, sent)
+    _, message = await phone.ask(phone.peer.identity())
+    asking = asyncio.create_task(phone.ask(phone.peer.respond(message) or b""))
+    await until(policy.entered.is_set)
+    attributes = [text(Type.NAS_IDENTIFIER, NAS), *eap_message(phone.peer.identity())]
+    service.receive(
+        Origin(Listener.AUTH, source(0)), access_request(200, bytes(16), attributes, SECRET)
+    )
+    policy.go.set()
+    await until(lambda: service.metrics.dropped["session_expired"] == 1)
+    await service.stop()
+    assert policy.released == [
+        grant.authorisation_id for grant in policy.granted if type(policy) is GatedPolicy
+    ]
+    assert service.metrics.holds_released == len(policy.released)
+    assert service.metrics.accepts == 0
+    asking.cancel()
+
+
 class PickyVectors(FakeVectors):
     """Fails for its third vector, and again when that is tried alone."""
 
@@ -305,6 +352,6 @@ async def test_a_taken_port_is_an_error_and_leaves_nothing_open() -> None:
 def test_the_counters_have_stable_keys() -> None:
     assert list(Bench().service().metrics.as_mapping()) == [
         "accepts", "challenges", "rejects", "accounting_responses", "observations_new",
-        "batches", "batches_failed", "duplicates", "unrouted", "dropped", "class_refused",
-        "statements",
+        "batches", "batches_failed", "holds_released", "duplicates", "unrouted", "dropped",
+        "class_refused", "statements",
     ]  # fmt: skip

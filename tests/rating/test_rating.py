@@ -196,6 +196,27 @@ def test_a_hold_the_ledger_no_longer_has_is_overrun(world: World, closed: bool) 
     world.check()
 
 
+def test_a_grant_that_let_nobody_in_holds_and_exposes_nothing(world: World) -> None:
+    grant = world.granted()
+    key = grant.authorisation_id
+    assert world.held() > 0
+    for _ in range(2):
+        world.service.release(world.unit, key, at_us=world.at_us)
+        assert (world.held(), world.free()) == (0, 100_000_000)
+        left = authorisations_by_id(world.unit, [key])[key]
+        assert (left.held_minor, left.exposure_minor) == (0, 0)
+    world.check()
+
+
+def test_a_grant_released_after_its_hold_expired_changes_no_money(world: World) -> None:
+    grant = world.granted()
+    world.at_us = grant.expires_us + (30 + 7_200) * SECOND_US
+    ledger.expire(world.unit, world.at_us)
+    world.service.release(world.unit, grant.authorisation_id, at_us=world.at_us)
+    assert (world.held(), world.free()) == (0, 100_000_000)
+    world.check()
+
+
 def test_one_hold_serves_all_sessions_of_its_authorisation(world: World) -> None:
     grant = world.granted()
     ended = usage("a", grant=grant, closed=True)

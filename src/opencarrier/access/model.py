@@ -107,6 +107,7 @@ class Metrics:
     observations_new: int = 0
     batches: int = 0
     batches_failed: int = 0
+    holds_released: int = 0
     unrouted: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -123,6 +124,7 @@ class Metrics:
             "observations_new": self.observations_new,
             "batches": self.batches,
             "batches_failed": self.batches_failed,
+            "holds_released": self.holds_released,
             "duplicates": self.duplicates,
             "unrouted": dict(sorted(self.unrouted.items())),
             "dropped": dict(sorted(self.dropped.items())),

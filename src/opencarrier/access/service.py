@@ -148,6 +148,7 @@ class AccessService:
         self.passing = self._passing()
         self._needs: deque[Need] = deque()
         self._stores: deque[Store] = deque()
+        self._unused: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._senders: dict[Transport, Sender] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -213,7 +214,7 @@ class AccessService:
     @property
     def idle(self) -> bool:
         """Whether nothing waits for the writer."""
-        return not self._needs and not self._stores
+        return not self._needs and not self._stores and not self._unused
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -301,16 +302,17 @@ class AccessService:
                     self._wake.clear()
                     await self._wake.wait()
                     continue
-                needs, stores = self._drain()
-                answered, kept = await loop.run_in_executor(writer, self._work, needs, stores)
+                work = self._drain()
+                answered, kept = await loop.run_in_executor(writer, self._work, *work)
                 self._finish(answered, kept)
 
-    def _drain(self) -> tuple[list[Need], list[Store]]:
+    def _drain(self) -> tuple[list[Need], list[Store], list[bytes]]:
         needs = min(len(self._needs), self._settings.authentication_batch_max)
         stores = min(len(self._stores), self._settings.accounting_batch_max)
         return (
             [self._needs.popleft() for _ in range(needs)],
             [self._stores.popleft() for _ in range(stores)],
+            [self._unused.popleft() for _ in range(len(self._unused))],
         )
 
     def _finish(self, answered: Sequence[_Answered], kept: Sequence[_Kept]) -> None:
@@ -334,14 +336,20 @@ class AccessService:
             except Exception:
                 _log.exception("answer failed")
         self._perform(effects or self.server.lost(need.ticket, "internal_error"))
+        if isinstance(answer, Grant) and not _lets_in(effects):
+            self._unused.append(answer.authorisation_id)
 
     # Everything below runs on the writer thread.
 
     def _work(
-        self, needs: Sequence[Need], stores: Sequence[Store]
+        self, needs: Sequence[Need], stores: Sequence[Store], unused: Sequence[bytes]
     ) -> tuple[list[_Answered], list[_Kept]]:
         """Do everything in one transaction; if it fails, each by itself, so that one stops none."""
         crashpoint("access.received")
+        if unused:
+            self._give_back(unused)
+        if not needs and not stores:
+            return [], []
         done = self._commit(needs, stores)
         if done is not None:
             return done, [(store, True) for store in stores]
@@ -349,6 +357,18 @@ class AccessService:
             return [(need, None) for need in needs], [(store, False) for store in stores]
         answered = [(need, self._alone(need)) for need in needs]
         return answered, [(store, self._commit([], [store]) is not None) for store in stores]
+
+    def _give_back(self, unused: Sequence[bytes]) -> None:
+        """Void the holds of grants that let nobody in; where that fails they expire."""
+        at_us = self._ports.clock.now_us()
+        try:
+            with self._ports.units.write() as unit:
+                for authorisation_id in unused:
+                    self._ports.policy.release(unit, authorisation_id, at_us=at_us)
+        except Exception:
+            _log.exception("%d holds are left to expire", len(unused))
+            return
+        self.metrics.holds_released += len(unused)
 
     def _alone(self, need: Need) -> eap.Answer | None:
         done = self._commit([need], [])
@@ -500,6 +520,10 @@ class AccessService:
             offered=offer.offered,
             rates=offer.rates,
         )
+
+
+def _lets_in(effects: Sequence[Effect]) -> bool:
+    return any(isinstance(one, Send) and one.datagram[0] == Code.ACCESS_ACCEPT for one in effects)
 
 
 def _told(granted: Grant | Refusal) -> eap.Answer:

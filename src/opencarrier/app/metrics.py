@@ -61,6 +61,12 @@ def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str
     yield from _one(
         "radius_duplicates_total", "counter", "requests answered from memory", access.duplicates
     )
+    yield from _one(
+        "radius_holds_released_total",
+        "counter",
+        "holds given back as nobody was let in by them",
+        access.holds_released,
+    )
     yield from _many(
         "radius_unrouted_total", "accounting kept that no route leads on", access.unrouted
     )

@@ -56,6 +56,15 @@ def reserve(
     return granted
 
 
+def release(unit: Connection, item: Authorisation, at_us: int) -> None:
+    """Void what is held, and what the home may come to owe; once that is done again is nothing."""
+    item = replace(item, exposure_minor=0)
+    if item.held_minor:
+        _hold(unit, item, 0, at_us)
+    else:
+        store.write_authorisations(unit, [item])
+
+
 def _covered(
     plan: RetailPlan, discount_ppm: int, used: Counters, octets: int, money_minor: int
 ) -> int:

@@ -165,6 +165,10 @@ class RatingService:
         """Answer requests as `authorise` would one after the other, with fewer statements."""
         return Desk(unit, self._desk).authorise(requests)
 
+    def release(self, unit: Connection, authorisation_id: bytes, *, at_us: int) -> None:
+        """Void the hold of a grant that let nobody in; the home may come to owe nothing for it."""
+        credit.release(unit, self._known(unit, authorisation_id), at_us)
+
     def retail_minor(
         self, unit: Connection, authorisation_id: bytes, counters: Counters
     ) -> int | None:

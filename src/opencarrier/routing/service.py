@@ -215,6 +215,10 @@ class RoutedPolicy:
         """Return a grant made before."""
         return self.policy.grant(unit, authorisation_id)
 
+    def release(self, unit: Connection, authorisation_id: bytes, *, at_us: int) -> None:
+        """Give back what is held for a grant that let nobody in."""
+        self.policy.release(unit, authorisation_id, at_us=at_us)
+
 
 class ChoiceBook:
     """Answers the port `Choices`."""

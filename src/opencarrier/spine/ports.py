@@ -177,6 +177,10 @@ class AccessPolicy(Protocol):
         """Return a grant made before."""
         ...
 
+    def release(self, unit: Connection, authorisation_id: bytes, *, at_us: int) -> None:
+        """Give back what is held for a grant that let nobody in; again changes nothing."""
+        ...
+
 
 class Disconnects(Protocol):
     """Ends or changes running sessions at whoever serves them (answered by `access`).
