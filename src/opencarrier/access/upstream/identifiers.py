@@ -65,7 +65,7 @@ class Identifiers:
     """At most 256 requests; a free identifier is one that has been free the longest."""
 
     def __init__(self, secret: bytes, *, required: bool) -> None:
-        """`required`: an Access reply without Message-Authenticator is refused."""
+        """`required`: a reply to an Access-Request without Message-Authenticator is refused."""
         self._secret = secret
         self._required = required
         self._free = dict.fromkeys(range(IDENTIFIERS))
@@ -119,7 +119,9 @@ class Identifiers:
     def _check(self, octets: bytes, packet: Packet, one: UnderWay) -> None:
         if packet.code not in _REPLIES[Code(one.question.code)]:
             raise PeerError("reply_code", f"code {packet.code}")
-        check_response(octets, packet, self._secret, one.octets[4:20], required=self._required)
+        # a sign of life lets nobody in, and FreeRADIUS before 3.2.5 leaves it without one
+        required = self._required and one.question.code != Code.STATUS_SERVER
+        check_response(octets, packet, self._secret, one.octets[4:20], required=required)
 
     def _is_late(self, octets: bytes, packet: Packet) -> bool:
         one = self._given_up.pop(packet.identifier, None)

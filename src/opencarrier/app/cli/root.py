@@ -18,6 +18,7 @@ from opencarrier.app.cli import (
     credentials,
     deals,
     dispute,
+    doctor,
     evidence,
     exchange,
     match,
@@ -67,6 +68,7 @@ def make() -> typer.Typer:
     )
     root.command("up")(run.up)
     root.command("status")(run.status)
+    root.command("doctor")(doctor.doctor)
     groups = (
         *people.GROUPS,
         pki.pki,
