@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import md5
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.access.fakes import NAS, VISITED, Bench
@@ -276,6 +278,33 @@ async def test_of_one_client_s_connections_the_one_from_an_address_is_asked(
         assert server.to("else", "127.0.0.2") is None
         for venue in venues:
             venue.close()
+
+
+async def test_the_answer_of_a_repeat_goes_to_the_newest_connection(
+    pki: Pki, ours: TrustFiles, theirs: TrustFiles
+) -> None:
+    """The first connection is gone, or only silent, while its request is in work: once."""
+    async with serving(ours) as (server, service, bench):
+        gate, record = threading.Event(), bench.sink.record
+
+        def held(unit: Any, observations: Any) -> int:
+            assert gate.wait(10)
+            return int(record(unit, observations))
+
+        bench.sink.record = held
+        context = pki.context(theirs)
+        peers = [await Dialled.to(server.address, context) for _ in range(3)]
+        for number, peer in enumerate(peers):
+            peer.writer.write(accounting(1))
+            await until(lambda number=number: service.metrics.duplicates == number)  # type: ignore[misc]
+            await peer.ask(status(50 + number))  # its request came
+        peers[0].close()
+        gate.set()
+        assert (await peers[2].packet())[:2] == bytes((Code.ACCOUNTING_RESPONSE, 1))
+        assert (await peers[1].ask(accounting(1))).code == Code.ACCOUNTING_RESPONSE
+        assert len(bench.sink.observations) == 1
+        for peer in peers[1:]:
+            peer.close()
 
 
 async def closed_soon(peer: Dialled) -> bool:

@@ -193,7 +193,7 @@ class AccessServer:
         key = _key(origin, packet)
         seen = self._duplicates[origin.listener].begin(key, now_s)
         if seen is not Seen.NEW:
-            return self._repeated(origin, seen)
+            return self._repeated(origin, key, seen)
         node = visited_node(packet, client, self._lookup)
         ticket = Ticket(origin, key, packet, client, node)
         try:
@@ -282,9 +282,11 @@ class AccessServer:
     def _forget(self, ticket: Ticket) -> None:
         self._duplicates[ticket.origin.listener].forget(ticket.key)
 
-    def _repeated(self, origin: Origin, seen: bytes | Seen) -> list[Effect]:
+    def _repeated(self, origin: Origin, key: Key, seen: bytes | Seen) -> list[Effect]:
+        """Send the reply again; where there is none yet it goes to whence it was asked last."""
         self.metrics.duplicates += 1
         if isinstance(seen, Seen):
+            self._duplicates[origin.listener].move(key, origin.address)
             return [Dropped("duplicate_pending")]
         return [Send(origin, seen)]
 
@@ -502,8 +504,9 @@ class AccessServer:
                 self._forget(ticket)
                 return self._drop(error.reason)
         datagram = response(code, ticket.packet, attributes, ticket.client.secret)
-        self._duplicates[ticket.origin.listener].answer(ticket.key, datagram)
-        return [Send(ticket.origin, datagram)]
+        moved_to = self._duplicates[ticket.origin.listener].answer(ticket.key, datagram)
+        origin = ticket.origin if moved_to is None else ticket.origin._replace(address=moved_to)
+        return [Send(origin, datagram)]
 
     def _drop(self, reason: str, *, unsound: bool = False) -> list[Effect]:
         self.metrics.dropped[reason] += 1

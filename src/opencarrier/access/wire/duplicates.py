@@ -31,6 +31,7 @@ class Seen(Enum):
 class _Entry:
     expires_s: float
     reply: bytes | None = None
+    moved_to: Address | None = None
 
 
 class DuplicateCache:
@@ -58,11 +59,22 @@ class DuplicateCache:
             return Seen.NEW
         return Seen.PENDING if entry.reply is None else entry.reply
 
-    def answer(self, key: Key, reply: bytes) -> None:
-        """Keep the reply for repeats; an entry that is gone by now stays gone."""
+    def move(self, key: Key, address: Address) -> None:
+        """Note that a request in work was asked again, from elsewhere: over a new connection."""
         entry = self._entries.get(key)
         if entry is not None:
-            entry.reply = reply
+            entry.moved_to = address
+
+    def answer(self, key: Key, reply: bytes) -> Address | None:
+        """Keep the reply for repeats, and say where the request was asked from since it came.
+
+        An entry that is gone by now stays gone.
+        """
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        entry.reply = reply
+        return entry.moved_to
 
     def forget(self, key: Key) -> None:
         """Drop a request that got no reply, so that its repeat is worked on anew."""
