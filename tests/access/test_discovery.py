@@ -294,17 +294,82 @@ async def test_nobody_is_remembered_for_a_while_in_bounded_room() -> None:
     assert memory.known("a.example") is None
 
 
+class Named(Counting):
+    """Nobody's name server answers but those of example."""
+
+    async def __call__(self, question: Question) -> Answer:
+        self.asked += 1
+        if self.gate is not None or not question.name.endswith("example"):
+            await asyncio.Event().wait()
+        return zone_of([Srv(0, 0, 2083, "a.idp.example")]).get(question, Answer((), 60))
+
+
+def asking(memory: Discovery, asker: str, *realms: str) -> list[asyncio.Task[Found | Nothing]]:
+    return [asyncio.create_task(memory.find(realm, asker=asker)) for realm in realms]
+
+
 async def test_a_realm_is_asked_once_for_all_and_few_at_a_time() -> None:
     ask, clock = Counting(), FakeMonotonic()
     ask.gate = asyncio.Event()
     memory = discovery(ask, clock, lookups_max=2)
-    asking = [asyncio.create_task(memory.find(r)) for r in ("a.example", "a.example", "b.example")]
+    tasks = asking(memory, "one", "a.example", "a.example", "b.example")
     await asyncio.sleep(0)
-    assert await memory.find("c.example") == Nothing("discovery_busy", 0)
+    tasks += asking(memory, "other", "c.example")
+    busy = Nothing("discovery_busy", 0)
+    assert await asyncio.gather(*tasks[:2]) == [busy, busy]
     ask.gate.set()
-    assert {outcome.reason for outcome in await asyncio.gather(*asking)} == {"realm_unknown"}
-    assert ask.asked == 2
-    assert memory.known("c.example") is None
+    assert {outcome.reason for outcome in await asyncio.gather(*tasks[2:])} == {"realm_unknown"}
+    assert ask.asked == 3
+    assert memory.known("a.example") is None
+    assert memory.metrics["discovery_busy"] == 1
+
+
+async def test_made_up_realms_keep_nobody_out_whose_name_server_answers() -> None:
+    """Of a peer that asks for them, of another, and of the same: its phones have real ones too."""
+    clock = FakeMonotonic()
+    memory = discovery(Named(), clock, lookups_max=6, lookups_per_asker_max=4)
+    slow = asking(memory, "flood", *(f"r{n}.slow.test" for n in range(40)))
+    slow += asking(memory, "second", *(f"r{n}.slow.org" for n in range(40)))
+    await asyncio.sleep(0)
+    for asker in ("flood", "second", "honest"):
+        found = await memory.find(REALM, asker=asker)
+        assert isinstance(found, Found)
+        clock.now_s += found.ttl_s  # it has to be asked again
+    await asyncio.sleep(0)
+    assert sum(not one.done() for one in slow) <= 6
+    await memory.stop()
+    assert {one.reason for one in await asyncio.gather(*slow)} == {"discovery_busy"}
+
+
+async def test_what_was_found_holds_on_where_there_is_no_room_to_ask_again() -> None:
+    ask, clock = Named(), FakeMonotonic()
+    memory = discovery(ask, clock, lookups_max=1, ttl_max_s=120, entries_max=1)
+    found = await memory.find(REALM)
+    await memory.find("nobody.example")  # pushes out nobody who was found
+    assert memory.known(REALM) == found
+    ask.gate = asyncio.Event()
+    for later_s, holds in ((60, True), (121, False)):
+        clock.now_s += later_s
+        [again] = asking(memory, "one", REALM)
+        await asyncio.sleep(0)
+        [slow] = asking(memory, "two", "slow.test")
+        outcome = await again
+        assert (outcome == found) is holds
+        slow.cancel()
+        await memory.stop()
+
+
+async def test_whoever_asks_may_give_up_while_others_wait() -> None:
+    ask = Counting()
+    ask.gate = asyncio.Event()
+    memory = discovery(ask, FakeMonotonic())
+    first, second = asking(memory, "one", "a.example", "a.example")
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert first.cancelled()
+    ask.gate.set()
+    assert await second == Nothing("realm_unknown", 300)
 
 
 async def test_a_lookup_ends_in_time() -> None:

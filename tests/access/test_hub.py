@@ -306,7 +306,9 @@ class Dns:
     def __init__(self) -> None:
         self.answers: dict[str, Found | Nothing] = {}
 
-    async def find(self, realm: str, *, accounting: bool = False) -> Found | Nothing:
+    async def find(
+        self, realm: str, *, asker: str = "", accounting: bool = False
+    ) -> Found | Nothing:
         if accounting and f"acct.{realm}" in self.answers:
             return self.answers[f"acct.{realm}"]
         return self.answers.get(realm, Nothing("realm_unknown", 60))

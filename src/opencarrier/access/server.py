@@ -134,6 +134,11 @@ class Forward:
     target: Via | Discover
     attributes: Sequence[Attribute]
 
+    @property
+    def asker(self) -> str:
+        """The client it came from."""
+        return self.ticket.client.client_id
+
 
 @dataclass(frozen=True, slots=True)
 class Dropped:

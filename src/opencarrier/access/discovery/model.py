@@ -109,4 +109,5 @@ class DiscoverySettings:
     questions_max: int = 24
     entries_max: int = 8_192
     lookups_max: int = 64
+    lookups_per_asker_max: int = 32
     lookup_s: float = 5.0

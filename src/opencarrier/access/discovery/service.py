@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 from opencarrier.access.discovery.model import (
     Answer,
@@ -20,11 +23,23 @@ Ask = Callable[[Question], Awaitable[Answer]]
 _Sought = tuple[str, bool]
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A lookup under way: for whom it was begun, under whose name."""
+
+    asker: str
+    suffix: str
+    task: asyncio.Task[Found | Nothing]
+
+
 class Discovery:
     """Looks realms up; at most `lookups_max` at a time, and a realm once for all who ask at once.
 
-    The memory is bounded: the entry that was used longest ago goes first. `metrics` counts
-    outcomes by reason.
+    Where there is no room the longest lookup of whoever has the most gives way: of the same asker
+    where that is at its bound, else of all; there of the domain that most of them are under. So
+    made-up realms keep nobody out whose name servers answer. The memory is bounded: the entry
+    that was used longest ago goes first, and nobody's realm pushes out one that was found.
+    `metrics` counts outcomes by reason.
     """
 
     def __init__(
@@ -39,43 +54,73 @@ class Discovery:
         self._settings = settings
         self._entropy = entropy
         self._monotonic = monotonic
-        self._known: OrderedDict[_Sought, tuple[float, Found | Nothing]] = OrderedDict()
-        self._running: dict[_Sought, asyncio.Task[Found | Nothing]] = {}
+        self._found: OrderedDict[_Sought, tuple[float, Found]] = OrderedDict()
+        self._nobody: OrderedDict[_Sought, tuple[float, Nothing]] = OrderedDict()
+        self._running: dict[_Sought, _Running] = {}
         self.metrics: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """How many realms are remembered."""
-        return len(self._known)
+        return len(self._found) + len(self._nobody)
 
     def known(self, realm: str, *, accounting: bool = False) -> Found | Nothing | None:
         """Return what is remembered of a realm and still holds."""
         sought = (realm.lower(), accounting)
-        entry = self._known.get(sought)
+        entry = self._found.get(sought) or self._nobody.get(sought)
         if entry is None or entry[0] <= self._monotonic():
             return None
-        self._known.move_to_end(sought)
+        if sought in self._found:
+            self._found.move_to_end(sought)
+        else:
+            self._nobody.move_to_end(sought)
         return entry[1]
 
-    async def find(self, realm: str, *, accounting: bool = False) -> Found | Nothing:
-        """Return who answers for a realm, from memory or from the DNS."""
+    async def find(
+        self, realm: str, *, asker: str = "", accounting: bool = False
+    ) -> Found | Nothing:
+        """Return who answers for a realm, from memory or from the DNS; `asker` bears the lookup.
+
+        Where the lookup had to give way, what was found before holds on.
+        """
         accounting = accounting and bool(self._settings.accounting_tags)
         sought = (realm.lower(), accounting)
         remembered = self.known(realm, accounting=accounting)
         if remembered is not None:
             self.metrics["remembered"] += 1
             return remembered
-        task = self._running.get(sought)
-        if task is None:
-            if len(self._running) >= self._settings.lookups_max:
-                self.metrics["discovery_busy"] += 1
-                return Nothing("discovery_busy", 0)
+        running = self._running.get(sought)
+        if running is None:
+            self._make_room(asker)
             task = asyncio.get_running_loop().create_task(self._look_up(sought))
-            self._running[sought] = task
-        return await asyncio.shield(task)
+            running = self._running[sought] = _Running(asker, _suffix(sought[0]), task)
+        with suppress(asyncio.CancelledError):
+            return await asyncio.shield(running.task)
+        if not running.task.cancelled():
+            raise asyncio.CancelledError  # whoever asked no longer waits
+        return self._lapsed(sought) or Nothing("discovery_busy", 0)
+
+    def _lapsed(self, sought: _Sought) -> Found | None:
+        until_s, found = self._found.get(sought, (0.0, None))
+        return found if until_s + self._settings.ttl_max_s > self._monotonic() else None
+
+    def _make_room(self, asker: str) -> None:
+        """End a lookup where one more is too many; those who wait for it are told so."""
+        askers = Counter(one.asker for one in self._running.values())
+        if askers[asker] >= self._settings.lookups_per_asker_max:
+            most = asker
+        elif len(self._running) >= self._settings.lookups_max:
+            most = askers.most_common(1)[0][0]
+        else:
+            return
+        crowd = {s: one for s, one in self._running.items() if one.asker == most}
+        suffix = Counter(one.suffix for one in crowd.values()).most_common(1)[0][0]
+        oldest = next(sought for sought, one in crowd.items() if one.suffix == suffix)
+        self._running.pop(oldest).task.cancel()
+        self.metrics["discovery_busy"] += 1
 
     async def stop(self) -> None:
         """End the lookups that run."""
-        tasks = list(self._running.values())
+        tasks = [one.task for one in self._running.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -88,7 +133,9 @@ class Discovery:
         except TimeoutError:
             found = Nothing("dns_timeout", settings.failure_ttl_s)
         finally:
-            del self._running[sought]
+            running = self._running.get(sought)
+            if running is not None and running.task is asyncio.current_task():
+                del self._running[sought]
         self.metrics["found" if isinstance(found, Found) else found.reason] += 1
         self._remember(sought, found)
         return found
@@ -103,9 +150,24 @@ class Discovery:
             return outcome
 
     def _remember(self, sought: _Sought, found: Found | Nothing) -> None:
-        while len(self._known) >= self._settings.entries_max:
-            self._known.popitem(last=False)
-        self._known[sought] = (self._monotonic() + found.ttl_s, found)
+        until_s = self._monotonic() + found.ttl_s
+        if isinstance(found, Found):
+            self._nobody.pop(sought, None)
+            self._trim(self._found)
+            self._found[sought] = (until_s, found)
+        else:
+            self._found.pop(sought, None)
+            self._trim(self._nobody)
+            self._nobody[sought] = (until_s, found)
+
+    def _trim(self, memory: OrderedDict[_Sought, Any]) -> None:
+        while len(memory) >= self._settings.entries_max:
+            memory.popitem(last=False)
 
     def _dice(self, most: int) -> int:
         return int.from_bytes(self._entropy.octets("access/srv", 8), "big") % (most + 1)
+
+
+def _suffix(realm: str) -> str:
+    """The last two labels: what somebody has to own to be asked under it."""
+    return ".".join(realm.split(".")[-2:])

@@ -91,13 +91,13 @@ class Neighbours:
         self._closing: set[asyncio.Task[None]] = set()
         self._past: Counter[tuple[str, str, str]] = Counter()
 
-    async def pool(self, target: Via | Discover) -> Pool | str:
-        """Return whom to ask, or the reason why there is nobody."""
+    async def pool(self, target: Via | Discover, asker: str = "") -> Pool | str:
+        """Return whom to ask, or the reason why there is nobody; `asker` wants to know."""
         if isinstance(target, Via):
             return self._of_upstream(target.upstream)
         if self._discovery is None:
             return "discovery_off"
-        found = await self._discovery.find(target.realm, accounting=target.accounting)
+        found = await self._discovery.find(target.realm, asker=asker, accounting=target.accounting)
         if isinstance(found, Nothing):
             return found.reason
         addresses = tuple(

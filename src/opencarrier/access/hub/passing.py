@@ -47,6 +47,11 @@ class Waiting(Protocol):
         """What the next server is sent."""
         ...
 
+    @property
+    def asker(self) -> str:
+        """The client it came from."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassingState:
@@ -115,7 +120,9 @@ class Passing:
     async def _ask(self, waiting: Waiting, code: int, came: Hop, answered: Answered) -> None:
         by: list[str] = []
         try:
-            reply = await self._hub.ask(waiting.target, code, waiting.attributes, came, by.append)
+            reply = await self._hub.ask(
+                waiting.target, code, waiting.attributes, came, by.append, asker=waiting.asker
+            )
         except Exception:
             _log.exception("passing on failed")
             reply = "internal_error"

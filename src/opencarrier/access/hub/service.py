@@ -47,8 +47,10 @@ class Hub:
         attributes: Sequence[Attribute],
         came: Hop,
         by: Named | None = None,
+        *,
+        asker: str = "",
     ) -> Reply | str:
-        """Return the reply to a request, or the reason why there is none."""
+        """Return the reply to a request of `asker`, or the reason why there is none."""
         if self._in_work >= self._settings.in_work_max:
             return self._refused("hub_busy")
         if self._to[target] >= max(1, self._settings.in_work_max // 2):
@@ -56,7 +58,7 @@ class Hub:
         self._in_work += 1
         self._to[target] += 1
         try:
-            pool = await self._neighbours.pool(target)
+            pool = await self._neighbours.pool(target, asker)
             if not isinstance(pool, Pool):
                 return self._refused(pool)
             self.metrics.passed_on += 1
