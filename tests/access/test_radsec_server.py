@@ -318,27 +318,63 @@ async def closed_soon(peer: Dialled) -> bool:
 async def test_connections_and_what_each_holds_have_limits(
     pki: Pki, ours: TrustFiles, theirs: TrustFiles
 ) -> None:
-    limits = RadsecLimits(connections_max=3, per_peer_max=2, idle_s=0.5, handshake_s=0.3)
+    limits = RadsecLimits(connections_max=2, per_peer_max=2, idle_s=0.5, handshake_s=0.3)
     async with serving(ours, limits=limits) as (server, _, _):
         context = pki.context(theirs)
         first, second = [await Dialled.to(server.address, context) for _ in range(2)]
-        await asyncio.sleep(0.05)
+        await until(lambda: server.counters.opened == 2)
         third = await Dialled.to(server.address, context)
         assert await third.is_closed()
-        assert server.counters.refused["peer_connections_full"] == 1
+        assert server.counters.refused["connections_full"] == 1
         await second.ask(status())
         silent = await asyncio.open_connection(*server.address)
-        await asyncio.sleep(0.05)
-        fourth = await asyncio.open_connection(*server.address)
-        assert await fourth[0].read() == b""
-        assert server.counters.refused["connections_full"] == 1
         assert await silent[0].read() == b""
         await until(lambda: server.counters.refused["handshake_timeout"] == 1)
         assert await first.is_closed()
         assert await second.is_closed()
         await until(lambda: server.counters.closed == {"idle": 2})
         assert server.lines() == []
-        for _, writer in (silent, fourth):
+        silent[1].close()
+
+
+async def test_peers_trusted_by_their_authority_alone_leave_room_for_those_known_by_name(
+    pki: Pki, ours: TrustFiles, theirs: TrustFiles
+) -> None:
+    strangers = [pki.files(pki.end(f"s{n}", dns_names=(f"s{n}.example",)), f"s{n}") for n in "12"]
+    limits = RadsecLimits(connections_max=4, reserve=3, per_peer_max=2)
+    known = (known_as("any", VISITED), known_as("dns:hub.example", VISITED))
+    async with serving(ours, *known, limits=limits) as (server, _, _):
+        first, second = [
+            await Dialled.to(server.address, pki.context(files)) for files in strangers
+        ]
+        await first.ask(status())
+        assert await second.is_closed()
+        assert server.counters.refused == {"connections_full": 1}
+        hubs = [await Dialled.to(server.address, pki.context(theirs)) for _ in range(3)]
+        for hub in hubs[:2]:
+            await hub.ask(status())
+        assert await hubs[2].is_closed()
+        assert server.counters.refused["peer_connections_full"] == 1
+        for peer in (first, *hubs):
+            peer.close()
+
+
+async def test_a_flood_of_handshakes_takes_nobody_s_connection(
+    pki: Pki, ours: TrustFiles, theirs: TrustFiles
+) -> None:
+    """From many addresses: who answers at once is let in, and the oldest silent one gives way."""
+    limits = RadsecLimits(connections_max=1, handshakes_max=3, handshakes_per_address_max=2)
+    async with serving(ours, limits=limits) as (server, _, _):
+        silent = [
+            await asyncio.open_connection(*server.address, local_addr=(f"127.0.0.{n // 2 + 2}", 0))
+            for n in range(6)
+        ]
+        assert await silent[0][0].read() == b""
+        peer = await Dialled.to(server.address, pki.context(theirs))
+        await peer.ask(status())
+        assert server.counters.refused == {"handshake_displaced": 4}
+        peer.close()
+        for _, writer in silent:
             writer.close()
 
 

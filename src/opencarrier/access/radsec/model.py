@@ -15,10 +15,16 @@ PORT = 2083
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RadsecLimits:
-    """What a connection may take; times in seconds."""
+    """What a connection may take; times in seconds.
+
+    `reserve` of the connections are for clients known by name: peers that are trusted by their
+    authority alone do not get them. Handshakes under way are counted apart from connections.
+    """
 
     connections_max: int = 1_024
+    reserve: int = 256
     per_peer_max: int = 64
+    handshakes_max: int = 256
     handshakes_per_address_max: int = 16
     in_work_max: int = IN_WORK_MAX
     write_octets_max: int = 65_536

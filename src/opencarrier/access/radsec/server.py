@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -81,7 +81,7 @@ class RadsecServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[Address, Connection] = {}
         self._clients: dict[Connection, RadiusClient] = {}
-        self._handshakes: Counter[str] = Counter()
+        self._handshakes: dict[asyncio.Task[None] | None, tuple[socket.socket, str]] = {}
         self.counters = Connections()
 
     @property
@@ -205,14 +205,15 @@ class RadsecServer:
         return client
 
     def _crowd(self, client: RadiusClient | None) -> str:
+        """Why a client gets no more connections, empty where it does."""
         if client is None:
             return ""
-        counted = Counter(one.client_id for one in self._clients.values())
-        return (
-            "peer_connections_full"
-            if counted[client.client_id] >= self._limits.per_peer_max
-            else ""
-        )
+        limits = self._limits
+        kept = limits.reserve if client.prefix == ANY else 0
+        if len(self._clients) >= limits.connections_max - kept:
+            return "connections_full"
+        own = sum(one.client_id == client.client_id for one in self._clients.values())
+        return "peer_connections_full" if own >= limits.per_peer_max else ""
 
     def _send(self, send: Send) -> None:
         connection = self._connections.get(send.origin.address)
@@ -241,23 +242,24 @@ class RadsecServer:
                 _log.warning("RadSec: %s", error)
                 await asyncio.sleep(ACCEPT_AGAIN_S)
                 continue
-            network = network_of(address[0])
-            refusal = self._room_for(network)
-            if refusal:
-                self.counters.refused[refusal] += 1
-                accepted.close()
-                continue
-            self._handshakes[network] += 1
-            self._spawn(self._handshake(accepted, network))
+            self._begin(accepted, network_of(address[0]))
 
-    def _room_for(self, network: str) -> str:
-        """Why one more connection is not even begun, empty where it is."""
-        if self._handshakes[network] >= self._limits.handshakes_per_address_max:
-            return "handshakes_full"
-        under_way = len(self._clients) + self._handshakes.total()
-        return "connections_full" if under_way >= self._limits.connections_max else ""
+    def _begin(self, accepted: socket.socket, network: str) -> None:
+        """Begin a handshake; where there is no room the oldest gives way."""
+        begun, limits = list(self._handshakes.values()), self._limits
+        if [one for _, one in begun].count(network) >= limits.handshakes_per_address_max:
+            self.counters.refused["handshakes_full"] += 1
+            accepted.close()
+            return
+        if len(begun) >= limits.handshakes_max:
+            oldest, _ = self._handshakes.pop(next(iter(self._handshakes)))
+            with suppress(OSError):  # it may be over by itself
+                oldest.shutdown(socket.SHUT_RDWR)
+        task = self._spawn(self._handshake(accepted))
+        self._handshakes[task] = accepted, network
+        task.add_done_callback(lambda done: self._handshakes.pop(done, None))
 
-    async def _handshake(self, accepted: socket.socket, network: str) -> None:
+    async def _handshake(self, accepted: socket.socket) -> None:
         """Let in whom the certificates in force let in; each connection takes those of its time."""
         loop = asyncio.get_running_loop()
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -270,11 +272,10 @@ class RadsecServer:
                 ssl_shutdown_timeout=CLOSE_S,
             )
         except OSError as error:
-            self.counters.refused[handshake_reason(error)] += 1
+            displaced = asyncio.current_task() not in self._handshakes
+            reason = "handshake_displaced" if displaced else handshake_reason(error)
+            self.counters.refused[reason] += 1
             accepted.close()
-        finally:
-            self._handshakes[network] -= 1
-            self._handshakes += Counter()  # keeps no address at zero
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -306,7 +307,8 @@ class RadsecServer:
         else:
             self._clients[connection] = client
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
