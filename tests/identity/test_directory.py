@@ -175,6 +175,27 @@ def test_a_change_of_ones_own_is_seen_at_once(
     assert identity.directory.client(unit, "10.0.0.1") is None
 
 
+def test_a_secret_changes_alone_and_not_over_tls(
+    unit: Connection, identity: Identity, lumen: Operator
+) -> None:
+    """With another secret than RFC 6614's a certificate's packets would all be unsigned."""
+    hub = identity.clients.add(unit, prefix="dns:hub.example", operator=lumen.party_id)
+    assert isinstance(hub, RadiusClient)
+    refused = identity.clients.change_secret(unit, hub.client_id, secret=b"another secret")
+    assert isinstance(refused, Refusal)
+    assert refused.code == "invalid_secret"
+    assert identity.clients.change_secret(unit, hub.client_id, secret=b"radsec") == hub
+    assert identity.directory.peer(unit, ["dns:hub.example"]) == hub
+    made = add_client(unit, identity, "10.0.0.0/8", lumen)
+    identity.clients.protect(
+        unit, made.client_id, require_message_authenticator=False, limit_proxy_state=False
+    )
+    changed = identity.clients.change_secret(unit, made.client_id, secret=b"another secret")
+    assert isinstance(changed, RadiusClient)
+    assert changed.require_message_authenticator is False
+    assert changed == identity.directory.client(unit, "10.0.0.1")
+
+
 def test_a_change_of_another_process_is_seen_in_time(
     unit: Connection, world, identity: Identity, lumen: Operator
 ) -> None:

@@ -68,11 +68,16 @@ class Clients:
     def change_secret(
         self, unit: Connection, client_id: str, *, secret: bytes
     ) -> RadiusClient | Refusal:
-        """Give a client another shared secret, in force for its next packet."""
+        """Give a client another shared secret, in force for its next packet.
+
+        One named by its certificate has the secret of RFC 6614 and no other.
+        """
         row = store.client_by_id(unit, client_id)
         if row is None:
             return Refusal(IdentityReason.UNKNOWN_CLIENT, client_id)
         refusal = rules.checked_radius_secret(secret)
+        if rules.is_certificate_name(row.prefix) and secret != rules.RADSEC_SECRET:
+            refusal = Refusal(IdentityReason.INVALID_SECRET, "over TLS it is radsec (RFC 6614)")
         if refusal is not None:
             return refusal
         sealed = self._vault.seal(unit, client_place(client_id), secret)
@@ -82,9 +87,7 @@ class Clients:
             .values(secret_sealed=sealed)
         )
         self._directory.changed(unit, "client-secret", client_id, sealed)
-        return RadiusClient(
-            client_id=client_id, prefix=row.prefix, secret=secret, operator=PartyId(row.operator)
-        )
+        return self._open(unit, store.client_by_id(unit, client_id))
 
     def protect(
         self,
@@ -107,9 +110,7 @@ class Clients:
         )
         words = (str(require_message_authenticator), str(limit_proxy_state))
         self._directory.changed(unit, "client-protection", client_id, *words)
-        row = store.client_by_id(unit, client_id)
-        assert row is not None
-        return read_client(unit, self._vault, row)
+        return self._open(unit, store.client_by_id(unit, client_id))
 
     def remove(self, unit: Connection, client_id: str) -> Refusal | None:
         """Remove a client: its packets are a stranger's from then on."""
@@ -136,5 +137,6 @@ class Clients:
             return Refusal(IdentityReason.EXISTS_WITH_DIFFERENT_SECRET, known.client_id)
         return known
 
-    def _open(self, unit: Connection, row: Row[Any]) -> RadiusClient:
+    def _open(self, unit: Connection, row: Row[Any] | None) -> RadiusClient:
+        assert row is not None, "a client that was there is gone"
         return read_client(unit, self._vault, row)
