@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,11 @@ def test_an_order_names_its_session_and_no_more() -> None:
     assert packet.code == Code.COA_REQUEST
     assert packet.text(Type.FILTER_ID) == "free"
     assert packet.integer(Type.SESSION_TIMEOUT) == 60
+    plain = replace(order(Kind.DISCONNECT), attach=replace(attach(), nas_identifier=""))
+    for address, kind in (("c0000201", Type.NAS_IP_ADDRESS), ("20" * 16, Type.NAS_IPV6_ADDRESS)):
+        known = replace(plain, attach=replace(plain.attach, nas_address=address))
+        assert attributes(known, NOW_US)[0] == (int(kind), bytes.fromhex(address))
+    assert attributes(plain, NOW_US) == named[1:]
     bps = (1_000_000).to_bytes(4, "big")
     assert list(packet.vendor(WBA)) == [(7, bps), (8, bps)]
 
@@ -379,6 +385,10 @@ def test_what_is_let_in_is_known_by_what_the_request_said() -> None:
         assert (found.nas_identifier, found.acct_session_id) == (NAS, acct)
         assert found.expires_us == grant.expires_us
         assert found.cui
+    at = [(int(Type.NAS_IP_ADDRESS), b"\xc0\x00\x02\x01")]
+    unnamed = replace(ticket, packet=parse(request(Code.ACCESS_REQUEST, 1, at, SECRET)))
+    found = attach_of(unnamed, grant, b"c" * 32)
+    assert (found.nas_identifier, found.nas_address) == ("", "c0000201")
 
 
 async def test_an_access_network_passes_orders_on_and_answers_for_who_does_not() -> None:

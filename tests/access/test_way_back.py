@@ -116,6 +116,20 @@ async def test_no_home_ends_what_is_known_to_be_another_s_session() -> None:
         assert way.find(parse(disconnect("cafe-1")), OTHER) is not None, "no more is remembered"
 
 
+async def test_an_access_point_without_a_name_is_found_by_its_address() -> None:
+    async with access_point() as (_, way):
+        at = (int(Type.NAS_IP_ADDRESS), b"\xc0\x00\x02\x01")
+        way.note(HOME.client_id, Packet(Code.ACCESS_REQUEST, 1, bytes(16), (at,)), over_udp())
+        for kind, value, found in (
+            (*at, True),
+            (Type.NAS_IP_ADDRESS, b"\xc0\x00\x02\x02", False),
+            (Type.NAS_IDENTIFIER, at[1], False),
+            (Type.NAS_IDENTIFIER, b"", False),
+        ):
+            packet = Packet(Code.DISCONNECT_REQUEST, 1, bytes(16), ((int(kind), value),))
+            assert (way.find(packet, HOME) is not None) is found
+
+
 def filled(*more: Attribute, room: int = 0) -> list[Attribute]:
     """Attributes that fill a signed request but for `room` octets with Proxy-State."""
     left = 4096 - 20 - 18 - room - sum(len(value) + 2 for _, value in more)

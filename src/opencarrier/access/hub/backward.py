@@ -1,8 +1,8 @@
 """The way back: Disconnect and CoA of a home go to whoever serves its session (RFC 8559).
 
 A home reaches only what it let in itself: the access points, or access networks behind us, whose
-request it answered with an Access-Accept, by their NAS-Identifier; and there no session that is
-known to be another home's.
+request it answered with an Access-Accept, by their NAS-Identifier, else their address; and there
+no session that is known to be another home's.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class WayBack:
 
     def note(self, home: str, request: Packet, served: Served) -> None:
         """Remember that a home, by its server's name, let in what was asked for here."""
-        name = request.get(Type.NAS_IDENTIFIER)
+        name = _name(request)
         if name is None:
             return
         self._served.pop((home, name), None)
@@ -87,7 +87,7 @@ class WayBack:
 
     def find(self, packet: Packet, home: RadiusClient) -> Upstream | None:
         """Return who is to be asked, None where the home let nobody in, or not this session."""
-        name = packet.get(Type.NAS_IDENTIFIER)
+        name = _name(packet)
         session = packet.get(Type.ACCT_SESSION_ID)
         if self._owners.get((name or b"", session or b""), home.client_id) != home.client_id:
             return None
@@ -128,3 +128,12 @@ class WayBack:
         task = asyncio.get_running_loop().create_task(oldest.stop())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _name(packet: Packet) -> bytes | None:
+    """What tells access points apart: NAS-Identifier, else an address, which is no text."""
+    for kind in (Type.NAS_IDENTIFIER, Type.NAS_IP_ADDRESS, Type.NAS_IPV6_ADDRESS):
+        value = packet.get(kind)
+        if value:
+            return value if kind == Type.NAS_IDENTIFIER else bytes((0, kind)) + value
+    return None

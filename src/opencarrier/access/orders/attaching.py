@@ -18,6 +18,9 @@ def attach_of(ticket: Ticket, grant: Grant, cui_key: bytes) -> Attach:
         transport=ticket.origin.transport.value,
         host=ticket.origin.address[0],
         nas_identifier=_text(packet.get(Type.NAS_IDENTIFIER)),
+        nas_address=(
+            packet.get(Type.NAS_IP_ADDRESS) or packet.get(Type.NAS_IPV6_ADDRESS) or b""
+        ).hex(),
         acct_session_id=_text(packet.get(Type.ACCT_SESSION_ID)),
         cui=chargeable_user_identity(cui_key, grant.subscriber, grant.visited),
         expires_us=grant.expires_us,

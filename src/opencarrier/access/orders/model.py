@@ -32,8 +32,9 @@ class State(StrEnum):
 class Attach:
     """Who let a session in, and by what it is known there: as far as the request said.
 
-    `client_id` asked over `transport`, from `host`; whatever is unknown is empty. The device's
-    address is not kept: the session's name there, or the pseudonym, says as much.
+    `client_id` asked over `transport`, from `host`; whatever is unknown is empty. `nas_address` is
+    what an access point without a name says of itself, in hex. The device's address is not
+    kept: the session's name there, or the pseudonym, says as much.
     """
 
     authorisation_id: bytes
@@ -44,6 +45,7 @@ class Attach:
     acct_session_id: str
     cui: str
     expires_us: int
+    nas_address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from opencarrier.access.dynamic import ErrorCause
-from opencarrier.access.orders.model import Kind, Order, State
+from opencarrier.access.orders.model import Attach, Kind, Order, State
 from opencarrier.access.upstream.model import Lost, Reply
 from opencarrier.access.wire.dictionary import (
     WBA,
@@ -21,6 +21,7 @@ from opencarrier.spine.access import Change
 AGAIN_FIRST_S = 5
 AGAIN_MOST_S = 300
 BITS = 8
+IPV4_OCTETS = 4
 BPS_MAX = 2**32 - 1
 
 _LATER = (
@@ -54,13 +55,22 @@ def attributes(order: Order, at_us: int) -> list[Attribute]:
     attach = order.attach
     name = attach.acct_session_id
     found = [
-        text(Type.NAS_IDENTIFIER, attach.nas_identifier),
+        *_node(attach),
         text(Type.ACCT_SESSION_ID, name)
         if name
         else text(Type.CHARGEABLE_USER_IDENTITY, attach.cui),
         integer(Type.EVENT_TIMESTAMP, at_us // SECOND_US),
     ]
     return found + (_changes(order.change) if order.kind is Kind.CHANGE else [])
+
+
+def _node(attach: Attach) -> list[Attribute]:
+    """Say which access point is meant: by name, else by address, else not at all."""
+    if attach.nas_identifier:
+        return [text(Type.NAS_IDENTIFIER, attach.nas_identifier)]
+    address = bytes.fromhex(attach.nas_address)
+    kind = Type.NAS_IP_ADDRESS if len(address) == IPV4_OCTETS else Type.NAS_IPV6_ADDRESS
+    return [(int(kind), address)] if address else []
 
 
 def _changes(change: Change) -> list[Attribute]:

@@ -25,6 +25,7 @@ ATTACHES = Table(
     Column("transport", String(8), nullable=False),
     Column("host", String(64), nullable=False),
     Column("nas_identifier", Text, nullable=False),
+    Column("nas_address", String(32), nullable=False, server_default=""),
     Column("acct_session_id", Text, nullable=False),
     Column("cui", Text, nullable=False),
     Column("expires_us", BigInteger, nullable=False, index=True),
