@@ -270,14 +270,18 @@ class ListSink:
         self.observations += observations
         return len(observations)
 
+    add = record
+
 
 class FakeUnits:
     """Units of work on a SQLite file; `opened` counts the transactions that write."""
 
+    shares_turns = False
+
     def __init__(self, path: Path | None = None) -> None:
         url = f"sqlite:///{path}" if path else "sqlite://"
         self.engine = create_engine(url, **({} if path else _MEMORY()))
-        self.opened = 0
+        self.opened = self.appended = 0
 
         @event.listens_for(self.engine, "connect")
         def configure(connection: Any, _: Any) -> None:
@@ -300,6 +304,12 @@ class FakeUnits:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         self.opened += 1
+        with self.engine.begin() as unit:
+            yield unit
+
+    @contextmanager
+    def append(self) -> Iterator[Connection]:
+        self.appended += 1
         with self.engine.begin() as unit:
             yield unit
 

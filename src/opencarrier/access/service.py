@@ -15,11 +15,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
-from opencarrier.access.agent.statement import statement_of
 from opencarrier.access.directory import DirectoryCache
 from opencarrier.access.discovery.service import Ask, Discovery
 from opencarrier.access.hub.backward import Served, WayBack
@@ -32,6 +31,7 @@ from opencarrier.access.openroaming.obligations import request_objection
 from opencarrier.access.orders.attaching import attach_of
 from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.privacy import PrivacyCache
+from opencarrier.access.recording import Recorder
 from opencarrier.access.server import (
     AccessServer,
     Dropped,
@@ -54,7 +54,7 @@ from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
-from opencarrier.kernel.refusals import PeerError, Refusal
+from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.access import AuthorisationRequest, Credential, CredentialKind, Grant
 from opencarrier.spine.parties import Subscriber
 from opencarrier.spine.ports import (
@@ -67,7 +67,6 @@ from opencarrier.spine.ports import (
     UsageSink,
     VectorSource,
 )
-from opencarrier.spine.usage import Observation
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -78,7 +77,19 @@ _log = logging.getLogger(__name__)
 
 
 class Units(Protocol):
-    """Opens units of work: `write` commits as a whole or not at all, `read` sees one snapshot."""
+    """Opens units of work: `write` commits as a whole or not at all, `read` sees one snapshot.
+
+    `append` commits like `write`, and beside others that append where `shares_turns`.
+    """
+
+    @property
+    def shares_turns(self) -> bool:
+        """Whether units that append run beside each other."""
+        ...
+
+    def append(self) -> AbstractContextManager[Connection]:
+        """Open a unit that only adds."""
+        ...
 
     def write(self) -> AbstractContextManager[Connection]:
         """Open a unit that writes."""
@@ -146,6 +157,7 @@ class AccessService:
             metrics=self.metrics,
         )
         self.passing = self._passing()
+        self._recorder = Recorder(ports, self.metrics, self.passing)
         self._needs: deque[Need] = deque()
         self._stores: deque[Store] = deque()
         self._unused: deque[bytes] = deque()
@@ -375,11 +387,14 @@ class AccessService:
         return done[0][1] if done else None
 
     def _commit(self, needs: Sequence[Need], stores: Sequence[Store]) -> list[_Answered] | None:
+        answered: list[_Answered] = []
         try:
-            with self._ports.units.write() as unit:
-                new = self._record(unit, stores)
-                answered = self._answers(unit, needs)
-                crashpoint("access.before_commit")
+            new = None if needs else self._recorder.add(stores)
+            if new is None:
+                with self._ports.units.write() as unit:
+                    new = self._recorder.record(unit, stores)
+                    answered = self._answers(unit, needs)
+                    crashpoint("access.before_commit")
             crashpoint("access.committed")
         except Exception:
             _log.exception("a batch of %d and %d failed", len(needs), len(stores))
@@ -388,48 +403,6 @@ class AccessService:
         self.metrics.batches += 1
         self.metrics.observations_new += new
         return answered
-
-    def _record(self, unit: Connection, stores: Sequence[Store]) -> int:
-        if not stores:
-            return 0
-        if self.passing is not None:
-            self.passing.keep(unit, [s.relay for s in stores if s.relay is not None])
-        observations = [self._with_home(unit, store) for store in stores]
-        if self._ports.orders is not None:
-            self._ports.orders.observed(unit, observations)
-        new = self._ports.sink.record(unit, observations)
-        if self._ports.spending is not None:
-            at_us = self._ports.clock.now_us()
-            self._ports.spending.observed(unit, observations, at_us=at_us)
-        if self._ports.meters is not None:
-            for store in stores:
-                self._take_statement(unit, self._ports.meters, store)
-        return new
-
-    def _take_statement(self, unit: Connection, meters: MeterBook, store: Store) -> None:
-        """Keep what a node's agent signed for; a wrong statement is counted, its report stays."""
-        try:
-            signed = statement_of(store.ticket.packet)
-        except PeerError as error:
-            self.metrics.statements[error.reason] += 1
-            return
-        if signed is None or store.observation.node_id is None:
-            return
-        outcome = meters.take(
-            unit,
-            signed,
-            node_id=store.observation.node_id,
-            authorisation_id=store.observation.authorisation_id,
-            at_us=self._ports.clock.now_us(),
-        )
-        name = outcome.code if isinstance(outcome, Refusal) else outcome.name.lower()
-        self.metrics.statements[name] += 1
-
-    def _with_home(self, unit: Connection, store: Store) -> Observation:
-        if store.realm is None:
-            return store.observation
-        home = self._ports.directory.home_of(unit, store.realm)
-        return replace(store.observation, home=home.party_id if home else None)
 
     def _answers(self, unit: Connection, needs: Sequence[Need]) -> list[_Answered]:
         """Answer what is needed; grants are asked for together, as of one instant."""

@@ -1,7 +1,8 @@
 """The one database: SQLite here, PostgreSQL beyond, a transaction from receive to book.
 
 Both keep the same promise: one writer at a time, who sees all that was committed before; a reader
-sees one state; what was committed survives a power cut.
+sees one state; what was committed survives a power cut. On PostgreSQL those who only add share
+their turn with each other, never with a writer.
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ class Store:
 
     SQLite runs with `synchronous=FULL`: what was acknowledged survives a power cut, at about
     0.2 ms a commit, shared by everything a group commit holds. PostgreSQL runs with
-    `synchronous_commit=on` and one advisory lock for the writer's turn.
+    `synchronous_commit=on` and one advisory lock for the writer's turn, which `append` shares.
     """
 
     def __init__(self, where: Path | str) -> None:
         self.url = URL.create("sqlite", database=str(where)) if isinstance(where, Path) else where
         self._engine = open_engine(self.url)
-        self._reader = self._engine.execution_options(opencarrier_read=True)
+        self._reader = self._engine.execution_options(opencarrier_turn=_READS)
+        self._appender = self._engine.execution_options(opencarrier_turn=_APPENDS)
 
     @property
     def embedded(self) -> bool:
@@ -51,6 +53,21 @@ class Store:
     def write(self) -> Iterator[Connection]:
         """Open a unit that commits as a whole when the block ends, or not at all."""
         with self._engine.begin() as unit:
+            yield unit
+
+    @property
+    def shares_turns(self) -> bool:
+        """Whether units that append run beside each other."""
+        return not self.embedded
+
+    @contextmanager
+    def append(self) -> Iterator[Connection]:
+        """Open a unit that only adds; it ends as a whole, too.
+
+        Where turns are shared others of its kind run beside it, and no writer: whoever writes sees
+        each of them whole or not at all, and no number of a row that is yet to come.
+        """
+        with self._appender.begin() as unit:
             yield unit
 
     @contextmanager
@@ -160,7 +177,8 @@ def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if _reads(connection) else "BEGIN IMMEDIATE")
+        reads = _turn(connection) == _READS
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -186,15 +204,18 @@ def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if _reads(connection):
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        else:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER}, {_SCHEMA})")
+        connection.exec_driver_sql(_BEGIN[_turn(connection)])
 
     return engine
 
 
 _SCHEMA = "hashtext(current_schema())"
+_READS, _APPENDS, _WRITES = "reads", "appends", "writes"
+_BEGIN = {
+    _READS: "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    _APPENDS: f"SELECT pg_advisory_xact_lock_shared({WRITER}, {_SCHEMA})",
+    _WRITES: f"SELECT pg_advisory_xact_lock({WRITER}, {_SCHEMA})",
+}
 _SETTINGS = f"SET synchronous_commit = on; SET lock_timeout = {BUSY_MS}"
 _TEXT = """
     SELECT current_setting('server_encoding'), datcollate FROM pg_database
@@ -203,5 +224,6 @@ _TEXT = """
 _BY_OCTETS = ("C", "POSIX", "C.UTF-8", "C.utf8")
 
 
-def _reads(connection: Connection) -> bool:
-    return bool(connection.get_execution_options().get("opencarrier_read", False))
+def _turn(connection: Connection) -> str:
+    turn: str = connection.get_execution_options().get("opencarrier_turn", _WRITES)
+    return turn

@@ -7,7 +7,7 @@ the unit; whoever comes back is served on the free plan, or not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -44,20 +44,18 @@ class SpendingWatch:
         before; those that ended need nothing. More than the database can count is as much as it
         can.
         """
-        reports: dict[bytes, Observation] = {}
-        for one in observations:
-            if one.status is Status.INTERIM and one.authorisation_id and one.counters is not None:
-                known = reports.get(one.authorisation_id)
-                if known is None or _octets(one) > _octets(known):
-                    reports[one.authorisation_id] = one
-        if not reports:
-            return
-        counted = {key: min(INT64_MAX, _octets(one)) for key, one in reports.items()}
-        for item in store.overspent(unit, counted, at_us=at_us):
+        reports = _largest(observations)
+        for item in _overspent(unit, reports, at_us):
             one = reports[item.authorisation_id]
             octets = _octets(one) - self._reported.octets_before(unit, one)
             if self._ends(unit, item, octets, at_us):
                 self._order(unit, item, at_us)
+
+    def concerned(
+        self, unit: Connection, observations: Sequence[Observation], *, at_us: int
+    ) -> bool:
+        """Say whether a session reports more than goes unlooked at."""
+        return bool(_overspent(unit, _largest(observations), at_us))
 
     def _ends(self, unit: Connection, item: Authorisation, octets: int, at_us: int) -> bool:
         plan = store.plan(unit, item.plan_hash)
@@ -93,6 +91,26 @@ class SpendingWatch:
         if isinstance(plan, RetailPlan):
             return plan.rate_cap_octets_per_s
         return THROTTLED_OCTETS_PER_S
+
+
+def _largest(observations: Sequence[Observation]) -> dict[bytes, Observation]:
+    """Return the largest report of each authorisation among those of running sessions."""
+    reports: dict[bytes, Observation] = {}
+    for one in observations:
+        if one.status is Status.INTERIM and one.authorisation_id and one.counters is not None:
+            known = reports.get(one.authorisation_id)
+            if known is None or _octets(one) > _octets(known):
+                reports[one.authorisation_id] = one
+    return reports
+
+
+def _overspent(
+    unit: Connection, reports: Mapping[bytes, Observation], at_us: int
+) -> list[Authorisation]:
+    if not reports:
+        return []
+    counted = {key: min(INT64_MAX, _octets(one)) for key, one in reports.items()}
+    return store.overspent(unit, counted, at_us=at_us)
 
 
 def _octets(one: Observation) -> int:

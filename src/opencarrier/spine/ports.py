@@ -218,6 +218,12 @@ class Spending(Protocol):
         """Slow and end the sessions whose money may not last, in the unit of the reports."""
         ...
 
+    def concerned(
+        self, unit: Connection, observations: Sequence[Observation], *, at_us: int
+    ) -> bool:
+        """Say whether `observed` may do anything about these; it changes nothing."""
+        ...
+
 
 class Sales(Protocol):
     """Who pays as it uses (answered by `channels`); such a grant holds nothing in advance."""
@@ -318,6 +324,10 @@ class UsageSink(Protocol):
 
     def record(self, unit: Connection, observations: Sequence[Observation]) -> int:
         """Keep observations durably with the unit; return how many were new."""
+        ...
+
+    def add(self, unit: Connection, observations: Sequence[Observation]) -> int:
+        """Keep observations durably with a unit that only adds, beside others of its kind."""
         ...
 
 

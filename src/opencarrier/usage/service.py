@@ -39,6 +39,10 @@ class UsageService:
         """Keep observations durably with the unit; return how many were new."""
         return store.append(unit, observations)
 
+    def add(self, unit: Connection, observations: Sequence[Observation]) -> int:
+        """Keep observations durably with a unit that only adds; return how many were new."""
+        return store.append_beside(unit, observations)
+
     def octets_before(self, unit: Connection, observation: Observation) -> int:
         """Return what a session had counted when its authorisation took over from another."""
         return store.octets_before(unit, observation)

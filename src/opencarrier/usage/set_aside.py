@@ -51,8 +51,14 @@ def _copies(unit: Connection, arrived: Sequence[tuple[bytes, str]]) -> list[dict
 
 
 def _kept_sources(unit: Connection, wanted: Iterable[bytes]) -> dict[bytes, str]:
-    query = select(OBSERVATIONS.c.observation_id, OBSERVATIONS.c.source)
-    found = unit.execute(query.where(OBSERVATIONS.c.observation_id.in_(list(wanted))))
+    """Return where what is kept came from, and keep its copies from others until the unit ends."""
+    query = (
+        select(OBSERVATIONS.c.observation_id, OBSERVATIONS.c.source)
+        .where(OBSERVATIONS.c.observation_id.in_(list(wanted)))
+        .order_by(OBSERVATIONS.c.observation_id)
+        .with_for_update()
+    )
+    found = unit.execute(query)
     return {row.observation_id: row.source for row in found}
 
 

@@ -120,6 +120,12 @@ def class_digest(classes: Iterable[bytes]) -> Id:
     return derive("access/class", list(classes))
 
 
+def may_state(packet: Packet) -> bool:
+    """Say whether a packet holds attributes that statements are made of: most hold none."""
+    head = ENTERPRISE.to_bytes(4, "big")
+    return any(value.startswith(head) for value in packet.all(Type.VENDOR_SPECIFIC))
+
+
 def statement_of(packet: Packet) -> Signed | None:
     """Read the statement an Accounting-Request carries, None where it has none.
 

@@ -81,19 +81,44 @@ class OrderBook:
 
     def observed(self, unit: Connection, observations: Sequence[Observation]) -> None:
         """Learn from accounting what a session is called, and which are over."""
-        ours = [one for one in observations if one.authorisation_id is not None]
-        starts = [
-            {"mine": one.authorisation_id, "name": one.acct_session_id}
-            for one in ours
-            if one.status is Status.START
+        self.called(unit, observations)
+        for one in self._stopping(unit, observations):
+            assert one.authorisation_id is not None
+            self._stopped(unit, one.authorisation_id, one.acct_session_id)
+
+    def called(self, unit: Connection, observations: Sequence[Observation]) -> None:
+        """Learn what sessions are called, in the order of their ids: two at once do not cross."""
+        names = {
+            one.authorisation_id: one.acct_session_id
+            for one in observations
+            if one.status is Status.START and one.authorisation_id is not None
+        }
+        if names:
+            unit.execute(_CALLED, [{"mine": key, "name": names[key]} for key in sorted(names)])
+
+    def concerned(self, unit: Connection, observations: Sequence[Observation]) -> bool:
+        """Say whether a session is over that an order may be open for."""
+        return bool(self._stopping(unit, observations))
+
+    def _stopping(
+        self, unit: Connection, observations: Sequence[Observation]
+    ) -> Sequence[Observation]:
+        """Return the reports of sessions that are over and may have an open order."""
+        stops = [
+            one
+            for one in observations
+            if one.status is Status.STOP and one.authorisation_id is not None
         ]
-        if starts:
-            unit.execute(_CALLED, starts)
-        stops = [one for one in ours if one.status is Status.STOP]
-        if stops and not self.is_idle(unit):
-            for one in stops:
-                assert one.authorisation_id is not None
-                self._stopped(unit, one.authorisation_id, one.acct_session_id)
+        if not stops or self.is_idle(unit):
+            return ()
+        ordered = set(
+            unit.scalars(
+                select(ORDERS.c.authorisation_id)
+                .where(ORDERS.c.authorisation_id.in_({one.authorisation_id for one in stops}))
+                .where(ORDERS.c.state == State.OPEN)
+            )
+        )
+        return [one for one in stops if one.authorisation_id in ordered]
 
     def is_idle(self, unit: Connection) -> bool:
         """Say whether no order is open."""

@@ -1,0 +1,201 @@
+"""Several writers of accounting on PostgreSQL: beside each other, and never beside a cut."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+from tests.postgresql import Server, program, server
+from tests.usage.worlds import at, cycle_id, seen
+
+from opencarrier.app.store import Store
+from opencarrier.spine.usage import Observation, Status
+from opencarrier.usage.model import SILENCE_US
+from opencarrier.usage.service import UsageService
+from opencarrier.usage.set_aside import COPIES_MAX, copies_of
+from opencarrier.usage.store import metadata
+from opencarrier.usage.tables import OBSERVATIONS
+
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(600)]
+
+SESSIONS, STEPS, WRITERS = 4, 6, 2
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Server]:
+    if program("initdb") is None:
+        pytest.skip("PostgreSQL is missing (apt: postgresql)")
+    with server() as made:
+        yield made
+
+
+@pytest.fixture
+def store(postgresql: Server) -> Iterator[Store]:
+    made = Store(postgresql.database())
+    with made.write() as unit:
+        metadata.create_all(unit)
+    yield made
+    made.close()
+
+
+def report(session: int, step: int, *, writer: int = 0) -> Observation:
+    counters = (step, 100 * step, 1_000 * step)
+    source = f"udp:{writer}"
+    return seen(Status.INTERIM, step, counters, acct=f"s{session}", source=source)
+
+
+def test_those_who_append_share_a_turn_and_who_writes_has_it_alone(store: Store) -> None:
+    order: list[str] = []
+    writing = threading.Event()
+
+    def write() -> None:
+        writing.set()
+        with store.write():
+            order.append("written")
+
+    with ThreadPoolExecutor() as threads:
+        with store.append(), store.append():
+            done = threads.submit(write)
+            assert writing.wait(10)
+            with pytest.raises(TimeoutError):
+                done.result(timeout=0.3)
+            order.append("appended")
+        done.result(timeout=10)
+        with store.write():
+            added = threads.submit(_append_nothing, store)
+            with pytest.raises(TimeoutError):
+                added.result(timeout=0.3)
+        added.result(timeout=10)
+    assert order == ["appended", "written"]
+
+
+def _append_nothing(store: Store) -> None:
+    with store.append() as unit:
+        unit.execute(text("SELECT 1"))
+
+
+batches = st.lists(
+    st.lists(
+        st.tuples(st.integers(0, SESSIONS - 1), st.integers(1, STEPS)), min_size=1, max_size=12
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(stories=st.tuples(*[batches] * WRITERS), cuts=st.integers(1, 4))
+def test_every_report_is_in_its_cycle_or_the_next_and_never_in_two(
+    store: Store, stories: tuple[list[list[tuple[int, int]]], ...], cuts: int
+) -> None:
+    """Writers go on while cycles close: what was acknowledged before a close is in it or before."""
+    Story(store).play(stories, cuts)
+
+
+class Story:
+    """Two writers, and one who closes; `acknowledged` is what access points were told is kept."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.usage = store, UsageService(silence_us=SILENCE_US)
+        self.acknowledged: Tally[str] = Tally()
+        self.counted: Tally[str] = Tally()
+        self.one_at_a_time = threading.Lock()
+        with store.write() as unit:
+            for table in reversed(metadata.sorted_tables):
+                unit.execute(table.delete())
+
+    def play(self, stories: tuple[list[list[tuple[int, int]]], ...], cuts: int) -> None:
+        with ThreadPoolExecutor() as threads:
+            closing = threads.submit(self.close, cuts)
+            writing = [threads.submit(self.write, n, story) for n, story in enumerate(stories)]
+            for one in (closing, *writing):
+                one.result(timeout=60)
+        self.cut(cuts)
+        told = {pair for story in stories for batch in story for pair in batch}
+        assert self.counted == self.acknowledged
+        assert self.acknowledged == {
+            f"s{number}": 100 * max(step for session, step in told if session == number)
+            for number in {session for session, _ in told}
+        }
+        with self.store.read() as unit:
+            kept = unit.execute(OBSERVATIONS.select()).all()
+        assert sorted((row.acct_session_id, row.session_time_s) for row in kept) == sorted(
+            (f"s{session}", step) for session, step in told
+        )
+
+    def write(self, writer: int, story: list[list[tuple[int, int]]]) -> None:
+        for batch in story:
+            with self.store.append() as unit:
+                self.usage.add(unit, [report(*pair, writer=writer) for pair in batch])
+            with self.one_at_a_time:
+                for session, step in batch:
+                    name = f"s{session}"
+                    self.acknowledged[name] = max(self.acknowledged[name], 100 * step)
+
+    def close(self, cuts: int) -> None:
+        for number in range(cuts):
+            with self.one_at_a_time:
+                before = self.acknowledged.copy()
+            self.cut(number)
+            assert self.counted >= before, "what was acknowledged before the close is not in it"
+
+    def cut(self, number: int) -> None:
+        with self.store.write() as unit:
+            usages = self.usage.cut(unit, cycle_id=cycle_id(number), cut_us=at(600))
+        with self.store.read() as unit:
+            names = {u.session_id: self.usage.session(unit, u.session_id) for u in usages}
+        for usage in usages:
+            session = names[usage.session_id]
+            assert session is not None
+            self.counted[session.stream.acct_session_id] += usage.quantities.get("octets_in")
+
+
+def together(store: Store, told: Callable[[int, int], list[Observation]], turns: int) -> None:
+    """Let writers append at the same instant what each of them is told at its turn."""
+    usage, begin = UsageService(), threading.Barrier(WRITERS)
+
+    def write(writer: int) -> None:
+        for turn in range(turns):
+            begin.wait(30)
+            with store.append() as unit:
+                usage.add(unit, told(writer, turn))
+
+    with ThreadPoolExecutor() as threads:
+        for done in [threads.submit(write, number) for number in range(WRITERS)]:
+            done.result(timeout=60)
+
+
+def test_writers_that_hold_each_others_copies_do_not_wait_for_each_other(store: Store) -> None:
+    """New reports, the same for both, in opposite orders: whoever is second has copies alone."""
+    many, turns = 256, 8
+
+    def told(writer: int, turn: int) -> list[Observation]:
+        same = [report(session, 1 + turn, writer=writer) for session in range(many)]
+        return same[::-1] if writer else same
+
+    together(store, told, turns)
+    with store.read() as unit:
+        kept = [row.observation_id for row in unit.execute(OBSERVATIONS.select())]
+        copies = copies_of(unit, kept)
+    assert len(kept) == len(copies) == many * turns
+    assert {len(found) for found in copies.values()} == {1}
+
+
+def test_writers_together_keep_no_copy_too_many(store: Store) -> None:
+    def told(writer: int, turn: int) -> list[Observation]:
+        return [report(session, 1, writer=100 * writer + turn) for session in range(SESSIONS)]
+
+    together(store, told, 2 * COPIES_MAX)
+    with store.read() as unit:
+        kept = [row.observation_id for row in unit.execute(OBSERVATIONS.select())]
+        copies = copies_of(unit, kept)
+    assert len(kept) == SESSIONS
+    assert {len(found) for found in copies.values()} == {COPIES_MAX}
