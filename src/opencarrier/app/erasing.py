@@ -96,6 +96,7 @@ class Erasing:
             self._rating,
             self._usage,
             base.meters,
+            base.accounts.people,
             self._identity,
         )
         self._cui_key = base.access_keys().cui_key

@@ -13,6 +13,7 @@ from opencarrier.clearing.disputes import service as disputes
 from opencarrier.clearing.exchange import partners, told
 from opencarrier.clearing.exchange import store as exchange
 from opencarrier.identity import store as identity
+from opencarrier.identity.accounts import store as accounts
 from opencarrier.ledger import store as ledger
 from opencarrier.paywall import store as paywall
 from opencarrier.rating import store as rating
@@ -26,6 +27,7 @@ METADATA = [
     room.metadata
     for room in (
         access,
+        accounts,
         chain,
         channels,
         charging,

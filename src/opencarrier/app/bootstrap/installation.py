@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -28,6 +28,7 @@ from opencarrier.app.store import Store
 from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.chain.keys import LocalSigner
 from opencarrier.channels.book import ChannelBook
+from opencarrier.identity.accounts.service import Accounts
 from opencarrier.identity.model import Party, PartyKind
 from opencarrier.identity.sealing import FileSealingKey
 from opencarrier.identity.service import Identity
@@ -48,11 +49,25 @@ CUI_KEY_OCTETS = 32
 TILL_KEY_OCTETS = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Real:
+    """Time and randomness where people's browsers take part: their own, also in a told world."""
+
+    clock: Clock
+    entropy: Entropy
+
+
 class Installation:
     """One data folder, opened: its store and the rooms that need no chain."""
 
     def __init__(
-        self, folder: Folder, settings: Settings, *, clock: Clock, entropy: Entropy
+        self,
+        folder: Folder,
+        settings: Settings,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        people: Real | None = None,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -62,6 +77,8 @@ class Installation:
         sealing_key = _sealing_key(folder, entropy)
         self.store = Store(settings.database or folder.database)
         self.identity = Identity(sealing_key, clock=clock, entropy=entropy)
+        real = people or Real(clock, entropy)
+        self.accounts = Accounts(real.clock, real.entropy)
         self.channel_book = ChannelBook()
         self.meters = MeterBook(is_erased)
         self.orders = OrderBook()
@@ -200,8 +217,13 @@ def open_installation(
     *,
     clock: Clock | None = None,
     entropy: Entropy | None = None,
+    people: Real | None = None,
 ) -> Installation:
     """Open a data folder; what is missing in it is made."""
     return Installation(
-        folder, settings, clock=clock or SystemClock(), entropy=entropy or SystemEntropy()
+        folder,
+        settings,
+        clock=clock or SystemClock(),
+        entropy=entropy or SystemEntropy(),
+        people=people,
     )

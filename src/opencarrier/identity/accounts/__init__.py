@@ -1,0 +1,1 @@
+"""Who may sign in, by which keys, and what each may do where."""

@@ -1,0 +1,190 @@
+"""The tables of accounts; tokens stand in them as hashes only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    select,
+)
+from sqlalchemy.engine import Row
+
+from opencarrier.identity.accounts.model import (
+    Account,
+    AccountId,
+    Grant,
+    KeyKind,
+    Role,
+    Session,
+    SignInKey,
+)
+from opencarrier.spine.parties import PartyId
+
+metadata = MetaData()
+
+_ACCOUNT = "accounts_account.account"
+
+accounts = Table(
+    "accounts_account",
+    metadata,
+    Column("account", String(48), primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("made_us", BigInteger, nullable=False),
+)
+
+keys = Table(
+    "accounts_key",
+    metadata,
+    Column("key", String(48), primary_key=True),
+    Column("account", ForeignKey(_ACCOUNT), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("credential", LargeBinary, nullable=False, unique=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", BigInteger, nullable=False),
+    Column("made_us", BigInteger, nullable=False),
+    Column("used_us", BigInteger, nullable=True),
+)
+
+grants = Table(
+    "accounts_grant",
+    metadata,
+    Column("account", ForeignKey(_ACCOUNT), primary_key=True),
+    Column("role", String(16), primary_key=True),
+    Column("party", String(48), primary_key=True, index=True),
+    Column("given_us", BigInteger, nullable=False),
+)
+
+sessions = Table(
+    "accounts_session",
+    metadata,
+    Column("session", String(48), primary_key=True),
+    Column("token_sha256", LargeBinary(32), nullable=False, unique=True),
+    Column("account", ForeignKey(_ACCOUNT), nullable=False, index=True),
+    Column("key", String(48), nullable=False),
+    Column("made_us", BigInteger, nullable=False),
+    Column("seen_us", BigInteger, nullable=False),
+    Column("came_from", String(48), nullable=False),
+)
+
+links = Table(
+    "accounts_link",
+    metadata,
+    Column("token_sha256", LargeBinary(32), primary_key=True),
+    Column("account", ForeignKey(_ACCOUNT), nullable=False, index=True),
+    Column("expires_us", BigInteger, nullable=False),
+)
+
+approvals = Table(
+    "accounts_approval",
+    metadata,
+    Column("approval", LargeBinary(32), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("subject", LargeBinary(32), nullable=False, index=True),
+    Column("detail", Text, nullable=False),
+    Column("needed", Integer, nullable=False),
+    Column("asked_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+)
+
+votes = Table(
+    "accounts_vote",
+    metadata,
+    Column("approval", ForeignKey("accounts_approval.approval"), primary_key=True),
+    Column("account", String(48), primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "accounts_audit",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("who", String(48), nullable=False, index=True),
+    Column("what", String(48), nullable=False),
+    Column("about", String(128), nullable=False),
+    Column("outcome", String(48), nullable=False),
+    Column("came_from", String(48), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+)
+
+
+def account(unit: Connection, account_id: AccountId) -> Account | None:
+    """Return an account with its grants."""
+    row = unit.execute(select(accounts).where(accounts.c.account == account_id)).one_or_none()
+    return None if row is None else _account(row, grants_of(unit, account_id))
+
+
+def accounts_after(unit: Connection, name: str, limit: int) -> Sequence[Account]:
+    """Return accounts by name, those after one."""
+    query = select(accounts).where(accounts.c.name > name).order_by(accounts.c.name).limit(limit)
+    return [_account(row, grants_of(unit, row.account)) for row in unit.execute(query)]
+
+
+def grants_of(unit: Connection, account_id: AccountId) -> frozenset[Grant]:
+    """Return what an account was granted."""
+    query = select(grants.c.role, grants.c.party).where(grants.c.account == account_id)
+    return frozenset(
+        Grant(Role(row.role), PartyId(row.party) if row.party else None)
+        for row in unit.execute(query)
+    )
+
+
+def keys_of(unit: Connection, account_id: AccountId) -> Sequence[SignInKey]:
+    """Return an account's keys, oldest first."""
+    query = select(keys).where(keys.c.account == account_id).order_by(keys.c.made_us, keys.c.key)
+    return [_key(row) for row in unit.execute(query)]
+
+
+def key_by_credential(unit: Connection, credential: bytes) -> SignInKey | None:
+    """Return whose key a credential is."""
+    row = unit.execute(select(keys).where(keys.c.credential == credential)).one_or_none()
+    return None if row is None else _key(row)
+
+
+def sessions_of(unit: Connection, account_id: AccountId) -> Sequence[Session]:
+    """Return an account's sessions, the longest unused first."""
+    chosen = sessions.c.account == account_id
+    query = select(sessions).where(chosen).order_by(sessions.c.seen_us, sessions.c.session)
+    return [read_session(row) for row in unit.execute(query)]
+
+
+def read_session(row: Row[Any]) -> Session:
+    """Read a row."""
+    return Session(
+        session=row.session,
+        account=AccountId(row.account),
+        key=row.key,
+        made_us=row.made_us,
+        seen_us=row.seen_us,
+        came_from=row.came_from,
+    )
+
+
+def _account(row: Row[Any], held: frozenset[Grant]) -> Account:
+    return Account(account=AccountId(row.account), name=row.name, made_us=row.made_us, grants=held)
+
+
+def _key(row: Row[Any]) -> SignInKey:
+    return SignInKey(
+        key=row.key,
+        account=AccountId(row.account),
+        kind=KeyKind(row.kind),
+        name=row.name,
+        credential=row.credential,
+        public_key=row.public_key,
+        sign_count=row.sign_count,
+        made_us=row.made_us,
+        used_us=row.used_us,
+    )
