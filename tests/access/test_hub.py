@@ -35,7 +35,7 @@ from opencarrier.access.wire.authenticators import mppe_keys, open_mppe_key
 from opencarrier.access.wire.dictionary import Code, Type
 from opencarrier.access.wire.hidden import Hop, onward
 from opencarrier.access.wire.radius import Attribute, Packet, integer, pack, text, unpack
-from opencarrier.kernel.clock import FixedClock
+from opencarrier.kernel.clock import SECOND_US, FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.spine.parties import RadiusServer, Route, RouteKind
 
@@ -514,6 +514,37 @@ async def test_a_home_that_is_down_is_asked_less_and_less_and_holds_up_nobody() 
     assert tries.count("up.test") == 1
     assert tries.count("down.test") == 2 + len(range(6, 40, 8))  # at 0, 2, 6, then every 8 s
     assert scene.owed() == 1
+
+
+async def test_what_a_realm_without_a_route_is_owed_is_told_and_goes_when_it_has_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scene, routes, week_s = Scene(), {"up.test"}, 7 * 86_400
+    limits = HubSettings(backoff_max_s=8, outbox_age_max_s=week_s)
+    outbox = Outbox(
+        scene.ledger, scene.home, scene.clock, limits, scene.metrics, routed=routes.__contains__
+    )
+    late = NOW_US + 6 * 86_400 * SECOND_US
+    scene.keep(outbox, relay("1", b"x", "lost.test"), relay("2", b"y", "up.test"))
+    scene.keep(outbox, relay("1", b"z", "lost.test", at_us=late))
+    for _ in range(5):
+        await drained(outbox)
+        scene.pass_s(8)
+    assert scene.home.heard == [("up.test", b"y")]
+    assert (scene.owed(), outbox.unrouted) == (2, 1)
+    assert [r.message for r in caplog.records if "no route" in r.message] == [
+        "no route leads to lost.test: what is owed to it waits 7 days"
+    ]
+    scene.clock.set(late)
+    scene.pass_s(86_401)  # over a week after the first
+    await drained(outbox)
+    assert (scene.owed(), scene.metrics.given_up) == (1, 1)
+    assert caplog.records[-1].levelname == "ERROR"
+    routes.add("lost.test")
+    scene.pass_s(8)
+    await drained(outbox)
+    assert scene.home.heard[1:] == [("lost.test", b"z")]
+    assert (scene.owed(), outbox.unrouted) == (0, 0)
 
 
 async def test_one_packet_nobody_takes_holds_up_its_own_session_only() -> None:

@@ -40,6 +40,12 @@ def _passing(passing: Passing) -> Iterator[str]:
         "owed_delivered_total", "counter", "accounting delivered to homes", counted.delivered
     )
     yield from _one("owed_given_up_total", "counter", "accounting given up", counted.given_up)
+    yield from _one(
+        "owed_realms_unrouted",
+        "gauge",
+        "realms that are owed accounting and have no route",
+        passing.unrouted,
+    )
     yield from _head("upstream_requests_total", "counter", "requests by upstream and outcome")
     for (upstream, server, outcome), count in sorted(passing.hub.neighbours.outcomes().items()):
         labels = f'upstream="{upstream}",server="{server}",outcome="{outcome}"'

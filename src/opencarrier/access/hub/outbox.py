@@ -64,18 +64,31 @@ class Outbox:
         clock: Clock,
         settings: HubSettings,
         metrics: HubMetrics,
+        *,
+        routed: Callable[[str], bool] = lambda realm: True,
     ) -> None:
+        """`routed` says whether anything leads to a realm's home."""
         self._units = units
         self._deliver = deliver
         self._clock = clock
         self._settings = settings
         self._metrics = metrics
+        self._routed = routed
         self._pauses: dict[str, _Pause] = {}
+        self._unrouted: dict[str, int] = {}
         self._after = ""
         self._windows: dict[str, asyncio.Task[bool]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def unrouted(self) -> int:
+        """How many realms are owed something and have no route, as far as was looked."""
+        too_old_us = self._clock.now_us() - 4 * self._settings.backoff_max_s * SECOND_US
+        for realm in [r for r, at_us in self._unrouted.items() if at_us < too_old_us]:
+            del self._unrouted[realm]
+        return len(self._unrouted)
 
     def put(self, unit: Connection, relays: Sequence[Relay]) -> None:
         """Keep what was acknowledged; `OutboxFullError` where there is no room for it."""
@@ -143,6 +156,10 @@ class Outbox:
         return anything
 
     async def _window(self, realm: str) -> bool:
+        if not self._is_routed(realm):
+            await asyncio.to_thread(self._give_up_old, realm)
+            self._pause(realm, anything=False)
+            return False
         rows = await asyncio.to_thread(self._owed, realm)
         if not rows:
             return False
@@ -156,6 +173,18 @@ class Outbox:
         await asyncio.to_thread(self._settle, numbers, lost)
         self._pause(realm, anything=bool(numbers))
         return bool(numbers)
+
+    def _is_routed(self, realm: str) -> bool:
+        """Whether a realm has a route; when it lost one and has one again is said once."""
+        routed, now_us = self._routed(realm), self._clock.now_us()
+        if routed and self._unrouted.pop(realm, None) is not None:
+            _log.info("a route leads to %s again: what is owed to it is delivered", realm)
+        elif not routed:
+            days = self._settings.outbox_age_max_s // 86_400
+            if realm not in self._unrouted:
+                _log.warning("no route leads to %s: what is owed to it waits %d days", realm, days)
+            self._unrouted[realm] = now_us
+        return routed
 
     async def _session(self, realm: str, rows: Iterable[Owed]) -> tuple[list[int], Owed | None]:
         """Deliver a session's rows one after another, up to the first that is lost."""
@@ -220,4 +249,16 @@ class Outbox:
                 due_us = now_us + 2 * backoff_us(row.attempts, self._settings)
                 store.put_off(unit, row.session, due_us=due_us)
         self._metrics.delivered += len(numbers)
-        self._metrics.given_up += len(old)
+        self._gave_up(len(old))
+
+    def _give_up_old(self, realm: str) -> None:
+        """Forget what is owed too long to a realm that no route leads to."""
+        too_old_us = self._clock.now_us() - self._settings.outbox_age_max_s * SECOND_US
+        with self._units.write() as unit:
+            count = store.give_up(unit, realm, before_us=too_old_us)
+        self._gave_up(count)
+
+    def _gave_up(self, count: int) -> None:
+        self._metrics.given_up += count
+        if count:
+            _log.error("%d accounting packets are given up: nobody took them for long", count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.access.hub import store
@@ -72,7 +72,9 @@ class Passing:
         self._units = units
         self._settings = settings
         self._find = find
-        self._outbox = Outbox(units, self._deliver, clock, settings, hub.metrics)
+        self._outbox = Outbox(
+            units, self._deliver, clock, settings, hub.metrics, routed=self._is_routed
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -109,11 +111,22 @@ class Passing:
         """Say that a unit that kept something has committed."""
         self._outbox.wake()
 
+    @property
+    def unrouted(self) -> int:
+        """How many realms are owed accounting and have no route."""
+        return self._outbox.unrouted
+
+    def _is_routed(self, realm: str) -> bool:
+        return isinstance(self._find(realm), Via | Discover)
+
     def state(self, unit: Connection) -> PassingState:
         """Return what `status` shows."""
         return PassingState(
             neighbours=self._hub.neighbours.lines()[:LINES_MAX],
-            owed=store.lines(unit, limit=LINES_MAX),
+            owed=[
+                replace(line, routed=self._is_routed(line.realm))
+                for line in store.lines(unit, limit=LINES_MAX)
+            ],
             metrics=self._hub.metrics,
         )
 

@@ -59,11 +59,12 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class OutboxLine:
-    """What is owed to a realm, as `status` shows it."""
+    """What is owed to a realm, as `status` shows it; `routed`: whether anything leads there."""
 
     realm: str
     packets: int
     oldest_us: int
+    routed: bool = True
 
 
 def put(unit: Connection, relays: Iterable[Relay], *, rows_max: int) -> None:
@@ -133,6 +134,12 @@ def owed(unit: Connection, realm: str, *, due_us: int, limit: int) -> list[Owed]
 def delivered(unit: Connection, numbers: Sequence[int]) -> None:
     """Forget what was delivered, or given up."""
     unit.execute(delete(outbox).where(outbox.c.number.in_(numbers)))
+
+
+def give_up(unit: Connection, realm: str, *, before_us: int) -> int:
+    """Forget what was kept for a realm before an instant; return how much that was."""
+    old = (outbox.c.realm == realm) & (outbox.c.at_us < before_us)
+    return unit.execute(delete(outbox).where(old)).rowcount
 
 
 def put_off(unit: Connection, session: bytes, *, due_us: int) -> None:
