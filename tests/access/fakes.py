@@ -349,6 +349,7 @@ class Bench:
     passwords: FakePasswords = field(default_factory=lambda: FakePasswords())
     tls: MaterialSource | None = None
     meters: Any = None
+    payments: Any = None
 
     def service(self) -> AccessService:
         extra: dict[str, Any] = {"monotonic": self.monotonic} if self.monotonic else {}
@@ -364,6 +365,7 @@ class Bench:
             passwords=self.passwords,
             tls=self.tls,
             meters=self.meters,
+            payments=self.payments,
             **extra,
         )
         return AccessService(ports, KEYS, self.settings)

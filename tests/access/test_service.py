@@ -353,5 +353,5 @@ def test_the_counters_have_stable_keys() -> None:
     assert list(Bench().service().metrics.as_mapping()) == [
         "accepts", "challenges", "rejects", "accounting_responses", "observations_new",
         "batches", "batches_failed", "holds_released", "duplicates", "unrouted", "dropped",
-        "class_refused", "statements",
+        "class_refused", "statements", "payments",
     ]  # fmt: skip

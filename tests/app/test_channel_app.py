@@ -32,11 +32,10 @@ from x402.mechanisms.evm.signers import EthAccountSigner
 from opencarrier.app.http_channels import (
     IDEMPOTENCY_KEY_MAX,
     ChannelDesk,
-    Manners,
-    Turnstile,
     make_channel_app,
 )
 from opencarrier.app.store import Store
+from opencarrier.app.turnstile import Manners, Turnstile
 from opencarrier.chain.contracts import X402_SETTLEMENT_ADDRESS
 from opencarrier.chain.typed_data import ChannelConfig, deposit_nonce
 from opencarrier.channels import store as channels

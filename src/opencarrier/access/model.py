@@ -113,6 +113,7 @@ class Metrics:
     dropped: Counter[str] = field(default_factory=Counter)
     class_refused: Counter[str] = field(default_factory=Counter)
     statements: Counter[str] = field(default_factory=Counter)
+    payments: Counter[str] = field(default_factory=Counter)
 
     def as_mapping(self) -> dict[str, int | dict[str, int]]:
         """The counters with stable keys, for JSON and `/metrics`."""
@@ -130,4 +131,5 @@ class Metrics:
             "dropped": dict(sorted(self.dropped.items())),
             "class_refused": dict(sorted(self.class_refused.items())),
             "statements": dict(sorted(self.statements.items())),
+            "payments": dict(sorted(self.payments.items())),
         }

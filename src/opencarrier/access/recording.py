@@ -2,19 +2,24 @@
 
 Most reports only add: an observation, and at a session's start its name. Those share the writer's
 turn with what other processes add, where the store can. Whatever reads before it writes takes the
-turn alone: an order that ends, money that may end, a debt to a home, a node's statement.
+turn alone: an order that ends, money that may end, a debt to a home, what a node's
+agent signed or brought.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from opencarrier.access.agent.payments import Carried, Verdict, carried_of
 from opencarrier.access.agent.statement import may_state, statement_of
 from opencarrier.access.model import Metrics
+from opencarrier.access.wire.duplicates import Key
 from opencarrier.kernel.crash import crashpoint
+from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import PeerError, Refusal
+from opencarrier.spine.ids import session_id as session_id_of
 from opencarrier.spine.usage import Observation
 
 if TYPE_CHECKING:
@@ -28,11 +33,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Keeps reports; everything here runs on the writer's thread."""
+    """Keeps reports; everything here runs on the writer's thread.
+
+    `verdicts` are of payments that came with reports, until these are answered.
+    """
 
     ports: AccessPorts
     metrics: Metrics
     passing: Passing | None
+    verdicts: dict[Key, Verdict] = field(default_factory=dict)
 
     def add(self, stores: Sequence[Store]) -> int | None:
         """Keep reports beside what others keep; return how many were new.
@@ -67,6 +76,8 @@ class Recorder:
         if self.ports.meters is not None:
             for store in filter(_may_state, stores):
                 self._take_statement(unit, self.ports.meters, store)
+        for store in filter(_may_state, stores):
+            self._take_payment(unit, store)
         return new
 
     def _concerns_others(self, unit: Connection, observations: Sequence[Observation]) -> bool:
@@ -105,11 +116,45 @@ class Recorder:
         name = outcome.code if isinstance(outcome, Refusal) else outcome.name.lower()
         self.metrics.statements[name] += 1
 
+    def _take_payment(self, unit: Connection, store: Store) -> None:
+        """Hand on a payment that came with a report of a session we let in; note the verdict."""
+        seen = store.observation
+        if seen.authorisation_id is None or seen.node_id is None:
+            return
+        try:
+            carried = carried_of(store.ticket.packet)
+        except PeerError as error:
+            self.metrics.payments[error.reason] += 1
+            return
+        if carried is None:
+            return
+        session_id = session_id_of(seen.authorisation_id, seen.nas_key, seen.acct_session_id)
+        reason = self._paid(unit, carried, session_id, seen.node_id)
+        self.metrics.payments[reason or "taken"] += 1
+        self.verdicts[store.ticket.key] = Verdict(carried.digest, reason)
+
+    def _paid(self, unit: Connection, carried: Carried, session_id: Id, node_id: str) -> str:
+        """Have a payment taken; return why it is not, nothing where it is."""
+        if self.ports.payments is None:
+            return "not_taken_here"
+        try:
+            refusal = self.ports.payments.carried(
+                unit,
+                carried.voucher,
+                carried.ack,
+                session_id=session_id,
+                node_id=node_id,
+                at_us=self.ports.clock.now_us(),
+            )
+        except PeerError as error:
+            return error.reason
+        return "" if refusal is None else refusal.code
+
 
 def _may_state(store: Store) -> bool:
     return may_state(store.ticket.packet)
 
 
 def _reads_first(store: Store) -> bool:
-    """Say whether a report is owed to a home, or may have a statement that continues a chain."""
+    """Say whether a report is owed to a home, or may carry what a node's agent says."""
     return store.relay is not None or may_state(store.ticket.packet)

@@ -219,10 +219,10 @@ class AccessServer:
             return self._drop("session_expired")
         return self._apply(ticket, session, session.answer(answer))
 
-    def stored(self, ticket: Ticket) -> list[Effect]:
-        """Acknowledge accounting whose transaction has committed."""
+    def stored(self, ticket: Ticket, more: Sequence[Attribute] = ()) -> list[Effect]:
+        """Acknowledge accounting whose transaction has committed, with what came of it."""
         self.metrics.accounting_responses += 1
-        return self._reply(ticket, Code.ACCOUNTING_RESPONSE, [])
+        return self._reply(ticket, Code.ACCOUNTING_RESPONSE, list(more))
 
     def brought_back(self, ticket: Ticket, reply: Reply) -> list[Effect]:
         """Answer with the reply a request had where it was passed on to."""

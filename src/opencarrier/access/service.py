@@ -59,6 +59,7 @@ from opencarrier.spine.access import AuthorisationRequest, Credential, Credentia
 from opencarrier.spine.parties import Subscriber
 from opencarrier.spine.ports import (
     AccessPolicy,
+    CarriedPayments,
     Directory,
     Passwords,
     PrivacyKeySource,
@@ -119,6 +120,7 @@ class AccessPorts:
     ask_dns: Ask | None = None
     way_back: WayBack | None = None
     meters: MeterBook | None = None
+    payments: CarriedPayments | None = None
     orders: OrderBook | None = None
     spending: Spending | None = None
     monotonic: Callable[[], float] = time.monotonic
@@ -330,8 +332,10 @@ class AccessService:
     def _finish(self, answered: Sequence[_Answered], kept: Sequence[_Kept]) -> None:
         now_s = self._ports.monotonic()
         for store, durable in kept:
+            verdict = self._recorder.verdicts.pop(store.ticket.key, None)
             if durable:
-                self._perform(self.server.stored(store.ticket))
+                told = [] if verdict is None else [verdict.attribute()]
+                self._perform(self.server.stored(store.ticket, told))
             else:
                 self._perform(self.server.lost(store.ticket, "store_failed"))
         if self.passing is not None and kept:

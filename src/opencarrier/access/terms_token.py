@@ -19,6 +19,8 @@ from opencarrier.spine.parties import PartyId
 
 GRANTED: Final = 2
 DIGEST: Final = 3
+AUTHORISATION_OCTETS: Final = 16
+GRANTED_OCTETS: Final = 1 + AUTHORISATION_OCTETS + 2 * 8
 
 
 def classes(grant: Grant) -> tuple[bytes, bytes]:
@@ -33,6 +35,12 @@ def classes(grant: Grant) -> tuple[bytes, bytes]:
         expires_us=grant.expires_us,
     )
     return bytes((GRANTED,)) + granted, bytes((DIGEST,)) + digest
+
+
+def authorisation_of(value: bytes) -> bytes | None:
+    """Return the authorisation that a `Class` names in clear, None where it is another kind."""
+    named = len(value) == GRANTED_OCTETS and value[0] == GRANTED
+    return value[1 : 1 + AUTHORISATION_OCTETS] if named else None
 
 
 def terms_digest(

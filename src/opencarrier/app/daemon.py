@@ -67,7 +67,8 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     settings = place.base.settings
     trust = trust_of(place.base)
     way_back = WayBack(place.base.entropy, port=settings.dynamic_port)
-    access = access_service(place.base, trust, way_back)
+    payments = None if place.channels is None else place.channels.service
+    access = access_service(place.base, trust, way_back, payments=payments)
     radius = Radius(place.base, access, trust)
     token = place.base.entropy.octets("http-token", TOKEN_OCTETS).hex()
     web = Web(place, radius.metrics, token=token)

@@ -17,7 +17,7 @@ from opencarrier.rating.rules.versions import wholesale_inputs
 from opencarrier.spine.access import Offered
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.records import Evidence, Rat, Service
-from opencarrier.spine.usage import Rung, Usage
+from opencarrier.spine.usage import ZERO, Rung, Usage
 from opencarrier.usage.dataset import DatasetWriter
 from opencarrier.usage.record import SUBJECT_OCTETS, UsageRecord
 
@@ -88,7 +88,9 @@ def _record(
         from_duration_s=before.session_time_s,
         quoted_currency=None if quote is None else quote.currency,
         quoted_nano_per_kib=None if quote is None else quote.nano_per_kib,
-        evidence=_evidence(usage) | (Evidence.NODE_SIGNED if metered else Evidence.NONE),
+        evidence=_evidence(usage)
+        | (Evidence.NODE_SIGNED if metered else Evidence.NONE)
+        | (Evidence.ACKNOWLEDGED if _acknowledged(base, unit, usage) else Evidence.NONE),
         evidence_digest=None if metered is None else metered.head,
         source_digest=derive("usage/exported", usage.usage_id, usage.start_us, usage.end_us),
         source_offset=0,
@@ -136,6 +138,15 @@ def _metered(base: Installation, unit: Connection, usage: Usage) -> MeterEvidenc
         authorisation_id=usage.authorisation_id,
         used=usage.counters_to,
     )
+
+
+def _acknowledged(base: Installation, unit: Connection, usage: Usage) -> bool:
+    """Say whether the device signed for the use: what is paid as it is used is cut there."""
+    if usage.authorisation_id is None:
+        return False
+    sessions = {usage.session_id: usage.authorisation_id}
+    signed = base.channel_book.acknowledged(unit, sessions).get(usage.session_id, ZERO)
+    return signed != ZERO
 
 
 def _evidence(usage: Usage) -> Evidence:

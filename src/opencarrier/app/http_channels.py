@@ -8,9 +8,7 @@ same, whatever its Idempotency-Key: what it says decides what it is.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -21,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from opencarrier.app.problems import problem
 from opencarrier.app.store import Store
+from opencarrier.app.turnstile import Manners, Turnstile
 from opencarrier.channels import wire
 from opencarrier.channels.reasons import KeyReason, PaymentReason
 from opencarrier.channels.rules import Standing
@@ -35,39 +34,8 @@ from opencarrier.spine.ports import AccessPolicy, Directory
 KEY_OCTETS = 64
 IDEMPOTENCY_KEY_MAX = 255
 
-RENEWABLE = (PaymentReason.LEASE_EXPIRED, PaymentReason.VOUCHER_ABOVE_CEILING)
-"""Why a payment is refused that the node's next lease may allow."""
-
 Answer = dict[str, Any] | Refusal
 Handler = Callable[[Connection, Grant, bytes], Answer]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manners:
-    """How often one session may ask: `burst` at once, then `per_s` a second."""
-
-    per_s: float = 5.0
-    burst: float = 20.0
-    sessions_max: int = 65_536
-
-
-class Turnstile:
-    """A token bucket per session; at `sessions_max` the longest unseen is forgotten."""
-
-    def __init__(self, manners: Manners, monotonic: Callable[[], float]) -> None:
-        self._manners = manners
-        self._monotonic = monotonic
-        self._buckets: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
-
-    def passes(self, key: bytes) -> bool:
-        """Take one token of a session's, or say that it has none."""
-        manners, now_s = self._manners, self._monotonic()
-        tokens, seen_s = self._buckets.pop(key, (manners.burst, now_s))
-        tokens = min(manners.burst, tokens + (now_s - seen_s) * manners.per_s)
-        self._buckets[key] = (max(tokens - 1, 0), now_s) if tokens >= 1 else (tokens, now_s)
-        if len(self._buckets) > manners.sessions_max:
-            self._buckets.popitem(last=False)
-        return tokens >= 1
 
 
 class ChannelDesk:
@@ -159,14 +127,7 @@ class ChannelDesk:
         own = self._own(unit, grant, payment.ack.session_id)
         if isinstance(own, Refusal):
             return own
-        taken = self._channels.pay(unit, payment, at_us=at_us)
-        covered = payment.max_claimable_minor <= own.channel.deposited_minor
-        if isinstance(taken, Refusal) and taken.reason in RENEWABLE and covered:
-            lease = self._channels.lease(
-                unit, own.channel.channel_id, own.lease.node_id, at_us=at_us
-            )
-            if not isinstance(lease, Refusal):
-                taken = self._channels.pay(unit, payment, at_us=at_us)
+        taken = self._channels.pay_renewing(unit, payment, at_us=at_us)
         return taken if isinstance(taken, Refusal) else self._told(unit, taken)
 
     def end(self, unit: Connection, grant: Grant, body: bytes) -> Answer:

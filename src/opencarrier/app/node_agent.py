@@ -32,7 +32,9 @@ from opencarrier.access.wire.dictionary import Code
 from opencarrier.access.wire.duplicates import Address
 from opencarrier.access.wire.radius import Attribute
 from opencarrier.app.folder import FolderError
+from opencarrier.app.node_desk import NodeDesk
 from opencarrier.app.node_folder import NodeFolder, NodeSettings
+from opencarrier.app.node_http import NodeHttp
 from opencarrier.app.system import SystemClock, SystemEntropy
 
 _log = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class NodeRunning:
     acct: Address
     kid: str
     service: AgentService
+    payments: Address | None
 
 
 @asynccontextmanager
@@ -76,12 +79,14 @@ async def running(folder: NodeFolder) -> AsyncIterator[NodeRunning]:
             service = AgentService(agent, ports, settings.limits)
             udp = await _listen(service, settings)
             try:
-                yield NodeRunning(
-                    auth=udp.auth_address,
-                    acct=udp.acct_address,
-                    kid=signer.address,
-                    service=service,
-                )
+                async with _devices(service, settings) as payments:
+                    yield NodeRunning(
+                        auth=udp.auth_address,
+                        acct=udp.acct_address,
+                        kid=signer.address,
+                        service=service,
+                        payments=payments,
+                    )
             finally:
                 await udp.stop()
     finally:
@@ -122,6 +127,8 @@ def standing(node: NodeRunning) -> dict[str, object]:
         "oldest_us": stock.oldest_us,
         "sessions_open": stock.sessions_open,
         "statements": stock.statements,
+        "payments_waiting": stock.payments_waiting,
+        "payments_port": None if node.payments is None else node.payments[1],
         "counters": node.service.metrics.as_mapping(),
     }
 
@@ -197,6 +204,27 @@ class _Udp:
         """Close them."""
         for port in self._ports.values():
             await port.stop()
+
+
+@asynccontextmanager
+async def _devices(service: AgentService, settings: NodeSettings) -> AsyncIterator[Address | None]:
+    """Hear devices where the settings say so."""
+    chosen = settings.payments
+    if chosen is None:
+        yield None
+        return
+    http = NodeHttp(NodeDesk(service, chosen), chosen)
+    try:
+        await http.start()
+    except OSError as error:
+        raise FolderError(
+            f"devices on {chosen.host}:{chosen.port}: {error.strerror}",
+            "choose another port in [payments] of node.toml",
+        ) from None
+    try:
+        yield http.address
+    finally:
+        await http.stop()
 
 
 async def _listen(service: AgentService, settings: NodeSettings) -> UdpServer:

@@ -20,13 +20,17 @@ from opencarrier.access.radsec.certificates import Expected
 from opencarrier.access.radsec.trust import TrustFiles
 from opencarrier.app.config import ConfigError
 from opencarrier.app.folder import Folder, FolderError
+from opencarrier.app.node_desk import PaymentSettings
+from opencarrier.channels.carried import Contract
 from opencarrier.kernel.entropy import Entropy
+from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.signatures import Address, KeySigner
 
 T = TypeVar("T")
 
 KEY_OCTETS = 32
 SECRET_OCTETS_MAX = 4_096
+PAYMENTS_PORT = 4_021
 _DEGREES = re.compile(r"(-?)(\d{1,3})(?:\.(\d{1,6}))?")
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -68,6 +72,12 @@ octets = "auto"                     # "reported", "kernel", or the kernel's wher
 # [who]
 # persons = ["0x...", "0x..."]      # whose keys may ask who held an address, two at a time
 
+# [payments]                        # devices hand in vouchers and acks; off unless it stands here
+# host = "192.0.2.1"                # where devices reach the agent
+# port = 4021
+# chain_id = 8453
+# contract = "0x..."                # the channel contract, small letters
+
 # [limits]
 # holders_kept_s = 31536000
 """
@@ -102,6 +112,7 @@ class NodeSettings:
     hub: HubSettings
     persons: tuple[Address, ...]
     limits: AgentSettings
+    payments: PaymentSettings | None = None
 
 
 class NodeFolder(Folder):
@@ -250,6 +261,7 @@ class _Reader:
             hub=self._hub(self._table(whole, "hub")),
             persons=self._persons(whole),
             limits=self._limits(whole),
+            payments=self._payments(whole),
         )
         whole.end()
         _distinct([point.name for point in settings.points], f"{self._path}: access points")
@@ -344,6 +356,23 @@ class _Reader:
             raise ConfigError(f"{table.place}: persons are addresses, 0x and 40 hex digits")
         _distinct(persons, f"{table.place} persons")
         return tuple(Address(one) for one in persons)
+
+    def _payments(self, whole: _Table) -> PaymentSettings | None:
+        table = self._optional(whole, "payments")
+        if not table.left():
+            return None
+        settings = PaymentSettings(
+            host=table.take("host", str, "127.0.0.1"),
+            port=_port(table, "port", PAYMENTS_PORT),
+            contract=Contract(
+                chain_id=table.take("chain_id", int),
+                address=Address(_matching(table, "contract", _ADDRESS)),
+            ),
+        )
+        table.end()
+        if not 0 < settings.contract.chain_id <= INT64_MAX:
+            raise ConfigError(f"{table.place}: chain_id is at least 1")
+        return settings
 
     def _limits(self, whole: _Table) -> AgentSettings:
         table = self._optional(whole, "limits")

@@ -17,6 +17,7 @@ from opencarrier.access.service import AccessService
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.config import ConfigError, Settings
 from opencarrier.spine.parties import Operator, Route, RouteKind
+from opencarrier.spine.ports import CarriedPayments
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def access_service(
     way_back: WayBack | None = None,
     *,
     worker: int = 0,
+    payments: CarriedPayments | None = None,
 ) -> AccessService:
     """Make the access service of a running process, which may pass packets on.
 
@@ -69,6 +71,7 @@ def access_service(
         connect=dialler.connect,
         ask_dns=Resolver(servers, base.entropy).ask if servers else None,
         way_back=way_back,
+        payments=payments,
     )
 
 

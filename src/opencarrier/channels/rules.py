@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from opencarrier.chain.typed_data import voucher_digest
+from opencarrier.chain.typed_data import SigningDomain, voucher_digest
 from opencarrier.channels.model import (
     Channel,
     ChannelSettings,
@@ -23,7 +23,7 @@ from opencarrier.channels.model import (
 from opencarrier.channels.reasons import PaymentReason
 from opencarrier.channels.typed_data import ack_digest, acks_domain
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.kernel.signatures import recover
+from opencarrier.kernel.signatures import Address, recover
 from opencarrier.spine.usage import Counters
 
 Price = Callable[[Counters], int | None]
@@ -177,11 +177,18 @@ def _priced(
 
 def unsigned(venue: ChannelVenue, channel: Channel, payment: Payment) -> Refusal | None:
     """Refuse what the channel's authorizer did not sign: malleable signatures count as none."""
-    signer = channel.config.payer_authorizer
-    digest = voucher_digest(venue.domain, channel.channel_id, payment.max_claimable_minor)
+    assert payment.ack.channel_id == channel.channel_id
+    return forged(venue.domain, acks_domain(venue), channel.config.payer_authorizer, payment)
+
+
+def forged(
+    vouchers: SigningDomain, acks: SigningDomain, signer: Address, payment: Payment
+) -> Refusal | None:
+    """Refuse a payment of which one part is not this key's in these domains."""
+    digest = voucher_digest(vouchers, payment.ack.channel_id, payment.max_claimable_minor)
     if recover(digest, payment.voucher_signature) != signer:
         return Refusal(PaymentReason.VOUCHER_SIGNATURE)
-    if recover(ack_digest(acks_domain(venue), payment.ack), payment.ack_signature) != signer:
+    if recover(ack_digest(acks, payment.ack), payment.ack_signature) != signer:
         return Refusal(PaymentReason.ACK_SIGNATURE)
     return None
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from opencarrier.chain.typed_data import ChannelConfig
 from opencarrier.channels import store
+from opencarrier.channels.carried import unpack
 from opencarrier.channels.model import (
     Channel,
     ChannelSettings,
@@ -36,6 +37,9 @@ from opencarrier.spine.access import Grant
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.ports import Directory, Notary, RetailPrices
 from opencarrier.spine.usage import Counters
+
+RENEWABLE = (PaymentReason.LEASE_EXPIRED, PaymentReason.VOUCHER_ABOVE_CEILING)
+"""Why a payment is refused that the node's next lease may allow."""
 
 REPORTS_MAX = 1_000
 """Payments handed to the seller's books in one go."""
@@ -239,6 +243,42 @@ class ChannelService:
         if standing is not None and standing.lease.is_away:
             return Refusal(PaymentReason.NO_LEASE, "its node serves by itself")
         return self._take(unit, payment, now_s=at_us // SECOND_US, at_us=at_us)
+
+    def pay_renewing(self, unit: Connection, payment: Payment, *, at_us: int) -> Standing | Refusal:
+        """Take a payment; a lease that does not allow it is renewed for its node."""
+        taken = self.pay(unit, payment, at_us=at_us)
+        if not isinstance(taken, Refusal) or taken.reason not in RENEWABLE:
+            return taken
+        own = self.standing(unit, payment.ack.session_id)
+        assert own is not None, "a lease is a session's"
+        if payment.max_claimable_minor > own.channel.deposited_minor:
+            return taken
+        lease = self.lease(unit, own.channel.channel_id, own.lease.node_id, at_us=at_us)
+        return taken if isinstance(lease, Refusal) else self.pay(unit, payment, at_us=at_us)
+
+    def carried(
+        self,
+        unit: Connection,
+        voucher: bytes,
+        ack: bytes,
+        *,
+        session_id: Id,
+        node_id: str,
+        at_us: int,
+    ) -> Refusal | None:
+        """Take a payment that a session's node brought with a report (port `CarriedPayments`).
+
+        It counts as if the device had sent it here, and is never another session's. A node that
+        holds the lease detached reports so what it took. `PeerError` for what is no payment.
+        """
+        payment = unpack(voucher, ack)
+        if payment.ack.session_id != session_id:
+            return Refusal(PaymentReason.OTHER_SESSION)
+        own = self.standing(unit, session_id)
+        away = own is not None and own.lease.is_away and own.lease.node_id == node_id
+        take = self.report if away else self.pay_renewing
+        taken = take(unit, payment, at_us=at_us)
+        return taken if isinstance(taken, Refusal) else None
 
     def report(self, unit: Connection, payment: Payment, *, at_us: int) -> Standing | Refusal:
         """Take into the books what a node took while it was away."""

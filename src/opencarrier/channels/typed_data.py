@@ -12,6 +12,7 @@ from opencarrier.chain.typed_data.base import struct_hash
 from opencarrier.channels.model import ChannelVenue, Lease, UsageAck
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.keccak import keccak
+from opencarrier.kernel.signatures import Address
 
 NAME = "opencarrier Channels"
 VERSION = "1"
@@ -29,9 +30,12 @@ LEASE_TYPE_HASH = keccak(
 @lru_cache(maxsize=64)
 def acks_domain(venue: ChannelVenue) -> SigningDomain:
     """Return where acks and leases count: beside the channels of one contract on one chain."""
-    return SigningDomain(
-        name=NAME, version=VERSION, chain_id=venue.chain_id, contract=venue.contract
-    )
+    return acks_domain_at(venue.chain_id, venue.contract)
+
+
+def acks_domain_at(chain_id: int, contract: Address) -> SigningDomain:
+    """Return where acks and leases count beside one contract."""
+    return SigningDomain(name=NAME, version=VERSION, chain_id=chain_id, contract=contract)
 
 
 def channel_id_of(venue: ChannelVenue, config: ChannelConfig) -> Id:

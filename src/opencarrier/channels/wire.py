@@ -52,19 +52,10 @@ def read_document(body: bytes, names: tuple[str, ...]) -> Document:
 def read_open(body: bytes) -> tuple[Mode, ChannelConfig, Deposit]:
     """Read a request to open a channel; the deposit's channel id is for the caller to compare."""
     document = read_document(body, ("mode", "channel_id", "config", "deposit"))
-    config = _object(document["config"], _CONFIG, "config")
     deposit = _object(document["deposit"], _DEPOSIT, "deposit")
     return (
         _mode(document["mode"]),
-        ChannelConfig(
-            payer=_address(config["payer"]),
-            payer_authorizer=_address(config["payer_authorizer"]),
-            receiver=_address(config["receiver"]),
-            receiver_authorizer=_address(config["receiver_authorizer"]),
-            token=_address(config["token"]),
-            withdraw_delay_s=_integer(config["withdraw_delay_s"], (1 << 40) - 1),
-            salt=_octets(config["salt"]),
-        ),
+        _config(document["config"]),
         Deposit(
             channel_id=_octets(document["channel_id"]),
             amount_minor=_amount(deposit["amount_minor"]),
@@ -95,7 +86,34 @@ def read_channel(body: bytes) -> Id:
 def read_payment(body: bytes | str) -> Payment:
     """Read a payment."""
     octets = body.encode() if isinstance(body, str) else body
-    document = read_document(octets, _PAYMENT)
+    return _payment(read_document(octets, _PAYMENT))
+
+
+def read_brought(body: bytes) -> tuple[ChannelConfig, Payment]:
+    """Read a payment as it is handed to a node's agent: with its channel's terms."""
+    document = read_document(body, ("config", "payment"))
+    return _config(document["config"]), _payment(_object(document["payment"], _PAYMENT, "payment"))
+
+
+def write_brought(config: ChannelConfig, payment: Payment) -> str:
+    """Write it, as `read_brought` reads it."""
+    return json.dumps({"config": _config_object(config), "payment": _payment_object(payment)})
+
+
+def _config(value: Any) -> ChannelConfig:
+    config = _object(value, _CONFIG, "config")
+    return ChannelConfig(
+        payer=_address(config["payer"]),
+        payer_authorizer=_address(config["payer_authorizer"]),
+        receiver=_address(config["receiver"]),
+        receiver_authorizer=_address(config["receiver_authorizer"]),
+        token=_address(config["token"]),
+        withdraw_delay_s=_integer(config["withdraw_delay_s"], (1 << 40) - 1),
+        salt=_octets(config["salt"]),
+    )
+
+
+def _payment(document: Document) -> Payment:
     ack = _object(document["ack"], (*_ACK, "channel_id", "cumulative_minor"), "ack")
     return Payment(
         max_claimable_minor=_amount(document["max_claimable_minor"]),
@@ -116,24 +134,26 @@ def read_payment(body: bytes | str) -> Payment:
 
 def write_payment(payment: Payment) -> str:
     """Write a payment, as `read_payment` reads it."""
+    return json.dumps(_payment_object(payment))
+
+
+def _payment_object(payment: Payment) -> Document:
     ack = payment.ack
-    return json.dumps(
-        {
-            "max_claimable_minor": str(payment.max_claimable_minor),
-            "voucher_signature": to_hex(payment.voucher_signature),
-            "ack": {
-                "session_id": to_hex(ack.session_id),
-                "sequence": ack.sequence,
-                "octets_in": ack.octets_in,
-                "octets_out": ack.octets_out,
-                "duration_s": ack.duration_s,
-                "tariff_hash": to_hex(ack.tariff_hash),
-                "channel_id": to_hex(ack.channel_id),
-                "cumulative_minor": str(ack.cumulative_minor),
-            },
-            "ack_signature": to_hex(payment.ack_signature),
-        }
-    )
+    return {
+        "max_claimable_minor": str(payment.max_claimable_minor),
+        "voucher_signature": to_hex(payment.voucher_signature),
+        "ack": {
+            "session_id": to_hex(ack.session_id),
+            "sequence": ack.sequence,
+            "octets_in": ack.octets_in,
+            "octets_out": ack.octets_out,
+            "duration_s": ack.duration_s,
+            "tariff_hash": to_hex(ack.tariff_hash),
+            "channel_id": to_hex(ack.channel_id),
+            "cumulative_minor": str(ack.cumulative_minor),
+        },
+        "ack_signature": to_hex(payment.ack_signature),
+    }
 
 
 def write_open(mode: Mode, config: ChannelConfig, deposit: Deposit) -> str:
@@ -142,15 +162,7 @@ def write_open(mode: Mode, config: ChannelConfig, deposit: Deposit) -> str:
         {
             "mode": mode.name.lower(),
             "channel_id": to_hex(deposit.channel_id),
-            "config": {
-                "payer": config.payer,
-                "payer_authorizer": config.payer_authorizer,
-                "receiver": config.receiver,
-                "receiver_authorizer": config.receiver_authorizer,
-                "token": config.token,
-                "withdraw_delay_s": config.withdraw_delay_s,
-                "salt": to_hex(config.salt),
-            },
+            "config": _config_object(config),
             "deposit": {
                 "amount_minor": str(deposit.amount_minor),
                 "valid_after_s": deposit.valid_after_s,
@@ -160,6 +172,18 @@ def write_open(mode: Mode, config: ChannelConfig, deposit: Deposit) -> str:
             },
         }
     )
+
+
+def _config_object(config: ChannelConfig) -> Document:
+    return {
+        "payer": config.payer,
+        "payer_authorizer": config.payer_authorizer,
+        "receiver": config.receiver,
+        "receiver_authorizer": config.receiver_authorizer,
+        "token": config.token,
+        "withdraw_delay_s": config.withdraw_delay_s,
+        "salt": to_hex(config.salt),
+    }
 
 
 def _object(value: Any, names: tuple[str, ...], what: str) -> Document:

@@ -249,6 +249,23 @@ class SessionKeys(Protocol):
         ...
 
 
+class CarriedPayments(Protocol):
+    """Where payments go that a node's agent brought with a report (answered by `channels`)."""
+
+    def carried(
+        self,
+        unit: Connection,
+        voucher: bytes,
+        ack: bytes,
+        *,
+        session_id: Id,
+        node_id: str,
+        at_us: int,
+    ) -> Refusal | None:
+        """Take a payment of this session; `PeerError` where the octets are none."""
+        ...
+
+
 class RetailPrices(Protocol):
     """What a session costs its subscriber (answered by `rating`), to the unit as it is charged."""
 

@@ -24,6 +24,7 @@ from opencarrier.access.agent.model import (
     Venue,
 )
 from opencarrier.access.agent.outgoing import Place
+from opencarrier.access.agent.payments import Carried, State, has_room, verdict_of
 from opencarrier.access.agent.sessions import (
     NUL,
     Accepted,
@@ -38,7 +39,7 @@ from opencarrier.access.agent.sessions import (
     station_of,
 )
 from opencarrier.access.agent.statement import Signed, sign, statement_for
-from opencarrier.access.agent.store import AgentStore
+from opencarrier.access.agent.store import AgentStore, Waiting
 from opencarrier.access.model import Listener, Origin
 from opencarrier.access.server import Dropped, Send
 from opencarrier.access.upstream.model import Reply
@@ -238,6 +239,58 @@ class NodeAgent:
         still_open = {number for number, _ in self.store.open_sessions()}
         self._samples = {n: meter for n, meter in self._samples.items() if n in still_open}
 
+    def pay(self, session: int, channel: bytes, carried: Carried) -> None:
+        """Keep a payment until the home has it; `speak` sees that it goes."""
+        with self.store.write():
+            self.store.keep_payment(session, channel, carried)
+        self.metrics.payments["kept"] += 1
+
+    def speak(self, now_us: int) -> None:
+        """Report sessions anew whose payments have no report to go with."""
+        sessions = self.store.stranded()
+        if not sessions or self.store.spooled_octets > self._spool_octets_most:
+            return
+        points = {point.name: point for point in self.points}
+        with self.store.write():
+            for number, session in sessions:
+                self._say_again(number, session, points.get(session.access_point), now_us)
+
+    def delivered(self, row: Waiting, carried: Carried | None, answer: Packet) -> None:
+        """Take a report out of the spool, and note what the home says of the payment with it."""
+        state, reason = State.PASSED_ON, ""
+        try:
+            verdict = verdict_of(answer)
+        except PeerError as error:
+            self.metrics.payments[error.reason] += 1
+            verdict = None
+        if verdict is not None and carried is not None and verdict.digest == carried.digest:
+            state, reason = verdict.state, verdict.reason
+        with self.store.write():
+            self.store.remove([row.number])
+            if carried is not None and row.session is not None:
+                self.store.judge_payment(row.session, carried, state, reason)
+                self.metrics.payments[state.value] += 1
+
+    def _say_again(
+        self, number: int, session: Session, point: AccessPoint | None, now_us: int
+    ) -> None:
+        """Write a report of the agent's own, signed and in its place in the chain."""
+        if point is None:
+            self.store.refuse_payments(number, "access_point_gone")
+            return
+        place, event_us = Place(point, self._venue), max(now_us, session.heard_us)
+        attributes = outgoing.said_again(place, session, event_us=event_us)
+        signed = self._signed(session, attributes, Flag.NONE)
+        told = [*attributes, *signed.attributes()]
+        if not has_room(told):
+            self.store.refuse_payments(number, "packet_full")
+            return
+        self.store.put_session(number, _chained(session, signed), session.called)
+        self.store.put_statement(number, signed, now_us)
+        status = AcctStatus.INTERIM_UPDATE
+        self.store.spool(point.name, number, status, told, received_us=now_us, delay_s=0)
+        self.metrics.spooled += 1
+
     def _point(self, source: str) -> AccessPoint | None:
         address = ip_address(source)
         return next((point for point in self.points if address in point.prefix), None)
@@ -316,9 +369,13 @@ class NodeAgent:
             return False
         return True
 
+    @property
+    def _spool_octets_most(self) -> int:
+        return self._settings.spool_octets_max - PACKET_OCTETS_MAX
+
     def _make_room(self) -> None:
         """Keep the spool within its octets: what later reports say again goes first."""
-        store, most = self.store, self._settings.spool_octets_max - PACKET_OCTETS_MAX
+        store, most = self.store, self._spool_octets_most
         if store.spooled_octets > most:
             superseded = store.superseded()
             store.remove(superseded)
@@ -382,20 +439,19 @@ class NodeAgent:
         )
         flags |= done | (Flag.CLASS_RESTORED if "class" in mended else Flag.NONE)
         self._count(mended, flags)
-        signed = sign(
-            statement_for(
-                attributes,
-                sequence=session.sequence,
-                previous=session.previous,
-                flags=flags,
-                started_s=max(session.started_us, 0) // SECOND_US % WORD,
-            ),
-            self._signer,
+        signed = self._signed(session, attributes, flags)
+        told = [*attributes, *signed.attributes()]
+        return _Taken(number, _chained(session, signed), seen.acct_session_id, told, signed)
+
+    def _signed(self, session: Session, attributes: Sequence[Attribute], flags: Flag) -> Signed:
+        statement = statement_for(
+            attributes,
+            sequence=session.sequence,
+            previous=session.previous,
+            flags=flags,
+            started_s=max(session.started_us, 0) // SECOND_US % WORD,
         )
-        moved = replace(session, sequence=session.sequence + 1, previous=signed.statement.head)
-        return _Taken(
-            number, moved, seen.acct_session_id, [*attributes, *signed.attributes()], signed
-        )
+        return sign(statement, self._signer)
 
     def _count(self, mended: Sequence[str], flags: Flag) -> None:
         for name in mended:
@@ -434,6 +490,10 @@ class NodeAgent:
     def _drop(self, reason: str) -> Dropped:
         self.metrics.dropped[reason] += 1
         return Dropped(reason)
+
+
+def _chained(session: Session, signed: Signed) -> Session:
+    return replace(session, sequence=session.sequence + 1, previous=signed.statement.head)
 
 
 def _status(packet: Packet) -> AcctStatus:

@@ -88,6 +88,15 @@ def covers(kept: str, asked: str) -> bool:
     return wanted.version == 6 and wanted in IPv6Network(kept)
 
 
+def written_forms(asked: str) -> list[str]:
+    """Return an address and every prefix it is in, as they are kept."""
+    address = ip_address(asked)
+    if address.version == 4:
+        return [str(address)]
+    prefixes = (IPv6Network((int(address), bits), strict=False) for bits in range(129))
+    return [str(address), *map(str, prefixes)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """Who held this address, perhaps this port, at this instant; and why it is asked.

@@ -81,6 +81,7 @@ class AgentMetrics:
     acknowledged: int = 0
     delivered: int = 0
     retries: int = 0
+    payments: Counter[str] = field(default_factory=Counter)
 
     def as_mapping(self) -> dict[str, int | dict[str, int]]:
         """The counters with stable keys, for JSON."""
@@ -94,4 +95,5 @@ class AgentMetrics:
             "acknowledged": self.acknowledged,
             "delivered": self.delivered,
             "retries": self.retries,
+            "payments": dict(sorted(self.payments.items())),
         }

@@ -10,8 +10,9 @@ from opencarrier.access.agent.counters import WORD
 from opencarrier.access.agent.location import location_attributes
 from opencarrier.access.agent.model import AccessPoint, Venue
 from opencarrier.access.agent.sessions import NUL, Accepted, Session
-from opencarrier.access.wire.dictionary import Type
+from opencarrier.access.wire.dictionary import AcctStatus, Code, Type
 from opencarrier.access.wire.radius import (
+    AUTHENTICATOR_OCTETS,
     HEADER_OCTETS,
     PACKET_OCTETS_MAX,
     Attribute,
@@ -95,6 +96,13 @@ def accounting(
 
     Acct-Delay-Time is left out: it is right only at the moment of sending.
     """
+    attributes, mended = _accounting(packet, place, session, event_us=event_us)
+    return _fitting(attributes), mended
+
+
+def _accounting(
+    packet: Packet, place: Place, session: Session, *, event_us: int
+) -> tuple[list[Attribute], list[str]]:
     dropped = _HOP | _PLACE | _IDENTITY | _NUMBERS
     out = [a for a in packet.attributes if a[0] not in dropped]
     identity, mended = mended_identity(packet, session.accepted)
@@ -103,7 +111,16 @@ def accounting(
     if packet.text(Type.ACCT_SESSION_ID) != session.acct_session_id:
         mended.append("acct_session_id")
     out += [*identity, *place.attributes(packet), *_numbers(session, event_us)]
-    return _fitting(out), mended
+    return out, mended
+
+
+def said_again(place: Place, session: Session, *, event_us: int) -> list[Attribute]:
+    """Return an Interim-Update of the agent's own: what was told last, at a later time."""
+    told = [integer(Type.ACCT_STATUS_TYPE, AcctStatus.INTERIM_UPDATE)]
+    if session.station:
+        told.append(text(Type.CALLING_STATION_ID, session.station))
+    packet = Packet(Code.ACCOUNTING_REQUEST, 0, bytes(AUTHENTICATOR_OCTETS), tuple(told))
+    return _accounting(packet, place, session, event_us=event_us)[0]
 
 
 def mended_identity(packet: Packet, accepted: Accepted) -> tuple[list[Attribute], list[str]]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from opencarrier.access.agent.agent import Ask, Keep, NodeAgent, Ticket
 from opencarrier.access.agent.counters import WORD
 from opencarrier.access.agent.model import AgentMetrics, AgentSettings
-from opencarrier.access.agent.store import Waiting, sendable
+from opencarrier.access.agent.payments import Carried, State, has_room
+from opencarrier.access.agent.store import Brought, Waiting, sendable
 from opencarrier.access.model import Origin, Transport
 from opencarrier.access.server import Send
 from opencarrier.access.upstream.model import Lost, Upstream
@@ -57,6 +58,7 @@ class AgentService:
         self._senders: dict[Transport, Sender] = {}
         self._reports: deque[Ticket] = deque()
         self._arrived, self._spooled = asyncio.Event(), asyncio.Event()
+        self._news = asyncio.Event()
         self._asking = 0
         self._sending: set[int] = set()
         self._resting = 0
@@ -76,7 +78,7 @@ class AgentService:
         self._senders[transport] = sender
         for loop in (self._keep_loop, self._deliver_loop, self._sample_loop, self._housekeep_loop):
             self._loops.append(asyncio.get_running_loop().create_task(loop()))
-        self._spooled.set()
+        self._moved()
 
     async def stop(self) -> None:
         """Answer what is durable and what the hub still answers; the rest stays in the file."""
@@ -187,10 +189,11 @@ class AgentService:
 
     async def _deliver(self, row: Waiting) -> None:
         """Send a report; where the hub does not take it, let it rest before it is sent again."""
-        before = self.metrics.delivered
+        before, carried = self.metrics.delivered, self._carried(row)
+        paid = [] if carried is None else carried.attributes()
         try:
             reply = await self._ports.upstream.request(
-                Code.ACCOUNTING_REQUEST, [*row.attributes, self._delay(row)]
+                Code.ACCOUNTING_REQUEST, [*row.attributes, *paid, self._delay(row)]
             )
         except Exception:
             _log.exception("sending a report failed")
@@ -199,13 +202,49 @@ class AgentService:
             await self._rest(row, alive=self.metrics.delivered > before)
         else:
             crashpoint("node.delivered")
-            with self.agent.store.write():
-                self.agent.store.remove([row.number])
+            self.agent.delivered(row, carried, reply.packet)
             self.metrics.delivered += 1
             self._pause_s = self._settings.retry_first_s
             self._left.pop(row.number, None)
         self._sending.discard(row.number)
+        self._moved()
+
+    def _carried(self, row: Waiting) -> Carried | None:
+        """Return the payment that goes with a report, if one waits and there is room for it."""
+        if row.session is None or not has_room(row.attributes):
+            return None
+        return self.agent.store.next_payment(row.session)
+
+    def _moved(self) -> None:
+        """Look again at what waits, now that something went or came."""
+        self._attempt(lambda: self.agent.speak(self._ports.clock.now_us()))
         self._spooled.set()
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def pay(
+        self, session: int, channel: bytes, carried: Carried, patience_s: float
+    ) -> Brought | None:
+        """Keep a payment, then wait a little for the home; return where it stands.
+
+        It is durable before anything is returned. None where a newer one took its place.
+        """
+        self.agent.pay(session, channel, carried)
+        crashpoint("node.paid")
+        self._moved()
+        try:
+            async with asyncio.timeout(patience_s):
+                while (stands := self._standing(session, carried)) is not None:
+                    if stands.state is not State.WAITING:
+                        return stands
+                    await self._news.wait()
+        except TimeoutError:
+            pass
+        return self._standing(session, carried)
+
+    def _standing(self, session: int, carried: Carried) -> Brought | None:
+        brought = self.agent.store.payments(session)
+        return next((one for one in brought if one.carried == carried), None)
 
     async def _rest(self, row: Waiting, *, alive: bool) -> None:
         """Wait longer each time: for a hub that is away, or for the one report it does not take."""

@@ -6,6 +6,7 @@ writes, one transaction at a time.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from opencarrier.access.agent import stored
-from opencarrier.access.agent.holders import Entry, Held, covers
+from opencarrier.access.agent.holders import PORT_MAX, Entry, Held, covers, written_forms
+from opencarrier.access.agent.payments import Carried, State
 from opencarrier.access.agent.sessions import Accepted, Session
 from opencarrier.access.agent.statement import BEGINNING, Signed
 from opencarrier.access.wire.dictionary import AcctStatus, Code
@@ -23,9 +25,12 @@ from opencarrier.access.wire.radius import AUTHENTICATOR_OCTETS, Attribute, enco
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.ids import Id
 
-VERSION = 1
+VERSION = 2
 CANDIDATES_MAX = 512
 """Rows of the spool that are looked at for what may be sent next."""
+
+CHANNELS_PER_SESSION_MAX = 4
+"""Channels whose newest payment is kept in one session; a device has one."""
 
 ANSWERS_MAX = 1_000
 BUSY_MS = 5_000
@@ -63,6 +68,16 @@ CREATE TABLE holder (
 CREATE INDEX holder_to ON holder (to_us);
 CREATE TABLE who_log (number INTEGER PRIMARY KEY, value BLOB NOT NULL);
 """
+_SECOND = """
+CREATE TABLE payment (
+  session INTEGER, channel BLOB, number INTEGER NOT NULL UNIQUE, state TEXT NOT NULL,
+  reason TEXT NOT NULL, voucher BLOB NOT NULL, ack BLOB NOT NULL,
+  PRIMARY KEY (session, channel)) WITHOUT ROWID;
+CREATE INDEX payment_waiting ON payment (state, number);
+"""
+"""The newest payment of each channel in each session; `number` rises with each that is kept."""
+
+_STEPS = (_SCHEMA, _SECOND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,16 @@ class Holding:
     to_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A channel's newest payment in a session, and where it stands."""
+
+    channel: bytes
+    state: State
+    reason: str
+    carried: Carried
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stock:
     """How much the file holds."""
@@ -100,6 +125,7 @@ class Stock:
     oldest_us: int | None
     sessions_open: int
     statements: int
+    payments_waiting: int
 
 
 class AgentStore:
@@ -117,10 +143,11 @@ class AgentStore:
 
     def _begin(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, VERSION):
+        if version > VERSION:
             raise sqlite3.DatabaseError(f"the file is of version {version}, not {VERSION}")
-        if version == 0:
-            self._db.executescript(f"BEGIN;{_SCHEMA};PRAGMA user_version={VERSION};COMMIT;")
+        if version < VERSION:
+            steps = ";".join(_STEPS[version:])
+            self._db.executescript(f"BEGIN;{steps};PRAGMA user_version={VERSION};COMMIT;")
 
     def close(self) -> None:
         """Close the file."""
@@ -352,6 +379,78 @@ class AgentStore:
         last = stored.read_entry(row[0])
         return last.number + 1, last.head
 
+    def session_holding(self, address: str) -> tuple[int, Session] | None:
+        """Return the open session an address is held by now: the one that came to it last."""
+        row = self._db.execute(
+            "SELECT session.id, session.value FROM holder JOIN session ON session.id ="
+            " holder.session WHERE session.closed = 0 AND port_from = 0 AND port_to = ?"
+            " AND address IN (SELECT value FROM json_each(?))"
+            " ORDER BY holder.from_us DESC, session.id DESC LIMIT 1",
+            (PORT_MAX, json.dumps(written_forms(address))),
+        ).fetchone()
+        return (row[0], stored.read_session(row[1])) if row else None
+
+    # Payments of devices, on their way to the home.
+
+    def keep_payment(self, session: int, channel: bytes, carried: Carried) -> None:
+        """Keep the newest payment of a channel; beyond the limit the one kept longest goes."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO payment SELECT ?, ?, COALESCE(MAX(number), 0) + 1, ?, '', ?, ?"
+            " FROM payment",
+            (session, channel, State.WAITING, carried.voucher, carried.ack),
+        )
+        self._db.execute(
+            "DELETE FROM payment WHERE session = ?1 AND number NOT IN (SELECT number FROM payment"
+            " WHERE session = ?1 ORDER BY number DESC LIMIT ?2)",
+            (session, CHANNELS_PER_SESSION_MAX),
+        )
+
+    def payments(self, session: int) -> list[Brought]:
+        """Return a session's payments, the newest first."""
+        rows = self._db.execute(
+            "SELECT channel, state, reason, voucher, ack FROM payment WHERE session = ?"
+            " ORDER BY number DESC",
+            (session,),
+        )
+        return [
+            Brought(channel, State(state), reason, Carried(voucher, ack))
+            for channel, state, reason, voucher, ack in rows
+        ]
+
+    def next_payment(self, session: int) -> Carried | None:
+        """Return the payment of a session that has waited longest for a report to go with."""
+        row = self._db.execute(
+            "SELECT voucher, ack FROM payment WHERE session = ? AND state = ?"
+            " ORDER BY number LIMIT 1",
+            (session, State.WAITING),
+        ).fetchone()
+        return Carried(*row) if row else None
+
+    def judge_payment(self, session: int, carried: Carried, state: State, reason: str) -> None:
+        """Note where a payment went; one that was replaced meanwhile still waits."""
+        self._db.execute(
+            "UPDATE payment SET state = ?, reason = ?"
+            " WHERE session = ? AND voucher = ? AND ack = ?",
+            (state, reason, session, carried.voucher, carried.ack),
+        )
+
+    def refuse_payments(self, session: int, reason: str) -> None:
+        """Give up a session's payments that wait: nothing can be sent for it."""
+        self._db.execute(
+            "UPDATE payment SET state = ?, reason = ? WHERE session = ? AND state = ?",
+            (State.REFUSED, reason, session, State.WAITING),
+        )
+
+    def stranded(self) -> list[tuple[int, Session]]:
+        """Return the sessions whose payments wait and that have no report to go with."""
+        rows = self._db.execute(
+            "SELECT DISTINCT session.id, session.value FROM payment JOIN session ON session.id ="
+            " payment.session WHERE state = ? AND NOT EXISTS (SELECT 1 FROM spool"
+            " WHERE spool.session = payment.session) ORDER BY session.id LIMIT ?",
+            (State.WAITING, CANDIDATES_MAX),
+        )
+        return [(number, stored.read_session(value)) for number, value in rows]
+
     # Housekeeping.
 
     def forget_holders(self, before_us: int) -> None:
@@ -377,6 +476,7 @@ class AgentStore:
             (STOPPED, sessions_us, SILENT, min(sessions_us, holders_us)),
         )
         self._db.execute("DELETE FROM alias WHERE session NOT IN (SELECT id FROM session)")
+        self._db.execute("DELETE FROM payment WHERE session NOT IN (SELECT id FROM session)")
 
     def wipe(self) -> None:
         """Empty the write-ahead log, where what was deleted still stands as it was written.
@@ -395,12 +495,16 @@ class AgentStore:
             "SELECT COUNT(*), MIN(received_us) FROM spool"
         ).fetchone()
         (statements,) = self._db.execute("SELECT COUNT(*) FROM statement").fetchone()
+        (payments_waiting,) = self._db.execute(
+            "SELECT COUNT(*) FROM payment WHERE state = ?", (State.WAITING,)
+        ).fetchone()
         return Stock(
             waiting=waiting,
             waiting_octets=self.spooled_octets,
             oldest_us=oldest_us,
             sessions_open=self.count_open(),
             statements=statements,
+            payments_waiting=payments_waiting,
         )
 
 

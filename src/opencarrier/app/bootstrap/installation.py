@@ -41,6 +41,7 @@ from opencarrier.rating.spending import SpendingWatch
 from opencarrier.receipts.manifest import Manifest, read_manifest
 from opencarrier.routing.model import Steering
 from opencarrier.routing.service import ChoiceBook, RoutedPolicy, Routing
+from opencarrier.spine.ports import CarriedPayments
 from opencarrier.staking.service import StakingService
 from opencarrier.usage.service import UsageService
 from opencarrier.usage.store import is_erased
@@ -136,10 +137,12 @@ class Installation:
         connect: Connect | None = None,
         ask_dns: Ask | None = None,
         way_back: WayBack | None = None,
+        payments: CarriedPayments | None = None,
     ) -> AccessService:
         """Make the access service; what dials others is handed in where packets are passed on.
 
-        `worker` is its number where there are several.
+        `payments` takes what nodes' agents bring, where there is a venue for channels. `worker` is
+        the process's number where there are several.
         """
         ports = AccessPorts(
             units=self.store,
@@ -154,6 +157,7 @@ class Installation:
             tls=eap_certificates(self.folder, self.settings),
             session_keys=self.channel_book,
             meters=self.meters,
+            payments=payments,
             connect=connect,
             ask_dns=ask_dns,
             orders=self.orders,

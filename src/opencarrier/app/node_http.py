@@ -1,0 +1,115 @@
+"""The agent's small HTTP server: a request a connection, few of them, none for long."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from http import HTTPStatus
+from typing import Final
+
+from opencarrier.access.agent.request import END, HEAD_OCTETS_MAX, Head, read_head
+from opencarrier.app.node_desk import Answer, NodeDesk, PaymentSettings, problem
+from opencarrier.channels.wire import BODY_OCTETS_MAX
+from opencarrier.kernel.refusals import PeerError
+
+_log = logging.getLogger(__name__)
+
+BACKLOG: Final = 64
+
+
+class NodeHttp:
+    """Listens for devices; `await start()`, then `stop()`."""
+
+    def __init__(self, desk: NodeDesk, settings: PaymentSettings) -> None:
+        self._desk = desk
+        self._settings = settings
+        self._open: Counter[str] = Counter()
+        self._lines: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        assert self._server is not None
+        host, port, *_ = self._server.sockets[0].getsockname()
+        return host, port
+
+    async def start(self) -> None:
+        """Listen; `OSError` where the port is taken."""
+        self._server = await asyncio.start_server(
+            self._connected,
+            self._settings.host,
+            self._settings.port,
+            limit=HEAD_OCTETS_MAX,
+            backlog=BACKLOG,
+        )
+
+    async def stop(self) -> None:
+        """Listen no more, and end what is open; a payment in work is waited for."""
+        assert self._server is not None
+        self._server.close()
+        for writer in self._lines.values():
+            writer.transport.abort()
+        await asyncio.gather(*self._lines, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        source = (writer.get_extra_info("peername") or ("",))[0]
+        if self._crowded(source):
+            writer.transport.abort()
+            return
+        self._lines[task] = writer
+        self._open[source] += 1
+        try:
+            async with asyncio.timeout(self._settings.request_s):
+                writer.write(_written(await self._answered(source, reader)))
+                await writer.drain()
+        except (TimeoutError, OSError, EOFError):
+            pass
+        except Exception:
+            _log.exception("a device's request failed")
+        finally:
+            self._open[source] -= 1
+            if not self._open[source]:
+                del self._open[source]
+            del self._lines[task]
+            writer.close()
+
+    def _crowded(self, source: str) -> bool:
+        most = self._settings.connections_per_address_max
+        return self._open.total() >= self._settings.connections_max or self._open[source] >= most
+
+    async def _answered(self, source: str, reader: asyncio.StreamReader) -> Answer:
+        try:
+            head, body = await self._read(reader)
+            if not self._desk.hears(source):
+                return problem(429, "too_often", "come back in a second")
+            if body is None:
+                return problem(413, "body_size", f"at most {BODY_OCTETS_MAX} octets")
+            return await self._desk.answer(source, head, body)
+        except asyncio.LimitOverrunError:
+            return problem(431, "head_size", f"at most {HEAD_OCTETS_MAX} octets")
+        except PeerError as error:
+            return problem(400, error.reason, error.detail)
+
+    async def _read(self, reader: asyncio.StreamReader) -> tuple[Head, bytes | None]:
+        head = read_head(await reader.readuntil(END))
+        if head.length > BODY_OCTETS_MAX:
+            return head, None
+        return head, await reader.readexactly(head.length)
+
+
+def _written(answer: Answer) -> bytes:
+    body = json.dumps(answer.document).encode()
+    kind = "application/problem+json" if answer.status >= 400 else "application/json"
+    lines = (
+        f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "Connection: close",
+    )
+    return "\r\n".join(lines).encode() + END + body

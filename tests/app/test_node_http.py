@@ -1,0 +1,131 @@
+"""The agent's HTTP server: its limits, and what it takes for a request."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests.access.agent.scene import Scene, start
+from tests.access.fakes import peer_error
+
+from opencarrier.access.agent.request import END, HEAD_OCTETS_MAX, Head, read_head
+from opencarrier.access.wire.dictionary import Type
+from opencarrier.app.config import ConfigError
+from opencarrier.app.node_desk import NodeDesk, PaymentSettings
+from opencarrier.app.node_folder import NodeFolder
+from opencarrier.app.node_http import NodeHttp
+from opencarrier.channels.carried import Contract
+from opencarrier.kernel.signatures import Address
+
+from .test_node_agent import folder_with
+from .test_node_payments import ask, request
+
+SETTINGS = PaymentSettings(
+    host="127.0.0.1",
+    port=0,
+    contract=Contract(chain_id=1, address=Address("0x" + "ab" * 20)),
+    connections_max=3,
+    connections_per_address_max=2,
+    request_s=0.3,
+    per_s=0.001,
+    burst=3,
+)
+SHOW = request("GET", "/v1/session")
+
+
+async def test_connections_turns_and_time_are_limited(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "node.sqlite")
+    async with scene.open() as radio:
+        await radio.tell(start(), (int(Type.FRAMED_IP_ADDRESS), bytes((127, 0, 0, 1))))
+        http = NodeHttp(NodeDesk(scene.running, SETTINGS, lambda: 0.0), SETTINGS)
+        await http.start()
+        where = http.address
+        idle = [await asyncio.open_connection(*where, local_addr=("127.0.0.1", 0)) for _ in "12"]
+        with pytest.raises(ConnectionError):
+            await ask(where, SHOW)
+        other = [await asyncio.open_connection(*where, local_addr=("127.0.0.2", 0))]
+        with pytest.raises(ConnectionError):
+            await ask(where, SHOW, "127.0.0.3")
+        for reader, writer in (*idle, *other):
+            assert await reader.read() == b"", "who says nothing is not waited for"
+            writer.close()
+        assert [(await ask(where, SHOW)).status for _ in range(4)] == [200, 200, 200, 429]
+        assert (await ask(where, SHOW, "127.0.0.2")).status == 404, "another's turns are its own"
+        held = await asyncio.open_connection(*where)
+        await http.stop()
+        assert await held[0].read() == b""
+        held[1].close()
+
+
+def test_addresses_are_plain_whatever_socket_they_came_through(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "node.sqlite")
+    service = scene.service()
+    desk = NodeDesk(service, replace(SETTINGS, burst=1), lambda: 0.0)
+    assert desk.hears("::ffff:192.0.2.1")
+    assert not desk.hears("192.0.2.1")
+    assert desk.hears("fe80::1%eth0")
+    service.agent.store.close()
+
+
+def head(text: str) -> str:
+    return peer_error(read_head, text.replace("\n", "\r\n").encode() + END)
+
+
+def test_a_head_is_read_strictly() -> None:
+    whole = b"POST /v1/payment HTTP/1.1\r\nHost: [2001:db8::1]:4021\r\ncontent-length:12 \r\n\r\n"
+    assert read_head(whole) == Head("POST", "/v1/payment", 12)
+    assert head("GET / HTTP/1.0\nHost: 192.0.2.1") == "parsed"
+    assert head("GET / HTTP/1.0\nHost: 192.0.2.1\nHost: 192.0.2.2") == "field_twice"
+    assert head("GET / HTTP/1.1\nHost: agent.example") == "host"
+    assert head("GET / HTTP/1.1\nHost: 300.0.2.1") == "host"
+    assert head("GET / HTTP/1.1") == "host"
+    assert head("GET / HTTP/2\nHost: 192.0.2.1") == "request_line"
+    assert head("GET / HTTP/1.1\n Host: 192.0.2.1") == "field_form"
+    for length in ("-1", "1e3", "", "9" * 10):
+        assert head(f"GET / HTTP/1.1\nHost: 1.1.1.1\nContent-Length: {length}") == "content_length"
+    chunked = "POST / HTTP/1.1\nHost: 1.1.1.1\nTransfer-Encoding: chunked"
+    assert head(chunked) == "transfer_encoding"
+    assert head("GET /" + "a" * HEAD_OCTETS_MAX) == "head_size"
+    assert peer_error(read_head, b"GET / HTTP/1.1") == "head_size"
+
+
+@given(st.binary(max_size=120))
+@example(b"GET / HTTP/1.1\r\nHost: 1.1.1.1:999999")
+@settings(max_examples=60)
+def test_whatever_comes_is_a_head_or_a_peers_mistake(octets: bytes) -> None:
+    assert peer_error(read_head, octets + END) != ""
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('chain_id = 0\ncontract = "0x' + "ab" * 20 + '"', "chain_id"),
+        ('chain_id = 1\ncontract = "0xAB"', "contract"),
+        ("chain_id = 1", "contract is missing"),
+        ('chain_id = 1\ncontract = "0x' + "ab" * 20 + '"\nport = 70000', "port"),
+        ('chain_id = 1\ncontract = "0x' + "ab" * 20 + '"\nprice = 1', "price"),
+    ],
+)
+def test_settings_are_read_strictly(tmp_path: Path, table: str, words: str) -> None:
+    folder = folder_with(tmp_path, 'transport = "udp"\nsecret_file = "hub.secret"\n')
+    assert folder.load().payments is None, "off unless told"
+    with_payments(folder, table)
+    with pytest.raises(ConfigError, match=words):
+        folder.load()
+
+
+def test_a_table_of_payments_is_read(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, 'transport = "udp"\nsecret_file = "hub.secret"\n')
+    with_payments(folder, 'chain_id = 8453\ncontract = "0x' + "ab" * 20 + '"')
+    found = folder.load().payments
+    assert found is not None
+    assert (found.host, found.port, found.contract.chain_id) == ("127.0.0.1", 4021, 8453)
+
+
+def with_payments(folder: NodeFolder, table: str) -> None:
+    text = folder.settings_file.read_text()
+    folder.settings_file.write_text(f"{text}\n[payments]\n{table}\n")
