@@ -82,10 +82,12 @@ def test_what_is_passed_on_is_counted_by_upstream() -> None:
         neighbours = Neighbours()
 
     class Passing:
+        unrouted = 2
         hub = Hub()
 
     text = passing_exposition(Passing())  # type: ignore[arg-type]
     assert "opencarrier_passed_on_total 4\n" in text
+    assert "opencarrier_owed_realms_unrouted 2\n" in text
     labels = 'upstream="home.test",server="a:1",outcome="answered"'
     assert f"opencarrier_upstream_requests_total{{{labels}}} 3\n" in text
     assert passing_exposition(None) == ""
