@@ -94,6 +94,7 @@ def lint(arguments: list[str]) -> int:
         ("tidy", ["tools/tidy.py"]),
         ("spelling", ["-m", "codespell_lib"]),
         ("links", ["tools/links.py"]),
+        ("vendor", ["tools/vendor.py"]),
         ("contracts", ["contracts/build.py", "--check"]),
     ]
     wanted = [check for check in checks if not arguments or check[0] in arguments]

@@ -44,6 +44,7 @@ COMES_WITH = {
     "eth_bloom": "py-evm",
     "eth_keys": "py-evm",
     "eth_utils": "web3",
+    "markupsafe": "jinja2",
     "pydantic": "fastapi",
     "requests": "web3",
     "rlp": "py-evm",

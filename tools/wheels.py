@@ -24,8 +24,9 @@ SHIPPED = (
     "opencarrier/__main__.py",
     "opencarrier/py.typed",
     "opencarrier/chain/artefacts/",
-    "opencarrier/app/templates/",
-    "opencarrier/app/static/",
+    "opencarrier/app/console/templates/",
+    "opencarrier/app/console/static/console.css",
+    "opencarrier/app/console/static/vendor/VENDOR.toml",
     "opencarrier/app/migrations/versions/",
 )
 """What is no Python module, or is found by path: it must be in the wheel all the same."""

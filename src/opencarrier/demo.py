@@ -505,7 +505,7 @@ async def _play(place: Onchain, clock: FixedClock, request: Request) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with serving(place) as served:
-        served.web.ready = True
+        served.web.ready = served.web.shell.demo = True
         http = urlsplit(served.running.http)
         endpoints = Endpoints(
             auth=served.auth,
@@ -519,7 +519,7 @@ async def _play(place: Onchain, clock: FixedClock, request: Request) -> int:
             lost_permille=request.lost_permille,
             doubled_permille=request.doubled_permille,
         )
-        with Teller(served.web.story.append, quiet=request.as_json) as teller:
+        with Teller(served.web.tell, quiet=request.as_json) as teller:
             teller.banner(served.running, place, request, _people())
             story = Story(stage, script, teller.tell)
             telling = asyncio.create_task(_tell(story, teller))

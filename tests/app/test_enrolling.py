@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from fastapi import FastAPI
-from jinja2 import Environment, PackageLoader, select_autoescape
 from lxml import etree
 from signxml.verifier import XMLVerifier
 from starlette.testclient import TestClient
@@ -23,6 +22,7 @@ from tests.app.scene import IMSI, START_US
 
 from opencarrier.app.bootstrap import Installation, open_installation
 from opencarrier.app.config import Settings
+from opencarrier.app.console.shell import Shell
 from opencarrier.app.enrolling import Enrolling
 from opencarrier.app.folder import Folder
 from opencarrier.app.http_enrol import enrol_routes, platform_of, qr_code
@@ -85,8 +85,8 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(made):
     app = FastAPI()
-    templates = Environment(loader=PackageLoader("opencarrier.app"), autoescape=select_autoescape())
-    enrol_routes(app, Enrolling(made.base), templates)
+    shell = Shell(domain="example", chain_id=1, code=lambda: "USD")
+    enrol_routes(app, Enrolling(made.base), shell)
     return TestClient(app, base_url="http://127.0.0.1")
 
 
@@ -147,7 +147,7 @@ def test_the_page_has_all_profiles_the_visitors_own_first_and_a_code(client, lin
         assert len(page.links) == len(set(page.links)) == 12
         assert all(one.startswith(f"https://wifi.home.example{link}/") for one in page.links)
         assert (page.titles[0] == f"{own} (this device)") == (own is not None)
-    assert "this page gives 3 more" in " ".join(answer.text.split())
+    assert "This page gives 3 more" in " ".join(answer.text.split())
     assert "<b>" not in answer.text
 
 

@@ -59,13 +59,12 @@ def test_the_page_is_drawn_and_locked_down(client):
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    assert client.get("/static/live.js").headers["content-type"].startswith("text/javascript")
     assert client.get("/static/../http.py").status_code == 404
     assert client.get("/static/seal.key").status_code == 404
 
 
 def test_nobody_enrols_where_phones_were_told_no_address(client):
-    assert client.get("/enrol/" + "x" * 43).json() == {"detail": "Not Found"}
+    assert client.get("/enrol/" + "x" * 43).status_code == 404
 
 
 def test_a_rebound_name_gets_nothing(client):

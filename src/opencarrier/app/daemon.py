@@ -100,6 +100,7 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     try:
         yield Serving(running=running, web=web, auth=udp.auth_address, acct=udp.acct_address)
     finally:
+        web.events.close()
         await radius.stop()
         await way_back.stop()
         server.should_exit = True

@@ -1,17 +1,15 @@
-"""The process over HTTP: a live page, health, metrics, receipts, and the chain's JSON-RPC."""
+"""The process over HTTP: the console, health, metrics, receipts, and the chain's JSON-RPC."""
 
 from __future__ import annotations
 
 import hmac
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
-from functools import partial
-from importlib.resources import files
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from jinja2 import Environment, PackageLoader, select_autoescape
+from fastapi import FastAPI, Header
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -22,6 +20,9 @@ from opencarrier.access.model import Metrics
 from opencarrier.app import http_charging, http_routing, relaying
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.closing import close_and_settle
+from opencarrier.app.console import console_routes
+from opencarrier.app.console.events import Events
+from opencarrier.app.console.shell import Shell
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
 from opencarrier.app.http_exchange import exchange_routes
 from opencarrier.app.http_paid import paid_routes
@@ -32,7 +33,7 @@ from opencarrier.app.problems import problem
 from opencarrier.app.status import base_status, venue_status
 from opencarrier.app.timelines import LIMIT, TraceReason
 from opencarrier.app.tracing import Tracing
-from opencarrier.app.views import cycle_lines, host_lines, operator_lines
+from opencarrier.chain.contracts import StableToken
 from opencarrier.chain.node.http import rpc_route
 from opencarrier.channels.service import ChannelService
 from opencarrier.kernel.ids import from_hex
@@ -44,15 +45,6 @@ ANSWERS_MAX = 1_000
 KEY_MAX = 255
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ANY_HOST = ("0.0.0.0", "::")  # noqa: S104 - recognised here, not bound
-
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-_STATIC = {"live.css": "text/css", "live.js": "text/javascript"}
 
 
 class Web:
@@ -67,66 +59,22 @@ class Web:
         self.ready = False
         self.story: deque[str] = deque(maxlen=STORY_MAX)
         self.answers: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
-        self.templates = Environment(
-            loader=PackageLoader("opencarrier.app"), autoescape=select_autoescape()
+        self.events = Events(place.base.clock)
+        self.shell = Shell(
+            domain=place.manifest.domain,
+            chain_id=place.manifest.chain_id,
+            code=cache(partial(_code, place)),
         )
 
-    def page(self, template: str) -> str:
-        """Draw the page or its live part."""
-        manifest = self.place.manifest
-        drawn: str = self.templates.get_template(template).render(
-            domain=manifest.domain, chain_id=manifest.chain_id, **self._figures()
-        )
-        return drawn
+    def tell(self, line: str) -> None:
+        """Add a line to the story, and let open pages know."""
+        self.story.append(line)
+        self.events.publish("story")
 
-    def _figures(self) -> dict[str, Any]:
-        place, counted = self.place, self.metrics()
-        with place.base.store.read() as unit:
-            totals = place.base.usage.totals(unit)
-            cycles = [
-                {
-                    "sequence": line.sequence,
-                    "state": line.state,
-                    "records": line.records,
-                    "gross": money(line.gross_minor),
-                    "net": money(line.net_minor),
-                    "records_root": line.records_root[:18] + "…",
-                    "tx_hash": line.tx_hash[:18] + "…" if line.tx_hash else "",
-                }
-                for line in reversed(cycle_lines(place, unit))
-            ]
-            hosts = [
-                {
-                    "name": line.name,
-                    "payout": line.payout,
-                    "earned": money(line.earned_minor),
-                    "withdrawn": money(line.withdrawn_minor),
-                }
-                for line in host_lines(place, unit)
-            ]
-            operators = [
-                {
-                    "name": line.name,
-                    "jurisdiction": line.jurisdiction,
-                    "collateral": money(line.collateral_minor),
-                    "accrued": money(line.accrued_minor),
-                }
-                for line in operator_lines(place, unit)
-            ]
-        figures = [
-            ("attached", counted.accepts),
-            ("turned away", sum(counted.rejects.values())),
-            ("accounting answered", counted.accounting_responses),
-            ("sessions", totals.sessions),
-            ("usages", totals.usages),
-        ]
-        return {
-            "figures": figures,
-            "cycles": cycles,
-            "hosts": hosts,
-            "operators": operators,
-            "story": list(reversed(self.story)),
-        }
+
+def _code(place: Onchain) -> str:
+    """Return how people call the asset money is kept in here."""
+    return StableToken(place.manifest.token).symbol().ask(place.client)
 
 
 def make_app(web: Web) -> FastAPI:
@@ -134,8 +82,7 @@ def make_app(web: Web) -> FastAPI:
     app = FastAPI(title="opencarrier", version=__version__, docs_url=None, redoc_url=None)
     hosts = allowed_hosts(web.place.base.settings.http_host)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    app.middleware("http")(_secured)
-    _pages(app, web)
+    console_routes(app, web.shell, web.events, web.place, lambda: tuple(web.story))
     _health(app, web)
     _api(app, web)
     paid_routes(app, web.place)
@@ -158,7 +105,7 @@ def _enrolment(app: FastAPI, web: Web) -> None:
         from opencarrier.app.enrolling import Enrolling
         from opencarrier.app.http_enrol import enrol_routes
 
-        enrol_routes(app, Enrolling(base), web.templates)
+        enrol_routes(app, Enrolling(base), web.shell)
 
 
 def _desk(place: Onchain, channels: ChannelService) -> ChannelDesk:
@@ -179,38 +126,6 @@ def allowed_hosts(bound: str) -> tuple[str, ...]:
     chain's JSON-RPC answers loopback names only, wherever the rest is bound.
     """
     return ("*",) if bound in ANY_HOST else (*HOSTS, bound)
-
-
-def money(minor: int) -> str:
-    """Write micro-units for people."""
-    whole, micro = divmod(abs(minor), 1_000_000)
-    return f"{'-' if minor < 0 else ''}{whole:,}.{micro:06d}"
-
-
-async def _secured(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    response = await call_next(request)
-    for name, value in _HEADERS.items():
-        response.headers[name] = value
-    return response
-
-
-def _pages(app: FastAPI, web: Web) -> None:
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    def page() -> str:
-        return web.page("page.html")
-
-    @app.get("/live", response_class=HTMLResponse, include_in_schema=False)
-    def live() -> str:
-        return web.page("live.html")
-
-    @app.get("/static/{name}", include_in_schema=False)
-    def static(name: str) -> Response:
-        if name not in _STATIC:
-            return problem(404, "not found", name)
-        content = files("opencarrier.app").joinpath("static", name).read_bytes()
-        return Response(content, media_type=_STATIC[name])
 
 
 def _health(app: FastAPI, web: Web) -> None:

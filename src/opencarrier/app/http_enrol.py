@@ -12,10 +12,10 @@ from typing import Any
 
 import segno
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment
+from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from opencarrier.app.console.shell import NO_STORE, Shell
 from opencarrier.app.enrolling import PATH, Enrolling, Handed
 from opencarrier.app.problems import problem
 from opencarrier.identity.pki.issue import CSR_OCTETS_MAX
@@ -24,7 +24,7 @@ from opencarrier.kernel.refusals import Refusal
 WAITING_MAX = 4
 """Profiles that may be made at once."""
 
-_NO_STORE = {"Cache-Control": "no-store"}
+_TITLE = "Wi-Fi profile"
 _AGENTS = (
     ("Android", "android"),
     ("iPhone", "apple"),
@@ -42,7 +42,7 @@ _TITLES = {
 }
 
 
-def enrol_routes(app: FastAPI, enrolling: Enrolling, templates: Environment) -> None:
+def enrol_routes(app: FastAPI, enrolling: Enrolling, shell: Shell) -> None:
     """Add the page and what it hands out."""
     places = Semaphore(WAITING_MAX)
 
@@ -53,17 +53,20 @@ def enrol_routes(app: FastAPI, enrolling: Enrolling, templates: Environment) -> 
             found = await run_in_threadpool(work)
         return _file(found) if isinstance(found, Handed) else _nothing(found)
 
-    @app.get(PATH + "{token}", response_class=HTMLResponse, include_in_schema=False)
+    @app.get(PATH + "{token}", include_in_schema=False)
     def page(token: str, request: Request) -> Response:
         offer = enrolling.offer(token)
         if isinstance(offer, Refusal):
             return _nothing(offer)
         own = platform_of(request.headers.get("user-agent", ""))
         link = enrolling.link(token)
-        drawn = templates.get_template("enrol.html").render(
-            offer=offer, link=link, own=own, groups=_groups(offer.choices, own), qr=qr_code(link)
-        )
-        return HTMLResponse(drawn, headers=_NO_STORE)
+        view = {
+            "offer": offer,
+            "link": link,
+            "groups": _groups(offer.choices, own),
+            "qr": qr_code(link),
+        }
+        return shell.page(request, "enrol/page.html", view, title=f"{offer.operator}: {_TITLE}")
 
     @app.get(PATH + "{token}/{platform}/{kind}", include_in_schema=False)
     async def profile(token: str, platform: str, kind: str) -> Response:
@@ -107,10 +110,10 @@ def _groups(choices: tuple[tuple[str, str], ...], own: str) -> list[dict[str, An
 
 def _file(found: Handed) -> Response:
     name = {"Content-Disposition": f'attachment; filename="{found.filename}"'}
-    return Response(found.octets, media_type=found.content_type, headers={**_NO_STORE, **name})
+    return Response(found.octets, media_type=found.content_type, headers={**NO_STORE, **name})
 
 
 def _nothing(refusal: Refusal) -> Response:
     answer = problem(404, refusal.code, refusal.detail)
-    answer.headers.update(_NO_STORE)
+    answer.headers.update(NO_STORE)
     return answer

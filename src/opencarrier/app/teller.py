@@ -14,7 +14,6 @@ from rich.table import Table
 from opencarrier import __version__
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.folder import Running
-from opencarrier.app.http import money
 
 STEPS = 5
 
@@ -106,6 +105,12 @@ class Teller:
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)
+
+
+def money(minor: int) -> str:
+    """Write micro-units for people."""
+    whole, micro = divmod(abs(minor), 1_000_000)
+    return f"{'-' if minor < 0 else ''}{whole:,}.{micro:06d}"
 
 
 def _cycles(result: dict[str, Any]) -> Table:

@@ -116,6 +116,10 @@ class StableToken(Ownable):
         """How many decimals the smallest unit has."""
         return self._query("decimals")
 
+    def symbol(self) -> Query[str]:
+        """How it is called where amounts are shown."""
+        return self._query("symbol")
+
     def nonce(self, owner: Address) -> Query[int]:
         """The nonce of an owner's next permit."""
         return self._query("nonces", owner)

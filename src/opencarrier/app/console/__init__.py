@@ -1,0 +1,43 @@
+"""The console: pages for people, server-rendered, with life added by a little script of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from fastapi import FastAPI, Request
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
+
+from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.console.assets import assets
+from opencarrier.app.console.events import Events, event_routes
+from opencarrier.app.console.glossary import glossary
+from opencarrier.app.console.network import network_routes
+from opencarrier.app.console.security import Secured
+from opencarrier.app.console.shell import Shell, error_pages
+
+COMPRESSED_FROM_OCTETS = 1_024
+COMPRESSION_LEVEL = 5
+
+
+def console_routes(
+    app: FastAPI, shell: Shell, events: Events, place: Onchain, story: Callable[[], Sequence[str]]
+) -> None:
+    """Add every page, what they are made of, and what all answers have in common."""
+    frame_routes(app, shell, events)
+    network_routes(app, shell, place, story)
+
+
+def frame_routes(app: FastAPI, shell: Shell, events: Events) -> None:
+    """Add what any page needs: headers, compression, errors, static files, events, words."""
+    app.add_middleware(
+        GZipMiddleware, minimum_size=COMPRESSED_FROM_OCTETS, compresslevel=COMPRESSION_LEVEL
+    )
+    app.add_middleware(Secured)
+    error_pages(app, shell)
+    app.router.routes.append(assets().route())
+    event_routes(app, events)
+
+    @app.get("/words", include_in_schema=False)
+    def words(request: Request) -> Response:
+        return shell.page(request, "words.html", glossary().values(), title="Words explained")

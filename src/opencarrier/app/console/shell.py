@@ -1,0 +1,171 @@
+"""How every page is drawn: the frame around it, its words and figures, and pages for errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from opencarrier.app.console.assets import assets
+from opencarrier.app.console.glossary import Term, glossary
+from opencarrier.app.console.locales import Words, words
+from opencarrier.app.console.security import HEADERS
+from opencarrier.app.console.visitor import visitor_of
+from opencarrier.app.problems import problem
+
+NO_STORE = {"Cache-Control": "no-store"}
+"""Pages are of now: no browser keeps one."""
+
+_ERRORS = {
+    404: ("Nothing is here", "The address may be mistyped, or what was here is not yours to see."),
+    405: ("Nothing is here", "The address may be mistyped, or what was here is not yours to see."),
+    500: ("Something went wrong here", "It was noted. What was saved stays saved; try again."),
+    503: ("Busy just now", "Try again in a moment."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the console as the navigation shows it; `icon` is a symbol of the sprite."""
+
+    key: str
+    path: str
+    label: str
+    icon: str
+
+
+SECTIONS = (Section("network", "/", "Network", "globe"),)
+"""The navigation, in its order."""
+
+
+@dataclass(slots=True)
+class Explained:
+    """The terms a page explains, noted as it is drawn: the frame adds what they mean at its end."""
+
+    terms: dict[str, Term] = field(default_factory=dict)
+
+    def __call__(self, key: str) -> Term:
+        """Return a term and note that the page explains it."""
+        return self.terms.setdefault(key, glossary()[key])
+
+
+class Shell:
+    """Draws pages and parts of pages; one for a process."""
+
+    def __init__(self, *, domain: str, chain_id: int, code: Callable[[], str]) -> None:
+        self.domain = domain
+        self.chain_id = chain_id
+        self.demo = False
+        self._code = code
+        self._environments: dict[str, Environment] = {}
+        self._loader = PackageLoader("opencarrier.app.console")
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        view: object = None,
+        *,
+        title: str,
+        section: str = "",
+        status: int = 200,
+        **more: Any,
+    ) -> Response:
+        """Draw a whole page: a template that extends `base.html`, with a view as `view`."""
+        context = {"view": view, "title": title, "section": section, **more}
+        drawn = self._drawn(request, template, context)
+        return HTMLResponse(drawn, status_code=status, headers=NO_STORE)
+
+    def fragment(self, request: Request, template: str, view: object, **more: Any) -> Response:
+        """Draw a part of a page, to be set in place of the one of before."""
+        drawn = self._drawn(request, template, {"view": view, **more})
+        return HTMLResponse(drawn, headers=NO_STORE)
+
+    def error(self, request: Request, status: int) -> Response:
+        """Draw a page that says what to do next and nothing of the inside."""
+        title, advice = _ERRORS.get(status, _ERRORS[404])
+        return self.page(
+            request, "errors/error.html", advice, title=title, status=status, number=status
+        )
+
+    def _drawn(self, request: Request, template: str, context: Mapping[str, Any]) -> str:
+        visitor = visitor_of(request)
+        language = words(visitor.locale)
+        shared = {
+            "shell": self,
+            "sections": SECTIONS,
+            "visitor": visitor,
+            "language": language,
+            "code": self._code(),
+            "theme": theme_of(request),
+            "explained": Explained(),
+        }
+        return self._environment(language).get_template(template).render(**shared, **context)
+
+    def _environment(self, language: Words) -> Environment:
+        if language.name not in self._environments:
+            self._environments[language.name] = _environment(self._loader, language)
+        return self._environments[language.name]
+
+
+def theme_of(request: Request) -> str:
+    """Return `light` or `dark` where the visitor chose, nothing where the device decides."""
+    chosen = request.cookies.get("theme", "")
+    return chosen if chosen in ("light", "dark") else ""
+
+
+def error_pages(app: FastAPI, shell: Shell) -> None:
+    """Answer people's errors with pages and programs' with problems (RFC 9457)."""
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        if _wants_page(request):
+            return shell.error(request, error.status_code)
+        return problem(error.status_code, str(error.detail), "", error.headers)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        """Answer outside of every layer, whose headers are therefore added here; uvicorn logs."""
+        answer = (
+            shell.error(request, 500)
+            if _wants_page(request)
+            else problem(500, "failed", "it was noted; try again")
+        )
+        answer.headers.update(HEADERS)
+        return answer
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _environment(loader: PackageLoader, language: Words) -> Environment:
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.filters.update(language.filters())
+    environment.globals.update(asset=assets().address, icon=icon)
+    environment.install_gettext_callables(  # type: ignore[attr-defined] # the extension's
+        language.gettext, language.ngettext, newstyle=True
+    )
+    return environment
+
+
+def icon(name: str) -> Markup:
+    """Return a symbol of the sprite, silent to screen readers: words stand beside it."""
+    address = assets().address("icons.svg")
+    return Markup(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>'
+    ).format(address, name)

@@ -1,0 +1,175 @@
+"""The frame around every page: addresses of static files, headers, errors, languages, words."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import shutil
+import tomllib
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from tools.vendor import check
+
+from opencarrier.app.console import frame_routes
+from opencarrier.app.console.assets import KEPT, Assets, assets
+from opencarrier.app.console.events import Events
+from opencarrier.app.console.glossary import glossary
+from opencarrier.app.console.locales import chosen_locale, words
+from opencarrier.app.console.security import POLICY
+from opencarrier.app.console.shell import SECTIONS, Shell
+from opencarrier.kernel.clock import FixedClock
+
+ROOT = Path(__file__).parents[2]
+VENDOR = ROOT / "src" / "opencarrier" / "app" / "console" / "static" / "vendor"
+PAGE = {"Accept": "text/html,application/xhtml+xml"}
+SECRET = "a detail of the inside"
+
+
+@pytest.fixture(scope="module")
+def client() -> TestClient:
+    app = FastAPI()
+    shell = Shell(domain="example", chain_id=5, code=lambda: "USD")
+    frame_routes(app, shell, Events(FixedClock(0)))
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise RuntimeError(SECRET)
+
+    return TestClient(app, raise_server_exceptions=False)
+
+
+def linked(page: str) -> set[str]:
+    return set(re.findall(r'(?:src|href)="(/static/[^"#]+)', page))
+
+
+def test_a_page_asks_for_files_that_are_there_and_are_kept(client):
+    files = linked(client.get("/words").text)
+    assert len(files) >= 5
+    for address in files:
+        answer = client.get(address)
+        assert answer.status_code == 200, address
+        assert answer.headers["cache-control"] == KEPT
+        name = address.split("/", 3)[3]
+        assert answer.content == assets().octets(name)
+
+
+def test_an_address_is_of_one_content(client):
+    """Whatever changes in one file changes every address; another's address is nobody's."""
+    same = {name: assets().octets(name) for name in assets().names}
+    assert Assets(same).address("console.css") == assets().address("console.css")
+    after = Assets({**same, "console.js": b""}).address("console.css")
+    assert after != assets().address("console.css")
+    assert client.get(after).status_code == 404
+    assert client.get(assets().address("console.css") + "/../shell.py").status_code == 404
+
+
+def test_files_travel_compressed_and_are_the_same(client):
+    address = assets().address("vendor/land-110m.json")
+    plain = client.get(address, headers={"Accept-Encoding": "identity"})
+    packed = assets().asset(assets().digest, "vendor/land-110m.json")
+    assert "content-encoding" not in plain.headers
+    assert client.get(address).headers["content-encoding"] == "gzip"
+    assert packed.compressed is not None
+    assert gzip.decompress(packed.compressed) == plain.content
+    assert len(packed.compressed) < len(plain.content) // 2
+
+
+def test_everything_says_what_a_browser_may_do(client):
+    """Pages, files, errors and what a programme asks alike; no inline script or style anywhere."""
+    for path in ("/words", assets().address("console.js"), "/absent", "/broken", "/openapi.json"):
+        headers = client.get(path).headers
+        assert headers["content-security-policy"] == POLICY, path
+        assert headers["x-content-type-options"] == "nosniff"
+    assert "unsafe" not in POLICY
+    page = client.get("/words").text
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*src=)", page)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/absent", 404), ("/broken", 500)])
+def test_an_error_says_what_to_do_and_nothing_of_the_inside(client, path, status):
+    page = client.get(path, headers=PAGE)
+    assert page.status_code == status
+    assert 'href="/"' in page.text
+    assert SECRET not in page.text
+    assert "Traceback" not in page.text
+    told = client.get(path, headers={"Accept": "application/json"})
+    assert told.headers["content-type"] == "application/problem+json"
+    assert told.json()["status"] == status
+    assert SECRET not in told.text
+
+
+def test_the_choice_of_light_or_dark_is_drawn_by_the_server(client):
+    assert "data-theme" not in client.get("/words").text
+    client.cookies.set("theme", "dark")
+    assert 'data-theme="dark"' in client.get("/words").text
+    client.cookies.set("theme", '"><script>')
+    assert "data-theme" not in client.get("/words").text
+    client.cookies.clear()
+
+
+def test_the_first_known_language_is_answered_in():
+    assert chosen_locale("") == "en"
+    assert chosen_locale("xx-YY, en-GB;q=0.5") == "en"
+    assert chosen_locale(",".join(["xx"] * 10_000)) == "en"
+
+
+def test_amounts_are_short_and_exact_in_their_titles():
+    english = words("en")
+    assert str(english.money(3_419_872, "USD")) == (
+        '<data class="money" value="3419872" title="3.419872 USD">$3.42</data>'
+    )
+    assert ">-0.000001\u00a0DUSD<" in english.money(-1, "DUSD")
+    assert ">0.00\u00a0DUSD<" in english.money(0, "DUSD")
+    assert ">9,223,372,036,854.78\u00a0DUSD<" in english.money((1 << 63) - 1, "DUSD")
+    assert "<script>" not in english.money(1, "<script>")
+
+
+def test_octets_counts_and_instants():
+    english = words("en")
+    assert ">999 byte<" in english.octets(999)
+    assert ">1.5 kB<" in english.octets(1_500)
+    assert ">150 MB<" in english.octets(150_000_000)
+    assert 'title="1,700,000"' in english.compact(1_700_000)
+    assert "1.7M" in english.compact(1_700_000)
+    assert english.share(125_000) == "12.5%"
+    assert english.duration(3_600) == "1 hour"
+    at = english.when(1_767_603_600_000_000)
+    assert 'datetime="2026-01-05T09:00:00Z"' in at
+    assert ">5 Jan 2026, 09:00:00<" in at
+
+
+def test_every_word_is_explained_once_and_shortly():
+    page_of = glossary()
+    assert len({term.name for term in page_of.values()}) == len(page_of)
+    for term in page_of.values():
+        assert 20 < len(term.says) < 240
+        assert term.says.endswith(".")
+
+
+def test_every_icon_of_a_template_and_of_the_navigation_is_in_the_sprite():
+    symbols = set(re.findall(r'<symbol id="([a-z-]+)"', assets().octets("icons.svg").decode()))
+    assert {part.icon for part in SECTIONS} <= symbols
+    assert {"check", "clock", "alert", "cloud-off", "mark"} <= symbols
+
+
+def test_the_vendored_scripts_are_those_of_the_manifest():
+    entries = tomllib.loads((VENDOR / "VENDOR.toml").read_text())["file"]
+    assert not list(check(entries, VENDOR))
+    for entry in entries:
+        octets = assets().octets(f"vendor/{entry['file']}")
+        assert sha256(octets).hexdigest() == entry["sha256"]
+
+
+def test_a_changed_or_unnamed_file_is_found(tmp_path):
+    shutil.copytree(VENDOR, tmp_path, dirs_exist_ok=True)
+    entries = tomllib.loads((VENDOR / "VENDOR.toml").read_text())["file"]
+    (tmp_path / entries[0]["file"]).write_bytes(b"another")
+    (tmp_path / "more.js").write_bytes(b"")
+    (tmp_path / "uplot.LICENSE.txt").unlink()
+    found = "\n".join(check(entries, tmp_path))
+    for part in (entries[0]["file"], "more.js", "uplot.LICENSE.txt is missing"):
+        assert part in found
