@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.errands import Errands
 from opencarrier.app.views import cycle_line
+from opencarrier.identity.accounts.model import NOBODY, AccountId
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.settlement.model import CloseRefusal, CycleState
@@ -22,11 +23,12 @@ USAGES_SHOWN_MAX = 1_000
 
 
 def close_and_settle(
-    place: Onchain, *, pause: Callable[[float], None] = time.sleep
+    place: Onchain, *, by: AccountId = NOBODY, pause: Callable[[float], None] = time.sleep
 ) -> dict[str, Any] | Refusal:
     """Close the open cycle now and drive its settlement until it is final, or say why not.
 
     One that is on its way already is driven on instead: the same command twice is one close.
+    Where people have to approve, whoever closes is one of them, and the rest is waited for later.
     """
     errands = Errands(place)
     usages, suspended, deferred = 0, 0, 0
@@ -37,9 +39,15 @@ def close_and_settle(
     else:
         usages, suspended = closed.usages, len(closed.suspended)
         deferred = len(closed.cleared.deferred)
+        if closed.attempt is not None:
+            order, net_minor = closed.attempt.order, closed.attempt.net_minor
+            with place.base.store.write() as unit:
+                place.consent.started(
+                    unit, settlement_id=order.settlement_id, net_minor=net_minor, by=by
+                )
     driven = errands.drive()
     for number in range(PASSES_MAX):
-        if driven.is_settled or driven.halt is not None:
+        if driven.is_settled or driven.halt is not None or driven.unapproved is not None:
             break
         if number > 0:  # an embedded chain has mined by the second look
             pause(PAUSE_S)
@@ -54,6 +62,7 @@ def close_and_settle(
         "deferred": deferred,
         "note": driven.note,
         "halted": driven.halt is not None,
+        "waits_for_approval": driven.unapproved is not None,
     }
 
 

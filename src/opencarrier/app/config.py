@@ -108,6 +108,23 @@ class Settings:
         default="",
         metadata={"help": "`depth:N`, `safe`, `finalized`; empty: as the chain's kind has it"},
     )
+    approval_people: int = field(
+        default=0,
+        metadata={
+            "help": "how many people must say yes before a settlement is sent; 0: none",
+            "range": (0, 5),
+        },
+    )
+    approval_above_minor: int = field(
+        default=0, metadata={"help": "for settlements that move more than this; 0: for all"}
+    )
+    approval_s: int = field(
+        default=86_400,
+        metadata={
+            "help": "within how long they must, before it is asked anew",
+            "range": (60, 2_592_000),
+        },
+    )
     gas_transaction_max_wei: int = field(
         default=10**18, metadata={"help": "most the hub pays for one transaction, in wei"}
     )

@@ -7,7 +7,7 @@ from enum import Enum
 
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId
-from opencarrier.kernel.refusals import Reason
+from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.spine.money import Cleared, Net, SettlementOrder, Suspense
 from opencarrier.spine.parties import PartyId
@@ -169,12 +169,14 @@ class Halt:
 class Driven:
     """What one pass found: the cycle in flight (None where none is), and what a person must see.
 
-    `note` says what is waited for. `alarms` are those of the transaction manager.
+    `note` says what is waited for; `unapproved` that it is people. `alarms` are those of the
+    transaction manager.
     """
 
     cycle: Cycle | None
     note: str
     halt: Halt | None = None
+    unapproved: Refusal | None = None
     alarms: tuple[str, ...] = ()
 
     @property

@@ -27,7 +27,15 @@ from opencarrier.settlement.model import (
 )
 from opencarrier.spine.money import Cleared, SettlementOrder
 from opencarrier.spine.parties import PartyId
-from opencarrier.spine.ports import Clearing, Members, Notary, Rater, RewardBook, UsageSource
+from opencarrier.spine.ports import (
+    Clearing,
+    Consent,
+    Members,
+    Notary,
+    Rater,
+    RewardBook,
+    UsageSource,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +48,7 @@ class Ports:
     rewards: RewardBook
     members: Members
     notary: Notary
+    consent: Consent | None = None
 
 
 class RolledBackError(Exception):
@@ -78,8 +87,9 @@ class OrderDesk:
     ) -> Attempt:
         """Entitle the hosts, check their root, sign the debits, hold the money, keep what is sent.
 
-        `cycle.attempt` is the number of this attempt. Raises `RolledBackError` where the
-        transaction manager takes no more.
+        Where people have to say yes first, the transaction is made once they did: one that waited
+        would hold up all of its sender's. `cycle.attempt` is the number of this attempt. Raises
+        `RolledBackError` where the transaction manager takes no more.
         """
         root = self._ports.rewards.entitle(
             unit, cycle_id=cycle.cycle_id, entitlements=cleared.entitlements
@@ -109,9 +119,18 @@ class OrderDesk:
             tx_hash=None,
             block_number=None,
         )
-        self._prepare(unit, attempt, quote)
+        if self.objection(unit, attempt) is None:
+            self.prepare(unit, attempt, quote, at_us)
         store.add_attempt(unit, attempt)
         return attempt
+
+    def objection(self, unit: Connection, attempt: Attempt) -> Refusal | None:
+        """Say why people do not let an attempt be sent yet, nothing where they do."""
+        if self._ports.consent is None:
+            return None
+        return self._ports.consent.objection(
+            unit, settlement_id=attempt.order.settlement_id, net_minor=attempt.net_minor
+        )
 
     def post(self, unit: Connection, attempt: Attempt, at_us: int) -> None:
         """Post an attempt's holds and note that its positions are settled for good."""
@@ -161,7 +180,11 @@ class OrderDesk:
         )
         return self._ports.notary.sign(unit, member, digest)
 
-    def _prepare(self, unit: Connection, attempt: Attempt, quote: Quote) -> None:
+    def prepare(self, unit: Connection, attempt: Attempt, quote: Quote, at_us: int) -> None:
+        """Sign and keep the transaction that settles an attempt.
+
+        Raises `RolledBackError` where the transaction manager takes no more.
+        """
         call = self._house.settle(self._venue.token, attempt.order)
         wanted = replace(
             quote,
@@ -169,7 +192,7 @@ class OrderDesk:
             gas_limit=min(quote.gas_limit, rules.gas_limit(len(attempt.order.nets))),
         )
         prepared = self._manager.prepare(
-            unit, attempt.intent_id, wanted, now_us=attempt.ordered_us, purpose="settlement"
+            unit, attempt.intent_id, wanted, now_us=at_us, purpose="settlement"
         )
         if isinstance(prepared, Refusal):
             raise RolledBackError(Refusal(CloseRefusal.NOT_PREPARED, str(prepared)))

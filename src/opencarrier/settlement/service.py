@@ -196,14 +196,38 @@ class SettlementService:
             self._halt(begin, Alarm.DEEP_REORG, reorg, now_us)
             return self._driven(begin, "halted", ())
         in_flight = cycle is not None and cycle.state in IN_FLIGHT
-        if in_flight:
+        unapproved = None
+        if cycle is not None and in_flight:
+            unapproved = self._unapproved(begin, cycle, now_us)
             crashpoint("settlement.drive.before_send")
         alarms = self._manager.drive(begin, now_us=now_us).alarms
         if cycle is None or not in_flight:
             return self._driven(begin, "nothing is in flight", alarms)
+        if unapproved is not None:
+            return replace(self._driven(begin, str(unapproved), alarms), unapproved=unapproved)
         crashpoint("settlement.drive.after_send")
         note = self._judge(begin, cycle, now_us)
         return self._driven(begin, note, alarms)
+
+    def _unapproved(self, begin: UnitOfWork, cycle: Cycle, now_us: int) -> Refusal | None:
+        """Make the transaction of an order that people agreed to by now, or say what is missing."""
+        with begin() as unit:
+            attempt = store.attempt(unit, cycle.cycle_id, cycle.attempt)
+            assert attempt is not None, "a cycle in flight has an attempt"
+            if self._manager.find(unit, attempt.intent_id) is not None:
+                return None
+            refusal = self._desk.objection(unit, attempt)
+        if refusal is not None:
+            return refusal
+        quote = self._desk.quote()
+        try:
+            with begin() as unit:
+                made = self._manager.find(unit, attempt.intent_id)
+                if made is None and self._is_current(unit, cycle):
+                    self._desk.prepare(unit, attempt, quote, now_us)
+        except RolledBackError as error:
+            return error.refusal
+        return None
 
     def _driven(self, begin: UnitOfWork, note: str, alarms: tuple[str, ...]) -> Driven:
         with begin() as unit:

@@ -537,6 +537,17 @@ class RewardBook(Protocol):
         ...
 
 
+class Consent(Protocol):
+    """What people have to say before money moves (answered by the app, by its settings)."""
+
+    def objection(self, unit: Connection, *, settlement_id: Id, net_minor: int) -> Refusal | None:
+        """Say why a settlement must not be sent yet, nothing where it may; people are asked then.
+
+        `net_minor` is what moves at the venue. The id carries all that is agreed to.
+        """
+        ...
+
+
 class Members(Protocol):
     """The clearing domain as its venue knows it (answered by `identity`)."""
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap.installation import Installation
 from opencarrier.app.config import ConfigError, Settings
+from opencarrier.app.consenting import SettlementConsent
 from opencarrier.app.folder import FolderError
 from opencarrier.app.sponsoring import sponsorship
 from opencarrier.app.venue import (
@@ -118,6 +119,12 @@ class Onchain:
                 one_sided_cap_minor=settings.one_sided_cap_minor,
             ),
         )
+        self.consent = SettlementConsent(
+            base.accounts,
+            people=settings.approval_people,
+            above_minor=settings.approval_above_minor,
+            ttl_s=settings.approval_s,
+        )
         self.settlement = SettlementService(
             _venue(self.manifest),
             SettlementPorts(
@@ -127,6 +134,7 @@ class Onchain:
                 rewards=self.rewards,
                 members=identity.directory,
                 notary=identity.notary,
+                consent=self.consent,
             ),
             self.manager,
             client,

@@ -95,6 +95,9 @@ def cycle_close(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
         with venue(data) as place:
             told = taken(close_and_settle(place), "see the cycle's state: opencarrier status")
     emit(told, as_json=as_json)
+    if told["waits_for_approval"]:
+        say(f"{told['note']}: approve it in the console, under Approvals")
+        raise typer.Exit(Exit.REFUSED)
     if told["state"] not in ("final", "open"):
         say(f"not final yet: {told['note']}")
         raise typer.Exit(Exit.UNKNOWN)

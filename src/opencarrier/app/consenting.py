@@ -1,0 +1,72 @@
+"""Settlements that several people have to say yes to, as the settings ask."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from opencarrier.identity.accounts.model import NOBODY, AccountId, Approval
+from opencarrier.identity.accounts.service import Accounts
+from opencarrier.kernel.ids import Id, to_hex
+from opencarrier.kernel.refusals import Reason, Refusal
+
+SETTLEMENT = "settlement"
+"""The kind of question: may this settlement be sent."""
+
+
+class ConsentReason(Reason):
+    """Why a settlement is not sent yet."""
+
+    NOT_APPROVED = 1
+
+
+class SettlementConsent:
+    """Answers the port `Consent`: asks people once, and anew when it was over without them.
+
+    The installation's token and its commands are no person: who closes a cycle by them has said
+    yes to nothing.
+    """
+
+    def __init__(self, accounts: Accounts, *, people: int, above_minor: int, ttl_s: int) -> None:
+        self._accounts = accounts
+        self._people = people
+        self._above_minor = above_minor
+        self._ttl_s = ttl_s
+
+    def objection(self, unit: Connection, *, settlement_id: Id, net_minor: int) -> Refusal | None:
+        """Say how many people are still missing, nothing where none is."""
+        if not self._needed(net_minor):
+            return None
+        asked = self._asked(unit, settlement_id, net_minor, NOBODY)
+        if asked.granted:
+            return None
+        return Refusal(
+            ConsentReason.NOT_APPROVED, f"{len(asked.by)} of {asked.needed} people said yes"
+        )
+
+    def started(
+        self, unit: Connection, *, settlement_id: Id, net_minor: int, by: AccountId
+    ) -> None:
+        """Count whoever closed a cycle as one who says yes to its settlement."""
+        if self._needed(net_minor) and by != NOBODY:
+            self._asked(unit, settlement_id, net_minor, by)
+            about = to_hex(settlement_id)
+            self._accounts.audit.write(unit, "approved", who=by, about=about)
+
+    def _needed(self, net_minor: int) -> bool:
+        return self._people > 0 and net_minor > self._above_minor
+
+    def _asked(
+        self, unit: Connection, settlement_id: Id, net_minor: int, by: AccountId
+    ) -> Approval:
+        approvals, audit = self._accounts.approvals, self._accounts.audit
+        if approvals.about(unit, SETTLEMENT, settlement_id) is None:
+            audit.write(unit, "approval_asked", who=by, about=to_hex(settlement_id))
+        return approvals.ask(
+            unit,
+            kind=SETTLEMENT,
+            subject=settlement_id,
+            detail=str(net_minor),
+            needed=self._people,
+            ttl_s=self._ttl_s,
+            by=by,
+        )
