@@ -119,12 +119,7 @@ class Onchain:
                 one_sided_cap_minor=settings.one_sided_cap_minor,
             ),
         )
-        self.consent = SettlementConsent(
-            base.accounts,
-            people=settings.approval_people,
-            above_minor=settings.approval_above_minor,
-            ttl_s=settings.approval_s,
-        )
+        self.consent = _consent(base)
         self.settlement = SettlementService(
             _venue(self.manifest),
             SettlementPorts(
@@ -303,6 +298,16 @@ def _pinned(base: Installation, client: ChainClient) -> Manifest | None:
                 f"name the chain that {base.folder.manifest} pins",
             ) from None
     return manifest
+
+
+def _consent(base: Installation) -> SettlementConsent:
+    settings = base.settings
+    return SettlementConsent(
+        base.accounts,
+        people=settings.approval_people,
+        above_minor=settings.approval_above_minor,
+        ttl_s=settings.approval_s,
+    )
 
 
 def _spending(settings: Settings) -> SpendingPolicy:
