@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from opencarrier.access.class_token import ClassRing
 from opencarrier.access.discovery.model import DiscoverySettings
+from opencarrier.access.guessing import GuessLimits
 from opencarrier.access.hub.model import HubSettings
 from opencarrier.access.openroaming.attributes import SILENT, Told
 from opencarrier.access.openroaming.obligations import ALONE, FederationTerms
@@ -76,6 +77,7 @@ class AccessSettings:
     network_name: bytes = NETWORK_NAME_WLAN
     methods: tuple[EapType, ...] = (EapType.TLS, EapType.TTLS, EapType.AKA_PRIME, EapType.AKA)
     tls: TlsLimits = field(default_factory=TlsLimits)
+    guesses: GuessLimits = field(default_factory=GuessLimits)
     require_message_authenticator: bool = True
     federation: FederationTerms = ALONE
     own_bases: tuple[bytes, ...] = ()

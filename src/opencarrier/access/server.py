@@ -13,6 +13,7 @@ from typing import Protocol
 
 from opencarrier.access import replies
 from opencarrier.access.accounting import Arrival, observe, packet_digest, realm_of
+from opencarrier.access.guessing import Guess, Guesses
 from opencarrier.access.hub.model import Relay, session_of
 from opencarrier.access.hub.proxying import (
     Mark,
@@ -93,6 +94,7 @@ class Ticket:
     client: RadiusClient
     node: Node | None
     state: bytes = b""
+    guess: Guess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ class AccessServer:
         self.metrics = metrics if metrics is not None else Metrics()
         self._methods = methods
         self._mark = Mark.of(keys.cui_key)
+        self._guesses = Guesses(settings.guesses)
         self._passed_on = 0
         self._duplicates = {
             listener: DuplicateCache(
@@ -217,7 +220,10 @@ class AccessServer:
         if session is None:
             self._forget(ticket)
             return self._drop("session_expired")
-        return self._apply(ticket, session, session.answer(answer))
+        effect = session.answer(answer)
+        if ticket.guess is not None and not isinstance(effect, eap.Fail):
+            self._guesses.was_right(ticket.guess)
+        return self._apply(ticket, session, effect, now_s)
 
     def stored(self, ticket: Ticket, more: Sequence[Attribute] = ()) -> list[Effect]:
         """Acknowledge accounting whose transaction has committed, with what came of it."""
@@ -362,11 +368,12 @@ class AccessServer:
             return self._reject(ticket, reason, public=reason, identifier=identifier)
         state = ticket.packet.get(Type.STATE)
         if state is None:
-            return self._continue(ticket, self._open(ticket.client, identifier, now_s), packet)
+            fresh = self._open(ticket.client, identifier, now_s)
+            return self._continue(ticket, fresh, packet, now_s)
         session = self.sessions.find(state, ticket.client.client_id, now_s)
         if session is None:
             return self._reject(ticket, "session_unknown", identifier=identifier)
-        return self._continue(ticket, session, packet)
+        return self._continue(ticket, session, packet, now_s)
 
     def _open(self, client: RadiusClient, identifier: int, now_s: float) -> eap.Session:
         session = eap.Session(
@@ -387,7 +394,7 @@ class AccessServer:
         return worker + self._entropy.octets("access/state", STATE_OCTETS - 1)
 
     def _continue(
-        self, ticket: Ticket, session: eap.Session, packet: eap.EapPacket | None
+        self, ticket: Ticket, session: eap.Session, packet: eap.EapPacket | None, now_s: float
     ) -> list[Effect]:
         fresh = session.rounds == 0 and session.phase is eap.Phase.IDENTITY
         if packet is None:
@@ -400,20 +407,22 @@ class AccessServer:
             if fresh:
                 self.sessions.close(session.state)
             raise
-        return self._apply(ticket, session, effect)
+        return self._apply(ticket, session, effect, now_s)
 
-    def _apply(self, ticket: Ticket, session: eap.Session, effect: eap.Effect) -> list[Effect]:
+    def _apply(
+        self, ticket: Ticket, session: eap.Session, effect: eap.Effect, now_s: float
+    ) -> list[Effect]:
         match effect:
             case eap.Ask(octets):
                 return self._challenge(ticket, session, octets)
+            case eap.NeedPassword(username, realm, proven=False):
+                guess = _guess(ticket, f"{username}@{realm}")
+                if not self._guesses.admits(guess, now_s):
+                    slowed = session.answer(eap.Refused("passwords_guessed"))
+                    return self._apply(ticket, session, slowed, now_s)
+                return self._ask_home(replace(ticket, guess=guess), session, effect)
             case eap.NeedVector() | eap.NeedResync() | eap.NeedPassword() | eap.Authorise():
-                assert ticket.node is not None
-                try:
-                    what = offer_of(ticket.packet, self._settings.own_bases)
-                except PeerError as error:
-                    self.sessions.close(session.state)
-                    return self._unreadable(ticket, error, session.identifier)
-                return [Need(_with_state(ticket, session.state), ticket.node, effect, what)]
+                return self._ask_home(ticket, session, effect)
             case eap.Succeed(grant, msk):
                 self.sessions.close(session.state)
                 return self._accept(ticket, session, grant, msk)
@@ -422,6 +431,15 @@ class AccessServer:
                 return self._reject(
                     ticket, reason, public=session.reply_message, identifier=session.identifier
                 )
+
+    def _ask_home(self, ticket: Ticket, session: eap.Session, need: eap.Need) -> list[Effect]:
+        assert ticket.node is not None
+        try:
+            what = offer_of(ticket.packet, self._settings.own_bases)
+        except PeerError as error:
+            self.sessions.close(session.state)
+            return self._unreadable(ticket, error, session.identifier)
+        return [Need(replace(ticket, state=session.state), ticket.node, need, what)]
 
     def _challenge(self, ticket: Ticket, session: eap.Session, octets: bytes) -> list[Effect]:
         self.metrics.challenges += 1
@@ -532,5 +550,6 @@ def _eap_identifier(ticket: Ticket) -> int:
     return message[1] if len(message) > 1 else 0
 
 
-def _with_state(ticket: Ticket, state: bytes) -> Ticket:
-    return Ticket(ticket.origin, ticket.key, ticket.packet, ticket.client, ticket.node, state)
+def _guess(ticket: Ticket, user: str) -> Guess:
+    device = ticket.packet.get(Type.CALLING_STATION_ID) or b""
+    return Guess(user, device, ticket.client.client_id)

@@ -115,10 +115,14 @@ class NeedResync:
 
 @dataclass(frozen=True, slots=True)
 class NeedPassword:
-    """Ask the home for what a user's password is compared with; answered by `Secret`."""
+    """Ask the home for what a user's password is compared with; answered by `Secret`.
+
+    `proven`: the peer knew it once, as its resumed session shows; this is no guess.
+    """
 
     username: str
     realm: str
+    proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)

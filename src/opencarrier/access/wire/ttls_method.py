@@ -147,7 +147,8 @@ class EapTtls(TlsMachine):
     def _ask_home(self, earned: Earned, proof: Proof) -> tuple[EapTtls, Effect]:
         """Ask what the password is now; a changed one ends what was granted by the old."""
         self._earned, self._proof, self._phase = earned, proof, Phase.HOME
-        return self, NeedPassword(earned.credential.value, earned.realm)
+        proven = isinstance(proof, Unchanged)
+        return self, NeedPassword(earned.credential.value, earned.realm, proven)
 
 
 def _digest(password_hash: bytes) -> bytes:
