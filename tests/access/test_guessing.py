@@ -132,3 +132,4 @@ def test_the_server_compares_no_password_that_comes_too_soon(proven: bool) -> No
     assert attempt(driver, OTHER, b"right") is True
     slowed = driver.server.metrics.rejects["passwords_guessed"]
     assert slowed == (0 if proven else 3)
+    assert driver.server.metrics.eap["ttls passwords_guessed"] == slowed

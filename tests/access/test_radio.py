@@ -194,5 +194,8 @@ async def test_devices_with_certificates_and_passwords_attach_on_a_bad_network()
                 assert attached.keys_match
                 assert peer.resumed is resumed
         assert service.metrics.accepts == 4
+        assert service.counted().tls_open == 0
+        ways = {f"{way} {end}": 1 for way in ("tls", "ttls") for end in ("accepted", "resumed")}
+        assert service.metrics.eap == ways
         assert len(bench.policy.granted) == 4
         assert radio.retransmissions > 0

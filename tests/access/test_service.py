@@ -265,6 +265,7 @@ async def test_a_hold_of_a_conversation_that_was_displaced_is_given_back(
     ]
     assert service.metrics.holds_released == len(policy.released)
     assert service.metrics.accepts == 0
+    assert (service.counted().eap_open, service.counted().eap_displaced) == (1, 1)
     asking.cancel()
 
 
@@ -352,6 +353,7 @@ async def test_a_taken_port_is_an_error_and_leaves_nothing_open() -> None:
 def test_the_counters_have_stable_keys() -> None:
     assert list(Bench().service().metrics.as_mapping()) == [
         "accepts", "challenges", "rejects", "accounting_responses", "observations_new",
-        "batches", "batches_failed", "holds_released", "duplicates", "unrouted", "dropped",
+        "batches", "batches_failed", "holds_released", "duplicates", "eap_open",
+        "eap_displaced", "tls_open", "tls_displaced", "eap", "unrouted", "dropped",
         "class_refused", "statements", "payments",
     ]  # fmt: skip

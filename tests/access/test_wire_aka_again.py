@@ -62,6 +62,7 @@ def test_an_identity_of_reauthentication_serves_once(profile: Profile) -> None:
     world.memory.rejoining = kept
     it = world.attach()
     assert isinstance(it.effect, eap.Succeed)
+    assert not it.effect.resumed
     assert it.machine.asked == (At.FULLAUTH_ID_REQ,)
     assert it.kinds() == ["Ask", *FULL]
 
@@ -74,6 +75,7 @@ def test_behind_an_anonymous_identity_too(profile: Profile) -> None:
     assert it.machine.asked == (At.ANY_ID_REQ,)
     assert it.kinds() == ["Ask", *AGAIN]
     assert isinstance(it.effect, eap.Succeed)
+    assert it.effect.resumed
 
 
 @both

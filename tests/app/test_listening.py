@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,7 +71,11 @@ async def test_radsec_is_on_with_certificates_and_who_is_connected_is_shown(tmp_
     assert (line["peer"], line["certificate"]) == ("dns:hub.example", "hub.example")
     await upstream.stop()
     await until(lambda: not radius.lines())
-    told = exposition(Metrics(), NOTHING, None, radius.counters())
+    eap = Counter({"tls resumed": 2, "ttls password_wrong": 1})
+    told = exposition(Metrics(eap=eap, tls_open=3), NOTHING, None, radius.counters())
+    assert 'opencarrier_eap_outcomes_total{method="tls",outcome="resumed"} 2\n' in told
+    assert "opencarrier_tls_open 3\n" in told
+    assert "opencarrier_tls_displaced_total 0\n" in told
     assert "opencarrier_radsec_connections_total 1\n" in told
     assert 'opencarrier_radsec_closed_total{reason="peer_closed"} 1\n' in told
     await radius.stop()

@@ -100,7 +100,10 @@ class AccessSettings:
 
 @dataclass(slots=True)
 class Metrics:
-    """Counters by outcome and reason since the start; they only rise."""
+    """Counters by outcome and reason since the start; they only rise, but for what is open.
+
+    `eap` has how conversations ended, by `method outcome`: `accepted`, `resumed`, or the reason.
+    """
 
     accepts: int = 0
     challenges: int = 0
@@ -110,6 +113,11 @@ class Metrics:
     batches: int = 0
     batches_failed: int = 0
     holds_released: int = 0
+    eap_open: int = 0
+    eap_displaced: int = 0
+    tls_open: int = 0
+    tls_displaced: int = 0
+    eap: Counter[str] = field(default_factory=Counter)
     unrouted: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -129,6 +137,11 @@ class Metrics:
             "batches_failed": self.batches_failed,
             "holds_released": self.holds_released,
             "duplicates": self.duplicates,
+            "eap_open": self.eap_open,
+            "eap_displaced": self.eap_displaced,
+            "tls_open": self.tls_open,
+            "tls_displaced": self.tls_displaced,
+            "eap": dict(sorted(self.eap.items())),
             "unrouted": dict(sorted(self.unrouted.items())),
             "dropped": dict(sorted(self.dropped.items())),
             "class_refused": dict(sorted(self.class_refused.items())),

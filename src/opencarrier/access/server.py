@@ -423,14 +423,19 @@ class AccessServer:
                 return self._ask_home(replace(ticket, guess=guess), session, effect)
             case eap.NeedVector() | eap.NeedResync() | eap.NeedPassword() | eap.Authorise():
                 return self._ask_home(ticket, session, effect)
-            case eap.Succeed(grant, msk):
+            case eap.Succeed(grant, msk, resumed):
+                self._count(session, "resumed" if resumed else "accepted")
                 self.sessions.close(session.state)
                 return self._accept(ticket, session, grant, msk)
             case eap.Fail(reason):
+                self._count(session, reason)
                 self.sessions.close(session.state)
                 return self._reject(
                     ticket, reason, public=session.reply_message, identifier=session.identifier
                 )
+
+    def _count(self, session: eap.Session, outcome: str) -> None:
+        self.metrics.eap[f"{eap.EapType(session.tried[-1]).name.lower()} {outcome}"] += 1
 
     def _ask_home(self, ticket: Ticket, session: eap.Session, need: eap.Need) -> list[Effect]:
         assert ticket.node is not None

@@ -146,15 +146,12 @@ class AccessService:
             ttl_s=settings.directory_ttl_s,
             entries_max=settings.directory_entries_max,
         )
+        self._tls = tls_server(ports.tls, ports.clock, settings)
         self.server = AccessServer(
             lookup=self._cache,
             keys=keys,
             entropy=ports.entropy,
-            methods=offered_methods(
-                settings,
-                self._aka_home(keys.pseudonyms),
-                tls_server(ports.tls, ports.clock, settings),
-            ),
+            methods=offered_methods(settings, self._aka_home(keys.pseudonyms), self._tls),
             settings=settings,
             metrics=self.metrics,
         )
@@ -224,6 +221,14 @@ class AccessService:
         self._perform(effects)
         first = effects[0]
         return first.reason if isinstance(first, Dropped) and first.unsound else ""
+
+    def counted(self) -> Metrics:
+        """The counters, and what is open now."""
+        sessions, tls, metrics = self.server.sessions, self._tls, self.metrics
+        metrics.eap_open, metrics.eap_displaced = len(sessions), sessions.displaced
+        if tls is not None:
+            metrics.tls_open, metrics.tls_displaced = tls.conversations, tls.displaced
+        return metrics
 
     @property
     def idle(self) -> bool:

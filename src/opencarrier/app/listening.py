@@ -103,7 +103,7 @@ class Radius:
 
     def metrics(self) -> Metrics:
         """What access counted, in all processes."""
-        own = self._access.metrics
+        own = self._access.counted()
         return own if self.workers is None else self.workers.metrics(own)
 
     def lines(self) -> list[dict[str, Any]]:

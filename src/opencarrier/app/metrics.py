@@ -73,6 +73,7 @@ def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str
         "holds given back as nobody was let in by them",
         access.holds_released,
     )
+    yield from _eap(access)
     yield from _many(
         "radius_unrouted_total", "accounting kept that no route leads on", access.unrouted
     )
@@ -89,6 +90,21 @@ def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str
         yield from _one("cycle_sequence", "gauge", "newest cycle", cycle.sequence)
         final = int(cycle.state is CycleState.FINAL)
         yield from _one("cycle_final", "gauge", "1 if the newest cycle is final", final)
+
+
+def _eap(access: Metrics) -> Iterator[str]:
+    yield from _head("eap_outcomes_total", "counter", "EAP conversations ended, by method")
+    for name, count in sorted(access.eap.items()):
+        method, _, outcome = name.partition(" ")
+        yield f'opencarrier_eap_outcomes_total{{method="{method}",outcome="{outcome}"}} {count}'
+    for kind, words, is_open, displaced in (
+        ("eap", "EAP conversations", access.eap_open, access.eap_displaced),
+        ("tls", "TLS conversations within EAP", access.tls_open, access.tls_displaced),
+    ):
+        yield from _one(f"{kind}_open", "gauge", f"{words} open", is_open)
+        yield from _one(
+            f"{kind}_displaced_total", "counter", f"{words} that gave way to newer ones", displaced
+        )
 
 
 def _one(name: str, kind: str, words: str, value: int) -> Iterator[str]:

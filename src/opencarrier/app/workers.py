@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,8 @@ class Workers:
                 code = await self._run(number, order)
             except OSError as error:  # no memory, no process to be had: later perhaps
                 code = str(error)
-            self._ended = _sum([self._ended, self._told.pop(number, Metrics())])
+            last = replace(self._told.pop(number, Metrics()), eap_open=0, tls_open=0)
+            self._ended = _sum([self._ended, last])
             if not self._stopping:
                 _log.error("worker %d ended with %s; another takes its place", number, code)
                 await asyncio.sleep(AGAIN_S)
@@ -132,7 +133,7 @@ async def work(order: Mapping[str, Any], base: Installation, ends: asyncio.Event
     await udp.start()
     try:
         while not ends.is_set():
-            print(json.dumps(asdict(access.metrics)), flush=True)
+            print(json.dumps(asdict(access.counted())), flush=True)
             try:
                 await asyncio.wait_for(ends.wait(), TELL_S)
             except TimeoutError:
@@ -140,7 +141,7 @@ async def work(order: Mapping[str, Any], base: Installation, ends: asyncio.Event
     finally:
         await udp.stop()
         affinity.close()
-    print(json.dumps(asdict(access.metrics)), flush=True)
+    print(json.dumps(asdict(access.counted())), flush=True)
 
 
 def _sum(counted: list[Metrics]) -> Metrics:

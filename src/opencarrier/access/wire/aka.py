@@ -187,7 +187,7 @@ class Aka:
         if self.next_name and self.home.reauthentications is not None:
             self.home.reauthentications.keep(self.next_name, self._following(self.keys))
         self.phase = Phase.ENDED
-        return self, Succeed(grant, self.keys.msk)
+        return self, Succeed(grant, self.keys.msk, self.again is not None)
 
     def _following(self, keys: Keys) -> Reauthentication:
         before = self.again

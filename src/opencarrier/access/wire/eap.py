@@ -139,10 +139,14 @@ class Authorise:
 
 @dataclass(frozen=True, slots=True)
 class Succeed:
-    """Send EAP-Success; the MSK (64 octets) keys the link."""
+    """Send EAP-Success; the MSK (64 octets) keys the link.
+
+    `resumed` where an earlier authentication carried this one.
+    """
 
     grant: Grant
     msk: bytes = field(repr=False)
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

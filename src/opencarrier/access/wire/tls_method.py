@@ -205,7 +205,7 @@ class TlsMachine(ABC):
         assert self._grant is not None
         assert self._keys is not None
         self._phase = Phase.ENDED
-        return self, Succeed(self._grant, self._keys.msk)
+        return self, Succeed(self._grant, self._keys.msk, self._resumed)
 
     def _derive(self, tunnel: Tunnel) -> None:
         """Export MSK and EMSK (RFC 5216 section 2.3, RFC 9190 section 2.3, RFC 9427)."""
