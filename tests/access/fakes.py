@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -133,8 +133,11 @@ class FakeDirectory:
     def subscriber_by_imsi(self, unit: Connection, imsi: str) -> Subscriber | None:
         return self.subscribers.get(imsi)
 
-    def subscriber_by(self, unit: Connection, credential: Credential) -> Subscriber | None:
-        return self.subscribers.get(credential.value)
+    def subscribers_by(
+        self, unit: Connection, credentials: Collection[Credential]
+    ) -> Mapping[Credential, Subscriber]:
+        known = {one: self.subscribers.get(one.value) for one in credentials}
+        return {one: whose for one, whose in known.items() if whose is not None}
 
 
 def _operator(party_id: PartyId) -> Operator:
@@ -189,9 +192,11 @@ class FakePasswords:
 
     users: dict[str, str] = field(default_factory=dict)
 
-    def password(self, unit: Connection, username: str, realm: str) -> bytes | None:
-        known = self.users.get(username)
-        return nt_hash(known) if known is not None else bytes(16)
+    def passwords(
+        self, unit: Connection, asked: Sequence[tuple[str, str]]
+    ) -> Sequence[bytes | None]:
+        known = (self.users.get(user_name) for user_name, _ in asked)
+        return [nt_hash(one) if one is not None else bytes(16) for one in known]
 
 
 @dataclass

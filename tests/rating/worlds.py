@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -180,8 +180,10 @@ class Directory:
     def subscriber_by_imsi(self, unit: Connection, imsi: str) -> Subscriber | None:
         return None
 
-    def subscriber_by(self, unit: Connection, credential: Credential) -> Subscriber | None:
-        return None
+    def subscribers_by(
+        self, unit: Connection, credentials: Collection[Credential]
+    ) -> Mapping[Credential, Subscriber]:
+        return {}
 
 
 @dataclass

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -127,6 +127,7 @@ class AccessPorts:
 
 
 Sender = Callable[[Send], None]
+_People = Mapping[Credential, Subscriber]
 _Answered = tuple[Need, eap.Answer | None]
 _Kept = tuple[Store, bool]
 
@@ -416,7 +417,7 @@ class AccessService:
     def _answers(self, unit: Connection, needs: Sequence[Need]) -> list[_Answered]:
         """Answer what is needed; grants are asked for together, as of one instant."""
         at_us = self._ports.clock.now_us()
-        found = [self._answer(unit, need, at_us) for need in needs]
+        found = self._found(unit, needs, at_us)
         asked = [request for request in found if isinstance(request, AuthorisationRequest)]
         granted = iter(self._ports.policy.authorise_all(unit, asked) if asked else ())
         answered: list[_Answered] = [
@@ -426,6 +427,32 @@ class AccessService:
         self._keep_keys(unit, answered)
         self._keep_places(unit, answered)
         return answered
+
+    def _found(
+        self, unit: Connection, needs: Sequence[Need], at_us: int
+    ) -> list[eap.Answer | AuthorisationRequest]:
+        """Answer what the home's register can; all of a kind are read together."""
+        people = self._ports.directory.subscribers_by(unit, _credentials(needs))
+        passwords = iter(self._passwords(unit, needs))
+        found: list[eap.Answer | AuthorisationRequest] = []
+        for need in needs:
+            if isinstance(need.need, eap.NeedPassword):
+                found.append(next(passwords))
+            else:
+                found.append(self._answer(unit, need, people, at_us))
+        return found
+
+    def _passwords(self, unit: Connection, needs: Sequence[Need]) -> list[eap.Answer]:
+        asked = [
+            (one.need.username, one.need.realm)
+            for one in needs
+            if isinstance(one.need, eap.NeedPassword)
+        ]
+        if not asked:
+            return []
+        assert self._ports.passwords is not None
+        secrets = self._ports.passwords.passwords(unit, asked)
+        return [_secret(octets) for octets in secrets]
 
     def _keep_keys(self, unit: Connection, answered: Sequence[_Answered]) -> None:
         if self._ports.session_keys is None:
@@ -449,11 +476,11 @@ class AccessService:
             orders.attached(unit, places)
 
     def _answer(
-        self, unit: Connection, need: Need, at_us: int
+        self, unit: Connection, need: Need, people: _People, at_us: int
     ) -> eap.Answer | AuthorisationRequest:
         match need.need:
             case eap.NeedVector(imsi, realm, network_name):
-                subscriber = self._subscriber(unit, Credential(CredentialKind.SIM, imsi), realm)
+                subscriber = self._subscriber(unit, people.get(_sim(imsi)), realm)
                 if isinstance(subscriber, eap.Refused):
                     return subscriber
                 return _answer_of(self._ports.vectors.vector(unit, imsi, network_name))
@@ -461,35 +488,26 @@ class AccessService:
                 vectors = self._ports.vectors
                 refusal = vectors.resynchronise(unit, imsi, rand=rand, auts=auts)
                 return _answer_of(refusal or vectors.vector(unit, imsi, network_name))
-            case eap.NeedPassword(username, realm):
-                return self._password(unit, username, realm)
-            case eap.Authorise():
-                return self._asked(unit, need, need.need, at_us)
-
-    def _password(self, unit: Connection, username: str, realm: str) -> eap.Answer:
-        assert self._ports.passwords is not None
-        secret = self._ports.passwords.password(unit, username, realm)
-        if secret is None:
-            return eap.Refused("subscriber_unknown", permanent=True)
-        return eap.Secret(secret)
+            case eap.Authorise(credential, realm):
+                subscriber = self._subscriber(unit, people.get(credential), realm)
+                if isinstance(subscriber, eap.Refused):
+                    return subscriber
+                return self._asked(need, subscriber, at_us)
+        raise AssertionError("passwords are answered together")
 
     def _subscriber(
-        self, unit: Connection, credential: Credential, realm: str
+        self, unit: Connection, found: Subscriber | None, realm: str
     ) -> Subscriber | eap.Refused:
         home = self._ports.directory.home_of(unit, realm)
         if home is None:
             return eap.Refused("realm_unknown", permanent=True, public=True)
-        subscriber = self._ports.directory.subscriber_by(unit, credential)
-        if subscriber is None or subscriber.home != home.party_id:
+        if found is None or found.home != home.party_id:
             return eap.Refused("subscriber_unknown", permanent=True)
-        return subscriber
+        return found
 
     def _asked(
-        self, unit: Connection, need: Need, proven: eap.Authorise, at_us: int
+        self, need: Need, subscriber: Subscriber, at_us: int
     ) -> AuthorisationRequest | eap.Refused:
-        subscriber = self._subscriber(unit, proven.credential, proven.realm)
-        if isinstance(subscriber, eap.Refused):
-            return subscriber
         offer, federation = need.offer, self._settings.federation
         objection = request_objection(offer.said, offer.offered.rcoi, offer.location, federation)
         if objection is not None:
@@ -506,6 +524,28 @@ class AccessService:
 
 def _lets_in(effects: Sequence[Effect]) -> bool:
     return any(isinstance(one, Send) and one.datagram[0] == Code.ACCESS_ACCEPT for one in effects)
+
+
+def _credentials(needs: Sequence[Need]) -> set[Credential]:
+    """Return the credentials whose holders are asked for."""
+    found = set()
+    for one in needs:
+        match one.need:
+            case eap.NeedVector(imsi):
+                found.add(_sim(imsi))
+            case eap.Authorise(credential):
+                found.add(credential)
+    return found
+
+
+def _sim(imsi: str) -> Credential:
+    return Credential(CredentialKind.SIM, imsi)
+
+
+def _secret(octets: bytes | None) -> eap.Answer:
+    if octets is None:
+        return eap.Refused("subscriber_unknown", permanent=True)
+    return eap.Secret(octets)
 
 
 def _told(granted: Grant | Refusal) -> eap.Answer:

@@ -31,6 +31,7 @@ from opencarrier.channels.tables import (
 )
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.signatures import Address
+from opencarrier.rowsets import Insertion, Lookup
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Counters
 
@@ -41,8 +42,8 @@ IDS_MAX = 500
 
 
 _MODE = select(PAYERS.c.mode).where(PAYERS.c.subscriber == bindparam("payer"))
-_NEW_KEY = insert(KEYS).on_conflict_do_nothing()
-"""Both are asked at every attach: made once, they cost half."""
+_insert_keys = Insertion(KEYS, ignoring=True)
+_payers = Lookup(select(PAYERS.c.subscriber), PAYERS.c.subscriber)
 
 
 def put_payer(unit: Connection, subscriber: PartyId, mode: Mode) -> None:
@@ -57,10 +58,7 @@ def drop_payer(unit: Connection, subscriber: PartyId) -> None:
 
 def payers(unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
     """Return those of some subscribers that pay as they use."""
-    if not subscribers:
-        return set()
-    query = select(PAYERS.c.subscriber).where(PAYERS.c.subscriber.in_(sorted(subscribers)))
-    return set(unit.scalars(query))
+    return {row.subscriber for row in _payers(unit, subscribers)}
 
 
 def mode_of(unit: Connection, subscriber: PartyId) -> Mode | None:
@@ -83,12 +81,7 @@ def is_sold(unit: Connection, authorisation_id: bytes) -> bool:
 
 def put_keys(unit: Connection, digests: Mapping[bytes, bytes]) -> None:
     """Keep what devices prove themselves with, by authorisation."""
-    rows = [
-        {"key_digest": digest, "authorisation_id": authorisation_id}
-        for authorisation_id, digest in digests.items()
-    ]
-    if rows:
-        unit.execute(_NEW_KEY, rows)
+    _insert_keys(unit, [(digest, key) for key, digest in digests.items()])
 
 
 def authorisation_of(unit: Connection, key_digest: bytes) -> bytes | None:

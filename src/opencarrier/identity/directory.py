@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -184,16 +184,30 @@ class Directory:
         return store.subscriber_by_imsi(unit, imsi)
 
     def subscriber_by(self, unit: Connection, credential: Credential) -> Subscriber | None:
-        """Return whom a credential belongs to, unless it is barred, revoked or has expired.
+        """Return whom a credential belongs to, unless it is barred, revoked or has expired."""
+        return self.subscribers_by(unit, [credential]).get(credential)
+
+    def subscribers_by(
+        self, unit: Connection, credentials: Collection[Credential]
+    ) -> dict[Credential, Subscriber]:
+        """Return whom credentials belong to; those barred, revoked or expired are left out.
 
         It is asked of the tables each time: what was revoked lets nobody on from then.
         """
-        if credential.kind is CredentialKind.SIM:
-            return store.subscriber_by_imsi(unit, credential.value, barred_too=False)
-        found = store.holder(unit, credential)
-        if found is None or not found[0].holds(self._clock.now_us()):
-            return None
-        return found[1]
+        values: dict[CredentialKind, set[str]] = {}
+        for credential in credentials:
+            values.setdefault(credential.kind, set()).add(credential.value)
+        sims = values.pop(CredentialKind.SIM, set())
+        now_us = self._clock.now_us()
+        found = {
+            Credential(CredentialKind.SIM, imsi): whose
+            for imsi, whose in store.holders_of_sims(unit, sims)
+        }
+        for kind, some in values.items():
+            for login, whose in store.holders(unit, kind, some):
+                if login.holds(now_us):
+                    found[login.credential] = whose
+        return found
 
     def pseudonym(self, unit: Connection, imsi: str) -> bytes | None:
         """Return the 16 random octets that stand for a SIM of ours in imported records.

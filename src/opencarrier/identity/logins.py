@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.hashes import SHA256
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, insert, update
 from sqlalchemy.engine import Row
 
 from opencarrier.identity import rules, store
@@ -26,11 +26,6 @@ from opencarrier.spine.access import Credential, CredentialKind
 from opencarrier.spine.parties import PartyId
 
 _DECOY = "no-password"
-_ROW = (
-    select(store.passwords, store.subscribers.c.home)
-    .join(store.subscribers)
-    .where(store.passwords.c.user_name == bindparam("value"))
-)
 
 
 class Logins:
@@ -79,7 +74,7 @@ class Logins:
             return refusal
         if store.subscriber(unit, subscriber) is None:
             return Refusal(IdentityReason.UNKNOWN_SUBSCRIBER, subscriber)
-        row = self._row(unit, user_name)
+        row = store.password_rows(unit, [user_name]).get(user_name)
         if row is not None:
             if not hmac.compare_digest(self._open(unit, row), nt_hash(password)):
                 return Refusal(IdentityReason.EXISTS_WITH_DIFFERENT_SECRET, user_name)
@@ -128,21 +123,24 @@ class Logins:
         """Return a subscriber's certificates, then its passwords, ascending."""
         return store.logins_of(unit, subscriber)
 
-    def password(self, unit: Connection, username: str, realm: str) -> bytes:
-        """Return the NT hash to compare with; a stranger's is one that nobody's password has.
+    def passwords(self, unit: Connection, asked: Sequence[tuple[str, str]]) -> list[bytes]:
+        """Return, by user name and realm, the NT hashes to compare with.
 
-        So whether a user exists shows neither in the answer nor in the work it takes.
+        A stranger's is one that nobody's password has. So whether a user exists shows neither in
+        the answer nor in the work it takes.
         """
         if not self._decoy:
             self._decoy = self._secrets.octets(unit, _DECOY, NT_HASH_OCTETS)
+        rows = store.password_rows(unit, {user_name for user_name, _ in asked})
+        return [self._password(unit, rows.get(name), name, realm) for name, realm in asked]
+
+    def _password(
+        self, unit: Connection, row: Row[Any] | None, user_name: str, realm: str
+    ) -> bytes:
         home = self._directory.home_of(unit, realm)
-        row = self._row(unit, username)
         if row is not None and home is not None and self._holds(row, home.party_id):
             return self._open(unit, row)
-        return hmac.digest(self._decoy, username.encode(), "sha256")[:NT_HASH_OCTETS]
-
-    def _row(self, unit: Connection, user_name: str) -> Row[Any] | None:
-        return unit.execute(_ROW, {"value": user_name}).one_or_none()
+        return hmac.digest(self._decoy, user_name.encode(), "sha256")[:NT_HASH_OCTETS]
 
     def _holds(self, row: Row[Any], home: PartyId) -> bool:
         login = store.read_login(row, Credential(CredentialKind.PASSWORD, row.user_name))

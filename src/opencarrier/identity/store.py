@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -18,7 +18,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    bindparam,
     delete,
     func,
     insert,
@@ -31,6 +30,7 @@ from opencarrier.identity.model import Credential, Login, Party, PartyKind, Sign
 from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.signatures import Address
+from opencarrier.rowsets import Lookup
 from opencarrier.spine import access as spine
 from opencarrier.spine.parties import (
     Beneficiary,
@@ -428,13 +428,9 @@ def subscriber(unit: Connection, party_id: PartyId) -> Subscriber | None:
     return None if row is None else _subscriber(row)
 
 
-def subscriber_by_imsi(
-    unit: Connection, imsi: str, *, barred_too: bool = True
-) -> Subscriber | None:
+def subscriber_by_imsi(unit: Connection, imsi: str) -> Subscriber | None:
     """Return the subscriber whose SIM has an IMSI."""
     chosen = select(subscribers).join(credentials).where(credentials.c.imsi == imsi)
-    if not barred_too:
-        chosen = chosen.where(~credentials.c.barred)
     row = unit.execute(chosen).one_or_none()
     return None if row is None else _subscriber(row)
 
@@ -475,23 +471,40 @@ def login(unit: Connection, credential: spine.Credential) -> Login | None:
 
 
 _HOLDERS = {
-    kind: select(table, subscribers.c.home, subscribers.c.plan_id)
-    .join(subscribers)
-    .where(table.c[column] == bindparam("value"))
+    kind: Lookup(
+        select(table, subscribers.c.home, subscribers.c.plan_id).join(subscribers),
+        table.c[column],
+    )
     for kind, (table, column) in LOGINS.items()
 }
-"""Asked at every attach: made once, with whose it is in the same row."""
+"""Asked at every attach: with whose a login is in the same row."""
+
+_IN_USE = Lookup(
+    select(subscribers, credentials.c.imsi).join(credentials).where(~credentials.c.barred),
+    credentials.c.imsi,
+)
 
 
-def holder(unit: Connection, credential: spine.Credential) -> tuple[Login, Subscriber] | None:
-    """Return how a certificate or a password stands and whose it is, None where nobody has it."""
-    row = unit.execute(_HOLDERS[credential.kind], {"value": credential.value}).one_or_none()
-    if row is None:
-        return None
-    whose = Subscriber(
-        party_id=PartyId(row.subscriber), home=PartyId(row.home), plan_id=row.plan_id
-    )
-    return read_login(row, credential), whose
+def holders(
+    unit: Connection, kind: spine.CredentialKind, values: Collection[str]
+) -> Iterator[tuple[Login, Subscriber]]:
+    """Return how certificates or passwords stand and whose they are; strangers' are left out."""
+    column = LOGINS[kind][1]
+    for row in _HOLDERS[kind](unit, values):
+        login = read_login(row, spine.Credential(kind, getattr(row, column)))
+        whose = Subscriber(party_id=login.subscriber, home=PartyId(row.home), plan_id=row.plan_id)
+        yield login, whose
+
+
+def holders_of_sims(unit: Connection, imsis: Collection[str]) -> Iterator[tuple[str, Subscriber]]:
+    """Return whose SIMs are, by IMSI; barred and unknown ones are left out."""
+    return ((row.imsi, _subscriber(row)) for row in _IN_USE(unit, imsis))
+
+
+def password_rows(unit: Connection, user_names: Collection[str]) -> Mapping[str, Row[Any]]:
+    """Return passwords, still sealed, with the home of whose they are, by user name."""
+    found = _HOLDERS[spine.CredentialKind.PASSWORD](unit, user_names)
+    return {row.user_name: row for row in found}
 
 
 def logins_of(unit: Connection, party_id: PartyId) -> Sequence[Login]:

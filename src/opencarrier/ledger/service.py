@@ -8,7 +8,6 @@ units that read the same state one fails on the entry's key, whatever the isolat
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -16,8 +15,8 @@ from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import audit, chart, export, store
-from opencarrier.ledger.batch import LINKED, Batch, Entry
-from opencarrier.ledger.journal import next_head
+from opencarrier.ledger.appending import append_openings, append_transfers
+from opencarrier.ledger.batch import LINKED, Batch
 from opencarrier.ledger.model import (
     AT_US_MAX,
     BATCH_MAX,
@@ -67,7 +66,7 @@ def open_accounts(unit: Connection, openings: Sequence[Opening]) -> list[Refusal
         reason = AccountReason.EXISTS_WITH_DIFFERENT_FLAGS
         outcomes.append(None if same else Refusal(reason, item.name))
     if fresh:
-        _append_openings(unit, former, fresh)
+        append_openings(unit, former, fresh)
     return outcomes
 
 
@@ -93,7 +92,7 @@ def apply(unit: Connection, transfers: Sequence[Transfer], at_us: int) -> list[R
     outcomes = batch.run(transfers)
     assert len(outcomes) == len(transfers)
     if batch.entries:
-        _append_transfers(unit, former, batch, at_us)
+        append_transfers(unit, former, batch, at_us)
     return outcomes
 
 
@@ -240,47 +239,3 @@ def _load(unit: Connection, transfers: Sequence[Transfer], at_us: int) -> Batch:
         holds=store.hold_rows(unit, holds) if holds else {},
         known={key: item.transfer for key, item in known.items()},
     )
-
-
-def _append_openings(unit: Connection, former: Head, fresh: Sequence[Opening]) -> None:
-    rows = [
-        {
-            "account_id": account_id(item.asset, item.name),
-            "asset": item.asset,
-            "name": item.name,
-            "flags": int(item.flags),
-            "entry": former.entry + 1,
-        }
-        for item in fresh
-    ]
-    store.insert_entry(unit, next_head(former, at_us=None, openings=rows), None)
-    store.insert_accounts(unit, rows)
-
-
-def _append_transfers(unit: Connection, former: Head, batch: Batch, at_us: int) -> None:
-    rows = [
-        _row(entry, former.sequence + count, former.entry + 1)
-        for count, entry in enumerate(batch.entries, start=1)
-    ]
-    store.insert_entry(unit, next_head(former, at_us=at_us, transfers=rows), at_us)
-    store.insert_transfers(unit, rows)
-    store.write_holds(unit, opened=batch.opened, resolved=batch.resolved)
-    store.write_balances(unit, batch.touched)
-
-
-def _row(entry: Entry, sequence: int, journal_entry: int) -> dict[str, Any]:
-    transfer = entry.transfer
-    return {
-        "sequence": sequence,
-        "transfer_id": transfer.transfer_id,
-        "debit_id": entry.debit_id,
-        "credit_id": entry.credit_id,
-        "amount_minor": transfer.amount_minor,
-        "moved_minor": entry.moved_minor,
-        "flags": int(transfer.flags),
-        "hold_id": transfer.hold_id,
-        "expires_us": transfer.expires_us,
-        "code": transfer.code,
-        "reference": transfer.reference,
-        "entry": journal_entry,
-    }

@@ -6,21 +6,19 @@ projections that `audit` computes again from the transfers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Connection,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Row,
-    Select,
     Table,
     Text,
     UniqueConstraint,
@@ -46,6 +44,7 @@ from opencarrier.ledger.model import (
     Transfer,
     TransferFlags,
 )
+from opencarrier.rowsets import Change, Insertion, Lookup
 
 metadata = MetaData()
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -111,30 +110,21 @@ journal = Table(
 )
 
 _CHUNK: Final = 2_000
-"""Ids asked for in one statement."""
+"""Rows in memory at once."""
 
 _newest = select(journal).order_by(journal.c.entry.desc()).limit(1)
-_balances = (
-    accounts.update()
-    .where(accounts.c.account_id == bindparam("key"))
-    .values(
-        debits_pending=bindparam("dp"),
-        debits_posted=bindparam("dd"),
-        credits_pending=bindparam("cp"),
-        credits_posted=bindparam("cd"),
-    )
-)
-_resolutions = (
-    holds.update()
-    .where(holds.c.hold_id == bindparam("key"))
-    .values(state=bindparam("new_state"), resolved_by=bindparam("by"))
-)
 _BALANCE = (
     accounts.c.debits_pending,
     accounts.c.debits_posted,
     accounts.c.credits_pending,
     accounts.c.credits_posted,
 )
+_insert_entry = Insertion(journal)
+_insert_transfers = Insertion(transfers)
+_insert_holds = Insertion(holds)
+_change_balances = Change(accounts, "account_id", *(column.name for column in _BALANCE))
+_resolve_holds = Change(holds, "hold_id", "state", "resolved_by")
+_transfer_row: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*transfers.c.keys())
 _MOVES = transfers.c.flags.bitwise_and(int(TransferFlags.PENDING)) == 0
 _debit = accounts.alias("debit")
 _credit = accounts.alias("credit")
@@ -162,16 +152,25 @@ def head(unit: Connection) -> Head:
 
 def account_rows(unit: Connection, ids: Iterable[Id]) -> dict[Id, AccountRow]:
     """Return the accounts among `ids` that are open."""
-    columns = (accounts.c.account_id, accounts.c.flags, *_BALANCE)
-    return {
-        row[0]: AccountRow(*row)
-        for row in _by_ids(unit, select(*columns), ids, accounts.c.account_id)
-    }
+    return {row[0]: AccountRow(*row) for row in _accounts_by_id(unit, ids)}
 
 
 def hold_rows(unit: Connection, ids: Iterable[Id]) -> dict[Id, HoldRow]:
     """Return the holds among `ids` that were ever opened."""
-    query = select(
+    return {row[0]: HoldRow(*row) for row in _holds_by_id(unit, ids)}
+
+
+def booked(unit: Connection, ids: Iterable[Id]) -> dict[Id, Booked]:
+    """Return the transfers among `ids` that are booked."""
+    found = (to_booked(row) for row in _booked_by_id(unit, ids))
+    return {item.transfer.transfer_id: item for item in found}
+
+
+_accounts_by_id = Lookup(
+    select(accounts.c.account_id, accounts.c.flags, *_BALANCE), accounts.c.account_id
+)
+_holds_by_id = Lookup(
+    select(
         holds.c.hold_id,
         transfers.c.debit_id,
         transfers.c.credit_id,
@@ -179,14 +178,10 @@ def hold_rows(unit: Connection, ids: Iterable[Id]) -> dict[Id, HoldRow]:
         holds.c.expires_us,
         holds.c.state,
         holds.c.resolved_by,
-    ).join(transfers, transfers.c.transfer_id == holds.c.hold_id)
-    return {row[0]: HoldRow(*row) for row in _by_ids(unit, query, ids, holds.c.hold_id)}
-
-
-def booked(unit: Connection, ids: Iterable[Id]) -> dict[Id, Booked]:
-    """Return the transfers among `ids` that are booked."""
-    found = (to_booked(row) for row in _by_ids(unit, _booked, ids, transfers.c.transfer_id))
-    return {item.transfer.transfer_id: item for item in found}
+    ).join(transfers, transfers.c.transfer_id == holds.c.hold_id),
+    holds.c.hold_id,
+)
+_booked_by_id = Lookup(_booked, transfers.c.transfer_id)
 
 
 def to_booked(row: AnyRow) -> Booked:
@@ -347,64 +342,35 @@ def insert_accounts(unit: Connection, rows: Sequence[Mapping[str, Any]]) -> None
 
 def insert_transfers(unit: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert booked transfers."""
-    unit.execute(transfers.insert(), rows)
+    _insert_transfers(unit, [_transfer_row(row) for row in rows])
 
 
 def insert_entry(unit: Connection, new: Head, at_us: int | None) -> None:
     """Append to the journal; a concurrent writer of the same entry fails here."""
-    row = {
-        "entry": new.entry,
-        "at_us": at_us,
-        "sequence": new.sequence,
-        "entry_hash": new.entry_hash,
-    }
-    unit.execute(journal.insert(), row)
+    _insert_entry(unit, [(new.entry, at_us, new.sequence, new.entry_hash)])
 
 
 def write_balances(unit: Connection, rows: Iterable[AccountRow]) -> None:
     """Write what a batch left on accounts."""
-    parameters = [
-        {
-            "key": row.account_id,
-            "dp": row.debits_pending,
-            "dd": row.debits_posted,
-            "cp": row.credits_pending,
-            "cd": row.credits_posted,
-        }
+    changed = [
+        (
+            row.account_id,
+            row.debits_pending,
+            row.debits_posted,
+            row.credits_pending,
+            row.credits_posted,
+        )
         for row in rows
     ]
-    unit.execute(_balances, parameters)
+    found = _change_balances(unit, changed)
+    assert found == len(changed), "an account is gone"
 
 
 def write_holds(
     unit: Connection, *, opened: Sequence[HoldRow], resolved: Sequence[HoldRow]
 ) -> None:
     """Write the holds a batch opened and those it resolved."""
-    if opened:
-        rows = [
-            {
-                "hold_id": row.hold_id,
-                "state": row.state,
-                "expires_us": row.expires_us,
-                "resolved_by": row.resolved_by,
-            }
-            for row in opened
-        ]
-        unit.execute(holds.insert(), rows)
-    if resolved:
-        unit.execute(
-            _resolutions,
-            [
-                {"key": row.hold_id, "new_state": row.state, "by": row.resolved_by}
-                for row in resolved
-            ],
-        )
-
-
-def _by_ids(
-    unit: Connection, query: Select[*tuple[Any, ...]], ids: Iterable[Id], column: ColumnElement[Any]
-) -> Iterator[AnyRow]:
-    """Run a query over ids, a bounded number at a time."""
-    remaining = iter(sorted(set(ids)))
-    while chunk := list(islice(remaining, _CHUNK)):
-        yield from unit.execute(query.where(column.in_(chunk)))
+    _insert_holds(
+        unit, [(row.hold_id, row.state, row.expires_us, row.resolved_by) for row in opened]
+    )
+    _resolve_holds(unit, [(row.hold_id, row.state, row.resolved_by) for row in resolved])

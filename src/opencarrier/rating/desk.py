@@ -1,12 +1,13 @@
 """The desk: quotes, holds and grants for requests that came together.
 
-What many of them need is read once: terms, plans, a home's collateral. What they open is written
-together, before any of it is read again. So a batch comes to what its requests would one by one.
+What many of them need is read once: terms, plans, balances, a home's collateral. What they open
+counts at once, on the ledger's sheet and in memory, and is written together. So a batch comes to
+what its requests would one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -16,8 +17,7 @@ from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.money import AssetId, Money, divide_ceiling
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import chart
-from opencarrier.ledger import service as ledger
-from opencarrier.ledger.model import Balance
+from opencarrier.ledger.sheet import Sheet
 from opencarrier.rating import discounts, store
 from opencarrier.rating.exposure import DEFAULT_EXPOSURE, ExposureSettings, Watched
 from opencarrier.rating.holds import Authorisation, hold_transfer
@@ -67,7 +67,7 @@ class DeskPorts:
 
 @dataclass(slots=True)
 class _Written:
-    """What a run has opened and not yet written."""
+    """What was opened and not yet written."""
 
     authorisations: list[Authorisation] = field(default_factory=list)
     discounts: list[tuple[Authorisation, Discount, int, int | None]] = field(default_factory=list)
@@ -75,44 +75,45 @@ class _Written:
 
 
 class Desk:
-    """Answers the requests of one unit of work; it lives no longer than that."""
+    """Answers the requests of one unit of work at one instant; it lives no longer than that."""
 
-    def __init__(self, unit: Connection, ports: DeskPorts) -> None:
+    def __init__(self, unit: Connection, ports: DeskPorts, at_us: int) -> None:
         self._unit = unit
         self._ports = ports
-        self._terms: dict[tuple[PartyId, PartyId, Offered, int], Terms | Refusal | None] = {}
-        self._plans: dict[tuple[PartyId, str, int], RetailPlan | Refusal] = {}
-        self._collateral: dict[tuple[PartyId, AssetId, int], int | None] = {}
-        self._balances: dict[tuple[AssetId, str], Balance] = {}
+        self._at_us = at_us
+        self._sheet = Sheet(unit, at_us)
+        self._terms: dict[tuple[PartyId, PartyId, Offered], Terms | Refusal | None] = {}
+        self._plans: dict[tuple[PartyId, str], RetailPlan | Refusal] = {}
+        self._collateral: dict[tuple[PartyId, AssetId], int | None] = {}
         self._payers: set[PartyId] = set()
         self._staked: set[PartyId] = set()
         self._opened = _Written()
 
     def authorise(self, requests: Sequence[AuthorisationRequest]) -> list[Grant | Refusal]:
         """Answer requests in their order; what they open is in the unit when this returns."""
-        answers: list[Grant | Refusal] = []
+        assert all(request.at_us == self._at_us for request in requests)
         people = {request.subscriber.party_id for request in requests}
         self._payers = self._ports.sales.payers(self._unit, people)
         self._staked = self._ports.discounts.staked(self._unit, people)
-        for run in _runs(requests):
-            self._read_balances(run)
-            answers += [self._one(request) for request in run]
-            self._write()
+        self._read_accounts(requests)
+        answers = [self._one(request) for request in requests]
+        self._write()
         return answers
 
-    def _read_balances(self, run: Sequence[AuthorisationRequest]) -> None:
-        """Read what those on a plan have; who pays as it uses may be on another's."""
-        names: dict[AssetId, list[str]] = {}
-        for request in run:
+    def _read_accounts(self, requests: Sequence[AuthorisationRequest]) -> None:
+        """Put on the sheet what most requests need; what another one needs is read when it does."""
+        names: dict[AssetId, set[str]] = {}
+        for request in requests:
             subscriber = request.subscriber
-            plan = self._plan_at(subscriber.home, subscriber.plan_id, request.at_us)
+            plan = self._plan_at(subscriber.home, subscriber.plan_id)
             if isinstance(plan, RetailPlan):
-                names.setdefault(plan.asset, []).append(chart.prepaid(subscriber.party_id))
-        self._balances = {
-            (asset, name): balance
-            for asset, asked in names.items()
-            for name, balance in ledger.balances(self._unit, asset, asked).items()
-        }
+                retail = (chart.prepaid(subscriber.party_id), chart.revenue(subscriber.home))
+                names.setdefault(plan.asset, set()).update(retail)
+            terms = self._terms_at(request)
+            if terms is not None and not isinstance(terms, Refusal):
+                names.setdefault(terms.asset, set()).update(_guarantee(subscriber.home))
+        for asset, some in names.items():
+            self._sheet.read(asset, some)
 
     def _one(self, request: AuthorisationRequest) -> Grant | Refusal:
         sale = None
@@ -142,10 +143,9 @@ class Desk:
         short = refused.reason is AccessReason.INSUFFICIENT_BALANCE
         if not short or not free or subscriber.plan_id == free:
             return refused
-        plan = self._plan_at(subscriber.home, free, request.at_us)
-        if isinstance(plan, Refusal):
-            return refused
-        if (plan.asset, chart.prepaid(subscriber.party_id)) not in self._balances:
+        plan = self._plan_at(subscriber.home, free)
+        own = self._plan_at(subscriber.home, subscriber.plan_id)
+        if isinstance(plan, Refusal) or isinstance(own, Refusal) or plan.asset != own.asset:
             return refused
         granted = self._one(replace(request, subscriber=replace(subscriber, plan_id=free)))
         return refused if isinstance(granted, Refusal) else granted
@@ -178,6 +178,9 @@ class Desk:
     ) -> Grant:
         item = self._authorisation(request, offer, quoted)
         grant = grant_of(item)
+        if item.hold_number:
+            refusal = self._sheet.book(hold_transfer(item))
+            assert refusal is None, f"the quote is beyond the balance: {refusal}"
         self._opened.authorisations.append(item)
         if sale is not None:
             self._opened.sold.append(grant)
@@ -185,7 +188,7 @@ class Desk:
             ends_us = discount.unlock_at_s * SECOND_US if sale is None else None
             self._opened.discounts.append((item, discount, quoted.spend_minor, ends_us))
             self._write()  # another session under the same lock is left what this one leaves
-        key = (item.home, item.wholesale_asset, request.at_us)
+        key = (item.home, item.wholesale_asset)
         left_minor = self._collateral.get(key)
         if left_minor is not None:
             self._collateral[key] = left_minor - item.exposure_minor
@@ -193,7 +196,7 @@ class Desk:
 
     def _write(self) -> None:
         opened, self._opened = self._opened, _Written()
-        _open_holds(self._unit, opened.authorisations)
+        self._sheet.write()
         store.insert_authorisations(self._unit, opened.authorisations)
         for item, discount, reserved_minor, ends_us in opened.discounts:
             discounts.insert(
@@ -203,11 +206,11 @@ class Desk:
             self._ports.sales.sold(self._unit, grant)
 
     def _offer(self, request: AuthorisationRequest, *, prepaid: bool) -> Offer | Refusal:
-        home, at_us = request.subscriber.home, request.at_us
+        home = request.subscriber.home
         terms = self._terms_at(request)
         if isinstance(terms, Refusal):
             return terms
-        plan = self._plan_at(home, request.subscriber.plan_id, at_us)
+        plan = self._plan_at(home, request.subscriber.plan_id)
         if isinstance(plan, Refusal):
             return plan
         if terms is None:
@@ -224,24 +227,24 @@ class Desk:
             discount_ppm=0,
             grace_s=self._ports.settings.grace_s,
             balance_minor=self._free_minor(plan, request.subscriber) if prepaid else None,
-            collateral_minor=self._collateral_minor(home, terms.asset, at_us),
-            longest_s=min(longest_s, _left_s(ends_us, at_us)),
+            collateral_minor=self._collateral_minor(home, terms.asset),
+            longest_s=min(longest_s, _left_s(ends_us, self._at_us)),
             line_octets_per_s=octets_per_s,
         )
 
     def _free_minor(self, plan: RetailPlan, subscriber: Subscriber) -> int:
-        return self._balances[plan.asset, chart.prepaid(subscriber.party_id)].free_minor
+        return self._sheet.balance(plan.asset, chart.prepaid(subscriber.party_id)).free_minor
 
     def _terms_at(self, request: AuthorisationRequest) -> Terms | Refusal | None:
-        key = (request.subscriber.home, request.visited, request.offered, request.at_us)
+        key = (request.subscriber.home, request.visited, request.offered)
         if key not in self._terms:
             self._terms[key] = _terms_at(self._unit, request)
         return self._terms[key]
 
-    def _plan_at(self, home: PartyId, plan_id: str, at_us: int) -> RetailPlan | Refusal:
-        key = (home, plan_id, at_us)
+    def _plan_at(self, home: PartyId, plan_id: str) -> RetailPlan | Refusal:
+        key = (home, plan_id)
         if key not in self._plans:
-            self._plans[key] = plan_at(self._unit, home, plan_id, at_us)
+            self._plans[key] = plan_at(self._unit, home, plan_id, self._at_us)
         return self._plans[key]
 
     def _discount(self, request: AuthorisationRequest, offer: Offer) -> Discount | None:
@@ -261,15 +264,22 @@ class Desk:
         covered = isinstance(quoted, Quote) and quoted.spend_minor <= left_minor
         return discount if covered else None
 
-    def _collateral_minor(self, home: PartyId, asset: AssetId, at_us: int) -> int | None:
+    def _collateral_minor(self, home: PartyId, asset: AssetId) -> int | None:
         """Return what of a home's collateral no debt, notice or possible debt has claimed."""
         if not self._ports.settings.collateral_gate:
             return None
-        key = (home, asset, at_us)
+        key = (home, asset)
         if key not in self._collateral:
-            self._write()  # what was opened is a possible debt
-            self._collateral[key] = _collateral_minor(self._unit, home, asset, at_us)
+            open_minor = store.exposure_minor(self._unit, home, asset, self._at_us)
+            self._collateral[key] = self._unclaimed_minor(home, asset) - open_minor
         return self._collateral[key]
+
+    def _unclaimed_minor(self, home: PartyId, asset: AssetId) -> int:
+        names = _guarantee(home)
+        self._sheet.read(asset, names)
+        clearing, collateral, noticed = (self._sheet.balance(asset, name) for name in names)
+        unsettled_minor = max(0, -clearing.posted_minor - clearing.credits_pending)
+        return collateral.free_minor - noticed.posted_minor - unsettled_minor
 
     def _authorisation(
         self, request: AuthorisationRequest, offer: Offer, quoted: Quote
@@ -353,29 +363,9 @@ def grant_of(item: Authorisation) -> Grant:
     )
 
 
-def _runs(requests: Sequence[AuthorisationRequest]) -> Iterator[list[AuthorisationRequest]]:
-    """Cut requests where a subscriber comes again: its balance is read anew."""
-    run: list[AuthorisationRequest] = []
-    seen: set[PartyId] = set()
-    for request in requests:
-        if request.subscriber.party_id in seen:
-            yield run
-            run, seen = [], set()
-        run.append(request)
-        seen.add(request.subscriber.party_id)
-    yield run
-
-
-def _open_holds(unit: Connection, items: Sequence[Authorisation]) -> None:
-    opening: dict[tuple[AssetId, int], list[Authorisation]] = {}
-    for item in items:
-        if item.hold_number:
-            opening.setdefault((item.asset, item.granted_us), []).append(item)
-    for (asset, at_us), held in opening.items():
-        transfers = [hold_transfer(item) for item in held]
-        ledger.ensure(unit, asset, [name for t in transfers for name in (t.debit, t.credit)])
-        outcomes = ledger.apply(unit, transfers, at_us)
-        assert set(outcomes) == {None}, f"the quote is beyond the balance: {outcomes}"
+def _guarantee(home: PartyId) -> tuple[str, str, str]:
+    """Return the accounts that say what a home owes and what it has put up for it."""
+    return chart.clearing(home), chart.collateral(home), chart.noticed(home)
 
 
 def _terms_at(unit: Connection, request: AuthorisationRequest) -> Terms | Refusal | None:
@@ -392,15 +382,6 @@ def _terms_at(unit: Connection, request: AuthorisationRequest) -> Terms | Refusa
         reason = AccessReason.NO_TARIFF_IN_FORCE if known else AccessReason.NO_AGREEMENT
         return Refusal(reason, f"{home} at {visited}")
     return found
-
-
-def _collateral_minor(unit: Connection, home: PartyId, asset: AssetId, at_us: int) -> int:
-    clearing = ledger.balance(unit, asset, chart.clearing(home))
-    unsettled_minor = max(0, -clearing.posted_minor - clearing.credits_pending)
-    open_minor = store.exposure_minor(unit, home, asset, at_us)
-    collateral = ledger.balance(unit, asset, chart.collateral(home))
-    noticed_minor = ledger.balance(unit, asset, chart.noticed(home)).posted_minor
-    return collateral.free_minor - noticed_minor - unsettled_minor - open_minor
 
 
 def _watched_octets(offer: Offer, quoted: Quote, grace_s: int) -> int | None:

@@ -163,7 +163,9 @@ class RatingService:
         self, unit: Connection, requests: Sequence[AuthorisationRequest]
     ) -> Sequence[Grant | Refusal]:
         """Answer requests as `authorise` would one after the other, with fewer statements."""
-        return Desk(unit, self._desk).authorise(requests)
+        if not requests:
+            return []
+        return Desk(unit, self._desk, requests[0].at_us).authorise(requests)
 
     def release(self, unit: Connection, authorisation_id: bytes, *, at_us: int) -> None:
         """Void the hold of a grant that let nobody in; the home may come to owe nothing for it."""

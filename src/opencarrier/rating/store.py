@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, or_, select
@@ -32,6 +33,7 @@ from opencarrier.rating.tables import (
     tariffs,
 )
 from opencarrier.rating.tables import metadata as metadata
+from opencarrier.rowsets import Insertion
 from opencarrier.spine.parties import PartyId
 
 EVER: Final = Window(0, INT64_MAX)
@@ -160,9 +162,7 @@ def insert_plan(unit: Connection, item: RetailPlan, at_us: int) -> None:
 
 def insert_authorisations(unit: Connection, items: Iterable[Authorisation]) -> None:
     """Insert authorisations."""
-    rows = [{name: getattr(item, name) for name in _AUTHORISATION} for item in items]
-    if rows:
-        unit.execute(authorisations.insert(), rows)
+    _insert_authorisations(unit, [_authorisation_row(item) for item in items])
 
 
 def authorisations_by_id(unit: Connection, ids: Iterable[bytes]) -> dict[bytes, Authorisation]:
@@ -251,7 +251,8 @@ def pin_sessions(unit: Connection, starts: Mapping[Id, int]) -> dict[Id, int]:
     return {Id(row.session_id): row.tariff_at_us for row in found}
 
 
-_AUTHORISATION: Final = tuple(column.name for column in authorisations.c)
+_insert_authorisations: Final = Insertion(authorisations)
+_authorisation_row: Final = attrgetter(*authorisations.c.keys())
 _LEFT: Final = (
     authorisations.update()
     .where(authorisations.c.authorisation_id == bindparam("key"))

@@ -70,9 +70,16 @@ class Routing:
         demand = self._demand(unit, home, plan_id, currency)
         return ranked(found, demand)[:CANDIDATES_MAX]
 
-    def choice(self, unit: Connection, request: AuthorisationRequest) -> Choice | None:
-        """Return what a session is chosen from; None where its price is said nowhere."""
-        place = store.place_of(unit, request.node.node_id)
+    def choices(
+        self, unit: Connection, requests: Sequence[AuthorisationRequest]
+    ) -> list[Choice | None]:
+        """Return what each session is chosen from; None where its price is said nowhere."""
+        places = store.places_of(unit, {request.node.node_id for request in requests})
+        return [self._choice(unit, one, places.get(one.node.node_id)) for one in requests]
+
+    def _choice(
+        self, unit: Connection, request: AuthorisationRequest, place: str | None
+    ) -> Choice | None:
         found = self.candidates(unit, place, at_us=request.at_us) if place is not None else []
         taken = self._taken(unit, request, found)
         if taken is None:
@@ -198,7 +205,7 @@ class RoutedPolicy:
         self, unit: Connection, requests: Sequence[AuthorisationRequest]
     ) -> Sequence[Grant | Refusal]:
         """Answer requests that came together as `authorise` would one after the other."""
-        chosen = [self.routing.choice(unit, request) for request in requests]
+        chosen = self.routing.choices(unit, requests)
         refused = [
             None if choice is None else self.routing.judge(unit, request, choice)
             for request, choice in zip(requests, chosen, strict=True)

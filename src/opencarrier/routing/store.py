@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +27,7 @@ from opencarrier.kernel.encoding import encode
 from opencarrier.routing.document import read_advert, write_advert
 from opencarrier.routing.model import Ceiling, SignedAdvert
 from opencarrier.routing.rules import read_choice
+from opencarrier.rowsets import Lookup
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.people import batches
 from opencarrier.spine.routing import Choice
@@ -161,9 +162,12 @@ def put_place(unit: Connection, node_id: str, place: str) -> None:
     _put(unit, places, {"node_id": node_id, "place": place})
 
 
-def place_of(unit: Connection, node_id: str) -> str | None:
-    """Return at which place a node stands, None where nobody said."""
-    return unit.scalar(select(places.c.place).where(places.c.node_id == node_id))
+_places = Lookup(select(places), places.c.node_id)
+
+
+def places_of(unit: Connection, node_ids: Collection[str]) -> dict[str, str]:
+    """Return at which place each of some nodes stands, where somebody said."""
+    return {row.node_id: row.place for row in _places(unit, node_ids)}
 
 
 def put_floor(unit: Connection, host: PartyId, floor_nano: int) -> None:

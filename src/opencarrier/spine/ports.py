@@ -117,8 +117,13 @@ class Directory(Protocol):
         """Return the subscriber a permanent SIM identity belongs to."""
         ...
 
-    def subscriber_by(self, unit: Connection, credential: Credential) -> Subscriber | None:
-        """Return the subscriber a credential belongs to, unless it expired or was revoked."""
+    def subscribers_by(
+        self, unit: Connection, credentials: Collection[Credential]
+    ) -> Mapping[Credential, Subscriber]:
+        """Return whom credentials belong to, by credential; those that let nobody on are left out.
+
+        They are barred, revoked, expired or unknown.
+        """
         ...
 
 
@@ -144,8 +149,11 @@ class VectorSource(Protocol):
 class Passwords(Protocol):
     """What passwords are compared with (answered by `identity`)."""
 
-    def password(self, unit: Connection, username: str, realm: str) -> bytes | None:
-        """Return the NT hash of a user's password (`kernel.passwords`), None to let nobody on.
+    def passwords(
+        self, unit: Connection, asked: Sequence[tuple[str, str]]
+    ) -> Sequence[bytes | None]:
+        """Return NT hashes (`kernel.passwords`) by user name and realm; None lets nobody on.
+
 
         Whether there is such a user should show neither in the answer nor in the time it takes.
         """
@@ -170,7 +178,7 @@ class AccessPolicy(Protocol):
     def authorise_all(
         self, unit: Connection, requests: Sequence[AuthorisationRequest]
     ) -> Sequence[Grant | Refusal]:
-        """Answer requests that came together as `authorise` would one after the other."""
+        """Answer requests of one instant as `authorise` would one after the other."""
         ...
 
     def grant(self, unit: Connection, authorisation_id: bytes) -> Grant | None:

@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 
 from opencarrier.chain.contracts import Tier
 from opencarrier.kernel.signatures import Address
+from opencarrier.rowsets import Lookup
 from opencarrier.spine.parties import PartyId
 from opencarrier.staking.model import Binding, Commitment, StakeContract
 
@@ -194,14 +195,12 @@ def binding(unit: Connection, address: Address, home: PartyId, account: Address)
 
 def bound(unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
     """Return those of some subscribers that have a binding and did not give it up."""
-    if not subscribers:
-        return set()
-    query = select(bindings.c.subscriber).where(
-        bindings.c.subscriber.in_(sorted(subscribers)), bindings.c.free_us.is_(None)
-    )
-    return set(unit.scalars(query))
+    return {row.subscriber for row in _bound(unit, subscribers)}
 
 
+_bound = Lookup(
+    select(bindings.c.subscriber).where(bindings.c.free_us.is_(None)), bindings.c.subscriber
+)
 _BINDING_OF = select(bindings).where(
     bindings.c.subscriber == bindparam("bound"), bindings.c.free_us.is_(None)
 )

@@ -8,7 +8,6 @@ were ahead of the last cut's time (`usage_deferred`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -16,7 +15,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
-    Dialect,
     Table,
     Text,
     and_,
@@ -37,6 +35,7 @@ from sqlalchemy.sql.dml import Insert
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import int64
+from opencarrier.rowsets import Insertion
 from opencarrier.spine.parties import Node
 from opencarrier.spine.usage import Observation, Status, Usage
 from opencarrier.usage import tables
@@ -72,20 +71,7 @@ def insert_new(table: Table) -> Insert:
     return postgresql.insert(table).on_conflict_do_nothing()
 
 
-@lru_cache(maxsize=4)
-def _insert(dialect: Dialect) -> str:
-    """Return the insert of a row; for PostgreSQL that of an array per column.
-
-    There a statement costs more than what it inserts, and the driver sends one a row.
-    """
-    if dialect.name != "postgresql":
-        return str(insert_new(OBSERVATIONS).compile(dialect=dialect, column_keys=list(_RECORDED)))
-    types = (OBSERVATIONS.c[name].type.compile(dialect=dialect) for name in _RECORDED)
-    arrays = ", ".join(f"%b::{type_}[]" for type_ in types)
-    return (
-        f"INSERT INTO {OBSERVATIONS.name} ({', '.join(_RECORDED)})"  # noqa: S608
-        f" SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"
-    )
+_insert = Insertion(OBSERVATIONS, _RECORDED, ignoring=True)
 
 
 def append(unit: Connection, observations: Sequence[Observation]) -> int:
@@ -105,14 +91,10 @@ def append_beside(unit: Connection, observations: Sequence[Observation]) -> int:
 def _append(
     unit: Connection, observations: Sequence[Observation], rows: Sequence[tuple[Any, ...]]
 ) -> int:
-    """Keep rows; the statement goes to the driver as it is.
-
-    The generic way costs a third more on the path every Accounting-Response waits for.
-    """
     if not rows:
         return 0
     _keep_restarts(unit, observations)
-    new = _append_rows(unit, rows)
+    new = _insert(unit, rows)
     if new < len(rows):
         note_copies(unit, [(row[0], row[_SOURCE]) for row in rows])
         _keep_earliest(unit, rows)
@@ -144,14 +126,6 @@ def _told(name: str) -> BindParameter[Any]:
 
 def _or_empty(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.coalesce(column, "") if isinstance(column.type, Text) else column
-
-
-def _append_rows(unit: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-    statement = _insert(unit.dialect)
-    if unit.dialect.name != "postgresql":
-        return unit.exec_driver_sql(statement, list(rows)).rowcount
-    columns = tuple(map(list, zip(*rows, strict=True)))
-    return unit.exec_driver_sql(statement, columns).rowcount
 
 
 def _keep_restarts(unit: Connection, observations: Sequence[Observation]) -> None:

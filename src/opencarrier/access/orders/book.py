@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
@@ -11,6 +12,7 @@ from opencarrier.access.orders.model import Attach, Kind, Order, OrderLine, Stat
 from opencarrier.access.orders.rules import Verdict
 from opencarrier.access.orders.store import ATTACHES, ORDERS
 from opencarrier.kernel.clock import SECOND_US
+from opencarrier.rowsets import Insertion
 from opencarrier.spine.access import Change
 from opencarrier.spine.people import Held, Person, batches
 from opencarrier.spine.usage import Observation, Status
@@ -26,7 +28,8 @@ ORDER_KEPT_US = 30 * 86_400 * SECOND_US
 NOTHING = Change()
 
 _ATTACHED = tuple(ATTACHES.c.keys())
-_ATTACH = insert(ATTACHES)
+_insert_attaches = Insertion(ATTACHES)
+_attach_row = attrgetter(*_ATTACHED)
 _CALLED = (
     update(ATTACHES)
     .where(ATTACHES.c.authorisation_id == bindparam("mine"))
@@ -40,8 +43,7 @@ class OrderBook:
 
     def attached(self, unit: Connection, attaches: Sequence[Attach]) -> None:
         """Note where sessions that are let in are served."""
-        rows = [{name: getattr(one, name) for name in _ATTACHED} for one in attaches]
-        unit.execute(_ATTACH, rows)
+        _insert_attaches(unit, [_attach_row(one) for one in attaches])
 
     def disconnect(
         self, unit: Connection, authorisation_id: bytes, *, reason: str, at_us: int

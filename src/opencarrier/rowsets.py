@@ -1,0 +1,111 @@
+"""Statements over a set of rows: one for all of them, made once, sent to the driver as they are.
+
+On PostgreSQL a statement costs more than the rows it is about, and the generic way sends one a row;
+there a set goes as an array per column. SQLite is in the process and takes the rows themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Dialect, Row, Select, Table, bindparam, func
+from sqlalchemy.dialects.postgresql import ARRAY
+
+KEYS_MAX: Final = 2_000
+"""Keys asked for in one statement."""
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+Values: TypeAlias = tuple[Any, ...]
+"""A row's values in the order of its statement's columns; none that needs a conversion."""
+
+
+class Insertion:
+    """Inserts rows of a table; with `ignoring`, what is there already stays as it is."""
+
+    def __init__(
+        self, table: Table, columns: Sequence[str] = (), *, ignoring: bool = False
+    ) -> None:
+        self._table = table
+        self._columns = tuple(columns) or tuple(table.c.keys())
+        self._ignoring = ignoring
+        self._texts: dict[str, str] = {}
+
+    def __call__(self, unit: Connection, rows: Sequence[Values]) -> int:
+        """Insert rows; return how many are new."""
+        return _send(unit, self._texts.get(unit.dialect.name) or self._text(unit.dialect), rows)
+
+    def _text(self, dialect: Dialect) -> str:
+        if dialect.name == "postgresql":
+            source = f"SELECT * FROM {_arrays(self._table, self._columns, dialect)}"  # noqa: S608
+        else:
+            source = f"VALUES ({', '.join('?' * len(self._columns))})"
+        conflict = " ON CONFLICT DO NOTHING" if self._ignoring else ""
+        text = f"INSERT INTO {self._table.name} ({', '.join(self._columns)}) {source}{conflict}"
+        return self._texts.setdefault(dialect.name, text)
+
+
+class Change:
+    """Gives rows of a table new values, each found by the first of the columns."""
+
+    def __init__(self, table: Table, *columns: str) -> None:
+        self._table = table
+        self._columns = columns
+        self._texts: dict[str, str] = {}
+
+    def __call__(self, unit: Connection, rows: Sequence[Values]) -> int:
+        """Change rows, no two of one key; return how many there were."""
+        return _send(unit, self._texts.get(unit.dialect.name) or self._text(unit.dialect), rows)
+
+    def _text(self, dialect: Dialect) -> str:
+        name, (key, *changed) = self._table.name, self._columns
+        if dialect.name == "postgresql":
+            news = ", ".join(f"{column} = new.{column}" for column in changed)
+            arrays = _arrays(self._table, self._columns, dialect)
+            source = f" FROM {arrays} AS new({', '.join(self._columns)})"
+            chosen = f"{name}.{key} = new.{key}"
+        else:
+            news = ", ".join(f"{column} = ?{place}" for place, column in enumerate(changed, 2))
+            source, chosen = "", f"{key} = ?1"
+        text = f"UPDATE {name} SET {news}{source} WHERE {chosen}"  # noqa: S608
+        return self._texts.setdefault(dialect.name, text)
+
+
+class Lookup:
+    """Finds rows whose column has one of some values."""
+
+    def __init__(self, query: Select[*tuple[Any, ...]], column: ColumnElement[Any]) -> None:
+        self._some = query.where(column.in_(bindparam("keys", expanding=True)))
+        array = bindparam("keys", type_=ARRAY(column.type))
+        self._any = query.where(column == func.any(array))
+        self._text = ""
+        self._given: dict[str, Any] = {}
+
+    def __call__(self, unit: Connection, keys: Iterable[Any]) -> Iterator[AnyRow]:
+        """Return the rows, a bounded number of keys at a time."""
+        remaining = iter(sorted(set(keys)))
+        while chunk := list(islice(remaining, KEYS_MAX)):
+            yield from self._found(unit, chunk)
+
+    def _found(self, unit: Connection, keys: list[Any]) -> Iterable[AnyRow]:
+        if unit.dialect.name != "postgresql":
+            return unit.execute(self._some, {"keys": keys})
+        if not self._text:
+            made = self._any.compile(dialect=unit.dialect)
+            self._given = dict(made.params)
+            self._text = str(made).replace("%(keys)s", "%(keys)b")
+        return unit.exec_driver_sql(self._text, {**self._given, "keys": keys})
+
+
+def _arrays(table: Table, columns: Iterable[str], dialect: Dialect) -> str:
+    types = (table.c[name].type.compile(dialect=dialect) for name in columns)
+    return f"unnest({', '.join(f'%b::{type_}[]' for type_ in types)})"
+
+
+def _send(unit: Connection, text: str, rows: Sequence[Values]) -> int:
+    if not rows:
+        return 0
+    if unit.dialect.name == "postgresql":
+        return unit.exec_driver_sql(text, tuple(map(list, zip(*rows, strict=True)))).rowcount
+    return unit.exec_driver_sql(text, list(rows)).rowcount
