@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from eth_account import Account
 from tests.access.agent.scene import AP_SECRET as AT_AP
 from tests.access.agent.scene import StationRadio, start, stop
 from tests.access.radsec import until
+from x402.mechanisms.evm.batch_settlement.client.voucher import sign_voucher
+from x402.mechanisms.evm.signers import EthAccountSigner
 
 from opencarrier.access.agent.request import HEAD_OCTETS_MAX
 from opencarrier.access.upstream.model import Lost
@@ -45,6 +48,7 @@ SETTINGS = {
     "http_port": 0,
     "slice_octets": SLICE_OCTETS,
     "slice_s": 60,
+    "channels": "x402",
 }
 FRAMED = (int(Type.FRAMED_IP_ADDRESS), bytes((127, 0, 0, 1)))
 LIES_OCTETS = 40 * MIB
@@ -207,7 +211,7 @@ async def pay_and_be_refused(here: Venue) -> None:
     assert here.standing().session.voucher_minor == first.max_claimable_minor
     assert await here.hand_in(first) == taken, "sent again it is the same"
 
-    second = here.payment(SLICE_OCTETS, 10)
+    second = by_the_sdk(here, here.payment(SLICE_OCTETS, 10))
     assert (await here.hand_in(second)).document["state"] == "taken"
     ack, signed = second.ack, here.ada.payer.sign
     more = second.max_claimable_minor
@@ -239,6 +243,16 @@ async def pay_and_be_refused(here: Venue) -> None:
     assert (await here.hand_in(third)).document["state"] == "taken", "what was refused binds nobody"
 
 
+def by_the_sdk(here: Venue, payment: Payment) -> Payment:
+    """The same payment, its voucher signed by x402's own client with the key of its channel."""
+    key = Account.from_key(here.ada.payer._delegate._key.secret)
+    network = f"eip155:{here.ada.channels.service.venue.chain_id}"
+    channel, most = to_hex(payment.ack.channel_id), payment.max_claimable_minor
+    voucher = sign_voucher(EthAccountSigner(key), channel, most, network)
+    assert voucher.max_claimable_amount == str(most)
+    return replace(payment, voucher_signature=bytes.fromhex(voucher.signature[2:]))
+
+
 async def pay_while_the_home_is_away(here: Venue) -> Payment:
     """Two payments come while the home does not answer: both are kept, the newer is told."""
     upstream = here.node.service._ports.upstream
@@ -253,7 +267,8 @@ async def pay_while_the_home_is_away(here: Venue) -> Payment:
     service._pause_s = 0.05
     patient = service.pay
     service.pay = lambda *paid: patient(*paid[:3], 0.05)
-    older, newer = here.payment(2 * SLICE_OCTETS + MIB, 25), here.payment(3 * SLICE_OCTETS, 30)
+    older = here.payment(2 * SLICE_OCTETS + MIB, 25)
+    newer = by_the_sdk(here, here.payment(3 * SLICE_OCTETS, 30))
     for payment in (older, newer):
         kept = await here.hand_in(payment)
         assert (kept.status, kept.document["state"]) == (202, "waiting")

@@ -53,7 +53,7 @@ def _run(name: str, seconds: int) -> bool:
     done = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True)
     told = [line for line in done.stderr.splitlines() if "number_of_executed_units" in line]
     tried = told[-1].split()[-1] if told else "?"
-    print(f"fuzz {name:16}{tried:>9} tried  {'BROKE' if done.returncode else 'ok'}", flush=True)
+    print(f"fuzz {name:18}{tried:>9} tried  {'BROKE' if done.returncode else 'ok'}", flush=True)
     if done.returncode:
         print(done.stderr[-4_000:], file=sys.stderr, flush=True)
     return done.returncode != 0

@@ -6,7 +6,9 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["opencarrier.access", "opencarrier.kernel"]):
+with atheris.instrument_imports(
+    include=["opencarrier.access", "opencarrier.channels", "opencarrier.kernel"]
+):
     from tests.fuzz.targets import TARGETS, try_one
 
 name = sys.argv.pop(1)

@@ -12,6 +12,7 @@ from tests.access.fakes import HOME, IMSI, KEYS, NAS, NODE, NOW_US, SECRET, VISI
 from tests.access.fakes import FakeVectors as Vectors
 from tests.access.test_server import Driver, Table
 from tests.access.tls import Scene
+from tests.fuzz.agent_targets import AGENT_TARGETS
 
 from opencarrier.access.accounting import Arrival, observe, realm_of
 from opencarrier.access.agent.documents import read_statement, write_statement
@@ -210,6 +211,7 @@ TARGETS: dict[str, Target] = {
         class_token,
         hidden,
         radsec,
+        *AGENT_TARGETS,
     )
 }
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import ipaddress
 import sys
 
+NETLINK = 16
+"""AF_NETLINK leads to this machine's own kernel, and nowhere else."""
+
 EVENTS = {"socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind"}
 LOCAL_NAMES = {"", "localhost", "localhost.localdomain", "ip6-localhost"}
 
@@ -44,7 +47,9 @@ def is_local(host: object) -> bool:
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
     if event in EVENTS:
-        address = arguments[1]
+        line, address = arguments[:2]
+        if getattr(line, "family", None) == NETLINK:
+            return
         if isinstance(address, tuple) and not is_local(address[0]):
             raise OutsideError(f"{event} to {address!r}: only loopback may be reached")
     elif event == "socket.getaddrinfo" and not is_local(arguments[0]):

@@ -64,19 +64,20 @@ async def running(folder: NodeFolder) -> AsyncIterator[NodeRunning]:
     """Serve a folder's access points; on the way out answer what is durable, and close."""
     settings, signer = folder.load(), folder.signer()
     store = AgentStore(folder.store_file)
+    ports = KernelPorts()
     reach = Reach(entropy=SystemEntropy(), port=settings.dynamic_port)
     agent = NodeAgent(
         points=settings.points,
         venue=settings.venue,
         signer=signer,
         store=store,
-        read_port=KernelPorts().read,
+        read_port=ports.read,
         settings=settings.limits,
     )
     try:
         async with asking(settings, NodeOrders(agent, reach)) as hub:
-            ports = AgentPorts(upstream=hub, clock=SystemClock(), entropy=SystemEntropy())
-            service = AgentService(agent, ports, settings.limits)
+            asked = AgentPorts(upstream=hub, clock=SystemClock(), entropy=SystemEntropy())
+            service = AgentService(agent, asked, settings.limits)
             udp = await _listen(service, settings)
             try:
                 async with _devices(service, settings) as payments:
@@ -91,6 +92,7 @@ async def running(folder: NodeFolder) -> AsyncIterator[NodeRunning]:
                 await udp.stop()
     finally:
         await reach.stop()
+        ports.close()
         store.close()
 
 

@@ -128,7 +128,7 @@ class Kernel:
             interface=interface, octets_in=octets_in, octets_out=octets_out
         )
 
-    def read(self, name: str) -> PortReading | None:
+    def read(self, name: str, station: str = "") -> PortReading | None:
         return self.ports.get(name)
 
 

@@ -64,8 +64,8 @@ EAP_IDENTIFIER_AT = 1
 _REPLIES = (Code.ACCESS_ACCEPT, Code.ACCESS_REJECT, Code.ACCESS_CHALLENGE)
 _HOP = (int(Type.MESSAGE_AUTHENTICATOR), int(Type.PROXY_STATE))
 
-PortReader = Callable[[str], PortReading | None]
-"""Reads an interface's counters, None where there is no such interface."""
+PortReader = Callable[[str, str], PortReading | None]
+"""Reads an interface's counters, of a wireless one a station's; None where there is none such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +211,12 @@ class NodeAgent:
         """Read the ports of open sessions now, in case an interface is gone at their Stop."""
         found: dict[int, PortMeter] = {}
         for point in self.points:
-            reading = self._reading(point)
-            if reading is None:
+            if not point.port or point.source is Source.REPORTED:
                 continue
             for number, session in self.store.open_sessions(point.name):
                 meter = self._samples.get(number, session.port)
-                if meter is not None:
+                reading = None if meter is None else self._reading(point, session.station)
+                if meter is not None and reading is not None:
                     found[number] = meter.read(reading)[0]
         self._samples = {**self._samples, **found}
 
@@ -433,7 +433,8 @@ class NodeAgent:
         point, rate = ticket.point, self._settings.link_octets_per_s
         sampled = self._samples.get(number) if number is not None else None
         session = replace(session, port=sampled) if sampled else session
-        session, done = account(session, seen, self._reading(point), octets_per_s=rate)
+        reading = self._reading(point, session.station)
+        session, done = account(session, seen, reading, octets_per_s=rate)
         attributes, mended = outgoing.accounting(
             ticket.packet, Place(point, self._venue), session, event_us=seen.event_us
         )
@@ -460,10 +461,10 @@ class NodeAgent:
             if flag in flags and flag is not Flag.CLASS_RESTORED:
                 self.metrics.repaired[(flag.name or "").lower()] += 1
 
-    def _reading(self, point: AccessPoint) -> PortReading | None:
+    def _reading(self, point: AccessPoint, station: str) -> PortReading | None:
         if not point.port or point.source is Source.REPORTED:
             return None
-        reading = self._read_port(point.port)
+        reading = self._read_port(point.port, station)
         if reading is None or not point.reversed_port:
             return reading
         return replace(reading, octets_in=reading.octets_out, octets_out=reading.octets_in)
