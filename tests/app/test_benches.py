@@ -24,6 +24,12 @@ def test_the_access_bench_settles_what_it_reports(monkeypatch):
     assert all(told[key] > 0 for key in told if key not in ("accounting", "authentication"))
 
 
+def test_the_bench_of_rounds_lets_devices_in_by_each_method():
+    told = import_module(BENCHES["rounds"]).run(attaches=2)
+    assert len(told["us"]) == 5
+    assert all(us > 0 for us in told["us"].values())
+
+
 @pytest.mark.crash
 def test_the_soak_loses_nothing_when_its_server_is_killed():
     told = import_module(BENCHES["soak"]).run(sessions=12)

@@ -14,6 +14,7 @@ BENCHES = {
     "netting": "opencarrier.clearing.bench",
     "records": "opencarrier.clearing.tree_bench",
     "rating": "opencarrier.rating.bench",
+    "rounds": "opencarrier.bench.rounds",
     "soak": "opencarrier.bench.soak",
     "tap": "opencarrier.bench.tap",
 }

@@ -60,7 +60,7 @@ def run(root: Path, attaches: int) -> dict[str, Any]:
     """Return microseconds of CPU per authentication, by method and server."""
     root.mkdir()
     figures: dict[str, Any] = {"attaches": attaches}
-    certificates = _certificates()
+    certificates = federation()
     figures["sqlite_us"] = _ours(root / "sqlite", attaches, certificates, None)
     if postgresql.program("postgres") is None:
         return figures | {"postgresql": "not installed"}
@@ -132,7 +132,7 @@ async def _load(
 
     async def person(number: int) -> None:
         for _ in numbers:
-            outcome = await radio.attach(_peer(number, method, version, certificates))
+            outcome = await radio.attach(peer(number, method, version, certificates))
             assert isinstance(outcome, Attached), outcome
             assert outcome.keys_match
 
@@ -143,7 +143,8 @@ async def _load(
         radio.close()
 
 
-def _peer(number: int, method: str, version: str, certificates: Certificates) -> TlsPeer:
+def peer(number: int, method: str, version: str, certificates: Certificates) -> TlsPeer:
+    """Return a person's device at the beginning of an attempt."""
     name = f"{user_of(number)}@{REALM}"
     if method == "eap_tls":
         held = certificates.devices[number]
@@ -156,7 +157,7 @@ def _peer(number: int, method: str, version: str, certificates: Certificates) ->
     return TlsPeer(device=device, outer=name, entropy=SystemEntropy(), login=login)
 
 
-def _certificates() -> Certificates:
+def federation() -> Certificates:
     """Make a federation of its own, with EC keys throughout."""
     entropy = SystemEntropy()
     now_us = SystemClock().now_us() - DAY_S * SECOND_US
