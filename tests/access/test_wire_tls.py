@@ -410,7 +410,7 @@ def _ends(scene: Scene, login: Login | None, change: Any, version: str = "1.3") 
         packet = eap.parse_eap(response)
         try:
             for data in change(number, packet.data):
-                machine, effect = machine.receive(replace(packet, data=data), number % 256)
+                machine, effect = machine.receive(packet._replace(data=data), number % 256)
         except PeerError as error:
             return error.reason
     return "rounds"
@@ -480,10 +480,10 @@ def test_a_flight_octet_by_octet() -> None:
     machine, effect = scene.machine(eap.EapType.TTLS).start(OUTER.encode(), 1)
     for octet in hello.data[1:-1]:
         data = bytes((Flag.MORE, octet))
-        machine, effect = machine.receive(replace(hello, data=data), 2)
+        machine, effect = machine.receive(hello._replace(data=data), 2)
         assert isinstance(effect, eap.Ask)
         assert scene.server.conversations == 0
-    machine, effect = machine.receive(replace(hello, data=b"\x00" + hello.data[-1:]), 2)
+    machine, effect = machine.receive(hello._replace(data=b"\x00" + hello.data[-1:]), 2)
     assert isinstance(effect, eap.Ask)
     assert scene.server.conversations == 1
 

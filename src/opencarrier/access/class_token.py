@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidTag
@@ -28,6 +29,8 @@ TAG_OCTETS = 16
 KEY_OCTETS = 32
 DIGEST_OCTETS = 32
 TOKEN_OCTETS_MAX = 253
+TARIFFS_MAX = 1_024
+"""Pairs whose digest is remembered: sessions are many, tariffs few."""
 _HEADER_OCTETS = 1 + KID_OCTETS
 _CLEAR_OCTETS_MIN = AUTHORISATION_OCTETS + DIGEST_OCTETS + 1
 _TOKEN_OCTETS_MIN = _HEADER_OCTETS + NONCE_OCTETS + _CLEAR_OCTETS_MIN + TAG_OCTETS
@@ -53,7 +56,12 @@ class ClassClaims:
 
 def tariffs_digest(grant: Grant) -> bytes:
     """One digest for both tariffs that a session is rated by."""
-    return sha256(encode([grant.wholesale_tariff_hash, grant.retail_tariff_hash])).digest()
+    return _digest_of_both(grant.wholesale_tariff_hash, grant.retail_tariff_hash)
+
+
+@lru_cache(maxsize=TARIFFS_MAX)
+def _digest_of_both(wholesale: bytes, retail: bytes) -> bytes:
+    return sha256(encode([wholesale, retail])).digest()
 
 
 def _binding(header: bytes, visited: PartyId, node_id: str) -> bytes:

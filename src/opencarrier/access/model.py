@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 from opencarrier.access.class_token import ClassRing
@@ -29,14 +29,14 @@ from opencarrier.access.wire.tls_material import TlsLimits
 from opencarrier.spine.parties import RadiusClient
 
 
-class Transport(Enum):
+class Transport(StrEnum):
     """What carries RADIUS packets: datagrams, or a connection of RFC 6614."""
 
     UDP = "udp"
     TLS = "tls"
 
 
-class Listener(Enum):
+class Listener(StrEnum):
     """What may come in here: a UDP port takes one kind of request, a TLS connection all."""
 
     AUTH = "auth"

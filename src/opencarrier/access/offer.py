@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from opencarrier.access.openroaming.attributes import SILENT, Told, told
 from opencarrier.access.openroaming.location import Location, location_of
 from opencarrier.access.openroaming.rcoi import class_of
-from opencarrier.access.wire.dictionary import WFA, WFA_ROAMING_CONSORTIUM
+from opencarrier.access.wire.dictionary import WFA, WFA_ROAMING_CONSORTIUM, Type
 from opencarrier.access.wire.radius import Packet
 from opencarrier.spine.access import WIFI, Offered, Rate
 
@@ -34,12 +35,22 @@ class Offer:
 NOTHING = Offer()
 """Wi-Fi of which nothing else is said."""
 
+_TELLING: Final = frozenset(
+    map(
+        int,
+        (Type.OPERATOR_NAME, Type.VENDOR_SPECIFIC, Type.LOCATION_INFORMATION, Type.LOCATION_DATA),
+    )
+)
+"""What an offer can stand in; most access points send none of it."""
+
 
 def offer_of(packet: Packet, own_bases: Iterable[bytes] = ()) -> Offer:
     """Read what is offered; `PeerError` where an attribute is malformed.
 
     Source: WBA RADIUS-VSA, Hotspot 2.0 VSA 6 (the consortium a device came by), RFC 5580.
     """
+    if not packet.has(_TELLING):
+        return NOTHING
     said = told(packet)
     consortium = dict(reversed(list(packet.vendor(WFA)))).get(WFA_ROAMING_CONSORTIUM, b"")
     return Offer(

@@ -72,17 +72,17 @@ def _agreed(grant: Grant, terms: FederationTerms) -> Attributes:
     """What the access network may count on: service, rate, who clears, how fast."""
     cap = grant.rate_cap_octets_per_s
     settled = grant.offered.rcoi is RcoiClass.SETTLED
-    said = Told(
-        financial_clearing=terms.financial_clearing if settled else None,
-        data_clearing=terms.data_clearing if settled else None,
-        rates=() if grant.rate is None else (grant.rate,),
-        identity_provider=terms.name,
-    )
-    return [
-        *filter_id(grant.offered.qos),
-        *attributes_of(said),
-        *([] if cap is None else bandwidth(cap)),
-    ]
+    attributes = filter_id(grant.offered.qos)
+    if settled or grant.rate is not None or terms.name is not None:
+        attributes += attributes_of(
+            Told(
+                financial_clearing=terms.financial_clearing if settled else None,
+                data_clearing=terms.data_clearing if settled else None,
+                rates=() if grant.rate is None else (grant.rate,),
+                identity_provider=terms.name,
+            )
+        )
+    return attributes if cap is None else attributes + bandwidth(cap)
 
 
 def reject(reason: str, identifier: int) -> Attributes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from opencarrier.access import replies
 from opencarrier.access.accounting import Arrival, observe, packet_digest, realm_of
@@ -20,7 +20,6 @@ from opencarrier.access.hub.proxying import (
     accounting_onward,
     brought_back,
     passed_on,
-    see_that_it_fits,
 )
 from opencarrier.access.hub.routes import Discover, Local, Target, Unknown, Via
 from opencarrier.access.model import (
@@ -84,8 +83,7 @@ class Lookup(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """A request in work: what is needed to answer it later."""
 
     origin: Origin
@@ -97,16 +95,14 @@ class Ticket:
     guess: Guess | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Send these octets back to where the request came from."""
 
     origin: Origin
     datagram: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """Ask the home what an EAP method needs; answer with the ticket."""
 
     ticket: Ticket
@@ -420,7 +416,7 @@ class AccessServer:
                 if not self._guesses.admits(guess, now_s):
                     slowed = session.answer(eap.Refused("passwords_guessed"))
                     return self._apply(ticket, session, slowed, now_s)
-                return self._ask_home(replace(ticket, guess=guess), session, effect)
+                return self._ask_home(ticket._replace(guess=guess), session, effect)
             case eap.NeedVector() | eap.NeedResync() | eap.NeedPassword() | eap.Authorise():
                 return self._ask_home(ticket, session, effect)
             case eap.Succeed(grant, msk, resumed):
@@ -444,7 +440,7 @@ class AccessServer:
         except PeerError as error:
             self.sessions.close(session.state)
             return self._unreadable(ticket, error, session.identifier)
-        return [Need(replace(ticket, state=session.state), ticket.node, need, what)]
+        return [Need(ticket._replace(state=session.state), ticket.node, need, what)]
 
     def _challenge(self, ticket: Ticket, session: eap.Session, octets: bytes) -> list[Effect]:
         self.metrics.challenges += 1
@@ -524,14 +520,11 @@ class AccessServer:
 
     def _reply(self, ticket: Ticket, code: Code, attributes: replies.Attributes) -> list[Effect]:
         """Answer; a request's Proxy-State may leave no room for more than it has itself."""
-        if attributes:
-            states = [a for a in ticket.packet.attributes if a[0] == Type.PROXY_STATE]
-            try:
-                see_that_it_fits([*attributes, *states])
-            except PeerError as error:
-                self._forget(ticket)
-                return self._drop(error.reason)
-        datagram = response(code, ticket.packet, attributes, ticket.client.secret)
+        try:
+            datagram = response(code, ticket.packet, attributes, ticket.client.secret)
+        except PeerError as error:
+            self._forget(ticket)
+            return self._drop(error.reason)
         moved_to = self._duplicates[ticket.origin.listener].answer(ticket.key, datagram)
         origin = ticket.origin if moved_to is None else ticket.origin._replace(address=moved_to)
         return [Send(origin, datagram)]

@@ -23,6 +23,7 @@ from opencarrier.bench.serving import (
     SECRET,
     furnish,
     serving,
+    station_of,
     user_of,
 )
 from opencarrier.identity.pki import issue
@@ -132,7 +133,9 @@ async def _load(
 
     async def person(number: int) -> None:
         for _ in numbers:
-            outcome = await radio.attach(peer(number, method, version, certificates))
+            outcome = await radio.attach(
+                peer(number, method, version, certificates), station_of(number)
+            )
             assert isinstance(outcome, Attached), outcome
             assert outcome.keys_match
 

@@ -34,7 +34,7 @@ from opencarrier.access.wire.radius import (
 from opencarrier.access.wire.tls_material import TlsMaterial
 from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.bench import authentication
-from opencarrier.bench.serving import NODE, OPC, PASSWORD, REALM, SECRET, K, imsi_of
+from opencarrier.bench.serving import NODE, OPC, PASSWORD, REALM, SECRET, K, imsi_of, station_of
 from opencarrier.identity.milenage import AMF_SEPARATION_BIT, Milenage
 from opencarrier.identity.sequence import prime_keys
 from opencarrier.kernel.clock import SECOND_US
@@ -126,20 +126,23 @@ class Core:
             eap.Authorise: _grant(),
         }
         if method == AKA_PRIME:
-            return Attempt(AkaPrimePeer(Usim(imsi=imsi_of(number), k=K, opc=OPC), REALM), answers)
+            phone = AkaPrimePeer(Usim(imsi=imsi_of(number), k=K, opc=OPC), REALM)
+            return Attempt(phone, station_of(number), answers)
         name, _, version = method.rpartition("_")
-        return Attempt(authentication.peer(number, name, version, self._certificates), answers)
+        device = authentication.peer(number, name, version, self._certificates)
+        return Attempt(device, station_of(number), answers)
 
 
 class Attempt:
     """One device's attempt, by way of its access point."""
 
-    def __init__(self, phone: Phone, answers: dict[type, eap.Answer]) -> None:
+    def __init__(self, phone: Phone, station: str, answers: dict[type, eap.Answer]) -> None:
         self.answers = answers
         self.accepted = False
         self._phone = phone
         self._state: list[Attribute] = []
         identity = phone.identity()
+        self._station = text(Type.CALLING_STATION_ID, station)
         self._user = (int(Type.USER_NAME), eap.parse_eap(identity).data)
         self.response: bytes | None = identity
 
@@ -148,6 +151,7 @@ class Attempt:
         assert self.response is not None
         attributes = [
             self._user,
+            self._station,
             text(Type.NAS_IDENTIFIER, NODE),
             integer(Type.NAS_PORT_TYPE, WIRELESS_802_11),
             *eap_message(self.response),

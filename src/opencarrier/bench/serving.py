@@ -170,6 +170,11 @@ def user_of(number: int) -> str:
     return f"p{number}"
 
 
+def station_of(number: int) -> str:
+    """Return the address of a person's device on the radio."""
+    return f"02-00-00-00-00-{number:02X}"
+
+
 def imsi_of(number: int) -> str:
     """Return the IMSI of a person."""
     return f"20893{number:010d}"

@@ -276,8 +276,11 @@ class Radio:
         self._auth.close()
         self._acct.close()
 
-    async def attach(self, phone: Phone) -> Attached | Rejected:
-        """Carry EAP between the phone and the server until it is let in or turned away."""
+    async def attach(self, phone: Phone, station: str = "") -> Attached | Rejected:
+        """Carry EAP between the phone and the server until it is let in or turned away.
+
+        `station` is the phone's address on the radio, which the server is told where it is given.
+        """
         response: bytes | None = phone.identity()
         assert response is not None
         user = (int(Type.USER_NAME), parse_eap(response).data)
@@ -287,6 +290,8 @@ class Radio:
             authenticator = self._entropy.octets("radio/authenticator", 16)
             attributes = [user, *self._who(), *eap_message(response)]
             attributes.append((int(Type.CHARGEABLE_USER_IDENTITY), b"\x00"))
+            if station:
+                attributes.append(text(Type.CALLING_STATION_ID, station))
             if state is not None:
                 attributes.append((int(Type.STATE), state))
             reply = await self._auth.access(authenticator, attributes)

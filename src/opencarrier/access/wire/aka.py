@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
+from functools import lru_cache
 from typing import ClassVar, Final, Protocol
 
 from opencarrier.access.wire.aka_attributes import (
@@ -83,7 +83,7 @@ _PSEUDONYM: Final = (AKA.pseudonym, AKA_PRIME.pseudonym)
 _ASKING_ORDER: Final = (At.ANY_ID_REQ, At.FULLAUTH_ID_REQ, At.PERMANENT_ID_REQ)
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """What the machine waits for."""
 
     START = "start"
@@ -281,8 +281,7 @@ class Aka:
             attribute(At.AUTN, bytes(2) + self.vector.autn),
         ]
         if self.network_name is not None:
-            attributes += [attribute(At.KDF, kdf.to_bytes(2, "big")) for kdf in self.kdfs]
-            attributes.append(counted(At.KDF_INPUT, self.network_name))
+            attributes += _derivation(self.kdfs, self.network_name)
         attributes += self._hidden(self._next_identities(with_pseudonym=True))
         if self.prefer_aka_prime:
             attributes.append(attribute(At.BIDDING, BIDDING_PREFER_AKA_PRIME))
@@ -307,7 +306,7 @@ class Aka:
         if self.home.reauthentications is None:
             return ""
         octets = self.home.entropy.octets("access/reauthentication", _NAME_OCTETS)
-        return urlsafe_b64encode(octets).rstrip(b"=").decode()
+        return octets.hex()
 
     def _next_identities(self, *, with_pseudonym: bool) -> list[bytes]:
         home, out = self.home, []
@@ -389,6 +388,13 @@ class Aka:
             raise PeerError("aka_mac")
         if (parsed.get(At.CHECKCODE) or bytes(2))[2:] != self._checkcode():
             raise PeerError("aka_checkcode")
+
+
+@lru_cache(maxsize=8)
+def _derivation(kdfs: tuple[int, ...], network_name: bytes) -> tuple[bytes, ...]:
+    """How keys are to be derived: the same for nearly everybody."""
+    offered = (attribute(At.KDF, kdf.to_bytes(2, "big")) for kdf in kdfs)
+    return (*offered, counted(At.KDF_INPUT, network_name))
 
 
 Handler = Callable[[Aka, AkaMessage, EapPacket, int], tuple[Aka, Effect]]

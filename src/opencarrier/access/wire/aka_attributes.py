@@ -37,6 +37,9 @@ class Subtype(IntEnum):
     CLIENT_ERROR = 14
 
 
+_SUBTYPES: Final = {int(subtype): subtype for subtype in Subtype}
+
+
 class At(IntEnum):
     """Attribute types (RFC 4187 section 11, RFC 9048 section 3 and 4)."""
 
@@ -138,37 +141,39 @@ def parse_message(data: bytes) -> AkaMessage:
     """
     if len(data) < MESSAGE_HEADER_OCTETS:
         raise PeerError("aka_short")
-    try:
-        subtype = Subtype(data[0])
-    except ValueError as error:
-        raise PeerError("aka_subtype", f"subtype {data[0]}") from error
+    subtype = _SUBTYPES.get(data[0])
+    if subtype is None:
+        raise PeerError("aka_subtype", f"subtype {data[0]}")
     return AkaMessage(subtype, _attributes(data, MESSAGE_HEADER_OCTETS, _WORDS))
 
 
 def _attributes(data: bytes, offset: int, allowed: Mapping[int, range]) -> tuple[AkaAttribute, ...]:
     attributes: list[AkaAttribute] = []
+    seen: set[int] = set()
     while offset < len(data):
-        size = 4 * data[offset + 1] if offset + 1 < len(data) else 0
-        if not size or offset + size > len(data):
+        kind, words = data[offset], data[offset + 1] if offset + 1 < len(data) else 0
+        after = offset + 4 * words
+        if not words or after > len(data):
             raise PeerError("aka_attribute_length", offset=offset)
-        _take(attributes, data[offset], data[offset + 2 : offset + size], allowed)
-        offset += size
+        if _is_known(kind, words, allowed):
+            if kind in seen and kind != At.KDF:
+                raise PeerError("aka_attribute_repeated", f"type {kind}")
+            seen.add(kind)
+            attributes.append((kind, data[offset + 2 : after]))
+        offset = after
     return tuple(attributes)
 
 
-def _take(
-    attributes: list[AkaAttribute], kind: int, value: bytes, allowed: Mapping[int, range]
-) -> None:
-    words = allowed.get(kind)
-    if words is None:
+def _is_known(kind: int, words: int, allowed: Mapping[int, range]) -> bool:
+    """Whether an attribute is to be read, not skipped; `PeerError` where it is neither."""
+    sizes = allowed.get(kind)
+    if sizes is None:
         if kind < SKIPPABLE_FROM:
             raise PeerError("aka_attribute_unknown", f"type {kind}")
-        return
-    if (len(value) + 2) // 4 not in words:
+        return False
+    if words not in sizes:
         raise PeerError("aka_attribute_size", f"type {kind}")
-    if kind != At.KDF and any(kind == other for other, _ in attributes):
-        raise PeerError("aka_attribute_repeated", f"type {kind}")
-    attributes.append((kind, value))
+    return True
 
 
 def sized(value: bytes, what: str) -> bytes:
@@ -202,6 +207,9 @@ def counted(at: At, value: bytes, *, bits: bool = False) -> bytes:
     return attribute(at, count.to_bytes(2, "big") + value)
 
 
+_UNSIGNED: Final = attribute(At.MAC, bytes(2 + MAC_OCTETS))
+
+
 def message(
     profile: Profile,
     code: EapCode,
@@ -228,8 +236,7 @@ def signed_message(
 
     In the answer to a fast re-authentication NONCE_S is covered too.
     """
-    empty = attribute(At.MAC, bytes(2 + MAC_OCTETS))
-    unsigned = message(profile, code, identifier, subtype, [*attributes, empty])
+    unsigned = message(profile, code, identifier, subtype, [*attributes, _UNSIGNED])
     mac = hmac.digest(k_aut, unsigned + nonce_s, profile.digest)[:MAC_OCTETS]
     return unsigned[:-MAC_OCTETS] + mac
 

@@ -7,11 +7,13 @@ full authentication runs it eight times.
 
 from __future__ import annotations
 
-import hmac
 import struct
 from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 _WORD: Final = 0xFFFFFFFF
 _SHA_1_START: Final = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0)
@@ -34,14 +36,8 @@ class Keys:
 
 
 def prf_prime(key: bytes, seed: bytes, octets: int) -> bytes:
-    """PRF' of RFC 9048 section 3.4.1: HMAC-SHA-256 in counter and feedback mode."""
-    assert octets <= 255 * 32
-    out, block, counter = b"", b"", 1
-    while len(out) < octets:
-        block = hmac.digest(key, block + seed + bytes((counter,)), "sha256")
-        out += block
-        counter += 1
-    return out[:octets]
+    """PRF' of RFC 9048 section 3.4.1, which is the second half of HKDF (RFC 5869 section 2.3)."""
+    return HKDFExpand(SHA256(), octets, seed).derive(key)
 
 
 def aka_prime_keys(ck: bytes, ik: bytes, identity: bytes) -> Keys:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
-from typing import Final, Protocol
+from enum import Enum, IntEnum, StrEnum
+from typing import Final, NamedTuple, Protocol
 
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.access import AkaVector, Credential, Grant
@@ -44,8 +44,10 @@ class EapType(IntEnum):
     AKA_PRIME = 50
 
 
-@dataclass(frozen=True, slots=True)
-class EapPacket:
+_CODES: Final[Mapping[int, EapCode]] = {int(code): code for code in EapCode}
+
+
+class EapPacket(NamedTuple):
     """One EAP packet; `octets` is all of it, for a method's own check of integrity."""
 
     code: EapCode
@@ -61,10 +63,10 @@ def parse_eap(message: bytes) -> EapPacket:
         raise PeerError("eap_size", f"{len(message)} octets")
     if int.from_bytes(message[2:4], "big") != len(message):
         raise PeerError("eap_length", offset=2)
-    if not EapCode.REQUEST <= message[0] <= EapCode.FAILURE:
+    code = _CODES.get(message[0])
+    if code is None:
         raise PeerError("eap_code", f"code {message[0]}", offset=0)
-    code = EapCode(message[0])
-    if code in (EapCode.SUCCESS, EapCode.FAILURE):
+    if code is EapCode.SUCCESS or code is EapCode.FAILURE:
         if len(message) != EAP_HEADER_OCTETS:
             raise PeerError("eap_length", offset=2)
         return EapPacket(code, message[1], None, b"", message)
@@ -247,7 +249,7 @@ A NUL begins an encrypted permanent identity, of either.
 """
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """Whom a session waits for."""
 
     IDENTITY = "identity"
@@ -256,7 +258,7 @@ class Phase(Enum):
     CLOSED = "closed"
 
 
-class Event(Enum):
+class Event(StrEnum):
     """What a response of the peer is, to the authenticator."""
 
     IDENTITY = "identity"

@@ -19,15 +19,20 @@ Attribute = tuple[int, bytes]
 """(type, value); the value's 0 to 253 octets stand without the two octets of header."""
 
 
+_EAP_MESSAGE = int(Type.EAP_MESSAGE)
 _SIZES = [KIND_OCTETS[KINDS.get(code, Kind.STRING)] for code in range(256)]
 _LENGTH_MIN = bytes(sizes[0] + 2 for sizes in _SIZES)
 _LENGTH_MAX = bytes(sizes[-1] + 2 for sizes in _SIZES)
+_NUMBERS = frozenset(code for code, kind in KINDS.items() if kind in (Kind.INTEGER, Kind.TIME))
 _ANY_MIN, _ANY_MAX = bytes([2]) * 256, bytes([255]) * 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Packet:
-    """One parsed packet; attributes keep the order they came in (RFC 2865 section 5)."""
+    """One parsed packet; attributes keep the order they came in (RFC 2865 section 5).
+
+    Nothing changes it; that it is not frozen makes it in half the time.
+    """
 
     code: int
     identifier: int
@@ -37,7 +42,7 @@ class Packet:
 
     def __post_init__(self) -> None:
         """Index the first value of each type; an accounting packet is asked a dozen times."""
-        object.__setattr__(self, "_first", dict(reversed(self.attributes)))
+        self._first = dict(reversed(self.attributes))
 
     def get(self, attribute_type: int) -> bytes | None:
         """The first value of a type, or None."""
@@ -45,12 +50,18 @@ class Packet:
 
     def all(self, attribute_type: int) -> tuple[bytes, ...]:
         """Every value of a type, in order."""
-        return tuple(value for code, value in self.attributes if code == attribute_type)
+        if attribute_type not in self._first:
+            return ()
+        return tuple([value for code, value in self.attributes if code == attribute_type])
 
     def joined(self, attribute_type: int) -> bytes | None:
         """The values of a split attribute such as EAP-Message put together (RFC 3579 3.1)."""
         values = self.all(attribute_type)
         return b"".join(values) if values else None
+
+    def has(self, attribute_types: frozenset[int]) -> bool:
+        """Whether there is any attribute of these types."""
+        return not attribute_types.isdisjoint(self._first)
 
     def without(self, attribute_type: int) -> Packet:
         """The same packet without any value of a type."""
@@ -134,10 +145,13 @@ def encode(
     """Write a packet; our own oversized value or packet is a bug, not an error."""
     assert 0 <= identifier <= 255
     assert len(authenticator) == AUTHENTICATOR_OCTETS
-    body = pack(attributes)
-    length = HEADER_OCTETS + len(body)
+    out = bytearray((code, identifier, 0, 0))
+    out += authenticator
+    pack_into(out, attributes)
+    length = len(out)
     assert length <= PACKET_OCTETS_MAX
-    return bytes((code, identifier)) + length.to_bytes(2, "big") + authenticator + body
+    out[2], out[3] = length >> 8, length & 0xFF
+    return bytes(out)
 
 
 def is_fitting(attributes: Iterable[Attribute]) -> bool:
@@ -148,7 +162,7 @@ def is_fitting(attributes: Iterable[Attribute]) -> bool:
 
 def integer(attribute_type: int, value: int) -> Attribute:
     """An attribute that carries 32 unsigned bits."""
-    assert KINDS[attribute_type] in (Kind.INTEGER, Kind.TIME)
+    assert attribute_type in _NUMBERS
     return int(attribute_type), value.to_bytes(4, "big")
 
 
@@ -160,10 +174,7 @@ def text(attribute_type: int, value: str) -> Attribute:
 def eap_message(message: bytes) -> list[Attribute]:
     """An EAP packet cut into EAP-Message attributes of 253 octets (RFC 3579 section 3.1)."""
     size = ATTRIBUTE_VALUE_OCTETS_MAX
-    return [
-        (int(Type.EAP_MESSAGE), message[start : start + size])
-        for start in range(0, len(message), size)
-    ]
+    return [(_EAP_MESSAGE, message[start : start + size]) for start in range(0, len(message), size)]
 
 
 def vendor(vendor_id: int, vendor_type: int, value: bytes) -> Attribute:
@@ -175,11 +186,19 @@ def vendor(vendor_id: int, vendor_type: int, value: bytes) -> Attribute:
 
 def pack(attributes: Iterable[Attribute]) -> bytes:
     """Attributes as they stand in a packet, one after another."""
-    parts = []
+    out = bytearray()
+    pack_into(out, attributes)
+    return bytes(out)
+
+
+def pack_into(out: bytearray, attributes: Iterable[Attribute]) -> None:
+    """Write attributes behind what is there."""
     for attribute_type, value in attributes:
-        assert len(value) <= ATTRIBUTE_VALUE_OCTETS_MAX
-        parts.append(bytes((attribute_type, len(value) + 2)) + value)
-    return b"".join(parts)
+        length = len(value) + 2
+        assert length <= ATTRIBUTE_VALUE_OCTETS_MAX + 2
+        out.append(attribute_type)
+        out.append(length)
+        out += value
 
 
 def unpack(octets: bytes) -> list[Attribute]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Self
 
 from opencarrier.access.wire.eap import (
@@ -41,7 +41,7 @@ _COMMITMENT = b"\x00"
 """The protected success indication of RFC 9190 section 2.5."""
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """What a machine waits for."""
 
     START = "start"
