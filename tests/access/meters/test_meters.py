@@ -13,7 +13,7 @@ from tests.access.fakes import NOW_US, Bench
 
 from opencarrier.access.agent.counters import Flag
 from opencarrier.access.agent.statement import BEGINNING, Flaw, Signed, Statement, sign
-from opencarrier.access.meters.service import MeterBook, MeterReason, Taken
+from opencarrier.access.meters.service import UNGRANTED, MeterBook, MeterReason, Taken
 from opencarrier.access.meters.tables import STATEMENTS, metadata
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id
@@ -170,6 +170,30 @@ def test_a_persons_statements_are_told_and_erased(book: MeterBook, unit: Connect
     assert len(book.held(unit, person)[STATEMENTS.name]) == 1
     book.erase(unit, person)
     assert book.held(unit, person) == {STATEMENTS.name: []}
+
+
+def test_what_was_erased_is_not_learned_again(book: MeterBook, unit: Connection) -> None:
+    """A file fetched from the node before still has what the access point called the session."""
+    first, second = statements(2)
+    take(book, unit, first)
+    person = Person(party_id=PartyId("sub_1"), authorisations=(AUTHORISATION,))
+    for _ in range(2):
+        book.erase(unit, person)
+        for signed in (first, second):
+            found = book.authorisation_of(unit, signed.statement)
+            assert found is None
+            refusal = book.take(unit, signed, node_id=NODE_ID, authorisation_id=found, at_us=NOW_US)
+            assert isinstance(refusal, Refusal)
+            assert refusal.reason is MeterReason.ERASED
+    assert not list(book.chains(unit))
+
+
+def test_a_session_without_a_class_is_of_no_erased_grant(book: MeterBook, unit: Connection) -> None:
+    bare = [sign(replace(one.statement, class_digest=UNGRANTED), NODE) for one in statements(2)]
+    assert take(book, unit, bare[0]) is Taken.NEW
+    book.erase(unit, Person(party_id=PartyId("sub_1"), authorisations=(AUTHORISATION,)))
+    found = book.take(unit, bare[1], node_id=NODE_ID, authorisation_id=None, at_us=NOW_US)
+    assert found is Taken.NEW
 
 
 async def test_statements_come_with_accounting_to_a_home_that_knows_the_key(

@@ -14,8 +14,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
 from opencarrier.access.agent.counters import Flag
-from opencarrier.access.agent.statement import Finding, Flaw, Signed, Statement, flaws
-from opencarrier.access.meters.tables import NODE_KEYS, STATEMENTS
+from opencarrier.access.agent.statement import (
+    Finding,
+    Flaw,
+    Signed,
+    Statement,
+    class_digest,
+    flaws,
+)
+from opencarrier.access.meters.tables import ERASED, NODE_KEYS, STATEMENTS
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Reason, Refusal
@@ -24,6 +31,9 @@ from opencarrier.spine.people import Held, Person, batches
 from opencarrier.spine.usage import Counters
 
 KEYS_PER_NODE_MAX = 64
+UNGRANTED = class_digest(())
+"""Of a report without any Class: of no grant, so of everybody's."""
+
 CHAIN_MAX = 100_000
 """Statements of one chain that are looked at; a day of one a second is fewer."""
 
@@ -103,6 +113,8 @@ class MeterBook:
         if refusal is not None:
             return refusal
         told = signed.statement
+        if self._was_erased(unit, told.class_digest):
+            return Refusal(MeterReason.ERASED)
         if authorisation_id is not None:
             if self._is_erased(unit, authorisation_id):
                 return Refusal(MeterReason.ERASED)
@@ -188,9 +200,21 @@ class MeterBook:
         return {STATEMENTS.name: rows}
 
     def erase(self, unit: Connection, person: Person) -> None:
-        """Delete the statements of a person's sessions (port `PersonalData`)."""
+        """Delete the statements of a person's sessions, for good (port `PersonalData`).
+
+        Statements of the same grants that are learned later, from a node or a file, are refused.
+        """
         for some in batches(person.authorisations):
-            unit.execute(delete(STATEMENTS).where(STATEMENTS.c.authorisation_id.in_(some)))
+            mine = STATEMENTS.c.authorisation_id.in_(some)
+            digests = set(unit.scalars(select(STATEMENTS.c.class_digest).where(mine).distinct()))
+            unit.execute(delete(STATEMENTS).where(mine))
+            for digest in digests - {UNGRANTED}:
+                if not self._was_erased(unit, digest):
+                    unit.execute(insert(ERASED).values(class_digest=digest))
+
+    def _was_erased(self, unit: Connection, digest: bytes) -> bool:
+        query = select(ERASED.c.class_digest).where(ERASED.c.class_digest == digest)
+        return unit.execute(query).first() is not None
 
     def _authorise(self, unit: Connection, told: Statement, authorisation_id: bytes) -> None:
         """Give what was learned of a chain before its accounting came the authorisation of it."""

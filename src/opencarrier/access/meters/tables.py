@@ -39,3 +39,10 @@ STATEMENTS = Table(
     Index("access_statement_chain", "nas_identifier", "acct_session_id", "started_s", "sequence"),
     Index("access_statement_authorisation", "authorisation_id"),
 )
+
+ERASED = Table(
+    "access_statement_erased",
+    metadata,
+    Column("class_digest", LargeBinary(32), primary_key=True),
+)
+"""What stood for the Class attributes of erased sessions: random octets, which lead to nobody."""
