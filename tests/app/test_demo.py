@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -43,10 +44,51 @@ def decided(told: dict) -> dict:
     }
 
 
-@pytest.mark.timeout(200)
-def test_the_demo_tells_what_scripts_match_on():
-    """Three cycles settle, hosts withdraw all they earned, every record's receipt verifies."""
-    told = demo()
+@contextmanager
+def playing(**environ: str):
+    """The demo as a person starts it, who scripts it too: the process while it lives on."""
+    command = [sys.executable, "-m", "opencarrier", "demo", "--json", "--http-port", "0"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([*command, "--seed", SEED], env={**os.environ, **environ}, **pipes)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def pasted(line: str) -> str:
+    """Run a line as a shell does where it is pasted, in some folder of another terminal."""
+    done = subprocess.run(
+        line, shell=True, cwd="/", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, (line, done.stdout, done.stderr)
+    return done.stdout
+
+
+@pytest.mark.timeout(400)
+def test_the_demo_tells_what_scripts_match_on_and_lives_on():
+    """What it says to do next works as it stands there; no unit of money is lost meanwhile."""
+    with playing() as process:
+        steps = [process.stderr.readline() for _ in range(4)]
+        assert "an hour each minute" in steps[0]
+        trigger, trace, receipt = (line.strip() for line in steps[1:])
+        roamed = json.loads(pasted(f"{trigger} --json"))
+        assert roamed["octets_out"] > 0
+        again = json.loads(pasted(f"{trigger} --json"))
+        assert again["session_id"] != roamed["session_id"]
+        assert "claimed" in pasted(trace)
+        assert "included" in pasted(receipt)
+        of_session = trace.replace(trace.split()[-3], roamed["session_id"])
+        assert roamed["node"] in pasted(of_session)
+        status = json.loads(pasted(f"{trigger.replace('trigger roam', 'status')} --json"))
+        assert set(status["ledger"]["sum_minor"].values()) == {0}
+        assert status["usage"]["sessions_open"] > 0
+        process.send_signal(signal.SIGINT)
+        out, complaints = process.communicate(timeout=60)
+    assert process.returncode == 0, complaints
+    assert "Traceback" not in complaints
+    told = json.loads(out)
     assert [cycle["sequence"] for cycle in told["cycles"]] == [1, 2, 3]
     for cycle in told["cycles"]:
         for name in ("cycle_id", "settlement_id", "tx_hash", "records_root"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from typing import Annotated, Any
 
@@ -46,6 +46,9 @@ KEY_MAX = 255
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ANY_HOST = ("0.0.0.0", "::")  # noqa: S104 - recognised here, not bound
 
+Trigger = Callable[[], Awaitable[dict[str, Any]]]
+"""Makes one thing happen in a world that is played here, and tells what it was."""
+
 
 class Web:
     """What the routes share: the venue, the counters, the story so far, the token."""
@@ -58,6 +61,7 @@ class Web:
         self.token = token
         self.ready = False
         self.story: deque[str] = deque(maxlen=STORY_MAX)
+        self.triggers: dict[str, Trigger] = {}
         self.answers: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
         self.events = Events(place.base.clock)
         self.shell = Shell(
@@ -85,6 +89,7 @@ def make_app(web: Web) -> FastAPI:
     console_routes(app, web.shell, web.events, web.place, lambda: tuple(web.story))
     _health(app, web)
     _api(app, web)
+    _triggers(app, web)
     paid_routes(app, web.place)
     relaying.add_routes(app, web.place)
     exchange_routes(app, web.place.base)
@@ -237,6 +242,18 @@ def _api(app: FastAPI, web: Web) -> None:
         if code != 200:
             return problem(code, str(told["code"]), str(told["detail"]))
         return JSONResponse(told)
+
+
+def _triggers(app: FastAPI, web: Web) -> None:
+    @app.post("/v1/triggers/{name}")
+    async def trigger(name: str, authorization: Annotated[str, Header()] = "") -> Response:
+        """Make one thing happen; there is nothing to make happen where nobody plays."""
+        if not _allowed(web, authorization):
+            return problem(401, "not allowed", "a token of this installation is needed")
+        if name not in web.triggers:
+            known = ", ".join(sorted(web.triggers)) or "none: only a demo has some"
+            return problem(404, "no such trigger", f"{name}; known here: {known}")
+        return JSONResponse(await web.triggers[name]())
 
 
 def _close(web: Web) -> tuple[int, dict[str, Any]]:

@@ -121,8 +121,16 @@ class Stage(Protocol):
         """Lock a subscriber's tokens for a discount, and say that they are its own."""
         ...
 
-    def deposit(self, plan: OperatorPlan, amount_minor: int) -> None:
-        """Put an operator's collateral into the clearing house."""
+    def top_up(self, person: Person, amount_minor: int, *, reference: str) -> None:
+        """Put more on a subscriber's prepaid balance."""
+        ...
+
+    def deposit(self, plan: OperatorPlan, amount_minor: int, *, reference: str = "demo") -> None:
+        """Put an operator's collateral into the clearing house; once for a reference."""
+        ...
+
+    def collateral_minor(self, operator: str) -> int:
+        """Return what an operator has in the clearing house."""
         ...
 
     def set_time(self, now_us: int) -> None:

@@ -12,20 +12,11 @@ from dataclasses import dataclass, field
 
 from opencarrier.access.wire.aka_keys import Keys
 from opencarrier.access.wire.dictionary import AcctStatus
-from opencarrier.identity.milenage import derive_opc
 from opencarrier.kernel.entropy import Entropy, SeededEntropy
 from opencarrier.sim import world
 from opencarrier.sim.buying import Bought, Buyer, Wallet
-from opencarrier.sim.eap_peer import AkaPeer, PeerMemory
-from opencarrier.sim.radio import (
-    Attached,
-    Faults,
-    Patience,
-    Radio,
-    RadioSettings,
-    Rejected,
-    Report,
-)
+from opencarrier.sim.cast import Cast, Script, nodes_of, source_of
+from opencarrier.sim.radio import Attached, Rejected, Report
 from opencarrier.sim.stage import Stage
 from opencarrier.sim.usim import Usim
 from opencarrier.sim.world import (
@@ -38,7 +29,6 @@ from opencarrier.sim.world import (
     Visit,
 )
 
-SECRET_OCTETS = 16
 AT_ONCE = 8
 DEPOSIT_MINOR = 500_000_000
 USER_REQUEST = 1
@@ -58,15 +48,6 @@ class Told:
     bought: Bought = field(default_factory=Bought)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
-    """How to play: the seed, the share of datagrams the network loses and doubles."""
-
-    seed: int
-    lost_permille: int = 0
-    doubled_permille: int = 0
-
-
 class Story:
     """One run of the demo on a stage."""
 
@@ -75,12 +56,9 @@ class Story:
         self._script = script
         self._tell = tell
         self._entropy: Entropy = SeededEntropy(script.seed)
-        self._people = {person.name: person for person in world.people()}
-        self._operators = {plan.name: plan for plan in world.OPERATORS}
-        self._secrets: dict[str, bytes] = {}
-        self._phones: dict[str, Usim] = {}
-        self._memories: dict[Usim, PeerMemory] = {}
-        self._radios: dict[str, Radio] = {}
+        self.cast = Cast(script, self._entropy)
+        self._people = self.cast.people
+        self._operators = self.cast.operators
         self._sessions: dict[Visit, Attached] = {}
         self._wallets: dict[str, Wallet] = {}
         self._buyers: dict[Visit, Buyer] = {}
@@ -98,15 +76,13 @@ class Story:
 
     async def play(self, *, step: Callable[[int], None]) -> Told:
         """Play every cycle, then withdraw and verify; `step` is told how many of them are done."""
-        await self._open_radios()
+        await self.cast.open(self._stage)
         try:
             for cycle in range(CYCLES):
                 await self._play_cycle(cycle)
                 step(cycle + 1)
         finally:
-            for radio in self._radios.values():
-                self.told.retransmissions += radio.retransmissions
-                radio.close()
+            self.told.retransmissions += self.cast.close()
         await asyncio.to_thread(self._withdraw)
         step(CYCLES + 1)
         self.told.receipts_verified = await asyncio.to_thread(self._stage.verify_receipts)
@@ -116,17 +92,14 @@ class Story:
 
     def _found(self) -> None:
         for number, plan in enumerate(world.OPERATORS):
-            secret = self._entropy.octets(f"radius/{plan.name}", SECRET_OCTETS).hex().encode()
-            self._secrets[plan.name] = secret
+            secret = self.cast.secret(plan.name)
             self._stage.add_operator(plan, radio_source=source_of(number), secret=secret)
         for node in world.NODES:
             self._stage.add_node(node)
         for home, visited in world.ROAMING:
             self._stage.add_agreement(self._operators[home], self._operators[visited])
         for person in self._people.values():
-            k = self._entropy.octets(f"sim/{person.imsi}", 16)
-            opc = derive_opc(k, self._entropy.octets(f"op/{person.imsi}", 16))
-            self._phones[person.name] = Usim(imsi=person.imsi, k=k, opc=opc)
+            k, opc = self.cast.keys(person)
             self._stage.add_person(person, k=k, opc=opc)
             if person.stake_minor:
                 key = self._entropy.octets(f"stake/{person.imsi}", 32)
@@ -151,25 +124,6 @@ class Story:
     def _now_s(self) -> int:
         return self._now_us // 1_000_000
 
-    async def _open_radios(self) -> None:
-        number_of = {plan.name: number for number, plan in enumerate(world.OPERATORS)}
-        for place, node in enumerate(world.NODES):
-            script = self._script
-            settings = RadioSettings(
-                nas_identifier=node.nas_identifier,
-                secret=self._secrets[node.operator],
-                auth=self._stage.auth,
-                acct=self._stage.acct,
-                source=source_of(number_of[node.operator]),
-                patience=Patience(first_s=0.3, pause_max_s=2.0, tries=16),
-                faults=Faults(
-                    seed=script.seed * 1_000 + place,
-                    lost_permille=script.lost_permille,
-                    doubled_permille=script.doubled_permille,
-                ),
-            )
-            self._radios[node.nas_identifier] = await Radio.open(settings, self._entropy)
-
     async def _play_cycle(self, cycle: int) -> None:
         self._set_time(START_US + cycle * CYCLE_US)
         arriving = [visit for visit in self._visits if visit.first_cycle == cycle]
@@ -189,9 +143,8 @@ class Story:
 
     async def _arrive(self, visit: Visit) -> None:
         person = self._people[visit.person]
-        radio = self._radios[visit.nas_identifier]
-        peer = self._peer(person, self._phones[person.name])
-        outcome = await radio.attach(peer)
+        peer = self.cast.peer(person)
+        outcome = await self.cast.radio(visit.nas_identifier).attach(peer)
         assert isinstance(outcome, Attached), f"{person.name} was refused: {outcome}"
         assert outcome.keys_match, "phone and access point agree on the keys"
         self._sessions[visit] = outcome
@@ -255,7 +208,7 @@ class Story:
             octets_out=None if started else octets_out,
             terminate_cause=USER_REQUEST if status is AcctStatus.STOP else None,
         )
-        await self._radios[visit.nas_identifier].report(report, self._sessions[visit])
+        await self.cast.radio(visit.nas_identifier).report(report, self._sessions[visit])
         self.told.accounting_responses += 1
 
     def _acct_session_id(self, visit: Visit) -> str:
@@ -267,17 +220,13 @@ class Story:
         clone = Usim(imsi=ada.imsi, k=bytes(16), opc=bytes(16))
         for who, usim, person in (
             ("a clone of Ada's SIM", clone, ada),
-            ("Quinn, whose balance is empty,", self._phones["Quinn"], quinn),
+            ("Quinn, whose balance is empty,", self.cast.phone(quinn), quinn),
         ):
-            radio = self._radios[_node_of(person.operator)]
-            outcome = await radio.attach(self._peer(person, usim))
+            radio = self.cast.radio(nodes_of(person.operator)[0])
+            outcome = await radio.attach(self.cast.peer(person, usim))
             assert isinstance(outcome, Rejected), f"{who} got on"
             self.told.rejects += 1
             self._tell(f"{who} is turned away{': ' if outcome.reason else ''}{outcome.reason}")
-
-    def _peer(self, person: Person, usim: Usim) -> AkaPeer:
-        memory = self._memories.setdefault(usim, PeerMemory())
-        return AkaPeer(usim, self._operators[person.operator].realm, memory=memory)
 
     def _withdraw(self) -> None:
         self._stage.tend_channels(everything=True)
@@ -290,11 +239,6 @@ class Story:
             )
 
 
-def source_of(number: int) -> str:
-    """Return the loopback address an operator's access points speak from."""
-    return f"127.0.0.{number + 1}"
-
-
 def money(minor: int) -> str:
     """Write micro-units as an amount with the demo token's code."""
     whole, micro = divmod(abs(minor), 1_000_000)
@@ -303,10 +247,6 @@ def money(minor: int) -> str:
 
 def _operator_of(nas_identifier: str) -> str:
     return next(node.operator for node in world.NODES if node.nas_identifier == nas_identifier)
-
-
-def _node_of(operator: str) -> str:
-    return next(node.nas_identifier for node in world.NODES if node.operator == operator)
 
 
 async def _each(visits: Sequence[Visit], act: Callable[[Visit], Awaitable[None]]) -> None:

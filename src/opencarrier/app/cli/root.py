@@ -35,6 +35,7 @@ from opencarrier.app.cli import (
     sessions,
     shadow,
     terms,
+    trigger,
     usage,
 )
 
@@ -93,6 +94,7 @@ def make() -> typer.Typer:
     root.command("match")(match.match)
     root.command("receipt")(evidence.receipt)
     root.command("trace")(evidence.trace)
+    root.command("trigger")(trigger.trigger)
     root.command("verify")(evidence.verify)
     root.command("pay")(pay.pay)
     root.command("backup")(run.backup)

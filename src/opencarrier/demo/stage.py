@@ -1,33 +1,17 @@
-"""The demo: the story of `sim` played on an installation of `app`, in simulated time.
-
-This module and `__main__` stand above both; nothing imports them.
-"""
+"""The demo's stage: an installation, set up for the story, used, and asked what came of it."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from opencarrier.app.bootstrap import Installation, Onchain, onchain, open_installation
-from opencarrier.app.config import Settings
-from opencarrier.app.daemon import serving
+from opencarrier.app.bootstrap import Installation, Onchain
 from opencarrier.app.errands import Errands, set_aside, top_up
-from opencarrier.app.folder import Folder, FolderError
-from opencarrier.app.http import Web
-from opencarrier.app.output import Exit, say
 from opencarrier.app.staking import Stakes
-from opencarrier.app.teller import Teller
 from opencarrier.app.venue import read_tiers
 from opencarrier.app.views import (
     CycleLine,
@@ -41,22 +25,19 @@ from opencarrier.chain.contracts import BatchChannels
 from opencarrier.channels.model import Mode
 from opencarrier.identity.model import PartyKind, SimKeys
 from opencarrier.kernel.clock import FixedClock, Window
-from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, KeySigner
+from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.rating.model import Agreement, Price, RetailPlan, Tariff
 from opencarrier.rating.rules import v1
-from opencarrier.sim import world
 from opencarrier.sim.stage import Shop
-from opencarrier.sim.story import Script, Story, Told, source_of
 from opencarrier.sim.world import NodePlan, OperatorPlan, Person
 from opencarrier.spine.parties import Host, Operator, Subscriber
 from opencarrier.spine.usage import Counters
 
-DOMAIN = "opencarrier-demo"
 PLAN_ID = "prepaid"
 STEP_OCTETS = 1024
 RATE_CAP_OCTETS_PER_S = 250_000
@@ -65,8 +46,6 @@ INTERIM_S = 300
 PROTOCOL_PPM = 10_000
 PASSES_MAX = 100
 DISCOUNTS_MINOR = 5_000_000
-SLICE_OCTETS = 20_000_000
-SLICE_S = 900
 TENDED_MAX = 4
 """Passes that claim, are paid and see both final."""
 
@@ -74,22 +53,6 @@ PAUSE_S = 0.05
 VERIFY_TIMEOUT_S = 120
 
 T = TypeVar("T")
-
-
-class DemoEntropy:
-    """The seed's octets, but for the hub's key: it is the same in every demo, and so is the venue.
-
-    That lets the demo's manifest be pinned in the package.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._seeded = SeededEntropy(seed)
-        self._fixed = SeededEntropy(0)
-
-    def octets(self, label: str, size: int) -> bytes:
-        """Return the label's next octets."""
-        source = self._fixed if label == f"key/{DOMAIN}" else self._seeded
-        return source.octets(label, size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +116,11 @@ class DemoStage:
     def acct(self) -> tuple[str, int]:
         """Where RADIUS accounting is answered."""
         return self._endpoints.acct
+
+    @property
+    def rpc(self) -> str:
+        """Where the chain answers."""
+        return self._endpoints.rpc
 
     @property
     def vouchers(self) -> tuple[str, int]:
@@ -227,17 +195,24 @@ class DemoStage:
                     unit, subscriber=made.party_id, imsi=person.imsi, keys=SimKeys(k, opc)
                 )
             )
-            if person.balance_minor:
-                refusal = top_up(
-                    unit,
-                    self._place.manifest.asset,
-                    subscriber=made.party_id,
-                    home=home,
-                    amount_minor=person.balance_minor,
-                    reference="demo",
-                    at_us=self._clock.now_us(),
-                )
-                assert refusal is None, refusal
+        if person.balance_minor:
+            self.top_up(person, person.balance_minor, reference="demo")
+
+    def top_up(self, person: Person, amount_minor: int, *, reference: str) -> None:
+        """Put more on a subscriber's prepaid balance; once for a reference."""
+        with self._base.store.write() as unit:
+            subscriber = self._base.identity.directory.subscriber_by_imsi(unit, person.imsi)
+            assert subscriber is not None, "whoever tops up was added before"
+            refusal = top_up(
+                unit,
+                self._place.manifest.asset,
+                subscriber=subscriber.party_id,
+                home=subscriber.home,
+                amount_minor=amount_minor,
+                reference=reference,
+                at_us=self._clock.now_us(),
+            )
+            assert refusal is None, refusal
 
     def add_payer(self, person: Person, *, wallet: Address, amount_minor: int) -> None:
         """Let a subscriber pay as it uses, from a wallet with this much on chain."""
@@ -311,9 +286,19 @@ class DemoStage:
         _taken(stakes.bind(subscriber, signer))
         self._stakers[person.name] = subscriber
 
-    def deposit(self, plan: OperatorPlan, amount_minor: int) -> None:
-        """Put an operator's collateral into the clearing house."""
-        _taken(self._errands.deposit(self._operators[plan.name], amount_minor, reference="demo"))
+    def deposit(self, plan: OperatorPlan, amount_minor: int, *, reference: str = "demo") -> None:
+        """Put an operator's collateral into the clearing house; once for a reference."""
+        _taken(self._errands.deposit(self._operators[plan.name], amount_minor, reference=reference))
+
+    def collateral_minor(self, operator: str) -> int:
+        """Return what an operator has in the clearing house."""
+        name = chart.collateral(self._operators[operator].party_id)
+        with self._base.store.read() as unit:
+            return ledger.balance(unit, self._place.manifest.asset, name).posted_minor
+
+    def now_us(self) -> int:
+        """Return the world's time."""
+        return self._clock.now_us()
 
     def set_time(self, now_us: int) -> None:
         """Move the world's clock."""
@@ -442,149 +427,3 @@ def _always(price_nano: int, tax_ppm: int) -> dict[str, Any]:
 def _taken(outcome: T | Refusal) -> T:
     assert not isinstance(outcome, Refusal), f"the demo's world is refused: {outcome}"
     return outcome
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """How the demo was asked for."""
-
-    seed: int
-    leave: bool
-    http_port: int
-    lost_permille: int
-    doubled_permille: int
-    data: Path | None
-    as_json: bool
-
-
-def run(request: Request) -> int:
-    """Run the demo; the exit code is 0 when every cycle settled and every receipt verified."""
-    _check_loopback()
-    with ExitStack() as stack:
-        if request.data is None:
-            root = Path(stack.enter_context(TemporaryDirectory(prefix="opencarrier-demo-")))
-        else:
-            root = request.data
-        folder = Folder(root.resolve())
-        stack.enter_context(folder.lock())
-        if folder.begun:
-            raise FolderError(f"{folder.root} holds data", "the demo needs a new folder")
-        clock = FixedClock(world.SETUP_US)
-        settings = Settings(
-            domain=DOMAIN,
-            radius_port=0,
-            acct_port=0,
-            http_port=request.http_port,
-            cycle_s=0,
-            slice_octets=SLICE_OCTETS,
-            slice_s=SLICE_S,
-        )
-        base = open_installation(folder, settings, clock=clock, entropy=DemoEntropy(request.seed))
-        stack.callback(base.close)
-        place = stack.enter_context(onchain(base))
-        return asyncio.run(_play(place, clock, request))
-
-
-def _check_loopback() -> None:
-    """See that each operator's access points can speak from a loopback address of their own."""
-    for number in range(len(world.OPERATORS)):
-        source = source_of(number)
-        with socket.socket(type=socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((source, 0))
-            except OSError as error:
-                raise FolderError(
-                    f"{source} cannot be used on this machine: {error.strerror}",
-                    f"on macOS, first: sudo ifconfig lo0 alias {source}",
-                ) from None
-
-
-async def _play(place: Onchain, clock: FixedClock, request: Request) -> int:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with serving(place) as served:
-        served.web.ready = served.web.shell.demo = True
-        http = urlsplit(served.running.http)
-        endpoints = Endpoints(
-            auth=served.auth,
-            acct=served.acct,
-            http=(http.hostname or "", http.port or 0),
-            rpc=served.running.rpc,
-        )
-        stage = DemoStage(place, clock, endpoints)
-        script = Script(
-            seed=request.seed,
-            lost_permille=request.lost_permille,
-            doubled_permille=request.doubled_permille,
-        )
-        with Teller(served.web.tell, quiet=request.as_json) as teller:
-            teller.banner(served.running, place, request, _people())
-            story = Story(stage, script, teller.tell)
-            telling = asyncio.create_task(_tell(story, teller))
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({telling, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not telling.done():
-                telling.cancel()
-                return int(Exit.INTERRUPTED)
-            told = telling.result()
-        result = _result(stage, told, served.web)
-        if request.as_json:
-            print(json.dumps(result, indent=2))
-        else:
-            teller.table(result)
-        if not request.leave:
-            say(f"the page stays at {served.running.http}/ until Ctrl-C")
-            await stop.wait()
-        stopping.cancel()
-    records = sum(cycle["records"] for cycle in result["cycles"])
-    return int(Exit.DONE if result["receipts_verified"] == records else Exit.REFUSED)
-
-
-def _people() -> str:
-    """Name the first of each operator's subscribers with their SIMs."""
-    first = world.people()[:: world.PEOPLE_PER_OPERATOR]
-    return ", ".join(f"{person.name} ({person.imsi})" for person in first) + " and 36 more"
-
-
-async def _tell(story: Story, teller: Teller) -> Told:
-    await story.set_up()
-    return await story.play(step=teller.step)
-
-
-def _result(stage: DemoStage, told: Told, web: Web) -> dict[str, Any]:
-    """Put the outcome in the terms that scripts match on."""
-    counted = web.metrics()
-    return {
-        "cycles": [_without_state(asdict(line)) for line in stage.cycles()],
-        "ledger": {"sum_minor": stage.ledger_sum(), "agrees": stage.agrees()},
-        "hosts": [
-            {
-                "name": line.name,
-                "earned_minor": line.earned_minor,
-                "withdrawn_minor": line.withdrawn_minor,
-            }
-            for line in stage.hosts()
-        ],
-        "operators": [asdict(line) for line in stage.operators()],
-        "channels": {
-            "opened": told.bought.channels,
-            "vouchers": told.bought.vouchers,
-            "operators": [asdict(line) for line in stage.channels()],
-        },
-        "stakers": [asdict(line) for line in stage.stakers()],
-        "radius": {
-            "accepts": told.accepts,
-            "rejects": told.rejects,
-            "accounting_responses": told.accounting_responses,
-            "retransmissions": told.retransmissions,
-            "duplicates": counted.duplicates,
-        },
-        "receipts_verified": told.receipts_verified,
-    }
-
-
-def _without_state(line: dict[str, Any]) -> dict[str, Any]:
-    assert line.pop("state") == "final", "the story waits for every cycle"
-    return line
