@@ -26,6 +26,13 @@ PACKETS_PER_SESSION = 8
 IN_FLIGHT = 128
 BEGIN_S = 1_700_000_000
 STEP_S = 60
+PEOPLE = 32
+ATTACHES = 512
+"""Devices let in before: sessions share them in turn."""
+
+Echo = list[Attribute]
+Echoes = Sequence[Echo]
+
 WARM = "w"
 """What the sessions that warm a server up are called."""
 
@@ -38,12 +45,12 @@ def run(root: Path, sessions: int) -> dict[str, Any]:
     if postgresql.program("postgres") is None:
         return figures | {"postgresql": "not installed"}
     with postgresql.server(durable=True) as database:
-        figures["postgresql_us"], echoed = _ours(root / "postgresql", sessions, database)
+        figures["postgresql_us"], echoes = _ours(root / "postgresql", sessions, database)
         absent = freeradius.missing()
         if absent is not None:
             return figures | {"freeradius": f"{absent} is not installed"}
         figures["freeradius_postgresql_us"] = _theirs(
-            root / "freeradius", sessions, database, echoed
+            root / "freeradius", sessions, database, echoes
         )
     return figures | {
         "postgresql_in_freeradius": round(
@@ -52,31 +59,27 @@ def run(root: Path, sessions: int) -> dict[str, Any]:
     }
 
 
-def _ours(
-    folder: Path, sessions: int, database: postgresql.Server | None
-) -> tuple[int, list[Attribute]]:
+def _ours(folder: Path, sessions: int, database: postgresql.Server | None) -> tuple[int, Echoes]:
     url = "" if database is None else database.database()
-    furnish(folder, url, people=1)
+    furnish(folder, url, people=PEOPLE)
     with serving("rooms", folder, url) as server:
         roots = [server.pid] + ([database.pid] if database else [])
-        echoed = asyncio.run(echoed_of(server))
-        spent_us = _spent(roots, server.ports["acct"], sessions, echoed)
+        echoes = asyncio.run(attached(server, min(sessions, ATTACHES)))
+        spent_us = _spent(roots, server.ports["acct"], sessions, echoes)
         kept = server.ask("observations")
     kept = [tuple(row) for row in kept if not row[0].startswith(WARM)]
     assert sorted(kept) == sorted(sent(sessions)), "the rows are not what was sent"
-    return spent_us, echoed
+    return spent_us, echoes
 
 
-def _theirs(
-    folder: Path, sessions: int, database: postgresql.Server, echoed: Sequence[Attribute]
-) -> int:
+def _theirs(folder: Path, sessions: int, database: postgresql.Server, echoes: Echoes) -> int:
     import psycopg
 
     url = database.database()
     freeradius.make_tables(url)
     store = freeradius.Store(database.port, url.rpartition("/")[2])
     with freeradius.running(folder, store, secret=SECRET.decode()) as server:
-        spent_us = _spent([server.pid, database.pid], server.port, sessions, echoed)
+        spent_us = _spent([server.pid, database.pid], server.port, sessions, echoes)
     with psycopg.connect(url) as connection:
         rows = connection.execute(
             "SELECT acctsessionid, acctsessiontime, acctinputoctets, acctoutputoctets,"
@@ -88,17 +91,28 @@ def _theirs(
     return spent_us
 
 
-async def echoed_of(server: Server) -> list[Attribute]:
-    """Get what access points echo: the Class and the pseudonym of a session let in."""
+async def attached(server: Server, attaches: int) -> Echoes:
+    """Let devices in; return what access points echo of each: its Class and its pseudonym."""
     radio = await Radio.open(_settings(server.ports["acct"], server.ports["auth"]), SystemEntropy())
+    shares = [range(first, attaches, PEOPLE) for first in range(PEOPLE)]
     try:
-        outcome = await radio.attach(AkaPrimePeer(Usim(imsi=imsi_of(0), k=K, opc=OPC), REALM))
+        found = await asyncio.gather(
+            *(_attached(radio, person, len(share)) for person, share in enumerate(shares))
+        )
     finally:
         radio.close()
-    assert isinstance(outcome, Attached), outcome
-    assert outcome.cui is not None
-    classes = [(int(Type.CLASS), value) for value in outcome.classes]
-    return [*classes, (int(Type.CHARGEABLE_USER_IDENTITY), outcome.cui)]
+    return [echo for of_one in found for echo in of_one]
+
+
+async def _attached(radio: Radio, person: int, times: int) -> list[Echo]:
+    usim, found = Usim(imsi=imsi_of(person), k=K, opc=OPC), []
+    for _ in range(times):
+        outcome = await radio.attach(AkaPrimePeer(usim, REALM))
+        assert isinstance(outcome, Attached), outcome
+        assert outcome.cui is not None
+        classes = [(int(Type.CLASS), value) for value in outcome.classes]
+        found.append([*classes, (int(Type.CHARGEABLE_USER_IDENTITY), outcome.cui)])
+    return found
 
 
 def _settings(acct: int, auth: int = 0) -> RadioSettings:
@@ -107,11 +121,11 @@ def _settings(acct: int, auth: int = 0) -> RadioSettings:
     )
 
 
-def _spent(roots: Sequence[int], port: int, sessions: int, echoed: Sequence[Attribute]) -> int:
+def _spent(roots: Sequence[int], port: int, sessions: int, echoes: Echoes) -> int:
     warm = [f"{WARM}{number}" for number in range(IN_FLIGHT)]
-    asyncio.run(load(port, warm, echoed))  # connections, caches, first pages
+    asyncio.run(load(port, warm, echoes))  # connections, caches, first pages
     before_us = sum(map(cpu_us, roots))
-    asyncio.run(load(port, [name_of(number) for number in range(sessions)], echoed))
+    asyncio.run(load(port, [name_of(number) for number in range(sessions)], echoes))
     spent_us = sum(map(cpu_us, roots)) - before_us
     return max(1, spent_us // (sessions * PACKETS_PER_SESSION))
 
@@ -119,7 +133,7 @@ def _spent(roots: Sequence[int], port: int, sessions: int, echoed: Sequence[Attr
 async def load(
     port: int,
     names: Sequence[str],
-    echoed: Sequence[Attribute],
+    echoes: Echoes,
     steps: Sequence[int] = range(PACKETS_PER_SESSION),
 ) -> None:
     """Report on every session, one packet after the other, many sessions at a time."""
@@ -128,8 +142,9 @@ async def load(
 
     async def work() -> None:
         for name in waiting:
+            echo = echoes[int(name[1:]) % len(echoes)]
             for step in steps:
-                await link.accounting([*_report(name, step).attributes(), *_place(name), *echoed])
+                await link.accounting([*_report(name, step).attributes(), *_place(name), *echo])
 
     try:
         await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
@@ -146,7 +161,7 @@ def _report(name: str, step: int) -> Report:
         event_s=BEGIN_S + step * STEP_S,
         session_time_s=step * STEP_S,
         octets_in=step * 100_000,
-        octets_out=step * 1_000_000_000,
+        octets_out=step * 10_000_000,
     )
 
 
