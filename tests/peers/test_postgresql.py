@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from tests.app.scene import START_US, scene
@@ -214,6 +216,44 @@ def test_one_writer_at_a_time_and_readers_see_one_state(store):
 def test_a_reader_cannot_write(store):
     with pytest.raises(DBAPIError, match="read-only"), store.read() as unit:
         unit.execute(text("CREATE TABLE t (n INTEGER)"))
+
+
+def test_a_line_that_the_server_ended_is_not_used(store):
+    with store.write() as unit:
+        pid = unit.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    other = Store(str(store.url))
+    with other.read() as unit:
+        unit.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+    other.close()
+    with store.write() as unit:
+        assert unit.execute(text("SELECT pg_backend_pid()")).scalar_one() != pid
+
+
+columns = {
+    "bigint": st.integers(-(1 << 63), (1 << 63) - 1),
+    "bytea": st.binary(max_size=40),
+    "text": st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40),
+    "boolean": st.booleans(),
+}
+
+
+@pytest.mark.parametrize("kind", columns)
+def test_a_column_comes_back_as_it_was_written(store, kind):
+    """Those we write ourselves, and one that is left to the driver."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(column=st.lists(st.none() | columns[kind], min_size=1))
+    def check(column):
+        with store.read() as unit:
+            assert unit.exec_driver_sql(f"SELECT %b::{kind}[]", (column,)).scalar_one() == column
+
+    check()
+
+
+def test_a_number_beyond_63_bits_is_still_written(store):
+    with store.read() as unit:
+        query = "SELECT %b::numeric[]::text[]"
+        assert unit.exec_driver_sql(query, ([1 << 64],)).scalar_one() == [str(1 << 64)]
 
 
 def test_one_process_serves_a_database(postgresql):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 
 BUSY_MS = 10_000
 POOL_SIZE = 8
@@ -184,23 +184,26 @@ def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
 
 
 def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
-    pool = options or {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_pre_ping": True}
+    pool = options or {"pool_size": POOL_SIZE, "max_overflow": 0}
     try:
         engine = create_engine(url, hide_parameters=True, **pool)
     except ModuleNotFoundError:
         raise StoreError("the driver is missing", "pip install 'opencarrier[postgresql]'") from None
+    from opencarrier.app import postgresql
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: Any) -> None:
-        from psycopg.types.numeric import IntLoader
-
-        connection.adapters.register_loader("numeric", IntLoader)  # sums of bigint: whole numbers
+        postgresql.prepare(connection)
         with connection.cursor() as cursor:
             cursor.execute(_SETTINGS)
             cursor.execute(_TEXT)
             encoding, collation = cursor.fetchone()
-        connection.commit()
         check_text(encoding, collation)
+
+    @event.listens_for(engine, "checkout")
+    def see_that_it_lives(connection: Any, _: Any, __: Any) -> None:
+        if not postgresql.lives(connection):
+            raise DisconnectionError
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -212,9 +215,9 @@ def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
 _SCHEMA = "hashtext(current_schema())"
 _READS, _APPENDS, _WRITES = "reads", "appends", "writes"
 _BEGIN = {
-    _READS: "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-    _APPENDS: f"SELECT pg_advisory_xact_lock_shared({WRITER}, {_SCHEMA})",
-    _WRITES: f"SELECT pg_advisory_xact_lock({WRITER}, {_SCHEMA})",
+    _READS: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    _APPENDS: f"BEGIN; SELECT pg_advisory_xact_lock_shared({WRITER}, {_SCHEMA})",
+    _WRITES: f"BEGIN; SELECT pg_advisory_xact_lock({WRITER}, {_SCHEMA})",
 }
 _SETTINGS = f"SET synchronous_commit = on; SET lock_timeout = {BUSY_MS}"
 _TEXT = """
