@@ -198,4 +198,5 @@ async def test_devices_with_certificates_and_passwords_attach_on_a_bad_network()
         ways = {f"{way} {end}": 1 for way in ("tls", "ttls") for end in ("accepted", "resumed")}
         assert service.metrics.eap == ways
         assert len(bench.policy.granted) == 4
+        assert bench.policy.released == []
         assert radio.retransmissions > 0

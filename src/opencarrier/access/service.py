@@ -130,6 +130,7 @@ Sender = Callable[[Send], None]
 _People = Mapping[Credential, Subscriber]
 _Answered = tuple[Need, eap.Answer | None]
 _Kept = tuple[Store, bool]
+_GOING_ON = (Code.ACCESS_ACCEPT, Code.ACCESS_CHALLENGE)
 
 
 class AccessService:
@@ -358,7 +359,7 @@ class AccessService:
             except Exception:
                 _log.exception("answer failed")
         self._perform(effects or self.server.lost(need.ticket, "internal_error"))
-        if isinstance(answer, Grant) and not _lets_in(effects):
+        if isinstance(answer, Grant) and not _goes_on(effects):
             self._unused.append(answer.authorisation_id)
 
     # Everything below runs on the writer thread.
@@ -522,8 +523,9 @@ class AccessService:
         )
 
 
-def _lets_in(effects: Sequence[Effect]) -> bool:
-    return any(isinstance(one, Send) and one.datagram[0] == Code.ACCESS_ACCEPT for one in effects)
+def _goes_on(effects: Sequence[Effect]) -> bool:
+    """Say whether somebody is let in, or is asked one thing more before that."""
+    return any(isinstance(one, Send) and one.datagram[0] in _GOING_ON for one in effects)
 
 
 def _credentials(needs: Sequence[Need]) -> set[Credential]:
