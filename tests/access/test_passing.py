@@ -253,6 +253,7 @@ def service(
         sink=bench.sink,
         clock=bench.clock,
         entropy=SeededEntropy(len(more)),
+        payments=bench.payments,
         **more,
     )
     return AccessService(ports, keys, settings or AccessSettings(directory_ttl_s=0.0))

@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from tests.access.agent.scene import Scene, start
 from tests.access.fakes import peer_error
 
+from opencarrier.access.agent.holders import Held
 from opencarrier.access.agent.request import END, HEAD_OCTETS_MAX, Head, read_head
-from opencarrier.access.wire.dictionary import Type
+from opencarrier.access.agent.sessions import Accepted, Seen, begin
+from opencarrier.access.agent.store import AgentStore
+from opencarrier.access.wire.dictionary import AcctStatus, Type
 from opencarrier.app.config import ConfigError
-from opencarrier.app.node_desk import NodeDesk, PaymentSettings
+from opencarrier.app.node_desk import Asker, NodeDesk, PaymentSettings
 from opencarrier.app.node_folder import NodeFolder
 from opencarrier.app.node_http import NodeHttp
 from opencarrier.channels.carried import Contract
@@ -29,10 +32,19 @@ SETTINGS = PaymentSettings(
     port=0,
     contract=Contract(chain_id=1, address=Address("0x" + "ab" * 20)),
     connections_max=3,
-    connections_per_address_max=2,
+    connections_each_max=2,
     request_s=0.3,
     per_s=0.001,
     burst=3,
+)
+SEEN = Seen(
+    status=AcctStatus.START,
+    acct_session_id="s1",
+    station="020000000001",
+    event_us=1,
+    session_time_s=None,
+    octets_in=None,
+    octets_out=None,
 )
 SHOW = request("GET", "/v1/session")
 
@@ -47,14 +59,15 @@ async def test_connections_turns_and_time_are_limited(tmp_path: Path) -> None:
         idle = [await asyncio.open_connection(*where, local_addr=("127.0.0.1", 0)) for _ in "12"]
         with pytest.raises(ConnectionError):
             await ask(where, SHOW)
-        other = [await asyncio.open_connection(*where, local_addr=("127.0.0.2", 0))]
+        stranger = await asyncio.open_connection(*where, local_addr=("127.0.0.2", 0))
         with pytest.raises(ConnectionError):
             await ask(where, SHOW, "127.0.0.3")
-        for reader, writer in (*idle, *other):
+        for reader, writer in (*idle, stranger):
             assert await reader.read() == b"", "who says nothing is not waited for"
             writer.close()
         assert [(await ask(where, SHOW)).status for _ in range(4)] == [200, 200, 200, 429]
-        assert (await ask(where, SHOW, "127.0.0.2")).status == 404, "another's turns are its own"
+        turns = [(await ask(where, SHOW, f"127.0.0.{last}")).status for last in (2, 3, 4, 5)]
+        assert turns == [404, 404, 404, 429], "strangers share theirs"
         held = await asyncio.open_connection(*where)
         await http.stop()
         assert await held[0].read() == b""
@@ -64,11 +77,31 @@ async def test_connections_turns_and_time_are_limited(tmp_path: Path) -> None:
 def test_addresses_are_plain_whatever_socket_they_came_through(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "node.sqlite")
     service = scene.service()
-    desk = NodeDesk(service, replace(SETTINGS, burst=1), lambda: 0.0)
-    assert desk.hears("::ffff:192.0.2.1")
-    assert not desk.hears("192.0.2.1")
-    assert desk.hears("fe80::1%eth0")
-    service.agent.store.close()
+    desk, store = NodeDesk(service, SETTINGS), service.agent.store
+    session, _ = begin(SEEN, "ap1", Accepted())
+    with store.write():
+        number = store.put_session(None, session, "s1")
+        for address in ("192.0.2.1", "2001:db8:1::/64", "fe80::1"):
+            store.hold(number, session, Held(address), 1)
+        store.hold(number, session, Held("192.0.2.2", 1_024, 2_047), 1)
+    for source in ("::ffff:192.0.2.1", "192.0.2.1", "fe80::1%eth0", "2001:db8:1::abcd"):
+        assert desk.asker(source) == Asker(number, session)
+    for source in ("192.0.2.2", "2001:db8:2::1"):
+        assert desk.asker(source) == Asker(None, None), "ports shared behind a NAT name nobody"
+    store.close()
+
+
+def test_an_address_is_whose_it_became_last(tmp_path: Path) -> None:
+    store = AgentStore(tmp_path / "node.sqlite")
+    with store.write():
+        for name, from_us in (("s1", 5), ("s2", 9), ("s3", 7)):
+            session, _ = begin(replace(SEEN, acct_session_id=name), "ap1", Accepted())
+            number = store.put_session(None, session, name)
+            store.hold(number, session, Held("192.0.2.1"), from_us)
+    found = store.session_holding("192.0.2.1")
+    assert found is not None
+    assert found[1].acct_session_id == "s2"
+    store.close()
 
 
 def head(text: str) -> str:

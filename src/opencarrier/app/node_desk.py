@@ -35,8 +35,8 @@ class PaymentSettings:
     host: str
     port: int
     contract: Contract
-    connections_max: int = 64
-    connections_per_address_max: int = 4
+    connections_max: int = 256
+    connections_each_max: int = 4
     request_s: float = 10.0
     patience_s: float = 2.0
     per_s: float = 2.0
@@ -49,6 +49,14 @@ class Answer:
 
     status: int
     document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The open session whose address asks; without one it is a stranger, one of all of them."""
+
+    number: int | None
+    session: Session | None
 
 
 def problem(status: int, title: str, detail: str = "") -> Answer:
@@ -71,18 +79,22 @@ class NodeDesk:
         self._turnstile = Turnstile(manners, monotonic)
         self._keys = {point.name: point.nas_identifier for point in service.agent.points}
 
-    def hears(self, source: str) -> bool:
-        """Take one of an address's turns, or say that it has none now."""
-        return self._turnstile.passes(_plain(source).encode())
+    def asker(self, source: str) -> Asker:
+        """Return whose an address is: limits are a session's, however many addresses it has."""
+        found = self._service.agent.store.session_holding(_plain(source))
+        return Asker(*(found or (None, None)))
 
-    async def answer(self, source: str, head: Head, body: bytes) -> Answer:
-        """Answer one request of whoever has this address; `PeerError` where it is malformed."""
+    def hears(self, asker: Asker) -> bool:
+        """Take one of an asker's turns, or say that it has none now."""
+        return self._turnstile.passes(repr(asker.number).encode())
+
+    async def answer(self, asker: Asker, head: Head, body: bytes) -> Answer:
+        """Answer one request; `PeerError` where it is malformed."""
         if (head.method, head.path) not in (("GET", SESSION_PATH), ("POST", PAYMENT_PATH)):
             return problem(404, "unknown", f"GET {SESSION_PATH} or POST {PAYMENT_PATH}")
-        found = self._service.agent.store.session_holding(_plain(source))
-        if found is None:
+        number, session = asker.number, asker.session
+        if number is None or session is None:
             return problem(404, "no_session", "no open session has this address")
-        number, session = found
         if head.method == "GET":
             return Answer(200, self._told(number, session))
         return await self._pay(number, session, body)

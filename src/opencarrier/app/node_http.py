@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from opencarrier.access.agent.request import END, HEAD_OCTETS_MAX, Head, read_head
-from opencarrier.app.node_desk import Answer, NodeDesk, PaymentSettings, problem
+from opencarrier.app.node_desk import Answer, Asker, NodeDesk, PaymentSettings, problem
 from opencarrier.channels.wire import BODY_OCTETS_MAX
 from opencarrier.kernel.refusals import PeerError
 
@@ -25,7 +25,7 @@ class NodeHttp:
     def __init__(self, desk: NodeDesk, settings: PaymentSettings) -> None:
         self._desk = desk
         self._settings = settings
-        self._open: Counter[str] = Counter()
+        self._open: Counter[int | None] = Counter()
         self._lines: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
 
@@ -57,39 +57,41 @@ class NodeHttp:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        source = (writer.get_extra_info("peername") or ("",))[0]
-        if self._crowded(source):
+        peer = writer.get_extra_info("peername")
+        asker = None if peer is None else self._desk.asker(peer[0])
+        if asker is None or self._crowded(asker):
             writer.transport.abort()
             return
         self._lines[task] = writer
-        self._open[source] += 1
+        self._open[asker.number] += 1
         try:
             async with asyncio.timeout(self._settings.request_s):
-                writer.write(_written(await self._answered(source, reader)))
+                writer.write(_written(await self._answered(asker, reader)))
                 await writer.drain()
         except (TimeoutError, OSError, EOFError):
             pass
         except Exception:
             _log.exception("a device's request failed")
         finally:
-            self._open[source] -= 1
-            if not self._open[source]:
-                del self._open[source]
+            self._open[asker.number] -= 1
+            if not self._open[asker.number]:
+                del self._open[asker.number]
             del self._lines[task]
             writer.close()
 
-    def _crowded(self, source: str) -> bool:
-        most = self._settings.connections_per_address_max
-        return self._open.total() >= self._settings.connections_max or self._open[source] >= most
+    def _crowded(self, asker: Asker) -> bool:
+        settings, total = self._settings, self._open.total()
+        each = self._open[asker.number] >= settings.connections_each_max
+        return each or total >= settings.connections_max
 
-    async def _answered(self, source: str, reader: asyncio.StreamReader) -> Answer:
+    async def _answered(self, asker: Asker, reader: asyncio.StreamReader) -> Answer:
         try:
             head, body = await self._read(reader)
-            if not self._desk.hears(source):
+            if not self._desk.hears(asker):
                 return problem(429, "too_often", "come back in a second")
             if body is None:
                 return problem(413, "body_size", f"at most {BODY_OCTETS_MAX} octets")
-            return await self._desk.answer(source, head, body)
+            return await self._desk.answer(asker, head, body)
         except asyncio.LimitOverrunError:
             return problem(431, "head_size", f"at most {HEAD_OCTETS_MAX} octets")
         except PeerError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.access import test_passing as passing
 from tests.access.agent.scene import Scene, interim, start, stop
 from tests.access.fakes import NAS, peer_error
 from tests.access.radsec import until
@@ -17,6 +18,8 @@ from tests.access.radsec import until
 from opencarrier.access.agent import store as stores
 from opencarrier.access.agent.payments import (
     PART_OCTETS_MAX,
+    SPEAK_BURST,
+    SPEAK_EVERY_US,
     Carried,
     State,
     Verdict,
@@ -30,6 +33,7 @@ from opencarrier.access.agent.store import CHANNELS_PER_SESSION_MAX, AgentStore
 from opencarrier.access.recording import Recorder
 from opencarrier.access.wire.dictionary import AcctStatus, Code, Type
 from opencarrier.access.wire.radius import PACKET_OCTETS_MAX, Packet, vendor
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import PeerError, Reason, Refusal
 from opencarrier.spine.ids import session_id as session_id_of
@@ -199,6 +203,37 @@ async def test_what_can_never_be_sent_is_refused_and_not_tried_for_ever(scene: S
         scene.running.agent.points.clear()
         assert (await pay(scene, 2)).reason == "access_point_gone"
     assert len(scene.home.reports) == 1
+
+
+async def test_through_a_hub_it_is_for_the_home_alone(tmp_path: Path) -> None:
+    """A hop passes it on unchanged, and answers before the home has heard: without a verdict."""
+    between, brought = passing.Scene(tmp_path), carried(1)
+    between.home.payments, between.hub.payments = Payments(), Payments()
+    async with between.running(passing.TO_HOME) as hub:
+        accept, *_ = await passing.attach(between, hub)
+        token = [(int(Type.CLASS), value) for value in accept.all(Type.CLASS)]
+        answer = await between.account(hub, 3, 700, *token, *brought.attributes())
+        assert verdict_of(answer) is None
+        await passing.until_delivered(between)
+    grant = between.home.policy.granted[0]
+    session_id = session_id_of(grant.authorisation_id, NAS, "session-1")
+    assert between.home.payments.taken == [(brought.voucher, brought.ack, session_id)]
+    assert between.hub.payments.taken == []
+
+
+async def test_a_session_is_reported_anew_only_so_often(scene: Scene) -> None:
+    """Turns come back with time; what waits for one is the newest payment."""
+    async with scene.open() as radio:
+        await scene.attach()
+        await radio.tell(start())
+        for number in range(SPEAK_BURST):
+            assert (await pay(scene, number)).state is State.TAKEN
+        for number in (100, 101):
+            assert (await pay(scene, number, patience_s=0.01)).state is State.WAITING
+        assert len(scene.home.reports) == 1 + SPEAK_BURST
+        scene.wait(SPEAK_EVERY_US // SECOND_US)
+        assert (await pay(scene, 102)).state is State.TAKEN
+    assert [one[0] for one in book(scene).taken[-2:]] == [b"voucher 19", b"voucher 102"]
 
 
 async def test_a_session_keeps_the_newest_of_a_few_channels(scene: Scene) -> None:

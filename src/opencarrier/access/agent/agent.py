@@ -24,7 +24,7 @@ from opencarrier.access.agent.model import (
     Venue,
 )
 from opencarrier.access.agent.outgoing import Place
-from opencarrier.access.agent.payments import Carried, State, has_room, verdict_of
+from opencarrier.access.agent.payments import Carried, Pace, State, has_room, verdict_of
 from opencarrier.access.agent.sessions import (
     NUL,
     Accepted,
@@ -128,6 +128,7 @@ class NodeAgent:
         self._read_port = read_port
         self._settings = settings
         self._samples: dict[int, PortMeter] = {}
+        self._pace = Pace()
         self._duplicates = {
             listener: duplicates.DuplicateCache(entries_max=8_192) for listener in Listener
         }
@@ -238,6 +239,7 @@ class NodeAgent:
             _log.warning("%d reports were too old to deliver", len(old))
         still_open = {number for number, _ in self.store.open_sessions()}
         self._samples = {n: meter for n, meter in self._samples.items() if n in still_open}
+        self._pace.forget(now_us)
 
     def pay(self, session: int, channel: bytes, carried: Carried) -> None:
         """Keep a payment until the home has it; `speak` sees that it goes."""
@@ -251,8 +253,9 @@ class NodeAgent:
         if not sessions or self.store.spooled_octets > self._spool_octets_most:
             return
         points = {point.name: point for point in self.points}
+        may = [one for one in sessions if self._pace.allows(one[0], now_us)]
         with self.store.write():
-            for number, session in sessions:
+            for number, session in may:
                 self._say_again(number, session, points.get(session.access_point), now_us)
 
     def delivered(self, row: Waiting, carried: Carried | None, answer: Packet) -> None:

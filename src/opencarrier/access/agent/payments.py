@@ -27,6 +27,7 @@ from opencarrier.access.wire.radius import (
     Packet,
     vendor,
 )
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.ids import session_id as session_id_of
@@ -43,6 +44,8 @@ ROOM_OCTETS: Final = 2 * (2 + ATTRIBUTE_VALUE_OCTETS_MAX) + 24
 
 DIGEST_OCTETS: Final = 16
 
+SPEAK_BURST: Final = 20
+SPEAK_EVERY_US: Final = 5 * SECOND_US
 _REASON: Final = re.compile(rb"[a-z_]{0,64}")
 
 
@@ -94,6 +97,28 @@ class Verdict:
     def state(self) -> State:
         """Where it leaves the payment."""
         return State.REFUSED if self.reason else State.TAKEN
+
+
+class Pace:
+    """How often a session is reported anew for a payment: each report is signed and kept.
+
+    A few at once, then one every few seconds; a newer payment takes the place of one that waits.
+    """
+
+    def __init__(self) -> None:
+        self._due_us: dict[int, int] = {}
+
+    def allows(self, session: int, now_us: int) -> bool:
+        """Take one of a session's turns, or say that it has none now."""
+        due_us = max(self._due_us.get(session, 0), now_us)
+        if due_us - now_us > (SPEAK_BURST - 1) * SPEAK_EVERY_US:
+            return False
+        self._due_us[session] = due_us + SPEAK_EVERY_US
+        return True
+
+    def forget(self, now_us: int) -> None:
+        """Forget the sessions that have all their turns again."""
+        self._due_us = {one: due_us for one, due_us in self._due_us.items() if due_us > now_us}
 
 
 def has_room(attributes: Sequence[Attribute]) -> bool:

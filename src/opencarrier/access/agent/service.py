@@ -272,6 +272,7 @@ class AgentService:
         while True:
             await asyncio.sleep(self._settings.sample_s)
             self._attempt(self.agent.sample)
+            self._moved()
 
     async def _housekeep_loop(self) -> None:
         while True:
