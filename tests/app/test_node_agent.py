@@ -14,6 +14,7 @@ from tests.access.fakes import NAS, REALM, SECRET, VISITED, Bench, usim
 from tests.access.radsec import Pki, known_as, until
 from tests.access.test_upstream import Home
 
+from opencarrier.access.agent.payments import Carried, State
 from opencarrier.access.dynamic import ack, sound
 from opencarrier.access.radsec.server import RadsecBind, RadsecServer
 from opencarrier.access.radsec.trust import Trust
@@ -92,6 +93,9 @@ async def a_session_through(node: NodeRunning, bench: Bench) -> None:
     await until(lambda: len(bench.sink.observations) == 2)
     assert all(one.authorisation_id for one in bench.sink.observations)
     await until(lambda: standing(node)["waiting"] == 0)
+    brought = await node.service.pay(1, b"channel", Carried(b"voucher", b"ack"), 5.0)
+    assert brought is not None
+    assert (brought.state, brought.reason) == (State.REFUSED, "not_taken_here")
     radio.close()
 
 

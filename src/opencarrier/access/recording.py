@@ -8,6 +8,7 @@ agent signed or brought.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from opencarrier.access.meters.service import MeterBook
     from opencarrier.access.server import Store
     from opencarrier.access.service import AccessPorts
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +138,27 @@ class Recorder:
         self.verdicts[store.ticket.key] = Verdict(carried.digest, reason)
 
     def _paid(self, unit: Connection, carried: Carried, session_id: Id, node_id: str) -> str:
-        """Have a payment taken; return why it is not, nothing where it is."""
+        """Have a payment taken; return why it is not, nothing where it is.
+
+        Whatever a device signed, the report it came with is kept.
+        """
         if self.ports.payments is None:
             return "not_taken_here"
         try:
-            refusal = self.ports.payments.carried(
-                unit,
-                carried.voucher,
-                carried.ack,
-                session_id=session_id,
-                node_id=node_id,
-                at_us=self.ports.clock.now_us(),
-            )
+            with unit.begin_nested():
+                refusal = self.ports.payments.carried(
+                    unit,
+                    carried.voucher,
+                    carried.ack,
+                    session_id=session_id,
+                    node_id=node_id,
+                    at_us=self.ports.clock.now_us(),
+                )
         except PeerError as error:
             return error.reason
+        except Exception:
+            _log.exception("a payment could not be taken")
+            return "internal_error"
         return "" if refusal is None else refusal.code
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 from tests.access import test_passing as passing
 from tests.access.agent.scene import Scene, interim, start, stop
 from tests.access.fakes import NAS, peer_error
@@ -52,9 +53,13 @@ class Payments:
     taken: list[tuple[bytes, bytes, Id]] = field(default_factory=list)
     refuses: Refusal | None = None
     breaks: bool = False
+    fails: bool = False
 
     def carried(self, unit, voucher, ack, *, session_id, node_id, at_us):
         assert node_id
+        if self.fails:
+            unit.execute(text("INSERT INTO observation (digest) VALUES ('half done')"))
+            raise ArithmeticError("a mistake of ours")
         if self.breaks:
             raise PeerError("carried_payment", "form")
         if self.refuses is None:
@@ -152,7 +157,12 @@ async def test_what_the_home_says_is_told(scene: Scene, monkeypatch: pytest.Monk
         book(scene).refuses = Refusal(Why.STALE)
         refused = await pay(scene, 1)
         assert (refused.state, refused.reason) == (State.REFUSED, "stale")
-        book(scene).breaks = True
+        book(scene).fails, units = True, scene.home.bench.units
+        assert (await pay(scene, 5)).reason == "internal_error"
+        with units.engine.begin() as unit:
+            assert unit.execute(text("SELECT * FROM observation")).all() == []
+        assert len(scene.home.reports) == len(scene.sink.observations), "no report was lost for it"
+        book(scene).fails, book(scene).breaks = False, True
         assert (await pay(scene, 2)).reason == "carried_payment"
         service = scene.home.service
         ports = replace(service._ports, payments=None)
@@ -161,7 +171,9 @@ async def test_what_the_home_says_is_told(scene: Scene, monkeypatch: pytest.Monk
         monkeypatch.setattr(Recorder, "_take_payment", lambda *_: None)
         assert (await pay(scene, 4)).state is State.PASSED_ON, "a hub says nothing of it"
         counted = scene.home.service.metrics.payments
-        assert counted == {"stale": 1, "carried_payment": 1, "not_taken_here": 1}
+        assert counted == {
+            "stale": 1, "internal_error": 1, "carried_payment": 1, "not_taken_here": 1,
+        }  # fmt: skip
 
 
 async def test_a_session_of_nobody_known_pays_nothing(scene: Scene) -> None:

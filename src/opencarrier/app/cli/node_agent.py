@@ -211,6 +211,8 @@ def who_log(data: NodeData = DEFAULT, as_json: AsJson = False) -> None:
 def _greet(running: NodeRunning) -> None:
     host, auth = running.auth
     say(f"signs    as {running.kid}")
+    if running.payments is not None:
+        say(f"devices  on {running.payments[0]}:{running.payments[1]}")
     say(f"ready    RADIUS on {host}: {auth} authentication, {running.acct[1]} accounting")
 
 
