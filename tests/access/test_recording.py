@@ -61,7 +61,7 @@ def reports(bench: Bench, *more: Attribute) -> list[Store]:
 def recorder(bench: Bench, **ports: Any) -> Recorder:
     service = bench.service()
     told = {name: getattr(service._ports, name) for name in AccessPorts.__dataclass_fields__}
-    return Recorder(AccessPorts(**told | ports), service.metrics, None)
+    return Recorder(AccessPorts(**told | ports), service.metrics, None, service._terms)
 
 
 def test_reports_that_only_add_share_the_turn(bench: Bench) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from tests.access.fakes import HOME, NODE, NOW_US, SUBSCRIBER, VISITED
 
-from opencarrier.access.terms_token import DIGEST, GRANTED, classes, terms_digest
+from opencarrier.access.terms_token import DIGEST, GRANTED, classes
 from opencarrier.kernel.money import AssetId, Money
-from opencarrier.spine.access import Grant, Offered, Quote, Rate
+from opencarrier.spine.access import Grant, Offered, Quote, Rate, terms_digest
 from opencarrier.spine.records import Qos, RcoiClass
 
 RATE = Rate(3, Quote("USD", 1_900))

@@ -181,7 +181,7 @@ def same_record_at(away: Installation, octets: int, home: PartyId) -> None:
         )
     assert own.counters_to.octets_out == octets
     assert (own.home, own.node_id) == (home, NAS)
-    assert own.authorisation_id is None
+    assert own.authorisation_id is not None
 
 
 async def delivered(away: Installation) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import PeerError, Refusal
+from opencarrier.rating.agreements.rows import AnyAgreement
 from opencarrier.spine.parties import Operator
 from opencarrier.spine.usage import Counters, Observation, Status
 
@@ -48,6 +49,8 @@ def taken(outcome):
     assert not isinstance(outcome, Refusal), outcome
     return outcome
 
+
+Draft = Callable[["Side", "Side"], AnyAgreement]
 
 NOBODY = Operator(party_id="op_", name="", address="0x", jurisdiction="ZZ", realms=(), plmns=())
 
@@ -217,9 +220,14 @@ class Two:
 
 
 @contextmanager
-def two_installations(root: Path, *, seed: int = 1, **settings: int) -> Iterator[Two]:
-    """Set both up, each in its folder: copies of those set up before in the same way."""
-    key = (seed, *sorted(settings.items()))
+def two_installations(
+    root: Path, *, seed: int = 1, draft: Draft | None = None, **settings: int
+) -> Iterator[Two]:
+    """Set both up, each in its folder: copies of those set up before in the same way.
+
+    `draft` makes the agreement of the two, from the creditor's side; else it is `TERMS`.
+    """
+    key = (seed, draft, *sorted(settings.items()))
     model = _models.get(key)
     if model is None:
         model = _models[key] = _Model(TemporaryDirectory(prefix="two"))
@@ -227,7 +235,7 @@ def two_installations(root: Path, *, seed: int = 1, **settings: int) -> Iterator
             for side, (name, country) in zip(made, NAMES, strict=True):
                 side.own = _found(side, name, country)
             _introduce(*made)
-            _agree(*made)
+            _agree(*made, draft or _tariff)
             model.parties = [(side.own, side.peer) for side in made]
     shutil.copytree(model.folder.name, root, dirs_exist_ok=True)
     with _sides(root, seed + 100, settings) as made:
@@ -306,10 +314,9 @@ def _introduce(lumen: Side, borea: Side) -> None:
             )
 
 
-def _agree(lumen: Side, borea: Side) -> None:
-    """The creditor writes the agreement, both sign it, both add it."""
+def _tariff(lumen: Side, borea: Side) -> AnyAgreement:
     with borea.base.store.read() as unit:
-        agreement = taken(
+        return taken(
             draft_agreement(
                 borea.base,
                 unit,
@@ -321,6 +328,11 @@ def _agree(lumen: Side, borea: Side) -> None:
                 protocol_ppm=10_000,
             )
         )
+
+
+def _agree(lumen: Side, borea: Side, draft: Draft) -> None:
+    """The creditor writes the agreement, both sign it, both add it."""
+    agreement = draft(lumen, borea)
     signatures = []
     for side in (lumen, borea):
         with side.base.store.read() as unit:

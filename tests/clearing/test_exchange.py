@@ -350,3 +350,14 @@ def _raises(call: Callable[[bytes], object], octets: bytes) -> bool:
     except PeerError:
         return True
     return False
+
+
+def test_an_entry_without_terms_is_told_as_before_there_were_any():
+    plain = Entry(usage_id=derive("u"), debtor="0x" + "1" * 40, end_us=5, amount_minor=7)
+    agreed = replace(plain, terms=derive("terms"))
+    assert [len(entry.fields()) for entry in (plain, agreed)] == [8, 9]
+    assert [wire.read_entry(entry.fields()) for entry in (plain, agreed)] == [plain, agreed]
+    assert plain.leaf != agreed.leaf
+    for wrong in ([*agreed.fields(), b""], [*plain.fields(), None], [*plain.fields(), b"short"]):
+        with pytest.raises(PeerError):
+            wire.read_entry(wrong)

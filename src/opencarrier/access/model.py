@@ -124,6 +124,7 @@ class Metrics:
     class_refused: Counter[str] = field(default_factory=Counter)
     statements: Counter[str] = field(default_factory=Counter)
     payments: Counter[str] = field(default_factory=Counter)
+    terms_refused: Counter[str] = field(default_factory=Counter)
 
     def as_mapping(self) -> dict[str, int | dict[str, int]]:
         """The counters with stable keys, for JSON and `/metrics`."""
@@ -147,4 +148,5 @@ class Metrics:
             "class_refused": dict(sorted(self.class_refused.items())),
             "statements": dict(sorted(self.statements.items())),
             "payments": dict(sorted(self.payments.items())),
+            "terms_refused": dict(sorted(self.terms_refused.items())),
         }

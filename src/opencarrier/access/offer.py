@@ -7,11 +7,12 @@ offered, and the agreement alone decides.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from opencarrier.access.openroaming.attributes import SILENT, Told, told
 from opencarrier.access.openroaming.location import Location, location_of
+from opencarrier.access.openroaming.obligations import added
 from opencarrier.access.openroaming.rcoi import class_of
 from opencarrier.access.wire.dictionary import WFA, WFA_ROAMING_CONSORTIUM, Type
 from opencarrier.access.wire.radius import Packet
@@ -58,3 +59,12 @@ def offer_of(packet: Packet, own_bases: Iterable[bytes] = ()) -> Offer:
         said=said,
         location=location_of(packet),
     )
+
+
+def with_added(asked: Offer, own: Told) -> Offer:
+    """Return what is offered where an access network adds what its access points leave unsaid."""
+    said, offered = asked.said, asked.offered
+    more = added(said, offered.rcoi, own)
+    qos = offered.qos or more.qos
+    said = replace(said, rates=said.rates + more.rates, qos=qos)
+    return replace(asked, said=said, offered=replace(offered, qos=qos))

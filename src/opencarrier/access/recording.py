@@ -26,6 +26,7 @@ from opencarrier.spine.usage import Observation
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from opencarrier.access.agreeing import TermsDesk
     from opencarrier.access.hub.passing import Passing
     from opencarrier.access.meters.service import MeterBook
     from opencarrier.access.server import Store
@@ -45,6 +46,7 @@ class Recorder:
     ports: AccessPorts
     metrics: Metrics
     passing: Passing | None
+    terms: TermsDesk
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
 
     def add(self, stores: Sequence[Store]) -> int | None:
@@ -93,7 +95,7 @@ class Recorder:
         return spending is not None and spending.concerned(unit, observations, at_us=at_us)
 
     def _observations(self, unit: Connection, stores: Sequence[Store]) -> list[Observation]:
-        return [self._with_home(unit, store) for store in stores]
+        return self.terms.named(unit, stores, [self._with_home(unit, store) for store in stores])
 
     def _with_home(self, unit: Connection, store: Store) -> Observation:
         if store.realm is None:

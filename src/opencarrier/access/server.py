@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from opencarrier.access import replies
 from opencarrier.access.accounting import Arrival, observe, packet_digest, realm_of
+from opencarrier.access.agreed import Place, concerns_terms
 from opencarrier.access.guessing import Guess, Guesses
 from opencarrier.access.hub.model import Relay, session_of
 from opencarrier.access.hub.proxying import (
@@ -30,7 +31,7 @@ from opencarrier.access.model import (
     Origin,
     Transport,
 )
-from opencarrier.access.offer import NOTHING, Offer, offer_of
+from opencarrier.access.offer import NOTHING, Offer, offer_of, with_added
 from opencarrier.access.openroaming.attributes import attributes_of, told
 from opencarrier.access.openroaming.obligations import added, answer_objection
 from opencarrier.access.openroaming.reasons import MALFORMED
@@ -45,8 +46,9 @@ from opencarrier.access.wire.authenticators import (
 from opencarrier.access.wire.dictionary import Code, Type
 from opencarrier.access.wire.duplicates import DuplicateCache, Key, Seen
 from opencarrier.access.wire.radius import Attribute, Packet, parse, text
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.entropy import Entropy
-from opencarrier.kernel.refusals import PeerError, Refusal
+from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.access import Grant
 from opencarrier.spine.parties import Node, PartyId, RadiusClient
 from opencarrier.spine.usage import Observation, Status
@@ -125,6 +127,17 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Agree:
+    """Keep durably what a home agreed to, then call `agreed`; where it agreed is `place`."""
+
+    ticket: Ticket
+    answer: Packet
+    place: Place
+    attributes: Sequence[Attribute]
+    is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """Ask whoever answers for the realm; then call `brought_back`, or `unreachable`."""
 
@@ -146,7 +159,7 @@ class Dropped:
     unsound: bool = False
 
 
-Effect = Send | Need | Store | Forward | Dropped
+Effect = Send | Need | Store | Agree | Forward | Dropped
 
 
 class AccessServer:
@@ -227,30 +240,45 @@ class AccessServer:
         return self._reply(ticket, Code.ACCOUNTING_RESPONSE, list(more))
 
     def brought_back(self, ticket: Ticket, reply: Reply) -> list[Effect]:
-        """Answer with the reply a request had where it was passed on to."""
+        """Answer with the reply a request had where it was passed on to.
+
+        By an Access-Accept that is not what access points of ours offered nobody is served.
+        """
         try:
             code, attributes = brought_back(reply, ticket.packet, ticket.client.secret)
-            objection = self._objection(ticket, reply.packet)
+            if code == Code.ACCESS_ACCEPT:
+                return self._accepted(ticket, reply.packet, attributes)
         except PeerError as error:
             return self.unreachable(ticket, error.reason)
-        if objection is not None:
-            return self.unreachable(ticket, objection.code)
-        if code == Code.ACCESS_ACCEPT:
-            self.metrics.accepts += 1
-        elif code == Code.ACCESS_CHALLENGE:
+        if code == Code.ACCESS_CHALLENGE:
             self.metrics.challenges += 1
         else:
             self.metrics.rejects["home_rejected"] += 1
         return self._reply(ticket, Code(code), attributes)
 
-    def _objection(self, ticket: Ticket, answer: Packet) -> Refusal | None:
-        """Why we do not serve by a home's Access-Accept: where the access points are ours."""
-        if answer.code != Code.ACCESS_ACCEPT or ticket.client.carries:
-            return None
+    def agreed(self, agree: Agree, reason: str) -> list[Effect]:
+        """Pass on the Access-Accept whose terms are kept, or reject for a reason they are not."""
+        if reason:
+            return self.unreachable(agree.ticket, reason)
+        self.metrics.accepts += 1
+        return self._reply(agree.ticket, Code.ACCESS_ACCEPT, list(agree.attributes))
+
+    def _accepted(
+        self, ticket: Ticket, answer: Packet, attributes: replies.Attributes
+    ) -> list[Effect]:
+        assert ticket.node is not None, "a request without its node is not passed on"
+        asked, is_ours = self._asked(ticket), not ticket.client.carries
+        if is_ours:
+            objection = answer_objection(asked.said, asked.offered.rcoi, told(answer))
+            if objection is not None:
+                return self.unreachable(ticket, objection.code)
+        agree = Agree(ticket, answer, Place(ticket.node, asked), attributes, is_ours)
+        return [agree] if concerns_terms(answer) else self.agreed(agree, "")
+
+    def _asked(self, ticket: Ticket) -> Offer:
+        """What was offered to the home: what the request says, and what we said besides."""
         asked = offer_of(ticket.packet, self._settings.own_bases)
-        said, rcoi = asked.said, asked.offered.rcoi
-        rates = said.rates + added(said, rcoi, self._settings.offering).rates
-        return answer_objection(replace(said, rates=rates), rcoi, told(answer))
+        return asked if ticket.client.carries else with_added(asked, self._settings.offering)
 
     def unreachable(self, ticket: Ticket, reason: str) -> list[Effect]:
         """Reject at once what nobody answers for: silence would make us look dead for all."""
@@ -493,7 +521,11 @@ class AccessServer:
         )
         observation = observe(ticket.packet, arrival, self._keys, self.metrics)
         realm = realm_of(ticket.packet) if observation.home is None else None
-        return [Store(ticket, observation, realm, self._relay(ticket, observation, realm, now_us))]
+        relay = self._relay(ticket, observation, realm, now_us)
+        if relay is not None:  # the home is told seconds: both records say the same
+            event_us = observation.event_us // SECOND_US * SECOND_US
+            observation = replace(observation, event_us=event_us)
+        return [Store(ticket, observation, realm, relay)]
 
     def _relay(
         self, ticket: Ticket, observation: Observation, realm: str | None, now_us: int
@@ -513,7 +545,11 @@ class AccessServer:
         self._passed_on += 1
         packet = vouched(ticket.packet, ticket.node, self._lookup)
         attributes = accounting_onward(
-            packet, self._mark, self._passed_on, now_us, self._named(ticket.node)
+            packet,
+            self._mark,
+            self._passed_on,
+            observation.event_us,
+            self._named(ticket.node),
         )
         session = session_of(observation.visited, observation.nas_key, observation.acct_session_id)
         return Relay(realm, session, tuple(attributes), now_us)

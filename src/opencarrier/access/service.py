@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
+from opencarrier.access.agreeing import TermsDesk
 from opencarrier.access.directory import DirectoryCache
 from opencarrier.access.discovery.service import Ask, Discovery
 from opencarrier.access.hub.backward import Served, WayBack
@@ -34,6 +35,7 @@ from opencarrier.access.privacy import PrivacyCache
 from opencarrier.access.recording import Recorder
 from opencarrier.access.server import (
     AccessServer,
+    Agree,
     Dropped,
     Effect,
     Forward,
@@ -59,8 +61,10 @@ from opencarrier.spine.access import AuthorisationRequest, Credential, Credentia
 from opencarrier.spine.parties import Subscriber
 from opencarrier.spine.ports import (
     AccessPolicy,
+    AgreedTerms,
     CarriedPayments,
     Directory,
+    Notary,
     Passwords,
     PrivacyKeySource,
     SessionKeys,
@@ -123,12 +127,15 @@ class AccessPorts:
     payments: CarriedPayments | None = None
     orders: OrderBook | None = None
     spending: Spending | None = None
+    agreed: AgreedTerms | None = None
+    notary: Notary | None = None
     monotonic: Callable[[], float] = time.monotonic
 
 
 Sender = Callable[[Send], None]
 _People = Mapping[Credential, Subscriber]
-_Answered = tuple[Need, eap.Answer | None]
+_Decided = tuple[Need, eap.Answer]
+_Answered = tuple[Need | Agree, eap.Answer | str | None]
 _Kept = tuple[Store, bool]
 _GOING_ON = (Code.ACCESS_ACCEPT, Code.ACCESS_CHALLENGE)
 
@@ -158,8 +165,15 @@ class AccessService:
             metrics=self.metrics,
         )
         self.passing = self._passing()
-        self._recorder = Recorder(ports, self.metrics, self.passing)
-        self._needs: deque[Need] = deque()
+        self._terms = TermsDesk(
+            directory=ports.directory,
+            agreed=ports.agreed,
+            notary=ports.notary,
+            clock=ports.clock,
+            refused=self.metrics.terms_refused,
+        )
+        self._recorder = Recorder(ports, self.metrics, self.passing, self._terms)
+        self._needs: deque[Need | Agree] = deque()
         self._stores: deque[Store] = deque()
         self._unused: deque[bytes] = deque()
         self._wake = asyncio.Event()
@@ -242,7 +256,7 @@ class AccessService:
             match effect:
                 case Send():
                     self._senders[effect.origin.transport](effect)
-                case Need():
+                case Need() | Agree():
                     self._queue_need(effect)
                 case Store():
                     self._queue_store(effect)
@@ -296,7 +310,7 @@ class AccessService:
             served = Served(ticket.client, origin.address[0], origin.transport)
             self._ports.way_back.note(server, ticket.packet, served)
 
-    def _queue_need(self, need: Need) -> None:
+    def _queue_need(self, need: Need | Agree) -> None:
         if len(self._needs) >= self._settings.authentication_queue_max:
             self.server.lost(need.ticket, "authentication_queue_full")
             return
@@ -327,7 +341,7 @@ class AccessService:
                 answered, kept = await loop.run_in_executor(writer, self._work, *work)
                 self._finish(answered, kept)
 
-    def _drain(self) -> tuple[list[Need], list[Store], list[bytes]]:
+    def _drain(self) -> tuple[list[Need | Agree], list[Store], list[bytes]]:
         needs = min(len(self._needs), self._settings.authentication_batch_max)
         stores = min(len(self._stores), self._settings.accounting_batch_max)
         return (
@@ -347,25 +361,36 @@ class AccessService:
                 self._perform(self.server.lost(store.ticket, "store_failed"))
         if self.passing is not None and kept:
             self.passing.kept()
-        for need, answer in answered:
-            self._finish_need(need, answer, now_s)
+        for one in answered:
+            self._finish_need(one, now_s)
         crashpoint("access.replied")
 
-    def _finish_need(self, need: Need, answer: eap.Answer | None, now_s: float) -> None:
+    def _finish_need(self, one: _Answered, now_s: float) -> None:
         effects: Sequence[Effect] = ()
-        if answer is not None:
-            try:
-                effects = self.server.answer(need.ticket, answer, now_s)
-            except Exception:
-                _log.exception("answer failed")
+        need, answer = one
+        try:
+            effects = self._tell(one, now_s)
+        except Exception:
+            _log.exception("answer failed")
         self._perform(effects or self.server.lost(need.ticket, "internal_error"))
         if isinstance(answer, Grant) and not _goes_on(effects):
             self._unused.append(answer.authorisation_id)
 
+    def _tell(self, one: _Answered, now_s: float) -> Sequence[Effect]:
+        """Tell the server what a need or an agreement came to; nothing where it failed."""
+        need, answer = one
+        if answer is None:
+            return ()
+        if isinstance(need, Agree):
+            assert isinstance(answer, str), "an agreement is kept, or not for a reason"
+            return self.server.agreed(need, answer)
+        assert not isinstance(answer, str), "a need is answered"
+        return self.server.answer(need.ticket, answer, now_s)
+
     # Everything below runs on the writer thread.
 
     def _work(
-        self, needs: Sequence[Need], stores: Sequence[Store], unused: Sequence[bytes]
+        self, needs: Sequence[Need | Agree], stores: Sequence[Store], unused: Sequence[bytes]
     ) -> tuple[list[_Answered], list[_Kept]]:
         """Do everything in one transaction; if it fails, each by itself, so that one stops none."""
         crashpoint("access.received")
@@ -378,7 +403,7 @@ class AccessService:
             return done, [(store, True) for store in stores]
         if len(needs) + len(stores) == 1:
             return [(need, None) for need in needs], [(store, False) for store in stores]
-        answered = [(need, self._alone(need)) for need in needs]
+        answered: list[_Answered] = [(need, self._alone(need)) for need in needs]
         return answered, [(store, self._commit([], [store]) is not None) for store in stores]
 
     def _give_back(self, unused: Sequence[bytes]) -> None:
@@ -393,18 +418,21 @@ class AccessService:
             return
         self.metrics.holds_released += len(unused)
 
-    def _alone(self, need: Need) -> eap.Answer | None:
+    def _alone(self, need: Need | Agree) -> eap.Answer | str | None:
         done = self._commit([need], [])
         return done[0][1] if done else None
 
-    def _commit(self, needs: Sequence[Need], stores: Sequence[Store]) -> list[_Answered] | None:
+    def _commit(
+        self, needs: Sequence[Need | Agree], stores: Sequence[Store]
+    ) -> list[_Answered] | None:
         answered: list[_Answered] = []
         try:
             new = None if needs else self._recorder.add(stores)
             if new is None:
                 with self._ports.units.write() as unit:
                     new = self._recorder.record(unit, stores)
-                    answered = self._answers(unit, needs)
+                    answered += self._answers(unit, [n for n in needs if isinstance(n, Need)])
+                    answered += self._agreements(unit, needs)
                     crashpoint("access.before_commit")
             crashpoint("access.committed")
         except Exception:
@@ -415,14 +443,25 @@ class AccessService:
         self.metrics.observations_new += new
         return answered
 
-    def _answers(self, unit: Connection, needs: Sequence[Need]) -> list[_Answered]:
+    def _agreements(
+        self, unit: Connection, needs: Sequence[Need | Agree]
+    ) -> list[tuple[Agree, str]]:
+        agreements = [need for need in needs if isinstance(need, Agree)]
+        return [(agree, self._terms.keep(unit, agree)) for agree in agreements]
+
+    def _answers(self, unit: Connection, needs: Sequence[Need]) -> list[_Decided]:
         """Answer what is needed; grants are asked for together, as of one instant."""
         at_us = self._ports.clock.now_us()
         found = self._found(unit, needs, at_us)
         asked = [request for request in found if isinstance(request, AuthorisationRequest)]
         granted = iter(self._ports.policy.authorise_all(unit, asked) if asked else ())
-        answered: list[_Answered] = [
-            (need, _told(next(granted)) if isinstance(answer, AuthorisationRequest) else answer)
+        answered = [
+            (
+                need,
+                self._told(unit, next(granted))
+                if isinstance(answer, AuthorisationRequest)
+                else answer,
+            )
             for need, answer in zip(needs, found, strict=True)
         ]
         self._keep_keys(unit, answered)
@@ -455,7 +494,12 @@ class AccessService:
         secrets = self._ports.passwords.passwords(unit, asked)
         return [_secret(octets) for octets in secrets]
 
-    def _keep_keys(self, unit: Connection, answered: Sequence[_Answered]) -> None:
+    def _told(self, unit: Connection, granted: Grant | Refusal) -> eap.Answer:
+        if isinstance(granted, Refusal):
+            return eap.Refused(granted.code, public=True)
+        return self._terms.signed(unit, granted)
+
+    def _keep_keys(self, unit: Connection, answered: Sequence[_Decided]) -> None:
         if self._ports.session_keys is None:
             return
         digests = {
@@ -465,7 +509,7 @@ class AccessService:
         }
         self._ports.session_keys.keep(unit, digests)
 
-    def _keep_places(self, unit: Connection, answered: Sequence[_Answered]) -> None:
+    def _keep_places(self, unit: Connection, answered: Sequence[_Decided]) -> None:
         """Remember where those let in are served, so that a session can be ended there."""
         orders = self._ports.orders
         places = [
@@ -548,10 +592,6 @@ def _secret(octets: bytes | None) -> eap.Answer:
     if octets is None:
         return eap.Refused("subscriber_unknown", permanent=True)
     return eap.Secret(octets)
-
-
-def _told(granted: Grant | Refusal) -> eap.Answer:
-    return eap.Refused(granted.code, public=True) if isinstance(granted, Refusal) else granted
 
 
 def _answer_of(answer: eap.Answer | Refusal) -> eap.Answer:

@@ -130,6 +130,7 @@ def told(case: Case, outcome: Outcome) -> dict[str, Any]:
         "creditor": case.creditor,
         "debtor": case.debtor,
         "disputed_minor": case.disputed_minor,
+        "cause": case.cause.value,
         "bond_minor": case.bond_minor,
         "stage": outcome.stage.name.lower(),
         "until_us": outcome.until_us,

@@ -40,7 +40,7 @@ _FIELDS = (
     "amount_minor",
     "corrects",
 )
-_IDS = ("usage_id", "corrects")
+_IDS = ("usage_id", "corrects", "terms")
 
 
 class PeerReason(Reason):
@@ -130,9 +130,10 @@ def _entry(line: bytes) -> Entry:
     text = line.decode()
     check_nesting(text)
     document = json.loads(text)
-    if not isinstance(document, dict) or set(document) != set(_FIELDS):
-        raise ValueError(f"an entry has the fields {', '.join(_FIELDS)}")
-    return read_entry([_value(name, document[name]) for name in _FIELDS])
+    if not isinstance(document, dict) or set(document) - {"terms"} != set(_FIELDS):
+        raise ValueError(f"an entry has the fields {', '.join(_FIELDS)}, and terms if any")
+    named = (*_FIELDS, "terms") if document.get("terms") else _FIELDS
+    return read_entry([_value(name, document[name]) for name in named])
 
 
 def _value(name: str, value: Any) -> Any:
@@ -141,7 +142,7 @@ def _value(name: str, value: Any) -> Any:
 
 def line_of(entry: Entry) -> str:
     """Write an entry as `read_entries` reads it."""
-    values = dict(zip(_FIELDS, entry.fields(), strict=True))
+    values = dict(zip((*_FIELDS, "terms"), entry.fields(), strict=False))
     return json.dumps(
         {n: to_hex(v) if n in _IDS and isinstance(v, bytes) else v for n, v in values.items()}
     )
@@ -244,6 +245,7 @@ def _difference(item: Difference) -> dict[str, Any]:
     return {
         "usage_id": to_hex(item.usage_id),
         "standing": item.standing.name.lower(),
+        "cause": item.cause.value,
         "first_minor": item.first and item.first.amount_minor,
         "second_minor": item.second and item.second.amount_minor,
         "agreed_minor": item.agreed and item.agreed.amount_minor,

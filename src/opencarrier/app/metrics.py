@@ -83,6 +83,11 @@ def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str
         "accounting packets whose Class was not believed",
         access.class_refused,
     )
+    yield from _many(
+        "radius_terms_refused_total",
+        "Access-Accepts of homes that were no agreement",
+        access.terms_refused,
+    )
     yield from _one("usage_observations", "gauge", "accounting packets kept", totals.observations)
     yield from _one("usage_sessions_open", "gauge", "sessions open", totals.sessions_open)
     yield from _one("usage_usages", "gauge", "usages cut", totals.usages)

@@ -1,6 +1,6 @@
 """When the terms of a running session change: what prices it begins or ends, or a discount's lock.
 
-A tariff does, and a line, and the exchange rate a line needs.
+A tariff does, and a line, the exchange rate a line needs, and the rate that was accepted in band.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from sqlalchemy import Connection
 
 from opencarrier.kernel.clock import Window
 from opencarrier.kernel.ids import Id
-from opencarrier.rating import discounts, store
+from opencarrier.rating import accepted, discounts, store
 from opencarrier.rating.holds import Authorisation
 from opencarrier.rating.wholesale import terms_of
-from opencarrier.spine.access import WIFI, Offered
+from opencarrier.spine.access import WIFI, Accepted, Offered
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Stretch
 
@@ -29,28 +29,33 @@ class TermChanges:
     def changes(self, unit: Connection, stretches: Sequence[Stretch]) -> Mapping[Id, Sequence[int]]:
         """Return the instants within each stretch, ascending, at which a session is to be cut."""
         held = {item.authorisation_id for item in stretches if item.authorisation_id is not None}
-        granted = store.authorisations_by_id(unit, held)
+        own = store.authorisations_by_id(unit, held)
+        granted: dict[bytes, Authorisation | Accepted] = dict(own)
+        granted.update(accepted.find(unit, held - own.keys()))
         whose = {item.session_id: _whose(item, granted) for item in stretches}
         edges = _edges(unit, [(whose[item.session_id], item) for item in stretches])
-        ends = {
-            key: spending.ends_us
-            for key, spending in discounts.by_authorisation(unit, held).items()
-            if spending.ends_us is not None
-        }
+        ends = defaultdict(set, _rates_end(granted))
+        for key, spending in discounts.by_authorisation(unit, held).items():
+            if spending.ends_us is not None:
+                ends[key].add(spending.ends_us)
         found: dict[Id, Sequence[int]] = {}
         for item in stretches:
-            instants = set(edges[whose[item.session_id]])
-            if item.authorisation_id in ends:
-                instants.add(ends[item.authorisation_id])
+            instants = edges[whose[item.session_id]] | ends[item.authorisation_id or b""]
             within = sorted(at for at in instants if item.start_us < at < item.end_us)
             if within:
                 found[item.session_id] = within
         return found
 
 
-def _whose(item: Stretch, granted: Mapping[bytes, Authorisation]) -> _Whose:
-    authorisation = granted.get(item.authorisation_id or b"")
-    return item.home, item.visited, WIFI if authorisation is None else authorisation.offered
+def _rates_end(granted: Mapping[bytes, Authorisation | Accepted]) -> dict[bytes, set[int]]:
+    """Return when each rate that was accepted in band no longer holds."""
+    quoted = {key: item for key, item in granted.items() if item.offered.quote is not None}
+    return {key: {item.expires_us} for key, item in quoted.items()}
+
+
+def _whose(item: Stretch, granted: Mapping[bytes, Authorisation | Accepted]) -> _Whose:
+    found = granted.get(item.authorisation_id or b"")
+    return item.home, item.visited, WIFI if found is None else found.offered
 
 
 def _edges(unit: Connection, stretches: Iterable[tuple[_Whose, Stretch]]) -> dict[_Whose, set[int]]:

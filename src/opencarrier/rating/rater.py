@@ -13,20 +13,21 @@ from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
-from opencarrier.rating import charges, discounts, line_uses, store
+from opencarrier.rating import accepted, charges, discounts, line_uses, store
+from opencarrier.rating.agreements.rows import AnyAgreement
 from opencarrier.rating.holds import (
     Authorisation,
     overrun_transfers,
     retail_transfers,
     wholesale_transfers,
 )
-from opencarrier.rating.model import RetailPlan
+from opencarrier.rating.model import Agreement, RetailPlan
 from opencarrier.rating.reasons import SuspenseReason
 from opencarrier.rating.rules import v1
 from opencarrier.rating.rules.v2.charges import FreeTerms
 from opencarrier.rating.rules.versions import WholesaleInputs
 from opencarrier.rating.wholesale import Terms, charge, in_force, inputs_of, terms_of
-from opencarrier.spine.access import WIFI, Offered
+from opencarrier.spine.access import WIFI, Accepted, Offered
 from opencarrier.spine.money import Charge, Kind, Suspense
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.ports import Directory
@@ -65,6 +66,7 @@ class Run:
         self._plans: dict[bytes, RetailPlan] = {}
         self._hosts: dict[str, PartyId | None] = {}
         self._authorisations: dict[bytes, Authorisation] = {}
+        self._accepted: dict[bytes, Accepted] = {}
         self._spendings: dict[bytes, discounts.Spending] = {}
         self._open: defaultdict[bytes, set[Id]] = defaultdict(set)
         self._starts: dict[Id, int] = {}
@@ -72,19 +74,21 @@ class Run:
     def note(self, usages: Sequence[Usage]) -> None:
         """Take note of all sessions before any is rated, so that the order decides nothing.
 
-        An authorisation's hold is released when all its sessions have ended; a session that
-        nobody authorised has its tariff by when its first usage began.
+        An authorisation's hold is released when all its sessions have ended. A session that a
+        home elsewhere let in has the tariff of when it did; one that nobody authorised has its
+        tariff by when its first usage began.
         """
         unit = self._unit
         ids = {item.authorisation_id for item in usages if item.authorisation_id is not None}
         self._authorisations = store.authorisations_by_id(unit, ids)
+        self._accepted = accepted.find(unit, ids - self._authorisations.keys())
         self._spendings = discounts.by_authorisation(unit, self._authorisations)
         known = [item for item in usages if item.authorisation_id in self._authorisations]
         store.note_sessions(unit, [(_id(item), item.session_id, False) for item in known])
         self._open.update(store.open_sessions(unit, self._authorisations))
         starts: dict[Id, int] = {}
         for usage in usages:
-            if usage.authorisation_id not in self._authorisations:
+            if self._granted(usage) is None:
                 starts.setdefault(usage.session_id, usage.start_us)
         self._starts = store.pin_sessions(unit, starts)
 
@@ -120,7 +124,7 @@ class Run:
         return self._wholesale(usage, authorisation)
 
     def _wholesale(self, usage: Usage, authorisation: Authorisation | None) -> _Rated | _Why:
-        found = self._terms(usage, authorisation)
+        found = self._terms(usage)
         if isinstance(found, _Why):
             return found
         terms, at_us = found
@@ -173,7 +177,7 @@ class Run:
         spending = self._spendings.get(_id(usage))
         return spending is None or spending.holds(usage.start_us)
 
-    def _terms(self, usage: Usage, authorisation: Authorisation | None) -> tuple[Terms, int] | _Why:
+    def _terms(self, usage: Usage) -> tuple[Terms, int] | _Why:
         """Find what prices a usage, and the instant that is looked up at.
 
         That is when the session was granted or began, as long as the terms of then last; what
@@ -181,7 +185,8 @@ class Run:
         """
         if usage.home is None:
             return _Why(SuspenseReason.NO_HOME, f"at {usage.visited}")
-        dated, later_us = self._dated(usage.home, usage, authorisation), self._used_at_us(usage)
+        later_us = self._used_at_us(usage)
+        dated = self._dated(usage.home, usage, later_us)
         for at_us in (self._tariff_at_us(usage), later_us):
             found = in_force(dated, at_us)
             if found is not None and found.window.holds(later_us):
@@ -190,19 +195,31 @@ class Run:
         reason = SuspenseReason.NO_TARIFF_IN_FORCE if known else SuspenseReason.NO_AGREEMENT
         return _Why(reason, f"{usage.home} at {usage.visited}")
 
-    def _dated(
-        self, home: PartyId, usage: Usage, authorisation: Authorisation | None
-    ) -> Sequence[Terms]:
+    def _granted(self, usage: Usage) -> Authorisation | Accepted | None:
+        """Return what let a usage's session in: a home here, or elsewhere."""
+        key = _id(usage)
+        return self._authorisations.get(key) or self._accepted.get(key)
+
+    def _dated(self, home: PartyId, usage: Usage, at_us: int) -> Sequence[Terms]:
         """Return all that ever prices such use, ascending by when it begins."""
-        visited, offered = usage.visited, WIFI if authorisation is None else authorisation.offered
-        if authorisation is not None and offered.rcoi is RcoiClass.SETTLEMENT_FREE:
-            asset = authorisation.wholesale_asset
-            return [FreeTerms(home=home, visited=visited, asset=asset, offered=offered)]
+        granted, visited = self._granted(usage), usage.visited
+        offered = WIFI if granted is None else granted.offered.at(at_us, granted.expires_us)
+        if granted is not None and offered.rcoi is RcoiClass.SETTLEMENT_FREE:
+            asset = self._asset(granted)
+            free = FreeTerms(home=home, visited=visited, asset=asset, offered=offered)
+            return [free] if asset else []
         key = (home, visited, offered)
         if key not in self._terms_of:
             agreements = store.agreements_of(self._unit, home, visited)
             self._terms_of[key] = terms_of(agreements, home=home, visited=visited, offered=offered)
         return self._terms_of[key]
+
+    def _asset(self, granted: Authorisation | Accepted) -> AssetId:
+        """Return what is paid in where nothing is paid: for a home elsewhere, as agreed with it."""
+        if isinstance(granted, Authorisation):
+            return granted.wholesale_asset
+        agreements = store.agreements_of(self._unit, granted.home, granted.visited)
+        return next((_asset_of(item) for item in agreements), AssetId(""))
 
     def _plan(self, plan_hash: bytes) -> RetailPlan:
         if plan_hash not in self._plans:
@@ -212,8 +229,8 @@ class Run:
         return self._plans[plan_hash]
 
     def _tariff_at_us(self, usage: Usage) -> int:
-        authorisation = self._authorisations.get(usage.authorisation_id or b"")
-        return self._starts[usage.session_id] if authorisation is None else authorisation.granted_us
+        granted = self._granted(usage)
+        return self._starts[usage.session_id] if granted is None else granted.granted_us
 
     def _used_at_us(self, usage: Usage) -> int:
         """Return when a usage began, and not before its session was granted."""
@@ -300,6 +317,10 @@ class Run:
         discounts.write(unit, spent)
         ended = [item for item in usages if item.closed_by and _id(item) in self._authorisations]
         store.note_sessions(unit, [(_id(item), item.session_id, True) for item in ended])
+
+
+def _asset_of(agreement: AnyAgreement) -> AssetId:
+    return agreement.head.asset if isinstance(agreement, Agreement) else agreement.asset
 
 
 def _id(usage: Usage) -> bytes:

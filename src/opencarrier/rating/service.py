@@ -15,7 +15,7 @@ from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature, verify
 from opencarrier.ledger import service as ledger
-from opencarrier.rating import charges, credit, period_ends, store
+from opencarrier.rating import accepted, charges, credit, period_ends, store
 from opencarrier.rating.agreements.book import read_any, twice_priced
 from opencarrier.rating.agreements.model import RoamingAgreement
 from opencarrier.rating.agreements.rows import (
@@ -289,6 +289,7 @@ class RatingService:
             wholesale=made[Kind.WHOLESALE],
             retail=made.get(Kind.RETAIL),
             choice=self._choices.choice(unit, usage.session_id),
+            terms=_terms_in_band(unit, usage.authorisation_id),
         )
 
     def charges(self, unit: Connection, cycle_id: Id) -> list[Charge]:
@@ -321,6 +322,16 @@ class RatingService:
         if unsigned:
             return Refusal(DocumentReason.SIGNATURE_MISSING, missing[min(unsigned)])
         return None
+
+
+def _terms_in_band(unit: Connection, authorisation_id: bytes | None) -> Id | None:
+    """Return the digest of what was agreed in band; None where the agreement alone prices."""
+    key = authorisation_id or b""
+    own = store.authorisations_by_id(unit, [key]).get(key)
+    if own is not None:
+        return None if own.rate is None else grant_of(own).terms
+    known = accepted.find(unit, [key]).get(key)
+    return None if known is None or known.offered.quote is None else known.digest
 
 
 def _unregistered(operator: Operator | None, address: Address) -> Refusal | None:

@@ -93,13 +93,18 @@ def _rated(charge: Charge) -> Step:
 
 
 def _by_line(charge: Charge) -> dict[str, str | int | None]:
-    """Say which line priced a charge, and why a quote in band was set aside."""
+    """Say which line priced a charge, at which rate in band, or why that was set aside."""
     if charge.rule_version != V2 or charge.is_settlement_free:
         return {}
     terms = decode_inputs(charge.inputs).terms
     assert isinstance(terms, LineTerms), "whatever is not free has a line"
-    dispute = terms.dispute
-    return {"line": terms.line.line, "quote": None if dispute is None else dispute.name.lower()}
+    dispute, quote = terms.dispute, terms.offered.quote
+    counts = terms.line.in_band and quote is not None and dispute is None
+    return {
+        "line": terms.line.line,
+        "quote": None if dispute is None else dispute.name.lower(),
+        "in_band_nano": quote.nano_per_kib if counts and quote is not None else None,
+    }
 
 
 def adjusted_step(about: Id, item: Adjustment) -> Step:

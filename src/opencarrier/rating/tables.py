@@ -98,6 +98,24 @@ authorisations = Table(
     Index("rating_authorisations_exposure", "home", "wholesale_asset", "hold_expires_us"),
 )
 
+accepted = Table(
+    "rating_accepted",
+    metadata,
+    Column("authorisation_id", LargeBinary(16), primary_key=True),
+    Column("home", Text, nullable=False),
+    Column("visited", Text, nullable=False),
+    Column("nas_identifier", Text, nullable=False),
+    Column("qos", Integer, nullable=False),
+    Column("rcoi", Integer, nullable=False),
+    Column("quoted_currency", Text),
+    Column("quoted_nano_per_kib", BigInteger),
+    Column("granted_us", BigInteger, nullable=False, index=True),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+"""What homes elsewhere agreed to of sessions here."""
+
 discounts = Table(
     "rating_discounts",
     metadata,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from opencarrier.kernel.ids import ID_OCTETS, Id, derive
 from opencarrier.kernel.money import Money
 from opencarrier.spine.parties import Node, PartyId, Subscriber
 from opencarrier.spine.records import Qos, RcoiClass, Service
@@ -73,6 +74,10 @@ class Offered:
     rcoi: RcoiClass = RcoiClass.NONE
     quote: Quote | None = None
 
+    def at(self, at_us: int, expires_us: int) -> Offered:
+        """Return it as it counts at an instant: a quote holds until its grant expires."""
+        return replace(self, quote=None) if at_us >= expires_us else self
+
 
 WIFI = Offered()
 """Wi-Fi of which nothing else is said."""
@@ -112,8 +117,9 @@ class Grant:
 
     `authorisation_id` is 16 octets the home minted; the hold belongs to it. Tariff hashes name
     what both charges will be rated by. `rate` is what was accepted of the rates offered: it holds
-    for as long as the grant does. No more than `rate_cap_octets_per_s` is to be used in a second,
-    both ways together; None leaves it to the access point.
+    for as long as the grant does, and `signature` is the home's over the digest of it. No more
+    than `rate_cap_octets_per_s` is to be used in a second, both ways together; None leaves it to
+    the access point.
     """
 
     authorisation_id: bytes
@@ -131,8 +137,69 @@ class Grant:
     offered: Offered = WIFI
     rate: Rate | None = None
     rate_cap_octets_per_s: int | None = None
+    signature: bytes = b""
 
     def __post_init__(self) -> None:
         assert len(self.authorisation_id) == AUTHORISATION_OCTETS
         assert self.session_timeout_s > 0
         assert self.granted_us < self.expires_us
+
+    @property
+    def terms(self) -> Id:
+        """The digest of what both sides know was agreed."""
+        return terms_digest(
+            self.authorisation_id,
+            home=self.home,
+            visited=self.visited,
+            offered=self.offered,
+            rate=self.rate,
+            expires_us=self.expires_us,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What a home agreed to of a session elsewhere, as whoever serves it keeps it.
+
+    `offered` holds the rate that was accepted, none where none was. `digest` is over all of it;
+    `signature` is the home's, empty where it gave none. It is for one access point alone.
+    """
+
+    authorisation_id: bytes
+    home: PartyId
+    visited: PartyId
+    nas_identifier: str
+    offered: Offered
+    granted_us: int
+    expires_us: int
+    digest: Id
+    signature: bytes = b""
+
+    def __post_init__(self) -> None:
+        assert len(self.authorisation_id) == AUTHORISATION_OCTETS
+        assert len(self.digest) == ID_OCTETS
+        assert self.granted_us < self.expires_us
+
+
+def terms_digest(
+    authorisation_id: bytes,
+    *,
+    home: PartyId,
+    visited: PartyId,
+    offered: Offered,
+    rate: Rate | None,
+    expires_us: int,
+) -> Id:
+    """Hash what both sides know of an authorisation: who, what quality and class, what rate."""
+    quote = None if rate is None else rate.quote
+    return derive(
+        "authorised",
+        authorisation_id,
+        home,
+        visited,
+        int(offered.qos),
+        int(offered.rcoi),
+        "" if quote is None else quote.currency,
+        0 if quote is None else quote.nano_per_kib,
+        expires_us,
+    )

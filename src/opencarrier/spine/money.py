@@ -175,7 +175,8 @@ class Suspense:
 class RatedUsage:
     """A usage with both its charges, as clearing takes it; `retail` is None where none applies.
 
-    `choice` says who else could have served, where the session was chosen from several.
+    `choice` says who else could have served, where the session was chosen from several. `terms` is
+    the digest of what was agreed in band, None where the agreement alone says the price.
     """
 
     usage: Usage
@@ -183,6 +184,7 @@ class RatedUsage:
     wholesale: Charge
     retail: Charge | None
     choice: Choice | None = None
+    terms: Id | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,14 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.spine.access import (
+    Accepted,
     AkaVector,
     AuthorisationRequest,
     Change,
@@ -187,6 +188,18 @@ class AccessPolicy(Protocol):
 
     def release(self, unit: Connection, authorisation_id: bytes, *, at_us: int) -> None:
         """Give back what is held for a grant that let nobody in; again changes nothing."""
+        ...
+
+
+class AgreedTerms(Protocol):
+    """What other installations' homes agreed to of sessions here (answered by `rating`)."""
+
+    def keep(self, unit: Connection, accepted: Accepted) -> bool:
+        """Keep what was agreed; False where the same authorisation is kept with other terms."""
+        ...
+
+    def find(self, unit: Connection, authorisations: Iterable[bytes]) -> Mapping[bytes, Accepted]:
+        """Return what was agreed under some authorisations, those that are known."""
         ...
 
 

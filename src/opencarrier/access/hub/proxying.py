@@ -114,14 +114,18 @@ def accounting_onward(
 ) -> list[Attribute]:
     """Return what of an Accounting-Request is kept to be passed on, however late.
 
-    It says when it happened, so that its delay decides nothing; Acct-Delay-Time goes with that.
-    `PeerError` as in `passed_on`.
+    It says when it happened, `at_us` to the second, so that neither its delay nor a clock that was
+    never set decides anything. `PeerError` as in `passed_on`.
     """
     mark.check(packet)
-    gone = (Type.MESSAGE_AUTHENTICATOR, Type.ACCT_DELAY_TIME, *_HIDDEN)
+    gone = (
+        Type.MESSAGE_AUTHENTICATOR,
+        Type.ACCT_DELAY_TIME,
+        Type.EVENT_TIMESTAMP,
+        *_HIDDEN,
+    )
     attributes = [a for a in packet.attributes if a[0] not in gone]
-    if packet.get(Type.EVENT_TIMESTAMP) is None:
-        attributes.append(integer(Type.EVENT_TIMESTAMP, at_us // SECOND_US))
+    attributes.append(integer(Type.EVENT_TIMESTAMP, at_us // SECOND_US))
     attributes += _unsaid(packet, more)
     attributes.append(mark.state(count))
     see_that_it_fits(attributes)

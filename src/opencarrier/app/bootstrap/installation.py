@@ -35,6 +35,7 @@ from opencarrier.identity.service import Identity
 from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError, Refusal
+from opencarrier.rating.accepted import AcceptedBook
 from opencarrier.rating.changes import TermChanges
 from opencarrier.rating.service import RatingService
 from opencarrier.rating.spending import SpendingWatch
@@ -83,6 +84,7 @@ class Installation:
         self.channel_book = ChannelBook()
         self.meters = MeterBook(is_erased)
         self.orders = OrderBook()
+        self.accepted = AcceptedBook()
         self.usage = UsageService(
             silence_us=settings.silence_s * SECOND_US,
             acknowledgements=self.channel_book,
@@ -162,6 +164,8 @@ class Installation:
             ask_dns=ask_dns,
             orders=self.orders,
             way_back=way_back,
+            agreed=self.accepted,
+            notary=self.identity.notary,
             spending=SpendingWatch(self.orders, self.usage, rating_settings(self.settings)),
         )
         told = settings or access_settings(self.settings)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from opencarrier.app.cli.common import DEFAULT_DATA, AsJson, Data, group, installation
 from opencarrier.app.output import CommandError, Exit, emit
+from opencarrier.kernel.ids import to_hex
+
+if TYPE_CHECKING:
+    from opencarrier.spine.access import Accepted
 
 session = group("session", "Running sessions: Disconnect and CoA to whoever serves them.")
 
@@ -87,6 +91,37 @@ def session_orders(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     with installation(data) as base, base.store.read() as unit:
         lines = [asdict(line) for line in base.orders.lines(unit)]
     emit({"orders": lines}, as_json=as_json)
+
+
+@session.command("terms")
+def session_terms(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Show what homes elsewhere agreed to of sessions here, the newest first.
+
+    `digest` is over all of it; `signature` is the home's, the proof of the rate.
+
+    Example: opencarrier session terms --json
+    """
+    with installation(data) as base, base.store.read() as unit:
+        lines = [_terms(item) for item in base.accepted.lines(unit)]
+    emit({"terms": lines}, as_json=as_json)
+
+
+def _terms(item: Accepted) -> dict[str, Any]:
+    quote = item.offered.quote
+    return {
+        "authorisation": item.authorisation_id.hex(),
+        "home": item.home,
+        "visited": item.visited,
+        "node": item.nas_identifier,
+        "qos": item.offered.qos.name.lower(),
+        "consortium": item.offered.rcoi.name.lower(),
+        "currency": None if quote is None else quote.currency,
+        "nano_per_kib": None if quote is None else quote.nano_per_kib,
+        "granted_us": item.granted_us,
+        "expires_us": item.expires_us,
+        "digest": to_hex(item.digest),
+        "signature": to_hex(item.signature) if item.signature else None,
+    }
 
 
 def _authorisation(text: str, reason: str) -> bytes:

@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import Final
 
 from opencarrier.clearing.exchange.model import PPM, Entry
+from opencarrier.clearing.exchange.statement import Cause
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.signatures import Address
@@ -46,13 +47,14 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What a co-signed statement leaves disputed of one usage."""
+    """What a co-signed statement leaves disputed of one usage, and what the two differ in."""
 
     exchange_id: Id
     usage_id: Id
     creditor: Address
     debtor: Address
     disputed_minor: int
+    cause: Cause = Cause.USE
 
     def __post_init__(self) -> None:
         assert self.disputed_minor > 0, "nothing is disputed"

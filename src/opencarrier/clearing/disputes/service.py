@@ -314,6 +314,7 @@ def _case(party: Party, difference: Difference) -> Case:
         creditor=terms.other(debtor),
         debtor=debtor,
         disputed_minor=difference.disputed_minor,
+        cause=difference.cause,
     )
 
 

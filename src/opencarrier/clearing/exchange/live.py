@@ -16,7 +16,7 @@ from opencarrier.clearing.exchange import told
 from opencarrier.clearing.exchange.model import ENTRIES_MAX, Entry
 from opencarrier.clearing.exchange.party import Party
 from opencarrier.clearing.exchange.statement import Difference, Standing
-from opencarrier.clearing.exchange.told import Session, Sides
+from opencarrier.clearing.exchange.told import Session, Sides, Told
 from opencarrier.kernel.ids import Id
 from opencarrier.spine.money import RatedUsage
 from opencarrier.spine.ports import Rater
@@ -79,7 +79,7 @@ class LiveRecords:
 
     def _note(self, unit: Connection, sides: Sides, cut_us: int) -> None:
         """Add what is new to the sessions it is of."""
-        of_usage: dict[Id, Id] = {}
+        noted: list[Told] = []
         known: dict[Id, Session] = {}
         for usage_id in told.untold(unit, sides, cut_us):
             rated = self._rater.rated(unit, usage_id)
@@ -90,8 +90,8 @@ class LiveRecords:
             if key not in known:
                 known[key] = told.find(unit, [key]).get(key) or _begun(key, rated)
             known[key] = _more(known[key], rated)
-            of_usage[usage_id] = key
-        told.note(unit, of_usage, known)
+            noted.append(Told(usage_id, key, rated.terms))
+        told.note(unit, noted, known)
 
     def _entry_id(self, unit: Connection, sides: Sides, rated: RatedUsage) -> Id | None:
         """Name a use's session; what an erased subscriber used before there was a partner has none.
@@ -128,19 +128,15 @@ def _begun(key: Id, rated: RatedUsage) -> Session:
 def _more(session: Session, rated: RatedUsage) -> Session:
     """Add a usage to what its session is told as."""
     used = rated.usage.quantities
-    return Session(
-        entry_id=session.entry_id,
-        debtor=session.debtor,
-        creditor=session.creditor,
-        asset=session.asset,
+    return replace(
+        session,
         end_us=max(session.end_us, rated.usage.end_us),
         octets_in=session.octets_in + used.get("octets_in"),
         octets_out=session.octets_out + used.get("octets_out"),
         duration_s=session.duration_s + used.get("duration_s"),
         amount_minor=session.amount_minor + rated.wholesale.amount_minor,
-        agreed_minor=session.agreed_minor,
-        closed_minor=session.closed_minor,
-        disputed_in=session.disputed_in,
+        is_open=True,
+        told_in=None,
     )
 
 

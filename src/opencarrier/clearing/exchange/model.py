@@ -62,7 +62,9 @@ class Terms:
 class Entry:
     """A rated usage, or a correction of an earlier one, as one side has it.
 
-    `debtor` is one of the two; the other is the creditor. It ended at `end_us`.
+    `debtor` is one of the two; the other is the creditor. It ended at `end_us`. `terms` is the
+    digest of what was agreed of it in band, None where the agreement alone says the price; an
+    entry without is told as it was before there were terms.
     """
 
     usage_id: Id
@@ -73,9 +75,11 @@ class Entry:
     duration_s: int = 0
     amount_minor: int
     corrects: Id | None = None
+    terms: Id | None = None
 
     def fields(self) -> list[Value]:
         """Return it as it is hashed and sent."""
+        terms: list[Value] = [] if self.terms is None else [self.terms]
         return [
             self.usage_id,
             self.debtor,
@@ -85,6 +89,7 @@ class Entry:
             self.duration_s,
             self.amount_minor,
             self.corrects,
+            *terms,
         ]
 
     @property

@@ -8,8 +8,8 @@ agreed, and may be claimed on that rung. What only its debtor has nobody asks fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
 
 from opencarrier.clearing.exchange.model import PPM, Entry, Summary, Terms
 from opencarrier.clearing.exchange.tree import EntryTree
@@ -27,6 +27,17 @@ class Standing(IntEnum):
     DEBTOR_DIFFERS = 5
 
 
+class Cause(StrEnum):
+    """What an entry differs in, of several the first."""
+
+    TERMS = "terms"
+    """Both have it, and do not hold the same to be agreed in band."""
+    USE = "use"
+    """What was used, until when, by whom: or only one side has it."""
+    PRICE = "price"
+    """All of that is alike, but not what it costs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """An entry that both sides do not have alike, what each has, and what comes of it."""
@@ -37,6 +48,16 @@ class Difference:
     second: Entry | None
     agreed: Entry | None
     disputed_minor: int = 0
+
+    @property
+    def cause(self) -> Cause:
+        """Why the two are not alike; both sides say the same."""
+        if self.first is None or self.second is None:
+            return Cause.USE
+        if self.first.terms != self.second.terms:
+            return Cause.TERMS
+        same_use = replace(self.first, amount_minor=self.second.amount_minor) == self.second
+        return Cause.PRICE if same_use else Cause.USE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +168,7 @@ def _lower(one: Entry, two: Entry) -> Entry:
         duration_s=min(one.duration_s, two.duration_s),
         amount_minor=min(one.amount_minor, two.amount_minor),
         corrects=one.corrects if one.corrects == two.corrects else None,
+        terms=one.terms if one.terms == two.terms else None,
     )
 
 

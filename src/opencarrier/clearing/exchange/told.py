@@ -55,6 +55,7 @@ sessions = Table(
     Column("is_open", Boolean, nullable=False),
     Column("told_in", LargeBinary(32)),
     Column("disputed_in", LargeBinary(32)),
+    Column("terms", LargeBinary(32)),
     Index("clearing_told_session_open", "is_open", "debtor", "creditor"),
 )
 
@@ -63,6 +64,7 @@ usages = Table(
     metadata,
     Column("usage_id", LargeBinary(32), primary_key=True),
     Column("entry_id", LargeBinary(32), nullable=False, index=True),
+    Column("terms", LargeBinary(32)),
 )
 
 _CHUNK = 500
@@ -85,6 +87,7 @@ class Session:
 
     `agreed_minor` is what both signed for. Closed is also what a tolerance waived. `disputed_in` is
     the exchange whose statement disputes some of it, as long as none has agreed on more since.
+    `terms` is over all that was agreed in band while it lasted.
     """
 
     entry_id: Id
@@ -101,6 +104,7 @@ class Session:
     is_open: bool = True
     told_in: Id | None = None
     disputed_in: Id | None = None
+    terms: Id | None = None
 
     def entry(self, debtor: Address) -> Entry:
         """Return what is told of it now."""
@@ -112,6 +116,7 @@ class Session:
             octets_out=self.octets_out,
             duration_s=self.duration_s,
             amount_minor=self.amount_minor - self.closed_minor,
+            terms=self.terms,
         )
 
 
@@ -177,11 +182,21 @@ def find(unit: Connection, entry_ids: Sequence[Id]) -> dict[Id, Session]:
     return found
 
 
-def note(unit: Connection, told: Mapping[Id, Id], known: Mapping[Id, Session]) -> None:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Which entry a usage is told in, and what was agreed of it in band."""
+
+    usage_id: Id
+    entry_id: Id
+    terms: Id | None
+
+
+def note(unit: Connection, told: Sequence[Told], known: dict[Id, Session]) -> None:
     """Keep which entry each usage is told in, and the sessions these entries are of."""
     if told:
-        rows = [{"usage_id": usage, "entry_id": entry} for usage, entry in told.items()]
-        unit.execute(insert(usages), rows)
+        unit.execute(insert(usages), [asdict(one) for one in told])
+    for key in {one.entry_id for one in told if one.terms is not None}:
+        known[key] = replace(known[key], terms=_terms_of(unit, key))
     before = find(unit, list(known))
     fresh = [asdict(session) for key, session in known.items() if key not in before]
     if fresh:
@@ -195,6 +210,13 @@ def write(unit: Connection, changed: Sequence[Session]) -> None:
         values = asdict(session)
         where = sessions.c.entry_id == values.pop("entry_id")
         unit.execute(update(sessions).where(where).values(**values))
+
+
+def _terms_of(unit: Connection, entry: Id) -> Id | None:
+    """Return one digest over what was agreed in band of an entry's usages, whatever their order."""
+    agreed = select(usages.c.terms).where(usages.c.entry_id == entry, usages.c.terms.is_not(None))
+    found = sorted(unit.execute(agreed.distinct()).scalars())
+    return Id(found[0]) if len(found) == 1 else derive("exchange/terms", found)
 
 
 def usages_of(unit: Connection, entry: Id) -> list[Id]:
@@ -238,5 +260,6 @@ def _session(row: Row[Any]) -> Session:
         "asset": AssetId(row.asset),
         "told_in": None if row.told_in is None else Id(row.told_in),
         "disputed_in": None if row.disputed_in is None else Id(row.disputed_in),
+        "terms": None if row.terms is None else Id(row.terms),
     }
     return Session(**values)

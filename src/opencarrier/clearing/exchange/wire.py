@@ -147,7 +147,9 @@ def _read_branch(value: Any) -> Branch:
 def read_entry(value: Any) -> Entry:
     """Read an entry's fields; `PeerError` for what is none."""
     match value:
-        case [usage, debtor, end, octets_in, octets_out, duration, amount, corrects]:
+        case [usage, debtor, end, octets_in, octets_out, duration, amount, corrects, *terms] if (
+            len(terms) <= 1
+        ):
             return Entry(
                 usage_id=_octets(usage, "usage_id"),
                 debtor=_address(debtor),
@@ -157,6 +159,7 @@ def read_entry(value: Any) -> Entry:
                 duration_s=_whole(duration, "duration_s"),
                 amount_minor=_whole(amount, "amount_minor"),
                 corrects=None if corrects is None else _octets(corrects, "corrects"),
+                terms=_octets(terms[0], "terms") if terms else None,
             )
     raise PeerError("wrong_type", "entry")
 
