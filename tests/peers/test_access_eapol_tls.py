@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.access.fakes import HOME, NAS, REALM, SECRET, SUBSCRIBER, Bench, FakeReason
 from tests.access.tls import PASSWORD, USER, Pki, Source, material, pki
 
@@ -23,6 +24,7 @@ from opencarrier.access.service import AccessService
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.access.wire.tls_material import TlsLimits
 from opencarrier.access.wire.tls_tunnel import fingerprint
+from opencarrier.identity.pki import issue
 from opencarrier.identity.pki.model import DAY_S, Algorithm, Holder
 from opencarrier.kernel.clock import SECOND_US, FixedClock
 from opencarrier.kernel.refusals import Refusal
@@ -109,6 +111,7 @@ class Place:
         user: str = USER,
         anchors: bytes = b"",
         fragment: int = 1_300,
+        ocsp: int = 0,
     ) -> str:
         held, path = holder or self.world.client, self.folder
         (path / "ca.pem").write_bytes(anchors or self.world.anchors)
@@ -120,6 +123,7 @@ class Place:
             f'ca_cert="{path / "ca.pem"}"',
             'domain_suffix_match="home.example"',
             f"fragment_size={fragment}",
+            f"ocsp={ocsp}",
             f'phase1="tls_disable_tlsv1_3={int(version == "1.2")}"',
         ]
         if way == "tls":
@@ -151,6 +155,28 @@ async def test_let_in_and_resumed_with_matching_keys(
     assert len(place.bench.policy.granted) == 3
     assert "Attribute 25 (Class)" in run.log
     assert "Attribute 89 (Chargeable-User-Identity)" in run.log
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+async def test_a_device_that_demands_a_stapled_response_gets_a_fresh_one(
+    version: str, tmp_path: Path
+) -> None:
+    place = Place(tmp_path)
+    world, made = place.world, place.source.material
+    for ago_s, valid_s in ((60, 3_600), (7_200, 3_600)):
+        response = issue.status_response(
+            world.branch.issuing,
+            world.server.certificate,
+            None,
+            now_us=NOW_US - ago_s * SECOND_US,
+            valid_s=valid_s,
+        )
+        place.source.material = replace(made, staple=response.public_bytes(Encoding.DER))
+        run = await place.run("tls", version, ocsp=2)
+        assert run.succeeded is (ago_s < valid_s), run.log
+        assert "OCSP" in run.log
+    assert place.service.metrics.rejects == {"tls_alert": 1}
+    assert (await place.run("tls", version, ocsp=1)).succeeded
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])

@@ -144,3 +144,25 @@ def test_a_device_keeps_its_key_and_brings_a_request(folder: Path, tmp_path: Pat
     assert verify(folder, name, "-purpose", "sslclient").returncode == 0
     shown = openssl("x509", "-in", folder / "ends" / f"{name}.crt", "-noout", "-subject").stdout
     assert shown.strip() == "subject=CN = device"
+
+
+def test_openssl_believes_a_response_of_the_authority(folder: Path) -> None:
+    """The newest certificate's; revoked it says so."""
+    ends = folder / "ends"
+    told = pki("ocsp", "combined1", "--pki", folder, "--days", "3")
+
+    def asked() -> str:
+        found = openssl(
+            *("ocsp", "-respin", told["response"], "-CAfile", folder / "trust.pem"),
+            *("-issuer", folder / "issuing1.crt", "-verify_other", folder / "issuing1.crt"),
+            *("-VAfile", folder / "issuing1.crt"),
+            *("-cert", ends / "combined1.crt", "-no_nonce"),
+        )
+        assert "Response verify OK" in found.stderr, found.stderr
+        return found.stdout
+
+    assert "combined1.crt: good" in asked()
+    pki("revoke", "combined1", "--pki", folder, "--reason", "keyCompromise")
+    pki("ocsp", "combined1", "--pki", folder)
+    assert "combined1.crt: revoked" in asked()
+    assert "Reason: keyCompromise" in asked()

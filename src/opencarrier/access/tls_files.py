@@ -28,12 +28,16 @@ class TlsFilesError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsPaths:
-    """Where the certificates are; anchors and revocations may be left out."""
+    """Where the certificates are; anchors, revocations and what is stapled may be left out.
+
+    What is stapled may come and go: without it nothing is.
+    """
 
     chain: Path
     key: Path
     anchors: Path | None = None
     revocations: Path | None = None
+    staple: Path | None = None
     version_min: str = "1.2"
 
     @property
@@ -81,6 +85,9 @@ class TlsFiles:
             found = [path.stat() for path in self._paths.named]
         except OSError as error:
             raise _unreadable(error) from None
+        staple = self._paths.staple
+        if staple is not None and staple.exists():
+            found.append(staple.stat())
         return tuple((one.st_mtime_ns, one.st_size, one.st_ino) for one in found)
 
     def _read(self) -> TlsMaterial:
@@ -90,6 +97,7 @@ class TlsFiles:
             key=_octets(paths.key),
             anchors=_octets(paths.anchors),
             revocations=_octets(paths.revocations),
+            staple=_octets(paths.staple) if paths.staple and paths.staple.exists() else b"",
             version_min=paths.version_min,
         )
         reason = _why_unusable(material)

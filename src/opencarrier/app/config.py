@@ -61,6 +61,10 @@ class Settings:
         default="",
         metadata={"help": "lists of revoked client certificates, PEM; one of each authority"},
     )
+    eap_staple: str = field(
+        default="",
+        metadata={"help": "an OCSP response of our certificate, DER; stapled while it is fresh"},
+    )
     eap_tls_min: str = field(
         default="1.2",
         metadata={"help": "least version of TLS inside EAP", "choices": ("1.2", "1.3")},

@@ -25,7 +25,7 @@ class TlsMaterial:
     """Certificates as PEM: our chain (leaf first, no root), its key, whom we trust, who is revoked.
 
     Without anchors no client certificate is taken. With lists of revocations every authority that
-    signed a client's chain needs a current one.
+    signed a client's chain needs a current one. `staple` is an OCSP response of our certificate.
     """
 
     chain: bytes
@@ -33,6 +33,7 @@ class TlsMaterial:
     anchors: bytes = b""
     revocations: bytes = b""
     version_min: str = "1.2"
+    staple: bytes = field(default=b"", repr=False)
 
 
 class MaterialSource(Protocol):

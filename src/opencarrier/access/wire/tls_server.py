@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from opencarrier.access.wire.eap import EapType
 from opencarrier.access.wire.tls_material import MaterialSource, TlsLimits
 from opencarrier.access.wire.tls_messages import Offer, first_offer
@@ -100,12 +102,21 @@ class TlsServer:
         )
 
     def _refresh(self) -> None:
-        """Take new certificates into use: what the old ones vouched for is forgotten."""
-        material = self._source.current()
-        if material is not self._material:
-            self._material = material
-            self._contexts.clear()
-            self.resumptions.clear()
+        """Take new certificates into use: what the old ones vouched for is forgotten.
+
+        A new response to staple to the same ones changes nothing of that.
+        """
+        material, before = self._source.current(), self._material
+        if material is before:
+            return
+        self._material = material
+        is_staple_alone = replace(material, staple=before.staple) == before != material
+        if is_staple_alone:
+            for context in self._contexts.values():
+                context.staple(material)
+            return
+        self._contexts.clear()
+        self.resumptions.clear()
 
     def _context(self, method: int) -> TlsContext:
         context = self._contexts.get(method)

@@ -7,6 +7,7 @@ Sessions are kept by OpenSSL under short names (no ticket holds state), and look
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -26,8 +27,11 @@ from opencarrier.access.wire.tls_messages import (
     given_ticket,
     parse_offer,
 )
+from opencarrier.access.wire.tls_staple import NOTHING, staple_of
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import PeerError
+
+_log = logging.getLogger(__name__)
 
 PLAINTEXT_OCTETS_MAX = 16_384
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -76,6 +80,9 @@ class TlsContext:
         context.set_session_id(name)
         context.set_timeout(ttl_s)
         _use(context, material)
+        self._now_us = 0
+        self.staple(material)
+        context.set_ocsp_server_callback(lambda connection, data: self._staple.at(self._now_us))
         if certified:
             self._certify(material)
         self._active: Seen | None = None
@@ -83,6 +90,17 @@ class TlsContext:
             "void(int, int, int, void *, size_t, SSL *, void *)", self._on_message
         )
         _lib.SSL_CTX_set_msg_callback(context._context, self._callback)
+
+    def staple(self, material: TlsMaterial) -> None:
+        """Take a response to staple into use; one that is of no use is not stapled."""
+        self._staple = NOTHING
+        if not material.staple:
+            return
+        try:
+            leaf = x509.load_pem_x509_certificates(material.chain)[0]
+            self._staple = staple_of(material.staple, leaf)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            _log.warning("nothing is stapled: %s", error)
 
     def _certify(self, material: TlsMaterial) -> None:
         """Demand a certificate of the peer, under an anchor, unrevoked.
@@ -105,6 +123,7 @@ class TlsContext:
 
     def connection(self, now_us: int) -> SSL.Connection:
         """Begin a conversation; certificates are judged as of an instant."""
+        self._now_us = now_us
         connection = SSL.Connection(self._context, None)
         connection.set_accept_state()
         parameters = _lib.SSL_get0_param(connection._ssl)
@@ -284,6 +303,7 @@ _VERDICTS = {
 _WORDS = {
     "did not return a certificate": "certificate_missing",
     "alert": "tls_alert",
+    "bad certificate status response": "tls_alert",
     "unsupported protocol": "tls_version",
     "version too low": "tls_version",
     "no shared cipher": "tls_cipher",

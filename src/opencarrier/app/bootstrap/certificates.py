@@ -24,6 +24,7 @@ def eap_certificates(
         key=root / settings.eap_key,
         anchors=root / settings.eap_roots if settings.eap_roots else None,
         revocations=root / settings.eap_lists if settings.eap_lists else None,
+        staple=root / settings.eap_staple if settings.eap_staple else None,
         version_min=settings.eap_tls_min,
     )
     try:

@@ -1,4 +1,4 @@
-"""Commands about certificates of a test federation: init, issue, revoke, crl, renew, show."""
+"""Commands about certificates of a test federation: init, issue, revoke, crl, ocsp, renew, show."""
 
 from __future__ import annotations
 
@@ -130,6 +130,22 @@ def crl(
     from opencarrier.identity.pki.model import DAY_S
 
     emit(_folder(folder).write_lists(days * DAY_S), as_json=as_json)
+
+
+@pki.command("ocsp")
+def ocsp(
+    name: End,
+    days: Annotated[int, typer.Option("--days", min=1, max=90, help="How long it holds.")] = 7,
+    folder: In = DEFAULT_FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """Write an OCSP response of a certificate, for its server to staple (eap_staple).
+
+    Example: opencarrier pki ocsp aaa --days 7
+    """
+    from opencarrier.identity.pki.model import DAY_S
+
+    emit(taken(_folder(folder).status(name, days * DAY_S)), as_json=as_json)
 
 
 @pki.command("show")

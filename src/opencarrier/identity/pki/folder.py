@@ -153,6 +153,25 @@ class PkiFolder:
         with self._locked():
             return self._lists(self._index(), valid_s)
 
+    def status(self, name: str, valid_s: int) -> Entry | Refusal:
+        """Write an OCSP response of the newest certificate of a name, to be stapled to it."""
+        with self._locked():
+            index = self._index()
+            last = self._last(index, name)
+            if isinstance(last, Refusal):
+                return last
+            path = self.root / "ends" / f"{name}.ocsp"
+            made = issue.status_response(
+                self.branch(last["branch"]).issuing,
+                x509.load_pem_x509_certificate(path.with_suffix(".crt").read_bytes()),
+                _taken_back(last),
+                now_us=self._clock.now_us(),
+                valid_s=valid_s,
+            )
+            _write(path, made.public_bytes(Encoding.DER))
+        next_us = self._clock.now_us() + valid_s * SECOND_US
+        return {"name": name, "response": str(path), "next_us": next_us, **_shown(last)}
+
     def show(self) -> Entry:
         """Tell what was issued; no key is part of it."""
         index = self._index()
@@ -294,9 +313,17 @@ def _wanted(told: Entry) -> Wanted:
 
 
 def _revoked(index: Entry, branch: int) -> list[Revoked]:
-    return [
-        Revoked(int(one["serial"], 16), one["revoked_us"], x509.ReasonFlags(one["reason"]))
+    found = (
+        _taken_back(one)
         for made in index["ends"].values()
         for one in made
-        if one["branch"] == branch and one["revoked_us"] is not None
-    ]
+        if one["branch"] == branch
+    )
+    return [one for one in found if one is not None]
+
+
+def _taken_back(entry: Entry) -> Revoked | None:
+    """When and why a certificate was revoked, None where it was not."""
+    if entry["revoked_us"] is None:
+        return None
+    return Revoked(int(entry["serial"], 16), entry["revoked_us"], x509.ReasonFlags(entry["reason"]))

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from opencarrier.identity.pki import names, passpoint
@@ -180,6 +181,36 @@ def revocation_list(
     for one in revoked:
         made = made.add_revoked_certificate(_entry(one))
     return made.sign(authority.key, hashes.SHA256())
+
+
+def status_response(
+    authority: Holder,
+    certificate: x509.Certificate,
+    revoked: Revoked | None,
+    *,
+    now_us: int,
+    valid_s: int,
+) -> ocsp.OCSPResponse:
+    """Make an OCSP response of a certificate, signed by who issued it (RFC 6960 section 4.2).
+
+    SHA-1 names the certificate, as every client looks for it; it protects nothing.
+    """
+    at, good = instant(now_us), ocsp.OCSPCertStatus.GOOD
+    return (
+        ocsp.OCSPResponseBuilder()
+        .add_response(
+            cert=certificate,
+            issuer=authority.certificate,
+            algorithm=hashes.SHA1(),  # noqa: S303
+            cert_status=good if revoked is None else ocsp.OCSPCertStatus.REVOKED,
+            this_update=at,
+            next_update=at + timedelta(seconds=valid_s),
+            revocation_time=None if revoked is None else instant(revoked.revoked_us),
+            revocation_reason=None if revoked is None else revoked.reason,
+        )
+        .responder_id(ocsp.OCSPResponderEncoding.NAME, authority.certificate)
+        .sign(authority.key, hashes.SHA256())
+    )
 
 
 def _entry(one: Revoked) -> x509.RevokedCertificate:
