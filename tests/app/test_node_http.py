@@ -49,11 +49,18 @@ SEEN = Seen(
 SHOW = request("GET", "/v1/session")
 
 
+def nobody(_: str) -> str:
+    """No address is a neighbour's."""
+    return ""
+
+
 async def test_connections_turns_and_time_are_limited(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "node.sqlite")
     async with scene.open() as radio:
         await radio.tell(start(), (int(Type.FRAMED_IP_ADDRESS), bytes((127, 0, 0, 1))))
-        http = NodeHttp(NodeDesk(scene.running, SETTINGS, lambda: 0.0), SETTINGS)
+        http = NodeHttp(
+            NodeDesk(scene.running, SETTINGS, station_of=nobody, monotonic=lambda: 0.0), SETTINGS
+        )
         await http.start()
         where = http.address
         idle = [await asyncio.open_connection(*where, local_addr=("127.0.0.1", 0)) for _ in "12"]
@@ -77,7 +84,7 @@ async def test_connections_turns_and_time_are_limited(tmp_path: Path) -> None:
 def test_addresses_are_plain_whatever_socket_they_came_through(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "node.sqlite")
     service = scene.service()
-    desk, store = NodeDesk(service, SETTINGS), service.agent.store
+    desk, store = NodeDesk(service, SETTINGS, station_of=nobody), service.agent.store
     session, _ = begin(SEEN, "ap1", Accepted())
     with store.write():
         number = store.put_session(None, session, "s1")
@@ -88,6 +95,26 @@ def test_addresses_are_plain_whatever_socket_they_came_through(tmp_path: Path) -
         assert desk.asker(source) == Asker(number, session)
     for source in ("192.0.2.2", "2001:db8:2::1"):
         assert desk.asker(source) == Asker(None, None), "ports shared behind a NAT name nobody"
+    store.close()
+
+
+def test_a_neighbour_is_who_the_kernel_says(tmp_path: Path) -> None:
+    """Whoever uses another's address is served as itself, or not at all."""
+    scene, known = Scene(tmp_path / "node.sqlite"), {"192.0.2.1": "020000000002"}
+    service = scene.service()
+    desk = NodeDesk(service, SETTINGS, station_of=lambda address: known.get(address, ""))
+    store = service.agent.store
+    with store.write():
+        numbers = []
+        for station in ("020000000001", "020000000002"):
+            told = replace(SEEN, acct_session_id=station, station=station)
+            numbers.append(store.put_session(None, begin(told, "ap1", Accepted())[0], station))
+        for address in ("192.0.2.1", "192.0.2.7"):
+            store.hold(numbers[0], begin(SEEN, "ap1", Accepted())[0], Held(address), 1)
+    assert desk.asker("192.0.2.1").number == numbers[1]
+    assert desk.asker("192.0.2.7").number == numbers[0], "no neighbour: the access point's word"
+    known["192.0.2.1"] = "020000000099"
+    assert desk.asker("192.0.2.1").number is None
     store.close()
 
 

@@ -9,7 +9,7 @@ from opencarrier.access.agent.documents import read_request, write_request
 from opencarrier.access.agent.holders import held
 from opencarrier.access.agent.location import Location
 from opencarrier.access.agent.model import AccessPoint, Venue
-from opencarrier.access.agent.netlink import read_family, read_station
+from opencarrier.access.agent.netlink import read_family, read_neighbours, read_station
 from opencarrier.access.agent.outgoing import Place, access_request, accounting
 from opencarrier.access.agent.payments import carried_of, session_id_at, verdict_of
 from opencarrier.access.agent.request import read_head
@@ -86,6 +86,11 @@ def family(data: bytes) -> object:
     return read_family(data, 7)
 
 
+def neighbours(data: bytes) -> object:
+    """What the kernel says of its neighbours."""
+    return read_neighbours(data, 7)
+
+
 def station(data: bytes) -> object:
     """What the kernel says of a station."""
     return read_station(data, 28, 5, STATION, 7)
@@ -99,5 +104,6 @@ AGENT_TARGETS = (
     device_head,
     who_request,
     family,
+    neighbours,
     station,
 )

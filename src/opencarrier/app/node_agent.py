@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from opencarrier.access.agent.agent import NodeAgent
+from opencarrier.access.agent.neighbours import Neighbours
 from opencarrier.access.agent.orders import NodeOrders
 from opencarrier.access.agent.ports import KernelPorts
 from opencarrier.access.agent.service import AgentPorts, AgentService
@@ -215,7 +216,9 @@ async def _devices(service: AgentService, settings: NodeSettings) -> AsyncIterat
     if chosen is None:
         yield None
         return
-    http = NodeHttp(NodeDesk(service, chosen), chosen)
+    neighbours = Neighbours()
+    station_of = neighbours.station_of if chosen.neighbours else (lambda _: "")
+    http = NodeHttp(NodeDesk(service, chosen, station_of=station_of), chosen)
     try:
         await http.start()
     except OSError as error:
@@ -227,6 +230,7 @@ async def _devices(service: AgentService, settings: NodeSettings) -> AsyncIterat
         yield http.address
     finally:
         await http.stop()
+        neighbours.close()
 
 
 async def _listen(service: AgentService, settings: NodeSettings) -> UdpServer:

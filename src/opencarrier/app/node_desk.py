@@ -1,7 +1,8 @@
 """What a device at the venue may ask its node's agent: its own session, and to carry a payment.
 
-A device is known by the address it asks from: the access point says whose that is (Framed-IP).
-What it signed is checked as far as that goes without a book; the home says the rest.
+A device is known by the address it asks from. On the same network the kernel knows which station
+that is; elsewhere the access point says whose it is (Framed-IP). What it signed is checked as far
+as that goes without a book; the home says the rest.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class PaymentSettings:
     host: str
     port: int
     contract: Contract
+    neighbours: bool = True
     connections_max: int = 256
     connections_each_max: int = 4
     request_s: float = 10.0
@@ -71,17 +73,25 @@ class NodeDesk:
         self,
         service: AgentService,
         settings: PaymentSettings,
+        *,
+        station_of: Callable[[str], str],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._service = service
+        self._station_of = station_of
         self._settings = settings
         manners = Manners(per_s=settings.per_s, burst=settings.burst)
         self._turnstile = Turnstile(manners, monotonic)
         self._keys = {point.name: point.nas_identifier for point in service.agent.points}
 
     def asker(self, source: str) -> Asker:
-        """Return whose an address is: limits are a session's, however many addresses it has."""
-        found = self._service.agent.store.session_holding(_plain(source))
+        """Return whose an address is: limits are a session's, however many addresses it has.
+
+        A neighbour is who the kernel says, whatever the access point tells of the address.
+        """
+        address, store = _plain(source), self._service.agent.store
+        station = self._station_of(address)
+        found = store.session_of(station) if station else store.session_holding(address)
         return Asker(*(found or (None, None)))
 
     def hears(self, asker: Asker) -> bool:

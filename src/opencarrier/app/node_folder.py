@@ -77,6 +77,7 @@ octets = "auto"                     # "reported", "kernel", or the kernel's wher
 # port = 4021
 # chain_id = 8453
 # contract = "0x..."                # the channel contract, small letters
+# neighbours = true                 # the kernel knows a station by its address, where it is near
 
 # [limits]
 # holders_kept_s = 31536000
@@ -364,6 +365,7 @@ class _Reader:
         settings = PaymentSettings(
             host=table.take("host", str, "127.0.0.1"),
             port=_port(table, "port", PAYMENTS_PORT),
+            neighbours=table.take("neighbours", bool, True),
             contract=Contract(
                 chain_id=table.take("chain_id", int),
                 address=Address(_matching(table, "contract", _ADDRESS)),

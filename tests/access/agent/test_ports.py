@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,10 +19,12 @@ from tests.access.fakes import peer_error
 
 from opencarrier.access.agent.counters import PortReading
 from opencarrier.access.agent.model import Source
+from opencarrier.access.agent.neighbours import Neighbours
 from opencarrier.access.agent.netlink import (
     CONTROLLER,
     family_request,
     read_family,
+    read_neighbours,
     read_station,
     station_request,
 )
@@ -146,6 +153,83 @@ def test_an_interface_of_this_machine_is_read() -> None:
     assert reading.octets_in == reading.octets_out, "what goes out of lo comes in again"
     assert ports.read("nowhere0") is None
     ports.close()
+
+
+def neighbour(address: bytes, mac: bytes, state: int = 2) -> bytes:
+    body = struct.pack("=BBHiHBB", 2, 0, 0, 3, state, 0, 1) + attribute(1, address)
+    return message(body + attribute(2, mac), kind=28)
+
+
+def test_neighbours_that_answer_are_known_by_their_addresses() -> None:
+    first, second = bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2))
+    told = neighbour(first, MAC) + neighbour(second, MAC, 0x20) + neighbour(second, b"")
+    assert read_neighbours(told, SEQUENCE) == ({first: MAC}, True)
+    done = message(bytes(4), kind=3)
+    assert read_neighbours(told + done, SEQUENCE) == ({first: MAC}, False)
+    assert read_neighbours(b"", SEQUENCE) == ({}, True)
+    for octets, reason in (
+        (error(1), "netlink_error"),
+        (message(bytes(4), kind=28), "netlink_command"),
+        (told + b"\x00", "netlink_short"),
+        (message(bytes(4), kind=3, sequence=1), "netlink_message"),
+    ):
+        assert peer_error(read_neighbours, octets, SEQUENCE) == reason
+
+
+ARP = Path("/proc/net/arp")
+
+
+@linux
+@pytest.mark.skipif(not ARP.exists(), reason="no /proc/net/arp here")
+def test_this_machines_neighbours_are_those_of_its_arp_table() -> None:
+    rows = [line.split() for line in ARP.read_text().splitlines()[1:]]
+    known = {row[0]: row[3].replace(":", "") for row in rows if row[2] == "0x2"}
+    neighbours = Neighbours()
+    assert {address: neighbours.station_of(address) for address in known} == known
+    assert neighbours.station_of("127.0.0.1") == ""
+    assert neighbours.station_of("2001:db8::1") == ""
+    neighbours.close()
+
+
+ASK = """
+import json
+from opencarrier.access.agent.neighbours import Neighbours
+neighbours = Neighbours()
+print(json.dumps([neighbours.station_of(address) for address in {}]))
+"""
+
+
+@pytest.mark.peer
+@linux
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("ip") is None, reason="a network namespace needs root and ip"
+)
+def test_neighbours_of_both_families_are_found_among_many() -> None:
+    """In a namespace of its own the kernel is told a thousand, and says each as it was told."""
+    name = f"oc-neighbours-{os.getpid()}"
+    inside = ["ip", "netns", "exec", name]
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run([*inside, "ip", "link", "add", "v0", "type", "veth"], check=True)
+        lines = [
+            f"neigh add 10.0.{n // 250}.{n % 250 + 1} lladdr {mac(n)} dev v0" for n in range(900)
+        ]
+        lines.append(f"neigh add 2001:db8::7 lladdr {mac(901)} dev v0")
+        batch = "\n".join(lines)
+        subprocess.run([*inside, "ip", "-batch", "-"], input=batch, text=True, check=True)
+        asked = ("10.0.0.1", "10.0.3.150", "2001:db8::7", "10.0.9.9")
+        code = ASK.format(asked)
+        told = subprocess.run(
+            [*inside, sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+    wanted = [mac(number).replace(":", "") for number in (0, 899, 901)]
+    assert json.loads(told.stdout) == [*wanted, ""]
+
+
+def mac(number: int) -> str:
+    return f"02:00:00:00:{number // 256:02x}:{number % 256:02x}"
 
 
 class Radio(Stations):

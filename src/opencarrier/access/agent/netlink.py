@@ -1,20 +1,22 @@
-"""Generic netlink, as far as a station's counters need it: pure, what the kernel says is read.
+"""Netlink, as far as stations need it: pure, what the kernel says is read.
 
-Three messages: which number a family has (`CTRL_CMD_GETFAMILY`), what a wireless interface has
-counted for one station (`NL80211_CMD_GET_STATION`), and the kernel's errors. Numbers are the
-machine's own way round; lengths include their headers; attributes are padded to four octets.
+Three questions: which number a family of generic netlink has (`CTRL_CMD_GETFAMILY`), what a
+wireless interface has counted for one station (`NL80211_CMD_GET_STATION`), and which neighbour has
+which address (`RTM_GETNEIGH`). Numbers are the machine's own way round; lengths include their
+headers; messages and attributes are padded to four octets.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from opencarrier.access.agent.counters import PortReading
 from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.refusals import PeerError
 
+_ORDER: Final = "little" if struct.pack("=H", 1)[0] else "big"
 _HEADER: Final = struct.Struct("=IHHII")
 """Length, type, flags, sequence, port (`nlmsghdr`)."""
 
@@ -27,8 +29,13 @@ _ATTRIBUTE: Final = struct.Struct("=HH")
 CONTROLLER: Final = 16
 """The family that tells the numbers of the others (GENL_ID_CTRL)."""
 
+_NEIGHBOUR: Final = struct.Struct("=BBHiHBB")
+"""Address family, padding, interface, state, flags, type (`ndmsg`)."""
+
 _REQUEST: Final = 1
+_DUMP: Final = 0x300
 _ERROR: Final = 2
+_DONE: Final = 3
 _TYPE_BITS: Final = 0x3FFF
 _VERSION: Final = 1
 
@@ -39,8 +46,18 @@ _GET_STATION, _NEW_STATION = 17, 19
 _IFINDEX, _MAC, _STATION_INFO = 3, 6, 21
 _RX_BYTES64, _TX_BYTES64, _ASSOCIATED_AT = 23, 24, 42
 
+_NEW_NEIGHBOUR, _GET_NEIGHBOUR = 28, 30
+_ADDRESS, _LINK_ADDRESS = 1, 2
+_UNREACHED: Final = 0x01 | 0x20 | 0x40
+"""A neighbour that is asked for, that did not answer, or that needs no asking."""
+
+_FAMILIES: Final = {4: 2, 6: 10}
+"""AF_INET and AF_INET6, by the version of addresses."""
+
 _NO_SUCH: Final = frozenset({2, 19})
 """ENOENT and ENODEV: no such family, station or interface; no fault of anybody."""
+
+MAC_OCTETS: Final = 6
 
 Attributes = Mapping[int, bytes]
 
@@ -59,7 +76,7 @@ def read_family(answer: bytes, sequence: int) -> int | None:
 
 def station_request(family: int, interface: int, station: bytes, sequence: int) -> bytes:
     """Ask what an interface has counted for a station."""
-    assert len(station) == 6, "a MAC address"
+    assert len(station) == MAC_OCTETS
     told = _attribute(_IFINDEX, struct.pack("=I", interface)) + _attribute(_MAC, station)
     return _message(family, _GET_STATION, told, sequence)
 
@@ -86,6 +103,43 @@ def read_station(
     )
 
 
+def neighbours_request(version: int, sequence: int) -> bytes:
+    """Ask for all neighbours whose addresses are of a version of IP."""
+    body = _NEIGHBOUR.pack(_FAMILIES[version], 0, 0, 0, 0, 0, 0)
+    size = _HEADER.size + len(body)
+    return _HEADER.pack(size, _GET_NEIGHBOUR, _REQUEST | _DUMP, sequence, 0) + body
+
+
+def read_neighbours(answer: bytes, sequence: int) -> tuple[dict[bytes, bytes], bool]:
+    """Read a part of the answer: MAC by IP address, and whether more is to come."""
+    found: dict[bytes, bytes] = {}
+    for kind, body in _messages(answer, sequence):
+        if kind == _DONE:
+            return found, False
+        if kind == _ERROR:
+            raise PeerError("netlink_error")
+        if kind != _NEW_NEIGHBOUR or len(body) < _NEIGHBOUR.size:
+            raise PeerError("netlink_command", str(kind))
+        state = _NEIGHBOUR.unpack_from(body)[4]
+        told = _attributes(body[_NEIGHBOUR.size :])
+        mac = told.get(_LINK_ADDRESS, b"")
+        if not state & _UNREACHED and len(mac) == MAC_OCTETS and _ADDRESS in told:
+            found[told[_ADDRESS]] = mac
+    return found, True
+
+
+def _messages(octets: bytes, sequence: int) -> Iterator[tuple[int, bytes]]:
+    place = 0
+    while place < len(octets):
+        if place + _HEADER.size > len(octets):
+            raise PeerError("netlink_short", f"{len(octets)} octets")
+        length, kind, _, answered, _ = _HEADER.unpack_from(octets, place)
+        if not _HEADER.size <= length <= len(octets) - place or answered != sequence:
+            raise PeerError("netlink_message", f"length {length}, sequence {answered}")
+        yield kind, octets[place + _HEADER.size : place + length]
+        place += length + -length % 4
+
+
 def _message(family: int, command: int, attributes: bytes, sequence: int) -> bytes:
     body = _GENERIC.pack(command, _VERSION, 0) + attributes
     return _HEADER.pack(_HEADER.size + len(body), family, _REQUEST, sequence, 0) + body
@@ -97,21 +151,18 @@ def _attribute(kind: int, value: bytes) -> bytes:
 
 def _read(answer: bytes, family: int, command: int, sequence: int) -> Attributes | None:
     """Read the one message of an answer: its attributes, None where there is no such thing."""
-    if len(answer) < _HEADER.size:
+    kind, body = next(_messages(answer, sequence), (0, b""))
+    if len(body) < _GENERIC.size:
         raise PeerError("netlink_short", f"{len(answer)} octets")
-    length, kind, _, answered, _ = _HEADER.unpack_from(answer)
-    start = _HEADER.size + _GENERIC.size
-    if not start <= length <= len(answer) or answered != sequence:
-        raise PeerError("netlink_message", f"length {length}, sequence {answered}")
     if kind == _ERROR:
-        number = -int(struct.unpack_from("=i", answer, _HEADER.size)[0])
+        number = -int.from_bytes(body[:4], _ORDER, signed=True)
         if number in _NO_SUCH:
             return None
         raise PeerError("netlink_error", str(number))
-    told, *_ = _GENERIC.unpack_from(answer, _HEADER.size)
+    told, *_ = _GENERIC.unpack_from(body)
     if (kind, told) != (family, command):
         raise PeerError("netlink_command", f"{told} of {kind}")
-    return _attributes(answer[start:length])
+    return _attributes(body[_GENERIC.size :])
 
 
 def _attributes(octets: bytes) -> Attributes:
@@ -140,6 +191,3 @@ def _counter(found: Attributes, kind: int) -> int:
     if value > INT64_MAX:
         raise PeerError("netlink_number", f"{value} octets")
     return value
-
-
-_ORDER: Final = "little" if struct.pack("=H", 1)[0] else "big"

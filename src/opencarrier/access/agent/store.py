@@ -73,6 +73,7 @@ CREATE TABLE payment (
   session INTEGER, channel BLOB, number INTEGER NOT NULL UNIQUE, state TEXT NOT NULL,
   reason TEXT NOT NULL, voucher BLOB NOT NULL, ack BLOB NOT NULL,
   PRIMARY KEY (session, channel)) WITHOUT ROWID;
+CREATE INDEX session_station ON session (station, closed);
 CREATE INDEX payment_waiting ON payment (state, number);
 """
 """The newest payment of each channel in each session; `number` rises with each that is kept."""
@@ -378,6 +379,15 @@ class AgentStore:
             return 0, BEGINNING
         last = stored.read_entry(row[0])
         return last.number + 1, last.head
+
+    def session_of(self, station: str) -> tuple[int, Session] | None:
+        """Return a station's open session: the one that was heard of last."""
+        row = self._db.execute(
+            "SELECT id, value FROM session WHERE closed = 0 AND station = ?"
+            " ORDER BY heard_us DESC, id DESC LIMIT 1",
+            (station,),
+        ).fetchone()
+        return (row[0], stored.read_session(row[1])) if row else None
 
     def session_holding(self, address: str) -> tuple[int, Session] | None:
         """Return the open session an address is held by now: the one that came to it last."""
