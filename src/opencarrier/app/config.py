@@ -112,6 +112,10 @@ class Settings:
         default="",
         metadata={"help": "`depth:N`, `safe`, `finalized`; empty: as the chain's kind has it"},
     )
+    console_url: str = field(
+        default="",
+        metadata={"help": "where people sign in, `https://NAME`; empty: on this machine only"},
+    )
     approval_people: int = field(
         default=0,
         metadata={

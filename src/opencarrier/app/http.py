@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header
+from fastapi import Depends, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
@@ -21,8 +21,13 @@ from opencarrier.app import http_charging, http_routing, relaying
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.closing import close_and_settle
 from opencarrier.app.console import console_routes
+from opencarrier.app.console.door import Door, door_routes
 from opencarrier.app.console.events import Events
+from opencarrier.app.console.guard import Guard, guard_routes
+from opencarrier.app.console.origins import Origins
+from opencarrier.app.console.people import people_routes
 from opencarrier.app.console.shell import Shell
+from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
 from opencarrier.app.http_exchange import exchange_routes
 from opencarrier.app.http_paid import paid_routes
@@ -83,10 +88,28 @@ def _code(place: Onchain) -> str:
 
 def make_app(web: Web) -> FastAPI:
     """Make the ASGI app."""
-    app = FastAPI(title="opencarrier", version=__version__, docs_url=None, redoc_url=None)
-    hosts = allowed_hosts(web.place.base.settings.http_host)
+    base, settings = web.place.base, web.place.base.settings
+    origins = Origins(
+        settings.console_url,
+        chain_id=web.place.manifest.chain_id,
+        anywhere=settings.http_host in ANY_HOST,
+    )
+    guard = Guard(base.accounts, base.store, origins, token=web.token)
+    app = FastAPI(
+        title="opencarrier",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(guard)],
+    )
+    hosts = (*allowed_hosts(settings.http_host), *origins.hosts)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    guard_routes(app)
+    web.shell.know = guard.know
     console_routes(app, web.shell, web.events, web.place, lambda: tuple(web.story))
+    door = Door(web.shell, base, origins)
+    door_routes(app, door)
+    people_routes(app, door)
     _health(app, web)
     _api(app, web)
     _triggers(app, web)
@@ -186,14 +209,8 @@ def _api(app: FastAPI, web: Web) -> None:
         return Response(web.place.manifest.to_json(), media_type="application/json")
 
     @app.get("/v1/receipts/{usage_id}")
-    def receipt(
-        usage_id: str,
-        audience: str = "host",
-        authorization: Annotated[str, Header()] = "",
-    ) -> Response:
+    def receipt(usage_id: str, audience: str = "host") -> Response:
         """Write a settled usage's receipt for its holder."""
-        if not _allowed(web, authorization):
-            return problem(401, "not allowed", "a token of this installation is needed")
         if audience not in AUDIENCES:
             return problem(422, "unknown audience", audience)
         try:
@@ -207,15 +224,8 @@ def _api(app: FastAPI, web: Web) -> None:
         return Response(text, media_type="application/json")
 
     @app.get("/v1/trace/{identifier}")
-    def trace(
-        identifier: str,
-        after: str = "",
-        limit: int = LIMIT,
-        authorization: Annotated[str, Header()] = "",
-    ) -> Response:
+    def trace(identifier: str, after: str = "", limit: int = LIMIT) -> Response:
         """Say where the money of a usage, session, party, node, file or cycle stands."""
-        if not _allowed(web, authorization):
-            return problem(401, "not allowed", "a token of this installation is needed")
         told = Tracing(web.place).trace(identifier, after=after, limit=limit)
         if isinstance(told, Refusal):
             status = 404 if told.reason is TraceReason.UNKNOWN_ID else 422
@@ -223,18 +233,13 @@ def _api(app: FastAPI, web: Web) -> None:
         return JSONResponse(told)
 
     @app.post("/v1/cycles/close")
-    async def close(
-        authorization: Annotated[str, Header()] = "",
-        idempotency_key: Annotated[str, Header()] = "",
-    ) -> Response:
+    async def close(request: Request, idempotency_key: Annotated[str, Header()] = "") -> Response:
         """Close the open cycle and see its settlement through."""
-        if not _allowed(web, authorization):
-            return problem(401, "not allowed", "a token of this installation is needed")
         if not 0 < len(idempotency_key) <= KEY_MAX:
             return problem(400, "no key", f"Idempotency-Key has 1 to {KEY_MAX} characters")
         known = web.answers.get(idempotency_key)
         if known is None:
-            known = await run_in_threadpool(_close, web)
+            known = await run_in_threadpool(_close, web, visitor_of(request))
             web.answers[idempotency_key] = known
             while len(web.answers) > ANSWERS_MAX:
                 web.answers.popitem(last=False)
@@ -246,18 +251,26 @@ def _api(app: FastAPI, web: Web) -> None:
 
 def _triggers(app: FastAPI, web: Web) -> None:
     @app.post("/v1/triggers/{name}")
-    async def trigger(name: str, authorization: Annotated[str, Header()] = "") -> Response:
+    async def trigger(name: str) -> Response:
         """Make one thing happen; there is nothing to make happen where nobody plays."""
-        if not _allowed(web, authorization):
-            return problem(401, "not allowed", "a token of this installation is needed")
         if name not in web.triggers:
             known = ", ".join(sorted(web.triggers)) or "none: only a demo has some"
             return problem(404, "no such trigger", f"{name}; known here: {known}")
         return JSONResponse(await web.triggers[name]())
 
 
-def _close(web: Web) -> tuple[int, dict[str, Any]]:
-    told = close_and_settle(web.place)
+def _close(web: Web, visitor: Visitor) -> tuple[int, dict[str, Any]]:
+    base = web.place.base
+    told = close_and_settle(web.place, by=visitor.account)
+    with base.store.write() as unit:
+        base.accounts.audit.write(
+            unit,
+            "cycle_closed",
+            who=visitor.account,
+            about="" if isinstance(told, Refusal) else str(told.get("cycle_id", "")),
+            outcome=told.code if isinstance(told, Refusal) else "done",
+            came_from=visitor.came_from,
+        )
     if isinstance(told, Refusal):
         return 409, {"code": told.code, "detail": str(told)}
     return 200, told

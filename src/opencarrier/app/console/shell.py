@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,9 @@ from starlette.responses import HTMLResponse, Response
 from opencarrier.app.console.assets import assets
 from opencarrier.app.console.glossary import Term, glossary
 from opencarrier.app.console.locales import Words, words
+from opencarrier.app.console.rights import RIGHTS
 from opencarrier.app.console.security import HEADERS
-from opencarrier.app.console.visitor import visitor_of
+from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.problems import problem
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -26,6 +27,11 @@ NO_STORE = {"Cache-Control": "no-store"}
 _ERRORS = {
     404: ("Nothing is here", "The address may be mistyped, or what was here is not yours to see."),
     405: ("Nothing is here", "The address may be mistyped, or what was here is not yours to see."),
+    403: (
+        "This was not done",
+        "The page may be too old: go back, load it again, and try once more.",
+    ),
+    429: ("Too many attempts", "Wait a minute and try again."),
     500: ("Something went wrong here", "It was noted. What was saved stays saved; try again."),
     503: ("Busy just now", "Try again in a moment."),
 }
@@ -33,15 +39,27 @@ _ERRORS = {
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the console as the navigation shows it; `icon` is a symbol of the sprite."""
+    """A part of the console as the navigation shows it; `icon` is a symbol of the sprite.
+
+    It is shown to whoever may go there.
+    """
 
     key: str
     path: str
     label: str
     icon: str
 
+    def shown_to(self, visitor: Visitor) -> bool:
+        """Say whether the navigation has it."""
+        return RIGHTS[f"GET {self.path}"].allows(visitor)
 
-SECTIONS = (Section("network", "/", "Network", "globe"),)
+
+SECTIONS = (
+    Section("network", "/", "Network", "globe"),
+    Section("approvals", "/approvals", "Approvals", "check"),
+    Section("people", "/people", "People", "people"),
+    Section("audit", "/audit", "What was done", "list"),
+)
 """The navigation, in its order."""
 
 
@@ -63,6 +81,9 @@ class Shell:
         self.domain = domain
         self.chain_id = chain_id
         self.demo = False
+        self.know: Callable[[Request], Awaitable[Visitor]] | None = None
+        """What finds out who asks where no route did: error pages have the same frame."""
+
         self._code = code
         self._environments: dict[str, Environment] = {}
         self._loader = PackageLoader("opencarrier.app.console")
@@ -100,7 +121,7 @@ class Shell:
         language = words(visitor.locale)
         shared = {
             "shell": self,
-            "sections": SECTIONS,
+            "sections": [part for part in SECTIONS if part.shown_to(visitor)],
             "visitor": visitor,
             "language": language,
             "code": self._code(),
@@ -127,7 +148,11 @@ def error_pages(app: FastAPI, shell: Shell) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         if _wants_page(request):
-            return shell.error(request, error.status_code)
+            if shell.know is not None:
+                await shell.know(request)
+            page = shell.error(request, error.status_code)
+            page.headers.update(error.headers or {})
+            return page
         return problem(error.status_code, str(error.detail), "", error.headers)
 
     @app.exception_handler(Exception)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -23,6 +23,7 @@ from opencarrier.identity.accounts.model import (
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.spine.parties import PartyId
 
 PAGE = 50
 
@@ -61,6 +62,25 @@ class AccountBook:
         """Return accounts by name, `PAGE` at most."""
         return store.accounts_after(unit, after, PAGE)
 
+    def at(
+        self, unit: Connection, parties: Collection[PartyId], *, after: str = ""
+    ) -> Sequence[Account]:
+        """Return accounts that may something at one of these parties, by name, `PAGE` at most."""
+        return store.accounts_after(unit, after, PAGE, parties)
+
+    def rename(self, unit: Connection, account: AccountId, name: str) -> Refusal | None:
+        """Call somebody otherwise."""
+        refusal = rules.checked_name(name)
+        if refusal is not None:
+            return refusal
+        table = store.accounts
+        holder = unit.scalar(select(table.c.account).where(table.c.name == name))
+        if holder not in (None, account):
+            return Refusal(AccountReason.NAME_TAKEN, name)
+        renamed = update(table).where(table.c.account == account).values(name=name)
+        known = unit.execute(renamed).rowcount
+        return None if known else Refusal(AccountReason.UNKNOWN_ACCOUNT)
+
     def owners(self, unit: Connection) -> Sequence[AccountId]:
         """Return whose the installation is, oldest first."""
         table = store.grants
@@ -83,7 +103,10 @@ class AccountBook:
     # grants
 
     def give(self, unit: Connection, account: AccountId, grant: Grant) -> Refusal | None:
-        """Grant a role; the same again changes nothing."""
+        """Grant a role; the same again changes nothing.
+
+        Open links end: whoever made them may not have been allowed to give this role.
+        """
         refusal = rules.checked_grant(grant)
         if refusal is not None:
             return refusal
@@ -94,6 +117,7 @@ class AccountBook:
             return None
         if len(found.grants) >= GRANTS_MAX:
             return Refusal(AccountReason.TOO_MANY, f"{GRANTS_MAX} grants")
+        unit.execute(delete(store.links).where(store.links.c.account == account))
         row = {"account": account, "role": grant.role.value, "party": grant.party or ""}
         unit.execute(insert(store.grants).values(**row, given_us=self._now()))
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -126,9 +126,14 @@ def account(unit: Connection, account_id: AccountId) -> Account | None:
     return None if row is None else _account(row, grants_of(unit, account_id))
 
 
-def accounts_after(unit: Connection, name: str, limit: int) -> Sequence[Account]:
-    """Return accounts by name, those after one."""
+def accounts_after(
+    unit: Connection, name: str, limit: int, parties: Collection[PartyId] | None = None
+) -> Sequence[Account]:
+    """Return accounts by name, those after one; with `parties` only who has a grant there."""
     query = select(accounts).where(accounts.c.name > name).order_by(accounts.c.name).limit(limit)
+    if parties is not None:
+        there = select(grants.c.account).where(grants.c.party.in_(parties))
+        query = query.where(accounts.c.account.in_(there))
     return [_account(row, grants_of(unit, row.account)) for row in unit.execute(query)]
 
 

@@ -1,0 +1,145 @@
+"""The door of every route: who asks, whether it may, and whether its own browser meant to."""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64encode
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from opencarrier.app.console.origins import Origins, cookie_name
+from opencarrier.app.console.reading import form_of
+from opencarrier.app.console.rights import RIGHTS
+from opencarrier.app.console.visitor import Visitor, locale_of
+from opencarrier.app.store import Store
+from opencarrier.identity.accounts.model import Grant, Role
+from opencarrier.identity.accounts.rules import coarse
+from opencarrier.identity.accounts.service import Accounts
+from opencarrier.kernel.refusals import Refusal
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_OURS = frozenset({"same-origin", "none"})
+_FORM = "application/x-www-form-urlencoded"
+
+
+class TurnedAwayError(Exception):
+    """Ends a request with an answer that is no error of ours."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+class Guard:
+    """A dependency of every route of the app."""
+
+    def __init__(self, accounts: Accounts, store: Store, origins: Origins, *, token: str) -> None:
+        self._accounts = accounts
+        self._store = store
+        self._origins = origins
+        self._bearer = f"Bearer {token}".encode()
+
+    async def __call__(self, request: Request) -> None:
+        """Let a request through to its route, with its visitor, or end it."""
+        right = RIGHTS.get(f"{request.method} {request.scope['route'].path}")
+        if right is None:
+            raise HTTPException(404)
+        if right.tried:
+            self._count(request)
+        visitor = await self.know(request)
+        if not right.allows(visitor):
+            raise _turned_away(request, visitor)
+        if request.method not in _SAFE and (right.browser or visitor.session):
+            await self._check_meant(request, visitor)
+
+    async def know(self, request: Request) -> Visitor:
+        """Find out who asks, and leave it with the request."""
+        visitor = await self._visitor(request)
+        request.state.visitor = visitor
+        return visitor
+
+    def _count(self, request: Request) -> None:
+        wait_s = self._accounts.addresses.retry_after_s(_came_from(request))
+        if wait_s:
+            raise HTTPException(429, "too many attempts", {"Retry-After": str(wait_s)})
+
+    async def _visitor(self, request: Request) -> Visitor:
+        bearer = request.headers.get("authorization", "").encode()
+        if bearer and hmac.compare_digest(bearer, self._bearer):
+            return Visitor(grants=frozenset({Grant(Role.OWNER)}), locale=locale_of(request))
+        origin = self._origins.of(request)
+        token = request.cookies.get(cookie_name(origin), "") if origin is not None else ""
+        found = await run_in_threadpool(self._signed_in, request, token) if token else None
+        return found or Visitor(locale=locale_of(request), came_from=_came_from(request))
+
+    def _signed_in(self, request: Request, token: str) -> Visitor | None:
+        accounts = self._accounts
+        with self._store.read() as unit:
+            session = accounts.sessions.find(unit, token)
+            if session is None:
+                return None
+            account = accounts.book.find(unit, session.account)
+        assert not isinstance(account, Refusal), "a session is of an account"
+        if accounts.sessions.is_stale(session):
+            with self._store.write() as unit:
+                accounts.sessions.seen(unit, session)
+        return Visitor(
+            account=account.account,
+            name=account.name,
+            grants=account.grants,
+            locale=locale_of(request),
+            session=session.session,
+            csrf=csrf_of(token),
+            came_from=_came_from(request),
+        )
+
+    async def _check_meant(self, request: Request, visitor: Visitor) -> None:
+        """Refuse what another site made a browser send: by origin, and by what it cannot read."""
+        origin = self._origins.of(request)
+        sent = request.headers.get("origin")
+        site = request.headers.get("sec-fetch-site", "same-origin")
+        if origin is None or sent != str(origin) or site not in _OURS:
+            raise HTTPException(403, "sent from another site")
+        if not visitor.session:
+            return
+        shown = request.headers.get("x-csrf-token", "")
+        if not shown and request.headers.get("content-type", "").startswith(_FORM):
+            shown = (await form_of(request)).get("csrf", "")
+        if not hmac.compare_digest(shown.encode(), visitor.csrf.encode()):
+            raise HTTPException(403, "the page is too old")
+
+
+def csrf_of(token: str) -> str:
+    """Return what a session's forms carry: it follows from the token, which no script reads."""
+    made = hmac.digest(token.encode(), b"opencarrier csrf", "sha256")
+    return urlsafe_b64encode(made).decode()[:43]
+
+
+def guard_routes(app: FastAPI) -> None:
+    """Answer those who were turned away."""
+
+    @app.exception_handler(TurnedAwayError)
+    async def turned_away(_: Request, error: TurnedAwayError) -> Response:
+        return error.response
+
+
+def _turned_away(request: Request, visitor: Visitor) -> Exception:
+    """Ask whoever is nobody to sign in; for everybody else there is nothing here."""
+    if visitor.is_signed_in or visitor.grants:
+        return HTTPException(404)
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        wanted = quote(request.url.path)
+        return TurnedAwayError(RedirectResponse(f"/sign-in?next={wanted}", status_code=303))
+    return HTTPException(401, "sign in, or show this installation's token", _BEARER)
+
+
+_BEARER = {"WWW-Authenticate": "Bearer"}
+
+
+def _came_from(request: Request) -> str:
+    return coarse(request.client.host) if request.client is not None else ""

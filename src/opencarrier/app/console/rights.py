@@ -1,0 +1,133 @@
+"""Who may ask for what: every route has its line here, or nobody gets through to it.
+
+What one may not see answers exactly as what does not exist. A route whose line says `AT_PARTY`
+judges besides whose thing is asked for, by `Visitor.at`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from opencarrier.app.console.visitor import Visitor
+from opencarrier.identity.accounts.model import NOBODY, Grant, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Right:
+    """Who may ask for a route.
+
+    `anybody`: no sign-in. `people`: whoever is signed in. `installation`: its token alone.
+    `whole`: roles over the whole installation. `at_party`: roles at some party. `browser`: only our
+    own pages may send it. `tried`: attempts are counted, for it guesses at secrets.
+    """
+
+    anybody: bool = False
+    people: bool = False
+    installation: bool = False
+    whole: frozenset[Role] = frozenset()
+    at_party: frozenset[Role] = frozenset()
+    browser: bool = False
+    tried: bool = False
+
+    def allows(self, visitor: Visitor) -> bool:
+        """Say whether somebody may ask."""
+        if self.anybody or (self.people and visitor.is_signed_in):
+            return True
+        if self.installation and visitor.is_owner and visitor.account == NOBODY:
+            return True
+        if any(Grant(role) in visitor.grants for role in self.whole):
+            return True
+        return bool(self.at_party and visitor.at(*self.at_party))
+
+
+ANYBODY: Final = Right(anybody=True)
+ITS_OWN: Final = Right(anybody=True)
+"""The route judges by itself: a signature, a payment, a node's key, a token in 3GPP's words."""
+
+PEOPLE: Final = Right(people=True, browser=True)
+KNOCKING: Final = Right(anybody=True, browser=True, tried=True)
+OWNER: Final = Right(whole=frozenset({Role.OWNER}))
+INSTALLATION: Final = Right(installation=True)
+BOOKS: Final = Right(whole=frozenset({Role.OWNER, Role.AUDITOR}))
+SETTLING: Final = Right(whole=frozenset({Role.OWNER}), at_party=frozenset({Role.OPERATOR}))
+INVITING: Final = Right(
+    whole=frozenset({Role.OWNER}), at_party=frozenset({Role.OPERATOR, Role.HOST})
+)
+
+RIGHTS: Final[Mapping[str, Right]] = {
+    # what the network shows to everybody, and to machines
+    "GET /": ANYBODY,
+    "GET /network/now": ANYBODY,
+    "GET /words": ANYBODY,
+    "GET /v1/events": ANYBODY,
+    "GET /healthz": ANYBODY,
+    "GET /readyz": ANYBODY,
+    "GET /metrics": ANYBODY,
+    "GET /v1/status": ANYBODY,
+    "GET /v1/radsec": ANYBODY,
+    "GET /v1/manifest": ANYBODY,
+    # what carries its own proof
+    "POST /v1/adverts": ITS_OWN,
+    "GET /v1/adverts/{place}": ITS_OWN,
+    "POST /v1/exchange": ITS_OWN,
+    "POST /v1/disputes": ITS_OWN,
+    "POST /v1/relay": ITS_OWN,
+    "GET /v1/relay/{relay_id}": ITS_OWN,
+    "GET /v1/quote": ITS_OWN,
+    "POST /v1/topup/{subscriber}": ITS_OWN,
+    "POST /v1/channels/open": ITS_OWN,
+    "POST /v1/channels/session": ITS_OWN,
+    "POST /v1/channels/payment": ITS_OWN,
+    "POST /v1/channels/end": ITS_OWN,
+    "POST /v1/channels/close": ITS_OWN,
+    "GET /v1/channels/terms": ITS_OWN,
+    "GET /v1/channels/session/{session_id}": ITS_OWN,
+    "POST /nchf-convergedcharging/v3/chargingdata": ITS_OWN,
+    "POST /nchf-convergedcharging/v3/chargingdata/{reference}/update": ITS_OWN,
+    "POST /nchf-convergedcharging/v3/chargingdata/{reference}/release": ITS_OWN,
+    "GET /enrol/{token}": ITS_OWN,
+    "GET /enrol/{token}/{platform}/{kind}": ITS_OWN,
+    "POST /enrol/{token}/certificate": ITS_OWN,
+    # the installation's own
+    "GET /v1/receipts/{usage_id}": OWNER,
+    "GET /v1/trace/{identifier}": OWNER,
+    "POST /v1/cycles/close": SETTLING,
+    "POST /v1/triggers/{name}": OWNER,
+    "POST /v1/owner-link": INSTALLATION,
+    # the door
+    "GET /sign-in": ANYBODY,
+    "POST /sign-in/passkey/options": KNOCKING,
+    "POST /sign-in/passkey": KNOCKING,
+    "POST /sign-in/wallet/message": KNOCKING,
+    "POST /sign-in/wallet": KNOCKING,
+    "GET /welcome/{token}": Right(anybody=True, tried=True),
+    "POST /welcome/{token}": KNOCKING,
+    "POST /sign-out": PEOPLE,
+    # one's own keys and sessions
+    "GET /me": PEOPLE,
+    "GET /v1/me": PEOPLE,
+    "POST /me/name": PEOPLE,
+    "POST /me/keys/passkey/options": PEOPLE,
+    "POST /me/keys/passkey": PEOPLE,
+    "POST /me/keys/wallet/message": PEOPLE,
+    "POST /me/keys/wallet": PEOPLE,
+    "POST /me/keys/{key}/name": PEOPLE,
+    "POST /me/keys/{key}/remove": PEOPLE,
+    "POST /me/sessions/{session}/end": PEOPLE,
+    # people
+    "GET /people": INVITING,
+    "GET /v1/people": INVITING,
+    "POST /people": INVITING,
+    "POST /people/{account}/link": INVITING,
+    "POST /people/{account}/give": INVITING,
+    "POST /people/{account}/take": INVITING,
+    "POST /people/{account}/remove": OWNER,
+    "GET /audit": BOOKS,
+    "GET /v1/audit": BOOKS,
+    "GET /approvals": SETTLING,
+    "GET /v1/approvals": SETTLING,
+    "POST /approvals/{approval}/yes": SETTLING,
+}
+"""The table: method and path of a route, and who may."""

@@ -1,0 +1,295 @@
+"""Who may sign in and do what, as pages and API show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from opencarrier.app.bootstrap import Installation
+from opencarrier.app.console.visitor import Visitor
+from opencarrier.identity.accounts import book, rules
+from opencarrier.identity.accounts.audit import PAGE
+from opencarrier.identity.accounts.model import Account, AccountId, Grant, Role
+from opencarrier.kernel.ids import to_hex
+from opencarrier.spine.parties import PartyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantLine:
+    """A role, and whose; `party` is empty where it is of the whole installation."""
+
+    role: str
+    party: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyLine:
+    """A key of one's own; `shown` is a wallet's address."""
+
+    key: str
+    kind: str
+    name: str
+    shown: str
+    made_us: int
+    used_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLine:
+    """A browser that is signed in; `is_this` is the one that asks."""
+
+    session: str
+    by: str
+    made_us: int
+    seen_us: int
+    came_from: str
+    is_this: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeView:
+    """One's own account: everything that is kept of it but the log."""
+
+    account: str
+    name: str
+    made_us: int
+    grants: tuple[GrantLine, ...]
+    keys: tuple[KeyLine, ...]
+    sessions: tuple[SessionLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonLine:
+    """Somebody who may sign in, with the grants that the visitor may see."""
+
+    account: str
+    name: str
+    grants: tuple[GrantLine, ...]
+    keys: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartyLine:
+    """A party that a role may be given at."""
+
+    role: str
+    party: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleView:
+    """People by name; `after` is where the next page begins, empty on the last."""
+
+    people: tuple[PersonLine, ...]
+    after: str
+    may_give: tuple[PartyLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryLine:
+    """A line of the log; `name` is empty for an account that is gone."""
+
+    sequence: int
+    at_us: int
+    who: str
+    name: str
+    what: str
+    about: str
+    outcome: str
+    came_from: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditView:
+    """The newest lines, or those before one; `before` is 0 on the last page."""
+
+    entries: tuple[EntryLine, ...]
+    before: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalLine:
+    """A question that waits; `by` are the names of those who said yes."""
+
+    approval: str
+    kind: str
+    subject: str
+    amount_minor: int
+    needed: int
+    by: tuple[str, ...]
+    said: bool
+    asked_us: int
+    expires_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalsView:
+    """What waits for people, oldest first."""
+
+    waiting: tuple[ApprovalLine, ...]
+
+
+def me_view(base: Installation, unit: Connection, visitor: Visitor) -> MeView:
+    """Return a visitor's own account."""
+    accounts = base.accounts
+    account = accounts.book.find(unit, visitor.account)
+    assert isinstance(account, Account), "who asks is signed in"
+    keys = accounts.book.keys(unit, account.account)
+    names = {key.key: key.name for key in keys} | {"link": ""}
+    return MeView(
+        account=account.account,
+        name=account.name,
+        made_us=account.made_us,
+        grants=_grants(base, unit, account.grants),
+        keys=tuple(
+            KeyLine(
+                key=key.key,
+                kind=key.kind.value,
+                name=key.name,
+                shown=key.credential.decode() if key.kind == "wallet" else "",
+                made_us=key.made_us,
+                used_us=key.used_us,
+            )
+            for key in keys
+        ),
+        sessions=tuple(
+            SessionLine(
+                session=one.session,
+                by=names.get(one.key, ""),
+                made_us=one.made_us,
+                seen_us=one.seen_us,
+                came_from=one.came_from,
+                is_this=one.session == visitor.session,
+            )
+            for one in reversed(accounts.sessions.of(unit, account.account))
+        ),
+    )
+
+
+def people_view(
+    base: Installation, unit: Connection, visitor: Visitor, *, after: str = ""
+) -> PeopleView:
+    """Return everybody to an owner, to others those at their own parties."""
+    found = (
+        base.accounts.book.page(unit, after=after)
+        if visitor.is_owner
+        else base.accounts.book.at(unit, visitor.at(Role.OPERATOR, Role.HOST), after=after)
+    )
+    return PeopleView(
+        people=tuple(_person(base, unit, visitor, one) for one in found),
+        after=found[-1].name if len(found) == book.PAGE else "",
+        may_give=_may_give(base, unit, visitor),
+    )
+
+
+def sees(unit: Connection, base: Installation, visitor: Visitor, account: AccountId) -> bool:
+    """Say whether somebody's account is one that a visitor looks after."""
+    found = base.accounts.book.find(unit, account)
+    if not isinstance(found, Account):
+        return False
+    return visitor.is_owner or bool(_shown(visitor, found))
+
+
+def audit_view(base: Installation, unit: Connection, *, before: int | None = None) -> AuditView:
+    """Return a page of the log; accounts by name while they are there."""
+    entries = base.accounts.audit.page(unit, before=before)
+    names = _names(base, unit, {entry.who for entry in entries})
+    return AuditView(
+        entries=tuple(
+            EntryLine(
+                sequence=entry.sequence,
+                at_us=entry.at_us,
+                who=entry.who,
+                name=names.get(entry.who, ""),
+                what=entry.what,
+                about=entry.about,
+                outcome=entry.outcome,
+                came_from=entry.came_from,
+            )
+            for entry in entries
+        ),
+        before=entries[-1].sequence if len(entries) == PAGE else 0,
+    )
+
+
+def approvals_view(base: Installation, unit: Connection, visitor: Visitor) -> ApprovalsView:
+    """Return what waits, and whether the visitor said yes already."""
+    waiting = base.accounts.approvals.waiting(unit)
+    names = _names(base, unit, {who for one in waiting for who in one.by})
+    return ApprovalsView(
+        waiting=tuple(
+            ApprovalLine(
+                approval=to_hex(one.approval),
+                kind=one.kind,
+                subject=to_hex(one.subject),
+                amount_minor=int(one.detail),
+                needed=one.needed,
+                by=tuple(names.get(who, "") for who in one.by),
+                said=visitor.account in one.by,
+                asked_us=one.asked_us,
+                expires_us=one.expires_us,
+            )
+            for one in waiting
+        )
+    )
+
+
+def _person(base: Installation, unit: Connection, visitor: Visitor, found: Account) -> PersonLine:
+    grants = found.grants if visitor.is_owner else _shown(visitor, found)
+    return PersonLine(
+        account=found.account,
+        name=found.name,
+        grants=_grants(base, unit, grants),
+        keys=len(base.accounts.book.keys(unit, found.account)),
+    )
+
+
+def _shown(visitor: Visitor, found: Account) -> frozenset[Grant]:
+    mine = visitor.at(Role.OPERATOR, Role.HOST)
+    return frozenset(grant for grant in found.grants if grant.party in mine)
+
+
+def _grants(base: Installation, unit: Connection, grants: Iterable[Grant]) -> tuple[GrantLine, ...]:
+    ordered = sorted(grants, key=lambda grant: (list(Role).index(grant.role), grant.party or ""))
+    return tuple(
+        GrantLine(
+            role=grant.role.value,
+            party=grant.party or "",
+            name="" if grant.party is None else _party_name(base, unit, grant.party),
+        )
+        for grant in ordered
+    )
+
+
+def _party_name(base: Installation, unit: Connection, party: PartyId) -> str:
+    """Name operators and hosts; a subscriber is its opaque id."""
+    found = None if party.startswith("sub_") else base.identity.directory.party(unit, party)
+    return party if found is None else found.name
+
+
+def _may_give(base: Installation, unit: Connection, visitor: Visitor) -> tuple[PartyLine, ...]:
+    directory = base.identity.directory
+    parties = [(Role.OPERATOR, one.party_id, one.name) for one in directory.operators(unit)]
+    parties += [(Role.HOST, one.party_id, one.name) for one in directory.hosts(unit)]
+    offered: list[tuple[Role, PartyId | None, str]] = [
+        (Role.OWNER, None, ""),
+        (Role.AUDITOR, None, ""),
+        *parties,
+        *((Role.AUDITOR, party, name) for _, party, name in parties),
+    ]
+    return tuple(
+        PartyLine(role=role.value, party=party or "", name=name)
+        for role, party, name in offered
+        if rules.may_give(visitor.grants, Grant(role, party))
+    )
+
+
+def _names(base: Installation, unit: Connection, who: Iterable[AccountId]) -> dict[AccountId, str]:
+    found: Sequence[tuple[AccountId, object]] = [
+        (one, base.accounts.book.find(unit, one)) for one in who if one
+    ]
+    return {one: account.name for one, account in found if isinstance(account, Account)}

@@ -1,0 +1,241 @@
+"""Who may ask for what: every route has a line, and every role gets exactly what is said here."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.testclient import TestClient
+from tests.app.scene import taken
+from tests.console.people import ORIGIN, PAGE, TOKEN, installation, routes
+
+from opencarrier.app import http
+from opencarrier.app.console.guard import Guard, TurnedAwayError
+from opencarrier.app.console.rights import RIGHTS
+from opencarrier.app.http import make_app
+
+OUTSIDE = {"GET /openapi.json", "HEAD /openapi.json", "POST /rpc"}
+OUTSIDE |= {f"{method} /static/{{digest}}/{{name:path}}" for method in ("GET", "HEAD")}
+"""Not of the framework's kind: open to everybody, or judging by themselves."""
+
+THROUGH = 218
+ROLES = ["owner", "operator", "visited", "host", "subscriber", "auditor", "onlooker", "guest"]
+ALL = {*ROLES, "nobody", "token"}
+SIGNED_IN = set(ROLES)
+
+MAY: dict[str, set[str]] = {
+    "GET /v1/receipts/{usage_id}": {"owner", "token"},
+    "GET /v1/trace/{identifier}": {"owner", "token"},
+    "POST /v1/cycles/close": {"owner", "token", "operator", "visited"},
+    "POST /v1/triggers/{name}": {"owner", "token"},
+    "POST /v1/owner-link": {"token"},
+    "POST /sign-out": SIGNED_IN,
+    "GET /me": SIGNED_IN,
+    "GET /v1/me": SIGNED_IN,
+    "POST /me/name": SIGNED_IN,
+    "POST /me/keys/passkey/options": SIGNED_IN,
+    "POST /me/keys/passkey": SIGNED_IN,
+    "POST /me/keys/wallet/message": SIGNED_IN,
+    "POST /me/keys/wallet": SIGNED_IN,
+    "POST /me/keys/{key}/name": SIGNED_IN,
+    "POST /me/keys/{key}/remove": SIGNED_IN,
+    "POST /me/sessions/{session}/end": SIGNED_IN,
+    "GET /people": {"owner", "token", "operator", "visited", "host"},
+    "GET /v1/people": {"owner", "token", "operator", "visited", "host"},
+    "POST /people": {"owner", "token", "operator", "visited", "host"},
+    "POST /people/{account}/link": {"owner", "token", "operator", "visited", "host"},
+    "POST /people/{account}/give": {"owner", "token", "operator", "visited", "host"},
+    "POST /people/{account}/take": {"owner", "token", "operator", "visited", "host"},
+    "POST /people/{account}/remove": {"owner", "token"},
+    "GET /audit": {"owner", "token", "auditor"},
+    "GET /v1/audit": {"owner", "token", "auditor"},
+    "GET /approvals": {"owner", "token", "operator", "visited"},
+    "GET /v1/approvals": {"owner", "token", "operator", "visited"},
+    "POST /approvals/{approval}/yes": {"owner", "token", "operator", "visited"},
+}
+"""Who may, written out once more by hand; whatever is not here is everybody's."""
+
+OPEN = {
+    "GET /", "GET /network/now", "GET /words", "GET /v1/events", "GET /healthz", "GET /readyz",
+    "GET /metrics", "GET /v1/status", "GET /v1/radsec", "GET /v1/manifest", "GET /sign-in",
+    "POST /sign-in/passkey/options", "POST /sign-in/passkey", "POST /sign-in/wallet/message",
+    "POST /sign-in/wallet", "GET /welcome/{token}", "POST /welcome/{token}", "POST /v1/adverts",
+    "GET /v1/adverts/{place}", "POST /v1/exchange", "POST /v1/disputes", "POST /v1/relay",
+    "GET /v1/relay/{relay_id}", "GET /v1/quote", "POST /v1/topup/{subscriber}",
+    "POST /v1/channels/open", "POST /v1/channels/session", "POST /v1/channels/payment",
+    "POST /v1/channels/end", "POST /v1/channels/close", "GET /v1/channels/terms",
+    "GET /v1/channels/session/{session_id}",
+    "POST /nchf-convergedcharging/v3/chargingdata",
+    "POST /nchf-convergedcharging/v3/chargingdata/{reference}/update",
+    "POST /nchf-convergedcharging/v3/chargingdata/{reference}/release",
+    "GET /enrol/{token}", "GET /enrol/{token}/{platform}/{kind}",
+    "POST /enrol/{token}/certificate",
+}  # fmt: skip
+
+
+class Through(Guard):
+    """Ends every request that was let through, before its route does anything."""
+
+    async def __call__(self, request: Request):
+        await super().__call__(request)
+        raise TurnedAwayError(Response(status_code=THROUGH))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with installation(tmp_path_factory.mktemp("rights")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def at_the_door(home):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http, "Guard", Through)
+        app = make_app(home.web)
+    people = {name: home.browser(name, app) for name in ROLES}
+    return {**people, "nobody": home.browser("", app), "token": home.browser("", app)}
+
+
+def test_every_route_has_a_line_and_no_line_is_of_nothing(home):
+    found = routes(make_app(home.web))
+    enrol = {name for name in RIGHTS if " /enrol/" in name}
+    assert set(found) - OUTSIDE == set(RIGHTS) - enrol
+    for name, route in found.items():
+        assert (name in OUTSIDE) != isinstance(route, APIRoute), name
+
+
+def test_a_route_without_a_line_is_nobodys(home, monkeypatch):
+    app = make_app(home.web)
+
+    @app.get("/forgotten")
+    def forgotten() -> str:
+        raise AssertionError("nobody gets here")
+
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert TestClient(app, base_url=ORIGIN).get("/forgotten", headers=headers).status_code == 404
+
+
+def test_what_is_open_is_named_here():
+    assert set(RIGHTS) == OPEN | set(MAY)
+    assert not OPEN & set(MAY)
+
+
+@pytest.mark.parametrize("name", sorted(set(MAY) | {n for n in OPEN if " /enrol/" not in n}))
+def test_each_role_gets_through_to_exactly_what_is_its(at_the_door, name):
+    """Who may not: nobody is asked to sign in, everybody else finds nothing, as at no route."""
+    method, path = name.split()
+    path = re.sub(r"{\w+}", "0x" + "ab" * 32, path)
+    for who, browser in at_the_door.items():
+        headers = {"Authorization": f"Bearer {TOKEN}"} if who == "token" else {}
+        if method == "GET":
+            answer = browser.client.get(path, headers=headers)
+        else:
+            answer = browser.script(path, {}, **headers)
+        expected = THROUGH if who in MAY.get(name, ALL) else 401 if who == "nobody" else 404
+        assert answer.status_code == expected, (who, name, answer.text)
+        if expected == 404:
+            absent = browser.client.get("/v1/no/such/thing")
+            assert (absent.status_code, absent.json()) == (404, answer.json())
+
+
+def test_a_page_asks_nobody_to_sign_in_and_leads_back(at_the_door):
+    answer = at_the_door["nobody"].get("/people?after=x")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=/people")
+    told = at_the_door["nobody"].client.get("/v1/me")
+    assert told.headers["content-type"] == "application/problem+json"
+    assert told.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_page_one_may_not_see_is_as_one_that_is_not_there(at_the_door):
+    guest = at_the_door["guest"]
+    assert guest.get("/people").text == guest.get("/no/such/page").text
+
+
+def test_the_navigation_has_what_one_may_see(home):
+    owner, guest = home.browser("owner"), home.browser("guest")
+    assert 'href="/audit"' in owner.get("/").text
+    assert 'href="/people"' in home.browser("host").get("/").text
+    page = guest.get("/").text
+    assert not re.search(r'href="/(audit|people|approvals)"', page)
+    assert 'href="/me"' in page
+    assert 'href="/sign-in"' in home.browser().get("/").text
+
+
+# of whose things
+
+
+def people(browser) -> dict[str, list]:
+    return {one["name"]: one["grants"] for one in browser.ask("/v1/people").json()["people"]}
+
+
+def test_each_sees_people_at_its_own_parties_only(home):
+    assert set(people(home.browser("owner"))) == set(home.who)
+    assert set(people(home.browser("operator"))) == {"operator", "onlooker"}
+    assert set(people(home.browser("host"))) == {"host"}
+    page = home.browser("host").get("/people").text
+    assert "onlooker" not in page
+    assert home.made.home.party_id not in page
+
+
+def test_others_accounts_keys_sessions_and_questions_are_as_if_absent(home):
+    """The same status and the same octets, whatever is asked of another's id or of none."""
+    with home.base.store.write() as unit:
+        other = home.accounts.book.keys(unit, home.who["owner"])[0].key
+    their = home.browser("owner").session.session
+    host, me = home.browser("host"), "/me"
+    grant = f"host {home.host.party_id}"
+    pairs = [
+        (f"{me}/keys/{other}/name", f"{me}/keys/key_0/name", {"name": "x"}),
+        (f"{me}/keys/{other}/remove", f"{me}/keys/key_0/remove", {}),
+        (f"{me}/sessions/{their}/end", f"{me}/sessions/sess_0/end", {}),
+        *(
+            (f"/people/{home.who[name]}/{what}", f"/people/acct_0/{what}", {"grant": grant})
+            for name in ("operator", "subscriber", "guest", "owner")
+            for what in ("link", "give", "take", "remove")
+        ),
+    ]
+    for theirs, absent, fields in pairs:
+        one, none = host.form(theirs, **fields), host.form(absent, **fields)
+        assert (one.status_code, one.text) == (none.status_code, none.text) == (404, none.text)
+    owner = home.browser("owner")
+    for path in (f"/people/{home.who['host']}/link", "/people/acct_0/link"):
+        assert owner.form(path).status_code == 404, "nobody gets a link to an account in use"
+
+
+def test_who_may_not_give_a_role_finds_nobody_to_give_it_to(home):
+    operator = home.browser("operator")
+    mine = home.who["onlooker"]
+    for grant in ("owner ", f"operator {home.made.visited.party_id}", "auditor "):
+        assert operator.form(f"/people/{mine}/give", grant=grant).status_code == 404
+        assert operator.form("/people", name="new", grant=grant).status_code == 404
+    for grant in ("king ", "owner op_1", "operator ", "host op_1", ""):
+        assert operator.form(f"/people/{mine}/give", grant=grant).status_code == 422
+    given = f"operator {home.made.home.party_id}"
+    assert operator.form(f"/people/{mine}/give", grant=given).status_code == 303
+    assert {g["role"] for g in people(operator)["onlooker"]} == {"operator", "auditor"}
+    assert operator.form(f"/people/{mine}/take", grant=given).status_code == 303
+    assert {g["role"] for g in people(operator)["onlooker"]} == {"auditor"}
+
+
+def test_the_token_is_no_person(home):
+    """It owns everything and says yes to nothing."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Origin": ORIGIN, **PAGE}
+    client = TestClient(make_app(home.web), base_url=ORIGIN)
+    with home.base.store.write() as unit:
+        asked = home.accounts.approvals.ask(
+            unit, kind="settlement", subject=b"q" * 32, detail="7", needed=2, ttl_s=60
+        )
+    path = f"/approvals/0x{asked.approval.hex()}/yes"
+    assert client.post(path, headers=headers).status_code == 404
+    assert client.get("/v1/approvals", headers=headers).json()["waiting"][0]["by"] == []
+    for name, answer in (("owner", 303), ("owner", 303), ("operator", 303), ("host", 404)):
+        assert home.browser(name).form(path).status_code == answer
+    assert client.get("/v1/approvals", headers=headers).json()["waiting"] == []
+    with home.base.store.read() as unit:
+        found = home.accounts.approvals.about(unit, "settlement", b"q" * 32)
+    assert set(taken(found).by) == {home.who["owner"], home.who["operator"]}
+    for path in ("/approvals/0x00/yes", f"/approvals/0x{'cd' * 32}/yes", "/approvals/x/yes"):
+        assert home.browser("owner").form(path).status_code == 404
