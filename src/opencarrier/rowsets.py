@@ -47,11 +47,12 @@ class Insertion:
 
 
 class Change:
-    """Gives rows of a table new values, each found by the first of the columns."""
+    """Gives rows of a table new values, each found by its keys, which stand first."""
 
-    def __init__(self, table: Table, *columns: str) -> None:
+    def __init__(self, table: Table, keys: Sequence[str], columns: Sequence[str]) -> None:
         self._table = table
-        self._columns = columns
+        self._keys = tuple(keys)
+        self._columns = (*keys, *columns)
         self._texts: dict[str, str] = {}
 
     def __call__(self, unit: Connection, rows: Sequence[Values]) -> int:
@@ -59,15 +60,16 @@ class Change:
         return _send(unit, self._texts.get(unit.dialect.name) or self._text(unit.dialect), rows)
 
     def _text(self, dialect: Dialect) -> str:
-        name, (key, *changed) = self._table.name, self._columns
+        name, count = self._table.name, len(self._keys)
         if dialect.name == "postgresql":
-            news = ", ".join(f"{column} = new.{column}" for column in changed)
             arrays = _arrays(self._table, self._columns, dialect)
             source = f" FROM {arrays} AS new({', '.join(self._columns)})"
-            chosen = f"{name}.{key} = new.{key}"
+            values = [f"new.{column}" for column in self._columns]
         else:
-            news = ", ".join(f"{column} = ?{place}" for place, column in enumerate(changed, 2))
-            source, chosen = "", f"{key} = ?1"
+            source, values = "", [f"?{place + 1}" for place in range(len(self._columns))]
+        pairs = list(zip(self._columns, values, strict=True))
+        chosen = " AND ".join(f"{name}.{column} = {value}" for column, value in pairs[:count])
+        news = ", ".join(f"{column} = {value}" for column, value in pairs[count:])
         text = f"UPDATE {name} SET {news}{source} WHERE {chosen}"  # noqa: S608
         return self._texts.setdefault(dialect.name, text)
 

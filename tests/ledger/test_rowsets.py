@@ -18,7 +18,7 @@ things = Table(
     Column("number", BigInteger),
 )
 insert, ignore = Insertion(things), Insertion(things, ("key", "name"), ignoring=True)
-change = Change(things, "key", "number", "name")
+change = Change(things, ["key"], ["number", "name"])
 lookup = Lookup(select(things.c.key, things.c.name, things.c.number), things.c.key)
 named = Lookup(select(things.c.name).where(things.c.number > 0), things.c.name)
 

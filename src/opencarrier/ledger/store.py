@@ -122,8 +122,8 @@ _BALANCE = (
 _insert_entry = Insertion(journal)
 _insert_transfers = Insertion(transfers)
 _insert_holds = Insertion(holds)
-_change_balances = Change(accounts, "account_id", *(column.name for column in _BALANCE))
-_resolve_holds = Change(holds, "hold_id", "state", "resolved_by")
+_change_balances = Change(accounts, ["account_id"], [column.name for column in _BALANCE])
+_resolve_holds = Change(holds, ["hold_id"], ["state", "resolved_by"])
 _transfer_row: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*transfers.c.keys())
 _MOVES = transfers.c.flags.bitwise_and(int(TransferFlags.PENDING)) == 0
 _debit = accounts.alias("debit")

@@ -18,7 +18,7 @@ from opencarrier.kernel.money import AssetId, Money, divide_ceiling
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import chart
 from opencarrier.ledger.sheet import Sheet
-from opencarrier.rating import discounts, store
+from opencarrier.rating import discounts, open_exposure, store
 from opencarrier.rating.exposure import DEFAULT_EXPOSURE, ExposureSettings, Watched
 from opencarrier.rating.holds import Authorisation, hold_transfer
 from opencarrier.rating.model import INTERIM_FLOOR_S, SESSION_S_MAX, RetailPlan
@@ -84,7 +84,8 @@ class Desk:
         self._sheet = Sheet(unit, at_us)
         self._terms: dict[tuple[PartyId, PartyId, Offered], Terms | Refusal | None] = {}
         self._plans: dict[tuple[PartyId, str], RetailPlan | Refusal] = {}
-        self._collateral: dict[tuple[PartyId, AssetId], int | None] = {}
+        self._unclaimed: dict[open_exposure.Key, int] = {}
+        self._exposed: dict[open_exposure.Key, int] = {}
         self._payers: set[PartyId] = set()
         self._staked: set[PartyId] = set()
         self._opened = _Written()
@@ -182,22 +183,22 @@ class Desk:
             refusal = self._sheet.book(hold_transfer(item))
             assert refusal is None, f"the quote is beyond the balance: {refusal}"
         self._opened.authorisations.append(item)
+        key = (item.home, item.wholesale_asset)
+        self._exposed[key] = self._exposed_minor(*key) + item.exposure_minor
         if sale is not None:
             self._opened.sold.append(grant)
         if discount is not None:
             ends_us = discount.unlock_at_s * SECOND_US if sale is None else None
             self._opened.discounts.append((item, discount, quoted.spend_minor, ends_us))
             self._write()  # another session under the same lock is left what this one leaves
-        key = (item.home, item.wholesale_asset)
-        left_minor = self._collateral.get(key)
-        if left_minor is not None:
-            self._collateral[key] = left_minor - item.exposure_minor
         return grant
 
     def _write(self) -> None:
         opened, self._opened = self._opened, _Written()
         self._sheet.write()
         store.insert_authorisations(self._unit, opened.authorisations)
+        if opened.authorisations:
+            open_exposure.put(self._unit, self._exposed, self._at_us)
         for item, discount, reserved_minor, ends_us in opened.discounts:
             discounts.insert(
                 self._unit, item, discount, reserved_minor=reserved_minor, ends_us=ends_us
@@ -269,10 +270,16 @@ class Desk:
         if not self._ports.settings.collateral_gate:
             return None
         key = (home, asset)
-        if key not in self._collateral:
-            open_minor = store.exposure_minor(self._unit, home, asset, self._at_us)
-            self._collateral[key] = self._unclaimed_minor(home, asset) - open_minor
-        return self._collateral[key]
+        if key not in self._unclaimed:
+            self._unclaimed[key] = self._unclaimed_minor(home, asset)
+        return self._unclaimed[key] - self._exposed_minor(home, asset)
+
+    def _exposed_minor(self, home: PartyId, asset: AssetId) -> int:
+        """Return what is open and may yet become a debt, with what was opened here."""
+        key = (home, asset)
+        if key not in self._exposed:
+            self._exposed[key] = open_exposure.open_minor(self._unit, home, asset, self._at_us)
+        return self._exposed[key]
 
     def _unclaimed_minor(self, home: PartyId, asset: AssetId) -> int:
         names = _guarantee(home)

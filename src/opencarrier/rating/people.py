@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, s
 
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import Id
-from opencarrier.rating import charges
+from opencarrier.rating import charges, open_exposure
 from opencarrier.rating.line_uses import SUBJECT_OCTETS
 from opencarrier.rating.tables import (
     authorisations,
@@ -87,8 +87,9 @@ class RatingPeople:
         self._rename(unit, person.usages)
         for some in batches(person.authorisations):
             self._merge_spending(unit, some)
-            for table in (authorised_sessions, authorisations):
-                unit.execute(delete(table).where(table.c.authorisation_id.in_(some)))
+            with open_exposure.changing(unit, some):
+                for table in (authorised_sessions, authorisations):
+                    unit.execute(delete(table).where(table.c.authorisation_id.in_(some)))
 
     def _rename(self, unit: Connection, usages: Sequence[Id]) -> None:
         """Put a random name in the place of each pseudonym: a deal counts as many as before."""

@@ -11,13 +11,14 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, or_, select
+from sqlalchemy import Connection, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from opencarrier.kernel.clock import Window
 from opencarrier.kernel.ids import Id
-from opencarrier.kernel.money import INT64_MAX, AssetId
+from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.signatures import Signature
+from opencarrier.rating import open_exposure
 from opencarrier.rating.agreements.book import read_any, write_any
 from opencarrier.rating.agreements.rows import AnyAgreement, Span, spans_of
 from opencarrier.rating.documents import read_plan, write_plan
@@ -33,7 +34,7 @@ from opencarrier.rating.tables import (
     tariffs,
 )
 from opencarrier.rating.tables import metadata as metadata
-from opencarrier.rowsets import Insertion
+from opencarrier.rowsets import Change, Insertion
 from opencarrier.spine.parties import PartyId
 
 EVER: Final = Window(0, INT64_MAX)
@@ -173,18 +174,9 @@ def authorisations_by_id(unit: Connection, ids: Iterable[bytes]) -> dict[bytes, 
 
 def write_authorisations(unit: Connection, items: Iterable[Authorisation]) -> None:
     """Write what is left of holds and exposures, and until when."""
-    rows = [
-        {
-            "key": item.authorisation_id,
-            "new_exposure": item.exposure_minor,
-            "new_number": item.hold_number,
-            "new_held": item.held_minor,
-            "new_expires": item.hold_expires_us,
-        }
-        for item in items
-    ]
-    if rows:
-        unit.execute(_LEFT, rows)
+    rows = [_left_row(item) for item in items]
+    with open_exposure.changing(unit, [row[0] for row in rows]):
+        _write_left(unit, rows)
 
 
 def overspent(unit: Connection, reports: Mapping[bytes, int], *, at_us: int) -> list[Authorisation]:
@@ -206,16 +198,6 @@ def note_spent(unit: Connection, authorisation_id: bytes, at_us: int) -> None:
     """Note when the money of a session was last found to end."""
     mine = authorisations.c.authorisation_id == authorisation_id
     unit.execute(authorisations.update().where(mine).values(spent_us=at_us))
-
-
-def exposure_minor(unit: Connection, home: PartyId, asset: AssetId, at_us: int) -> int:
-    """Return what a home's open authorisations can still cost it, wholesale."""
-    query = select(func.coalesce(func.sum(authorisations.c.exposure_minor), 0)).where(
-        authorisations.c.home == home,
-        authorisations.c.wholesale_asset == asset,
-        authorisations.c.hold_expires_us > at_us,
-    )
-    return int(unit.execute(query).scalar_one())
 
 
 def note_sessions(unit: Connection, seen: Iterable[tuple[bytes, Id, bool]]) -> None:
@@ -253,13 +235,6 @@ def pin_sessions(unit: Connection, starts: Mapping[Id, int]) -> dict[Id, int]:
 
 _insert_authorisations: Final = Insertion(authorisations)
 _authorisation_row: Final = attrgetter(*authorisations.c.keys())
-_LEFT: Final = (
-    authorisations.update()
-    .where(authorisations.c.authorisation_id == bindparam("key"))
-    .values(
-        exposure_minor=bindparam("new_exposure"),
-        hold_number=bindparam("new_number"),
-        held_minor=bindparam("new_held"),
-        hold_expires_us=bindparam("new_expires"),
-    )
-)
+_LEFT: Final = ("exposure_minor", "hold_number", "held_minor", "hold_expires_us")
+_write_left: Final = Change(authorisations, ["authorisation_id"], _LEFT)
+_left_row: Final = attrgetter("authorisation_id", *_LEFT)

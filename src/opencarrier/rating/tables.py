@@ -116,6 +116,16 @@ accepted = Table(
 )
 """What homes elsewhere agreed to of sessions here."""
 
+open_exposure = Table(
+    "rating_open_exposure",
+    metadata,
+    Column("home", Text, primary_key=True),
+    Column("asset", Text, primary_key=True),
+    Column("counted_us", BigInteger, nullable=False),
+    Column("open_minor", BigInteger, nullable=False),
+)
+"""What the authorisations whose holds last beyond an instant may still cost a home."""
+
 discounts = Table(
     "rating_discounts",
     metadata,
