@@ -41,7 +41,7 @@ from tests.peers.test_app_access import (
 from typer.testing import CliRunner
 
 from opencarrier.app.cli.root import make
-from opencarrier.app.node_folder import NodeFolder
+from opencarrier.app.node_folder import PAYMENTS_PORT, NodeFolder
 from opencarrier.sim.usim import ControlSim
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(300), needs_cable]
@@ -64,6 +64,12 @@ for number in range(count):
         out.sendto(bytes(size), (to, 9))
     except ConnectionRefusedError:
         pass
+"""
+
+
+SHOW = """
+import sys, urllib.request
+print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())
 """
 
 
@@ -219,6 +225,10 @@ name = "hall"
 prefix = "127.0.0.1"
 secret_file = "hall.secret"
 port = "ocap0"
+[payments]
+host = "0.0.0.0"
+chain_id = 31337
+contract = "0x{"ab" * 20}"
 [limits]
 retry_max_s = 2
 """
@@ -239,6 +249,15 @@ def traffic(ends: Cable) -> None:
     for namespace, to, count in ways:
         words = (sys.executable, "-S", "-c", SEND, to, str(count), str(DATAGRAM_OCTETS))
         subprocess.run(["ip", "netns", "exec", namespace, *words], check=True)
+
+
+def shown(ends: Cable) -> dict:
+    """What the phone sees of its session at the agent: the kernel knows it by its MAC address."""
+    words = (sys.executable, "-S", "-c", SHOW, f"http://{POINT}:{PAYMENTS_PORT}/v1/session")
+    done = subprocess.run(
+        ["ip", "netns", "exec", ends.phone, *words], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
 
 
 @dataclass
@@ -295,6 +314,7 @@ async def _session(world: World, way: str) -> tuple[tuple[int, int], dict]:
                 line.close()
                 traffic(ends)
                 await eventually(lambda: venue.status()["waiting"] >= 3)
+                seen_by_phone = shown(ends)
                 line.enter_context(world.hub.up())
                 await eventually(lambda: venue.status()["waiting"] <= 1)
                 after = counters(ends)
@@ -303,7 +323,7 @@ async def _session(world: World, way: str) -> tuple[tuple[int, int], dict]:
                 sim.close()
         await eventually(lambda: venue.status()["waiting"] == 0)
         told = await asyncio.to_thread(_settle, home, running)
-    return (after[0] - before[0], after[1] - before[1]), told
+    return (after[0] - before[0], after[1] - before[1]), {**told, "shown": seen_by_phone}
 
 
 def _settle(place: Place, running: dict) -> dict:
@@ -335,6 +355,8 @@ def test_what_went_through_the_cable_is_billed_though_the_hub_was_away(
     usage = told["receipt"]["usage"]["content"]
     assert usage["counters_from"] == [0, 0, 0]
     assert not usage["weak"]
+    assert told["shown"]["session_id"] == usage["session_id"]
+    assert 0 < told["shown"]["octets_out"] <= usage["counters_to"][2]
     sent = tuple(2 * count * DATAGRAM_OCTETS for count in (UP_DATAGRAMS, DOWN_DATAGRAMS))
     for billed, counted, least in zip(usage["counters_to"][1:], kernel, sent, strict=True):
         assert counted > least
