@@ -75,7 +75,7 @@ class Change:
 
 
 class Lookup:
-    """Finds rows whose column has one of some values."""
+    """Finds rows whose column has one of some values; the query may have parameters besides."""
 
     def __init__(self, query: Select[*tuple[Any, ...]], column: ColumnElement[Any]) -> None:
         self._some = query.where(column.in_(bindparam("keys", expanding=True)))
@@ -84,20 +84,20 @@ class Lookup:
         self._text = ""
         self._given: dict[str, Any] = {}
 
-    def __call__(self, unit: Connection, keys: Iterable[Any]) -> Iterator[AnyRow]:
+    def __call__(self, unit: Connection, keys: Iterable[Any], **given: Any) -> Iterator[AnyRow]:
         """Return the rows, a bounded number of keys at a time."""
         remaining = iter(sorted(set(keys)))
         while chunk := list(islice(remaining, KEYS_MAX)):
-            yield from self._found(unit, chunk)
+            yield from self._found(unit, {**given, "keys": chunk})
 
-    def _found(self, unit: Connection, keys: list[Any]) -> Iterable[AnyRow]:
+    def _found(self, unit: Connection, given: dict[str, Any]) -> Iterable[AnyRow]:
         if unit.dialect.name != "postgresql":
-            return unit.execute(self._some, {"keys": keys})
+            return unit.execute(self._some, given)
         if not self._text:
             made = self._any.compile(dialect=unit.dialect)
             self._given = dict(made.params)
             self._text = str(made).replace("%(keys)s", "%(keys)b")
-        return unit.exec_driver_sql(self._text, {**self._given, "keys": keys})
+        return unit.exec_driver_sql(self._text, self._given | given)
 
 
 def _arrays(table: Table, columns: Iterable[str], dialect: Dialect) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text, select
+from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text, bindparam, select
 from tests.memory import Memory
 
 from opencarrier.rowsets import KEYS_MAX, Change, Insertion, Lookup
@@ -20,7 +20,10 @@ things = Table(
 insert, ignore = Insertion(things), Insertion(things, ("key", "name"), ignoring=True)
 change = Change(things, ["key"], ["number", "name"])
 lookup = Lookup(select(things.c.key, things.c.name, things.c.number), things.c.key)
-named = Lookup(select(things.c.name).where(things.c.number > 0), things.c.name)
+named = Lookup(
+    select(things.c.name).where(things.c.number > bindparam("least", type_=BigInteger)),
+    things.c.name,
+)
 
 keys = st.binary(min_size=1, max_size=2)
 names = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), max_size=4)
@@ -52,7 +55,9 @@ def test_a_set_of_rows_is_inserted_changed_and_found(
         assert change(unit, [(key, *news) for key, news in changed.items()]) == len(known)
         found = {row.key: (row.name, row.number) for row in lookup(unit, asked)}
         assert found == {key: model[key] for key in asked if key in model}
-        above = sorted(row.name for row in named(unit, [name for name, _ in model.values()]))
+        above = sorted(
+            row.name for row in named(unit, [name for name, _ in model.values()], least=0)
+        )
         assert above == sorted(name for name, number in model.values() if (number or 0) > 0)
     memory.dispose()
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import BigInteger, Connection, bindparam, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from opencarrier.kernel.clock import Window
@@ -34,7 +34,7 @@ from opencarrier.rating.tables import (
     tariffs,
 )
 from opencarrier.rating.tables import metadata as metadata
-from opencarrier.rowsets import Change, Insertion
+from opencarrier.rowsets import Change, Insertion, Lookup
 from opencarrier.spine.parties import PartyId
 
 EVER: Final = Window(0, INT64_MAX)
@@ -181,11 +181,7 @@ def write_authorisations(unit: Connection, items: Iterable[Authorisation]) -> No
 
 def overspent(unit: Connection, reports: Mapping[bytes, int], *, at_us: int) -> list[Authorisation]:
     """Return the running authorisations that reported more octets than goes unlooked at."""
-    most = max(reports.values(), default=0)
-    query = select(authorisations).where(
-        authorisations.c.watched_octets < most, authorisations.c.expires_us > at_us
-    )
-    rows = by_ids(unit, query, reports, authorisations.c.authorisation_id)
+    rows = _watched(unit, reports, most=max(reports.values(), default=0), at_us=at_us)
     found = [Authorisation(**row._mapping) for row in rows]
     return [
         item
@@ -235,6 +231,13 @@ def pin_sessions(unit: Connection, starts: Mapping[Id, int]) -> dict[Id, int]:
 
 _insert_authorisations: Final = Insertion(authorisations)
 _authorisation_row: Final = attrgetter(*authorisations.c.keys())
+_watched: Final = Lookup(
+    select(authorisations).where(
+        authorisations.c.watched_octets < bindparam("most", type_=BigInteger),
+        authorisations.c.expires_us > bindparam("at_us", type_=BigInteger),
+    ),
+    authorisations.c.authorisation_id,
+)
 _LEFT: Final = ("exposure_minor", "hold_number", "held_minor", "hold_expires_us")
 _write_left: Final = Change(authorisations, ["authorisation_id"], _LEFT)
 _left_row: Final = attrgetter("authorisation_id", *_LEFT)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
 from opencarrier.access.orders.model import Attach, Kind, Order, OrderLine, State
 from opencarrier.access.orders.rules import Verdict
 from opencarrier.access.orders.store import ATTACHES, ORDERS
 from opencarrier.kernel.clock import SECOND_US
+from opencarrier.rowsets import Change as ChangeRows
 from opencarrier.rowsets import Insertion
 from opencarrier.spine.access import Change
 from opencarrier.spine.people import Held, Person, batches
@@ -30,11 +31,7 @@ NOTHING = Change()
 _ATTACHED = tuple(ATTACHES.c.keys())
 _insert_attaches = Insertion(ATTACHES)
 _attach_row = attrgetter(*_ATTACHED)
-_CALLED = (
-    update(ATTACHES)
-    .where(ATTACHES.c.authorisation_id == bindparam("mine"))
-    .values(acct_session_id=bindparam("name"))
-)
+_call = ChangeRows(ATTACHES, ["authorisation_id"], ["acct_session_id"])
 _ANY_OPEN = select(ORDERS.c.order_id).where(ORDERS.c.state == State.OPEN).limit(1)
 
 
@@ -95,8 +92,7 @@ class OrderBook:
             for one in observations
             if one.status is Status.START and one.authorisation_id is not None
         }
-        if names:
-            unit.execute(_CALLED, [{"mine": key, "name": names[key]} for key in sorted(names)])
+        _call(unit, sorted(names.items()))
 
     def concerned(self, unit: Connection, observations: Sequence[Observation]) -> bool:
         """Say whether a session is over that an order may be open for."""
