@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from opencarrier.access.model import Metrics
 from opencarrier.app.config import Settings
-from opencarrier.app.workers import Workers
+from opencarrier.app.workers import Workers, read_metrics, write_metrics
 
 
 async def test_a_worker_that_cannot_begin_is_begun_again(
@@ -36,3 +38,10 @@ async def test_a_worker_that_cannot_begin_is_begun_again(
         await tried_again.wait()
     await workers.stop()
     assert workers.pids == []
+
+
+def test_counters_come_over_as_they_are() -> None:
+    metrics = Metrics(accepts=2, rejects=Counter(eap_missing=3), eap=Counter({"tls accepted": 1}))
+    line = write_metrics(metrics)
+    assert "\n" not in line
+    assert read_metrics(line) == metrics

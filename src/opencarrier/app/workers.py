@@ -53,6 +53,11 @@ class Workers:
         """The processes that run, by number."""
         return [self._processes[number].pid for number in sorted(self._processes)]
 
+    @property
+    def told(self) -> list[Metrics]:
+        """What those that run told last, by number."""
+        return [self._told[number] for number in sorted(self._told)]
+
     def start(self, auth_port: int, acct_port: int) -> None:
         """Begin all but the first, on its ports."""
         for number in range(1, self._count):
@@ -111,7 +116,7 @@ class Workers:
         self._processes[number] = process
         process.stdin.write(order + b"\n")
         while line := await process.stdout.readline():
-            self._told[number] = _metrics(json.loads(line))
+            self._told[number] = read_metrics(line)
         del self._processes[number]
         return await process.wait()
 
@@ -133,7 +138,7 @@ async def work(order: Mapping[str, Any], base: Installation, ends: asyncio.Event
     await udp.start()
     try:
         while not ends.is_set():
-            print(json.dumps(asdict(access.counted())), flush=True)
+            print(write_metrics(access.counted()), flush=True)
             try:
                 await asyncio.wait_for(ends.wait(), TELL_S)
             except TimeoutError:
@@ -141,7 +146,7 @@ async def work(order: Mapping[str, Any], base: Installation, ends: asyncio.Event
     finally:
         await udp.stop()
         affinity.close()
-    print(json.dumps(asdict(access.counted())), flush=True)
+    print(write_metrics(access.counted()), flush=True)
 
 
 def _sum(counted: list[Metrics]) -> Metrics:
@@ -153,10 +158,15 @@ def _sum(counted: list[Metrics]) -> Metrics:
     return total
 
 
-def _metrics(told: Mapping[str, Any]) -> Metrics:
+def write_metrics(metrics: Metrics) -> str:
+    """Write what a worker tells of its counters: a line of JSON."""
+    return json.dumps({item.name: getattr(metrics, item.name) for item in fields(Metrics)})
+
+
+def read_metrics(line: str | bytes) -> Metrics:
     """Read what a worker told of its counters."""
     metrics = Metrics()
-    for name, value in told.items():
+    for name, value in json.loads(line).items():
         setattr(metrics, name, Counter(value) if isinstance(value, dict) else value)
     return metrics
 
