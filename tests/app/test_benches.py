@@ -36,6 +36,14 @@ def test_the_soak_loses_nothing_when_its_server_is_killed():
     assert (told["packets"], told["lost"], told["strange"]) == (36, 0, 0)
 
 
+@pytest.mark.crash
+def test_the_bench_of_workers_compares_what_two_kept(monkeypatch):
+    monkeypatch.setattr("opencarrier.bench.postgresql.program", lambda name: None)
+    told = import_module(BENCHES["workers"]).run(sessions=8)
+    assert set(told["sqlite"]) == {"1", "2"}
+    assert told["postgresql"] == "not installed"
+
+
 def test_the_chain_bench_checks_what_it_measures():
     """Small: the contract pays each claim it measures, vouchers name their signer."""
     told = import_module(BENCHES["chain"]).run(vouchers=64, leaves=300, proofs=4, transactions=3)

@@ -17,6 +17,7 @@ BENCHES = {
     "rounds": "opencarrier.bench.rounds",
     "soak": "opencarrier.bench.soak",
     "tap": "opencarrier.bench.tap",
+    "workers": "opencarrier.bench.workers",
 }
 
 

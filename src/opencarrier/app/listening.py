@@ -106,6 +106,11 @@ class Radius:
         own = self._access.counted()
         return own if self.workers is None else self.workers.metrics(own)
 
+    def each(self) -> list[Metrics]:
+        """What each process that answers has counted, our own first; others tell once a second."""
+        others = [] if self.workers is None else self.workers.told
+        return [self._access.metrics, *others]
+
     def lines(self) -> list[dict[str, Any]]:
         """The open RadSec connections, for `status`."""
         return [] if self.radsec is None else [asdict(line) for line in self.radsec.lines()]

@@ -142,14 +142,19 @@ async def load(
 
     async def work() -> None:
         for name in waiting:
-            echo = echoes[int(name[1:]) % len(echoes)]
             for step in steps:
-                await link.accounting([*_report(name, step).attributes(), *_place(name), *echo])
+                await link.accounting(attributes_of(name, step, echoes))
 
     try:
         await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
     finally:
         link.close()
+
+
+def attributes_of(name: str, step: int, echoes: Echoes) -> list[Attribute]:
+    """Return what an access point reports of a session."""
+    echo = echoes[int(name[1:]) % len(echoes)]
+    return [*_report(name, step).attributes(), *_place(name), *echo]
 
 
 def _report(name: str, step: int) -> Report:

@@ -1,8 +1,9 @@
-"""The process that is measured: `python -m opencarrier.bench.server rooms|floor FOLDER DATABASE`.
+"""The process that is measured: `python -m opencarrier.bench.server WHAT FOLDER DATABASE WORKERS`.
 
-It prints its ports, then answers each line of input with a line of JSON: `mark` with the processor
-time used so far, `close` with a cycle closed, settled and final,
-`observations` with all that is kept. The end of input ends it.
+WHAT is `rooms` or `floor`. It prints its ports, then answers each line of input with a line of
+JSON: `mark` with the processor time used so far, `close` with a cycle closed, settled and final,
+`observations` with all that is kept, `answered` with how many reports each process answered. The
+end of input ends it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from typing import Any, cast
 
 from sqlalchemy import select
 
-from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.app.bootstrap import Onchain, onchain, open_installation
 from opencarrier.app.closing import close_and_settle
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder
+from opencarrier.app.listening import Radius
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.usage.tables import OBSERVATIONS
 
@@ -36,12 +37,13 @@ SETTINGS = Settings(cycle_s=0, one_sided_window_s=0)
 Answers = dict[str, Callable[[], Any]]
 
 
-def main(what: str, folder: Path, database: str) -> None:
+def main(what: str, folder: Path, database: str, workers: int = 1) -> None:
     """Serve until standard input ends."""
     if what == "floor":
         asyncio.run(_floor(folder))
         return
-    settings = replace(SETTINGS, database=database, **_certificates(folder))
+    told = {"database": database, "workers": workers, **_certificates(folder)}
+    settings = replace(SETTINGS, **told, radius_port=0, acct_port=0)
     base = open_installation(Folder(folder), settings)
     try:
         with onchain(base) as place:
@@ -59,16 +61,19 @@ def _certificates(folder: Path) -> dict[str, Any]:
 
 
 async def _rooms(place: Onchain) -> None:
-    server = UdpServer(place.base.access(), Bind(auth_port=0, acct_port=0))
-    await server.start()
-    ports = {"auth": server.auth_address[1], "acct": server.acct_address[1]}
+    base = place.base
+    access = base.access(worker=0 if base.settings.workers > 1 else None)
+    radius = Radius(base, access, None)
+    await radius.start()
+    ports = {"auth": radius.udp.auth_address[1], "acct": radius.udp.acct_address[1]}
     answers = {
         "mark": _cpu_ns,
         "close": lambda: _close(place),
         "observations": lambda: _observations(place),
+        "answered": lambda: [one.accounting_responses for one in radius.each()],
     }
     await _answer(ports, answers)
-    await server.stop()
+    await radius.stop()
 
 
 def _close(place: Onchain) -> dict[str, Any]:
@@ -154,4 +159,4 @@ def _cpu_ns() -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))

@@ -35,6 +35,9 @@ LIMITS = Limits(rate_cap_octets_per_s=250_000, session_s_max=3_600, interim_s=30
 T = TypeVar("T")
 
 
+_COMMAND = (sys.executable, "-m", "opencarrier.bench.server")
+
+
 class Server:
     """The measured process."""
 
@@ -65,10 +68,10 @@ class Server:
 
 
 @contextmanager
-def serving(what: str, folder: Path, database: str = "") -> Iterator[Server]:
+def serving(what: str, folder: Path, database: str = "", *, workers: int = 1) -> Iterator[Server]:
     """Run the measured process until the block ends; no database: a SQLite file in the folder."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "opencarrier.bench.server", what, str(folder), database],
+        [*_COMMAND, what, str(folder), database, str(workers)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
