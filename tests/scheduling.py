@@ -43,6 +43,7 @@ LONGEST = (
     "tests/settlement/test_machine.py",
     "tests/clearing/test_shadow.py",
     "tests/app/test_benches.py",
+    "tests/browser/test_enrol.py",
 )
 """What would hold one worker up at the end, if it came late."""
 

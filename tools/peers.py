@@ -18,6 +18,7 @@ PACKAGES = {
     "anvil": ("@foundry-rs/anvil@1.7.1", MODULES / ".bin" / "anvil"),
     "forge": ("@foundry-rs/forge@1.7.1", MODULES / ".bin" / "forge"),
     "solc": ("solc@0.8.28", MODULES / "solc" / "package.json"),
+    "axe-core": ("axe-core@4.14.1", MODULES / "axe-core" / "axe.min.js"),
     "openzeppelin": ("@openzeppelin/contracts@5.4.0", MODULES / "@openzeppelin" / "contracts"),
 }
 """npm packages by what the tests call them: name and version, and where they are once installed."""
@@ -44,6 +45,7 @@ PROGRAMS = {
     "xmlsec1": "xmlsec1",
     "zbarimg": "zbar-tools",
     "psql": "postgresql",
+    "chromium": "chromium",
     "npm": "npm",
     "node": "nodejs",
     "java": "default-jre-headless",

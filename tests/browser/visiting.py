@@ -1,0 +1,72 @@
+"""A visit to our pages by Debian's chromium: whatever goes wrong on the way is told at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route
+
+AXE = Path(__file__).parents[2] / ".peers" / "node_modules" / "axe-core" / "axe.min.js"
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 800}
+SERIOUS = ("serious", "critical")
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+@contextmanager
+def visiting(browser: Browser, **settings: Any) -> Iterator[Page]:
+    """Open a page of a visitor of its own; no error, and no request of it, may leave unseen."""
+    context = browser.new_context(**{"viewport": DESK, **settings})
+    page, trouble = context.new_page(), []
+
+    def passed(route: Route) -> None:
+        if urlsplit(route.request.url).hostname in LOOPBACK:
+            route.continue_()
+        else:
+            trouble.append(f"asks elsewhere: {route.request.url}")
+            route.abort()
+
+    context.route("**/*", passed)
+    page.on("pageerror", lambda error: trouble.append(f"script: {error}"))
+    page.on("console", lambda told: trouble.append(told.text) if _is_trouble(told) else None)
+    page.on(
+        "response",
+        lambda answer: (
+            trouble.append(f"{answer.status} {answer.url}")
+            if answer.status >= 400 and answer.request.resource_type != "document"
+            else None
+        ),
+    )
+    try:
+        yield page
+        assert not trouble, trouble
+    finally:
+        context.close()
+
+
+def _is_trouble(told: ConsoleMessage) -> bool:
+    """Say whether a browser complains; of answers we judge ourselves."""
+    is_answer = told.text.startswith("Failed to load resource")
+    return told.type in ("error", "warning") and not is_answer
+
+
+def barriers(page: Page) -> list[str]:
+    """What keeps people out, serious or worse, as axe-core finds it."""
+    page.evaluate(AXE.read_text())  # the policy lets no script of others into the page itself
+    found = page.evaluate("() => axe.run()")
+    return [
+        f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes']]}"
+        for one in found["violations"]
+        if one["impact"] in SERIOUS
+    ]
+
+
+def is_within(page: Page) -> bool:
+    """Say whether nothing sticks out to the side."""
+    return bool(
+        page.evaluate("() => document.documentElement.scrollWidth <= document.body.clientWidth + 1")
+    )
