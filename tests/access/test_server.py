@@ -257,6 +257,17 @@ def test_half_open_sessions_are_bounded_and_forgotten() -> None:
     assert len(driver.server.sessions) == 1
 
 
+@pytest.mark.parametrize(
+    ("mtu", "octets"),
+    [(None, 4000), (0, 252), (256, 252), (257, 253), (1400, 1396), (4003, 3999), (2**32 - 1, 4000)],
+)
+def test_an_access_point_says_how_long_eap_may_be_behind_it(mtu: int | None, octets: int) -> None:
+    driver = Driver()
+    driver.more = () if mtu is None else (integer(Type.FRAMED_MTU, mtu),)
+    driver.receive(AUTH, driver.eap_request(AkaPrimePeer(usim(), REALM, outer="a@b").identity()))
+    assert [session.octets_max for session in driver.server.sessions] == [octets]
+
+
 def test_an_answer_that_comes_too_late_is_dropped() -> None:
     driver = Driver(session_ttl_s=10)
     answer, state = challenge(driver, phone())

@@ -39,8 +39,8 @@ class Chatty:
         raise AssertionError
 
 
-def chatty(client_id: str) -> Chatty:
-    assert client_id == "c"
+def chatty(link: eap.Link) -> Chatty:
+    assert link == ("c", eap.EAP_OCTETS_MAX)
     return Chatty()
 
 

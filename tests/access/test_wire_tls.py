@@ -37,7 +37,7 @@ from opencarrier.access.wire.tls_messages import (
     parse_offer,
     parse_records,
 )
-from opencarrier.access.wire.tls_method import ROUNDS_MAX
+from opencarrier.access.wire.tls_method import HEAD_OCTETS, ROUNDS_MAX
 from opencarrier.access.wire.tls_resumption import Earned, Resumptions
 from opencarrier.identity.pki.model import DAY_S, Algorithm, Holder
 from opencarrier.kernel.refusals import PeerError
@@ -373,6 +373,26 @@ def test_one_displaced_while_the_home_is_asked_is_not_let_in() -> None:
         )
         assert carry(peer, scene.machine(peer.type), home).reason == "tls_displaced"
     assert len(scene.server.resumptions) == 0
+
+
+@dataclass(slots=True)
+class Measuring(TlsPeer):
+    """A device that notes how long the longest request was."""
+
+    longest: int = 0
+
+    def respond(self, octets: bytes) -> bytes | None:
+        self.longest = max(self.longest, len(octets))
+        return TlsPeer.respond(self, octets)
+
+
+@pytest.mark.parametrize("octets_max", [252, 1020, 1396, eap.EAP_OCTETS_MAX])
+def test_no_request_is_longer_than_the_link_behind_the_access_point(octets_max: int) -> None:
+    scene = Scene()
+    peer = Measuring(device=scene.plain_device(), outer=OUTER, entropy=ENTROPY, login=PAP)
+    machine = scene.machine(eap.EapType.TTLS, octets_max=octets_max)
+    assert carry(peer, machine, scene.home).keys_match
+    assert peer.longest == min(octets_max, TlsLimits().fragment_octets + HEAD_OCTETS)
 
 
 def _goes_on(machines: list[Any]) -> list[bool]:

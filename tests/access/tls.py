@@ -179,9 +179,11 @@ class Scene:
         """Let time pass."""
         self.clock.set(self.clock.now_us() + seconds * SECOND_US)
 
-    def machine(self, method: int, client: str = "client_1") -> TlsMachine:
+    def machine(
+        self, method: int, client: str = "client_1", octets_max: int = eap.EAP_OCTETS_MAX
+    ) -> TlsMachine:
         kind = EapTls if method == eap.EapType.TLS else EapTtls
-        return kind(self.server, client)
+        return kind(self.server, eap.Link(client, octets_max))
 
     def attempt(
         self, device: TlsDevice, login: Login | None = None, *, outer: str = OUTER

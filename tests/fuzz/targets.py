@@ -150,12 +150,12 @@ def tls_messages(data: bytes) -> object:
 
 def eap_tls(data: bytes) -> object:
     """The machine of EAP-TLS takes an identity, then responses."""
-    return _converse(EapTls(TLS.server, "client_1"), eap.EapType.TLS, data)
+    return _converse(EapTls(TLS.server, eap.Link("client_1")), eap.EapType.TLS, data)
 
 
 def eap_ttls(data: bytes) -> object:
     """The machine of EAP-TTLS takes an identity, then responses."""
-    return _converse(EapTtls(TLS.server, "client_1"), eap.EapType.TTLS, data)
+    return _converse(EapTtls(TLS.server, eap.Link("client_1")), eap.EapType.TTLS, data)
 
 
 def ttls_avps(data: bytes) -> object:

@@ -9,14 +9,22 @@ from opencarrier.access.model import AccessSettings
 from opencarrier.access.wire.aka import Aka, AkaHome
 from opencarrier.access.wire.aka_profile import AKA, AKA_PRIME
 from opencarrier.access.wire.aka_reauthentication import Reauthentications
-from opencarrier.access.wire.eap import EapType, Method, Methods
+from opencarrier.access.wire.dictionary import Type
+from opencarrier.access.wire.eap import EAP_OCTETS_MAX, EapType, Link, Method, Methods
+from opencarrier.access.wire.radius import Packet
 from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.kernel.clock import Clock
 
 if TYPE_CHECKING:
     from opencarrier.access.wire.tls_server import TlsServer
 
-Factories = Mapping[EapType, Callable[[str], Method]]
+Factories = Mapping[EapType, Callable[[Link], Method]]
+
+FRAMED_MTU_MIN = 256
+"""A smaller Framed-MTU is not believed: links of EAP have 1,020 (RFC 3748 section 3.1)."""
+
+EAPOL_OCTETS = 4
+"""What stands before an EAP packet in a frame of IEEE 802.1X."""
 
 
 def offered_methods(
@@ -47,6 +55,14 @@ def tls_server(
     return TlsServer(source, clock, settings.tls)
 
 
+def octets_max(packet: Packet) -> int:
+    """How long an EAP packet may be behind an access point (RFC 3579 section 2.4)."""
+    mtu = packet.integer(Type.FRAMED_MTU)
+    if mtu is None:
+        return EAP_OCTETS_MAX
+    return min(max(mtu, FRAMED_MTU_MIN) - EAPOL_OCTETS, EAP_OCTETS_MAX)
+
+
 def _sim_factories(settings: AccessSettings, home: AkaHome) -> Factories:
     """In EAP-AKA a peer is told that EAP-AKA' would be liked better, where it stands before."""
     kinds = [kind for kind in settings.methods if kind in (EapType.AKA, EapType.AKA_PRIME)]
@@ -65,7 +81,7 @@ def _tls_factories(server: TlsServer | None) -> Factories:
     from opencarrier.access.wire.tls_method import EapTls
     from opencarrier.access.wire.ttls_method import EapTtls
 
-    ttls: Factories = {EapType.TTLS: lambda client: EapTtls(server, client)}
+    ttls: Factories = {EapType.TTLS: lambda link: EapTtls(server, link)}
     if not server.offers_certificates:
         return ttls
-    return {EapType.TLS: lambda client: EapTls(server, client), **ttls}
+    return {EapType.TLS: lambda link: EapTls(server, link), **ttls}

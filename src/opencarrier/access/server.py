@@ -23,6 +23,7 @@ from opencarrier.access.hub.proxying import (
     passed_on,
 )
 from opencarrier.access.hub.routes import Discover, Local, Target, Unknown, Via
+from opencarrier.access.methods import octets_max
 from opencarrier.access.model import (
     AccessKeys,
     AccessSettings,
@@ -85,8 +86,12 @@ class Lookup(Protocol):
         ...
 
 
-class Ticket(NamedTuple):
-    """A request in work: what is needed to answer it later."""
+@dataclass(slots=True)
+class Ticket:
+    """A request in work: what is needed to answer it later.
+
+    `state` and `guess` are set when the home is asked.
+    """
 
     origin: Origin
     key: Key
@@ -392,20 +397,21 @@ class AccessServer:
             return self._reject(ticket, reason, public=reason, identifier=identifier)
         state = ticket.packet.get(Type.STATE)
         if state is None:
-            fresh = self._open(ticket.client, identifier, now_s)
+            fresh = self._open(ticket, identifier, now_s)
             return self._continue(ticket, fresh, packet, now_s)
         session = self.sessions.find(state, ticket.client.client_id, now_s)
         if session is None:
             return self._reject(ticket, "session_unknown", identifier=identifier)
         return self._continue(ticket, session, packet, now_s)
 
-    def _open(self, client: RadiusClient, identifier: int, now_s: float) -> eap.Session:
+    def _open(self, ticket: Ticket, identifier: int, now_s: float) -> eap.Session:
         session = eap.Session(
             state=self._state(),
-            client_id=client.client_id,
+            client_id=ticket.client.client_id,
             methods=self._methods,
             identifier=identifier,
             expires_s=now_s,
+            octets_max=octets_max(ticket.packet),
         )
         self.sessions.open(session, now_s)
         return session
@@ -444,7 +450,8 @@ class AccessServer:
                 if not self._guesses.admits(guess, now_s):
                     slowed = session.answer(eap.Refused("passwords_guessed"))
                     return self._apply(ticket, session, slowed, now_s)
-                return self._ask_home(ticket._replace(guess=guess), session, effect)
+                ticket.guess = guess
+                return self._ask_home(ticket, session, effect)
             case eap.NeedVector() | eap.NeedResync() | eap.NeedPassword() | eap.Authorise():
                 return self._ask_home(ticket, session, effect)
             case eap.Succeed(grant, msk, resumed):
@@ -468,7 +475,8 @@ class AccessServer:
         except PeerError as error:
             self.sessions.close(session.state)
             return self._unreadable(ticket, error, session.identifier)
-        return [Need(ticket._replace(state=session.state), ticket.node, need, what)]
+        ticket.state = session.state
+        return [Need(ticket, ticket.node, need, what)]
 
     def _challenge(self, ticket: Ticket, session: eap.Session, octets: bytes) -> list[Effect]:
         self.metrics.challenges += 1

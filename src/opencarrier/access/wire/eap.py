@@ -213,18 +213,25 @@ class Method(Protocol):
         ...
 
 
+class Link(NamedTuple):
+    """How a peer is reached: by which RADIUS client, and how long an EAP packet may be there."""
+
+    client_id: str
+    octets_max: int = EAP_OCTETS_MAX
+
+
 @dataclass(frozen=True, slots=True)
 class Methods:
     """The methods a server offers, the preferred one first, and what makes their machines.
 
-    A machine is made for a RADIUS client, by which heavy ones are counted.
+    A machine is made for a link: heavy ones are counted by its client.
     """
 
-    factories: Mapping[int, Callable[[str], Method]]
+    factories: Mapping[int, Callable[[Link], Method]]
 
-    def make(self, kind: int, client_id: str) -> Method:
+    def make(self, kind: int, link: Link) -> Method:
         """Begin a method."""
-        return self.factories[kind](client_id)
+        return self.factories[kind](link)
 
     def first(self, identity: bytes) -> int:
         """The method an outer identity tells, else the preferred one.
@@ -313,6 +320,7 @@ class Session:
     method: Method | None = None
     realm: str = ""
     reply_message: str = "authentication_failed"
+    octets_max: int = EAP_OCTETS_MAX
 
     def ask_identity(self) -> bytes:
         """The EAP-Request/Identity that answers an EAP-Start (RFC 3579 section 2.1)."""
@@ -362,7 +370,7 @@ class Session:
     def _begin(self, kind: int) -> Effect:
         self.tried = (*self.tried, kind)
         self.rounds = 0
-        method = self.methods.make(kind, self.client_id)
+        method = self.methods.make(kind, Link(self.client_id, self.octets_max))
         return self._move(*method.start(self.identity, self._next_identifier))
 
     def _switch(self, method: Method, wanted: bytes) -> Effect:

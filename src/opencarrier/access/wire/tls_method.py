@@ -20,6 +20,7 @@ from opencarrier.access.wire.eap import (
     EapType,
     Effect,
     Fail,
+    Link,
     Refused,
     Succeed,
     encode_eap,
@@ -33,6 +34,9 @@ from opencarrier.kernel.refusals import PeerError
 from opencarrier.spine.access import Credential, CredentialKind, Grant
 
 ROUNDS_MAX = 40
+HEAD_OCTETS = 10
+"""Before the first fragment in an EAP packet: header, type, flags and the whole length."""
+
 KEY_OCTETS = 64
 """Of the MSK, and again of the EMSK."""
 
@@ -62,7 +66,7 @@ class Keys:
 
 
 class TlsMachine(ABC):
-    """One attempt; `client` is the RADIUS client it is counted for."""
+    """One attempt; it is counted for its link's client, and cuts what it sends to fit there."""
 
     type: EapType
     label: bytes
@@ -70,10 +74,11 @@ class TlsMachine(ABC):
 
     rounds_max = ROUNDS_MAX
 
-    def __init__(self, server: TlsServer, client: str) -> None:
+    def __init__(self, server: TlsServer, link: Link) -> None:
         self._server = server
-        self._client = client
-        self._framing = Framing(server.limits.fragment_octets)
+        self._client = link.client_id
+        room = link.octets_max - HEAD_OCTETS
+        self._framing = Framing(min(server.limits.fragment_octets, room))
         self._tunnel: Tunnel | None = None
         self._phase = Phase.START
         self._outer = ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from opencarrier.access.wire import mschapv2
-from opencarrier.access.wire.eap import Answer, EapType, Effect, NeedPassword, Refused, Secret
+from opencarrier.access.wire.eap import Answer, EapType, Effect, Link, NeedPassword, Refused, Secret
 from opencarrier.access.wire.tls_method import Phase, TlsMachine
 from opencarrier.access.wire.tls_resumption import Earned
 from opencarrier.access.wire.tls_server import TlsServer, split_identity
@@ -88,8 +88,8 @@ class EapTtls(TlsMachine):
     type = EapType.TTLS
     label = b"ttls keying material"
 
-    def __init__(self, server: TlsServer, client: str) -> None:
-        super().__init__(server, client)
+    def __init__(self, server: TlsServer, link: Link) -> None:
+        super().__init__(server, link)
         self._proof: Proof | None = None
 
     def answer(self, answer: Answer, identifier: int) -> tuple[EapTtls, Effect]:
