@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import hmac
+from functools import lru_cache
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from opencarrier.kernel.encoding import encode
 from opencarrier.spine.parties import PartyId
 
 CUI_OCTETS = 16
 KEY_OCTETS = 32
+
+
+@lru_cache(maxsize=8)
+def _keyed(key: bytes) -> HMAC:
+    """The home's key, hashed once for all its subscribers."""
+    return HMAC(key, SHA256())
 
 
 def chargeable_user_identity(key: bytes, subscriber: str, visited: PartyId) -> str:
@@ -19,7 +28,9 @@ def chargeable_user_identity(key: bytes, subscriber: str, visited: PartyId) -> s
     """
     assert len(key) == KEY_OCTETS
     message = encode(["opencarrier/cui", subscriber, visited])
-    return hmac.digest(key, message, "sha256")[:CUI_OCTETS].hex()
+    keyed = _keyed(key).copy()
+    keyed.update(message)
+    return keyed.finalize()[:CUI_OCTETS].hex()
 
 
 def named_subject(key: bytes, name: str, visited: PartyId) -> str:

@@ -20,6 +20,9 @@ from opencarrier.spine.records import RcoiClass
 
 Attributes = list[Attribute]
 
+_CLASS, _STATE = int(Type.CLASS), int(Type.STATE)
+_TERMINATION_ACTION = integer(Type.TERMINATION_ACTION, TERMINATION_ACTION_RADIUS_REQUEST)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
@@ -34,7 +37,7 @@ class Accepted:
 
 def challenge(octets: bytes, state: bytes) -> Attributes:
     """An EAP-Request for the peer, and the State that brings its response back here."""
-    return [*eap_message(octets), (int(Type.STATE), state)]
+    return [*eap_message(octets), (_STATE, state)]
 
 
 def accept(
@@ -59,10 +62,10 @@ def accept(
         *eap_message(encode_eap(EapCode.SUCCESS, session.identifier)),
         *mppe_keys(session.msk, session.secret, session.request_authenticator, salts),
         text(Type.USER_NAME, f"{cui}@{session.realm}"),
-        *((int(Type.CLASS), value) for value in classes),
+        *[(_CLASS, value) for value in classes],
         text(Type.CHARGEABLE_USER_IDENTITY, cui),
         integer(Type.SESSION_TIMEOUT, grant.session_timeout_s),
-        integer(Type.TERMINATION_ACTION, TERMINATION_ACTION_RADIUS_REQUEST),
+        _TERMINATION_ACTION,
         integer(Type.ACCT_INTERIM_INTERVAL, grant.interim_interval_s),
         *_agreed(grant, terms),
     ]

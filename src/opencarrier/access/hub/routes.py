@@ -83,6 +83,8 @@ class Routes:
         return Discover(realm) if route.kind is RouteKind.DISCOVER else Via(route.upstream)
 
     def _named(self, realm: str) -> Route | None:
+        if not self._routes:
+            return None
         found = (self._routes.get(pattern) for pattern in _patterns(realm))
         return next((route for route in found if route is not None), None)
 

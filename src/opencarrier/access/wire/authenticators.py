@@ -220,7 +220,8 @@ def response(code: int, request: Packet, attributes: Iterable[Attribute], secret
     if code != Code.ACCOUNTING_RESPONSE:
         out += _UNSIGNED
     pack_into(out, attributes)
-    pack_into(out, [(_PROXY_STATE, value) for value in request.all(_PROXY_STATE)])
+    for value in request.all(_PROXY_STATE):
+        pack_into(out, [(_PROXY_STATE, value)])
     if len(out) > PACKET_OCTETS_MAX:
         raise PeerError("packet_full", f"{len(out)} octets")
     out[2:4] = len(out).to_bytes(2, "big")
@@ -240,23 +241,16 @@ def mppe_keys(
     assert len(msk) >= 64
     recv_salt, send_salt = (bytes((salt[0] | 0x80, salt[1])) for salt in salts)
     assert recv_salt != send_salt
-    return [
-        vendor(MICROSOFT, kind, salt + _protect(key, secret, request_authenticator + salt))
-        for kind, salt, key in (
-            (MS_MPPE_RECV_KEY, recv_salt, msk[:32]),
-            (MS_MPPE_SEND_KEY, send_salt, msk[32:64]),
-        )
-    ]
+    recv = recv_salt + _protect(msk[:32], secret, request_authenticator + recv_salt)
+    send = send_salt + _protect(msk[32:64], secret, request_authenticator + send_salt)
+    return [vendor(MICROSOFT, MS_MPPE_RECV_KEY, recv), vendor(MICROSOFT, MS_MPPE_SEND_KEY, send)]
 
 
 def _protect(key: bytes, secret: bytes, chain: bytes) -> bytes:
-    clear = bytes((len(key),)) + key
-    clear += bytes(-len(clear) % 16)
+    clear = bytes((len(key),)) + key + bytes(-(len(key) + 1) % 16)
     out = b""
     for start in range(0, len(clear), 16):
-        stream = int.from_bytes(md5(secret + chain, usedforsecurity=False).digest(), "big")
-        block = int.from_bytes(clear[start : start + 16], "big")
-        chain = (stream ^ block).to_bytes(16, "big")
+        chain = _xor16(_md5(secret + chain), clear[start : start + 16])
         out += chain
     return out
 

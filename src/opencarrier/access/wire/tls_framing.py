@@ -5,8 +5,8 @@ EAP-TTLS frames alike; the low bits of its flags are the version, which is 0 (RF
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntFlag
+from typing import NamedTuple
 
 from opencarrier.kernel.refusals import PeerError
 
@@ -27,8 +27,11 @@ class Flag(IntFlag):
     START = 0x20
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
+_LENGTH, _MORE = int(Flag.LENGTH), int(Flag.MORE)
+_TAKEN = _LENGTH | _MORE
+
+
+class Fragment(NamedTuple):
     """One packet's data: the whole message's length where it is told, whether more follows."""
 
     total: int | None
@@ -40,19 +43,21 @@ def parse_fragment(data: bytes) -> Fragment:
     """Read a peer's data after the EAP type, or raise `PeerError`."""
     if not data:
         raise PeerError("tls_flags_missing")
-    flags = Flag(data[0])
-    if flags & ~(Flag.LENGTH | Flag.MORE):
-        raise PeerError("tls_flags", f"{data[0]:#04x}")
-    if not flags & Flag.LENGTH:
-        return Fragment(None, bool(flags & Flag.MORE), data[1:])
+    flags = data[0]
+    if flags & ~_TAKEN:
+        raise PeerError("tls_flags", f"{flags:#04x}")
+    more = flags & _MORE != 0
+    if not flags & _LENGTH:
+        return Fragment(None, more, data[1:])
     if len(data) < 1 + _TOTAL_OCTETS:
         raise PeerError("tls_length_missing")
     total = int.from_bytes(data[1 : 1 + _TOTAL_OCTETS], "big")
-    return Fragment(total, bool(flags & Flag.MORE), data[1 + _TOTAL_OCTETS :])
+    return Fragment(total, more, data[1 + _TOTAL_OCTETS :])
 
 
 START = bytes((Flag.START,))
 ACKNOWLEDGEMENT = b"\x00"
+_FIRST, _FURTHER, _LAST = bytes((_TAKEN,)), bytes((_MORE,)), b"\x00"
 
 
 class Framing:
@@ -94,14 +99,14 @@ class Framing:
         if len(message) <= self._fragment_octets:
             return self.request()
         total = len(message).to_bytes(_TOTAL_OCTETS, "big")
-        return bytes((Flag.LENGTH | Flag.MORE,)) + total + self._cut()
+        return _FIRST + total + self._cut()
 
     def request(self) -> bytes:
         """The data of the next packet: a fragment, or the acknowledgement of one."""
         if not self._outgoing:
             return ACKNOWLEDGEMENT
         more = len(self._outgoing) > self._fragment_octets
-        return bytes((Flag.MORE if more else 0,)) + self._cut()
+        return (_FURTHER if more else _LAST) + self._cut()
 
     def _cut(self) -> bytes:
         part = self._outgoing[: self._fragment_octets]

@@ -88,14 +88,8 @@ def parse_offer(handshake: bytes) -> Offer:
     session_id = hello.vector(1)
     hello.vector(2)
     hello.vector(1)
-    extensions = _Reader(hello.vector(2) if hello.left else b"")
-    keys: tuple[bytes, ...] = ()
-    while extensions.left:
-        kind = int.from_bytes(extensions.take(2), "big")
-        data = extensions.vector(2)
-        if kind == _PRE_SHARED_KEY:
-            keys = _offered_keys(data)
-    return Offer(session_id, keys)
+    offered = _extension(hello.vector(2) if hello.left else b"", _PRE_SHARED_KEY)
+    return Offer(session_id, () if offered is None else _offered_keys(offered))
 
 
 def given_session_id(handshake: bytes) -> bytes:
@@ -111,6 +105,20 @@ def given_ticket(handshake: bytes) -> bytes:
     message.take(8)
     message.vector(1)
     return message.vector(2)
+
+
+def _extension(octets: bytes, wanted: int) -> bytes | None:
+    """What the last extension of a kind holds; None where there is none of it."""
+    found, offset = None, 0
+    while offset < len(octets):
+        begin = offset + 4
+        end = begin + int.from_bytes(octets[offset + 2 : begin], "big")
+        if begin > len(octets) or end > len(octets):
+            raise PeerError("tls_message_short", offset=offset)
+        if int.from_bytes(octets[offset : offset + 2], "big") == wanted:
+            found = octets[begin:end]
+        offset = end
+    return found
 
 
 def _offered_keys(data: bytes) -> tuple[bytes, ...]:

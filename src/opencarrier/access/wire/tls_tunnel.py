@@ -217,12 +217,14 @@ class Tunnel:
 
     def pending(self) -> bytes:
         """Take what is to be sent."""
-        parts = []
-        while True:
+        out, got = b"", PLAINTEXT_OCTETS_MAX
+        while got == PLAINTEXT_OCTETS_MAX:
             try:
-                parts.append(self._connection.bio_read(PLAINTEXT_OCTETS_MAX))
+                part = self._connection.bio_read(PLAINTEXT_OCTETS_MAX)
             except SSL.WantReadError:
-                return b"".join(parts)
+                break
+            out, got = out + part, len(part)
+        return out
 
     @property
     def is_tls13(self) -> bool:
