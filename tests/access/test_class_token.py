@@ -39,6 +39,14 @@ GRANT = Grant(
     expires_us=2,
 )
 TOKEN = RING.seal(GRANT, CUI, SeededEntropy(1))
+BEFORE = bytes.fromhex(
+    "015abf4dbb872f03c02f63cc84984f0049ee4c627504e4803b5cd7e0ad68a2d3"
+    "082309c7ef1760078e0eef0771ddbe82c4268bd57fa83aab2140242678331121"
+    "850d1d68e5dc0bfe17c588d246a0400adf5f23e8192c313f6d8e12ad9c62fa9f"
+    "376b0e387b09b4159039853c694794789a004699fca68dbdce113157dd07c826"
+    "0d056d0ce932cfb17d01c34a033096506eec19394e"
+)
+"""The same, as it was sealed before AES-256-GCM."""
 
 
 def opened(
@@ -47,8 +55,9 @@ def opened(
     return ring.open(token, visited=visited, node_id=node)
 
 
-def test_it_brings_back_what_was_sealed() -> None:
-    assert opened(TOKEN) == ClassClaims(
+@pytest.mark.parametrize("token", [TOKEN, BEFORE])
+def test_it_brings_back_what_was_sealed(token: bytes) -> None:
+    assert opened(token) == ClassClaims(
         authorisation_id=GRANT.authorisation_id,
         home=HOME,
         cui=CUI,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from opencarrier.kernel.clock import SECOND_US
@@ -68,13 +68,13 @@ class PseudonymRing:
     """Seals IMSIs into pseudonyms and opens those issued in this period or the last few.
 
     A name is `period (2) | nonce (12) | sealed IMSI (7) | tag (16)` in base64url, bound to its
-    realm; two of one IMSI have nothing in common.
+    realm; two of one IMSI have nothing in common. AES-256-GCM (SP 800-38D).
     """
 
     def __init__(self, secret: bytes) -> None:
         assert len(secret) == SECRET_OCTETS
         self._secret = secret
-        self._ciphers: dict[int, ChaCha20Poly1305] = {}
+        self._ciphers: dict[int, AESGCM] = {}
 
     def seal(self, imsi: str, realm: str, *, now_us: int, entropy: Entropy) -> str:
         """Make a fresh name for an IMSI, without the digit that tells the method."""
@@ -106,13 +106,15 @@ class PseudonymRing:
             return None
         return str(int.from_bytes(clear, "big"))[1:]
 
-    def _cipher(self, period: int) -> ChaCha20Poly1305:
+    def _cipher(self, period: int) -> AESGCM:
         cipher = self._ciphers.get(period)
         if cipher is None:
-            key = hmac.digest(self._secret, f"opencarrier/pseudonym/{period}".encode(), "sha256")
+            key = hmac.digest(
+                self._secret, f"opencarrier/pseudonym/aes/{period}".encode(), "sha256"
+            )
             if len(self._ciphers) > PERIODS_KEPT:
                 self._ciphers.clear()
-            self._ciphers[period] = cipher = ChaCha20Poly1305(key)
+            self._ciphers[period] = cipher = AESGCM(key)
         return cipher
 
 
