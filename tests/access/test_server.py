@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.access import fakes
 from tests.access.fakes import (
     KEYS,
     NAS,
@@ -21,6 +22,7 @@ from tests.access.fakes import (
     usim,
 )
 
+from opencarrier.access.cui import chargeable_user_identity
 from opencarrier.access.directory import DirectoryCache
 from opencarrier.access.methods import offered_methods, remembered
 from opencarrier.access.model import AccessSettings, Listener, Origin, Transport
@@ -209,6 +211,21 @@ def test_an_accept_carries_what_accounting_needs() -> None:
     assert len(packet.all(Type.CLASS)) == 3
     name, cui = packet.text(Type.USER_NAME), packet.text(Type.CHARGEABLE_USER_IDENTITY)
     assert name == f"{cui}@{REALM}"
+
+
+@pytest.mark.parametrize("told", [b"\0", b"of another home", b"a" * 253])
+def test_whatever_a_request_says_the_accept_has_our_own_pseudonym(told: bytes) -> None:
+    """A value that is not ours decides nothing: who it is was proven (RFC 4372 section 2)."""
+    driver = Driver()
+    answer, state = challenge(driver, phone())
+    driver.more = ((int(Type.CHARGEABLE_USER_IDENTITY), told),)
+    request = driver.eap_request(answer, state)
+    need = only(driver.receive(AUTH, request))
+    assert isinstance(need, Need)
+    packet = reply(driver.attend(need), request)
+    assert packet.code == Code.ACCESS_ACCEPT
+    own = chargeable_user_identity(KEYS.cui_key, fakes.SUBSCRIBER, VISITED)
+    assert packet.all(Type.CHARGEABLE_USER_IDENTITY) == (own.encode(),)
 
 
 def test_eap_start_is_answered_with_a_question() -> None:

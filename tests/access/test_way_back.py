@@ -18,6 +18,7 @@ from opencarrier.access.dynamic import DynamicProxy, ErrorCause, ack, sound
 from opencarrier.access.hub import store
 from opencarrier.access.hub.backward import Served, WayBack
 from opencarrier.access.hub.dialling import Dialler
+from opencarrier.access.hub.incoming import OrdersOverUdp
 from opencarrier.access.model import AccessSettings, Transport
 from opencarrier.access.radsec.server import RadsecBind, RadsecServer
 from opencarrier.access.radsec.trust import Trust
@@ -26,7 +27,7 @@ from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.wire.authenticators import request
 from opencarrier.access.wire.dictionary import Code, Type
-from opencarrier.access.wire.radius import Attribute, Packet, encode, parse, text
+from opencarrier.access.wire.radius import Attribute, Packet, encode, integer, parse, text
 from opencarrier.app.system import SystemClock
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
@@ -58,11 +59,11 @@ class AccessPoint(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def access_point() -> AsyncIterator[tuple[AccessPoint, WayBack]]:
+async def access_point(served_max: int = 2) -> AsyncIterator[tuple[AccessPoint, WayBack]]:
     loop = asyncio.get_running_loop()
     transport, point = await loop.create_datagram_endpoint(AccessPoint, local_addr=("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]
-    way = WayBack(SeededEntropy(1), port=port, served_max=2, sockets_max=1)
+    way = WayBack(SeededEntropy(1), port=port, served_max=served_max, sockets_max=1)
     try:
         yield point, way
     finally:
@@ -106,14 +107,91 @@ async def test_no_home_ends_what_is_known_to_be_another_s_session() -> None:
         way.note(HOME.client_id, asked("cafe-1", text(Type.ACCT_SESSION_ID, "s1")), over_udp())
         assert way.find(parse(disconnect("cafe-1")), HOME) is not None
         assert way.find(parse(disconnect("cafe-1")), OTHER) is None
-        unnamed = request(
-            Code.DISCONNECT_REQUEST, 7, [text(Type.NAS_IDENTIFIER, "cafe-1")], HOME.secret
-        )
-        assert way.find(parse(unnamed), OTHER) is not None
         for number in range(2):
             session = text(Type.ACCT_SESSION_ID, f"n{number}")
             way.note(HOME.client_id, asked("cafe-1", session), over_udp())
         assert way.find(parse(disconnect("cafe-1")), OTHER) is not None, "no more is remembered"
+
+
+STATION, PSEUDONYM = text(Type.CALLING_STATION_ID, "02-00-00-00-00-01"), b"of the home"
+LET_IN = Packet(
+    Code.ACCESS_ACCEPT, 1, bytes(16), ((int(Type.CHARGEABLE_USER_IDENTITY), PSEUDONYM),)
+)
+
+
+def unnamed(*told: Attribute) -> Packet:
+    attributes = [text(Type.NAS_IDENTIFIER, "cafe-1"), *told]
+    return parse(request(Code.DISCONNECT_REQUEST, 7, attributes, HOME.secret))
+
+
+async def test_without_a_session_s_name_a_home_reaches_only_whom_it_let_in() -> None:
+    """Two homes have people at one access point; neither names sessions."""
+    other_station = text(Type.CALLING_STATION_ID, "02-00-00-00-00-02")
+    cui = (int(Type.CHARGEABLE_USER_IDENTITY), PSEUDONYM)
+    async with access_point(served_max=8) as (_, way):
+        way.note(HOME.client_id, asked("cafe-1", STATION), over_udp(), LET_IN)
+        way.note(OTHER.client_id, asked("cafe-1", other_station), over_udp())
+        for told, found in (
+            ((), False),
+            ((STATION,), True),
+            ((cui,), True),
+            ((STATION, cui), True),
+            ((other_station,), False),
+            ((STATION, text(Type.USER_NAME, "of another")), False),
+            ((text(Type.CALLING_STATION_ID, "unheard of"),), False),
+        ):
+            assert (way.find(unnamed(*told), HOME) is not None) is found, told
+        assert way.find(unnamed(other_station), OTHER) is not None
+        for stranger in (STATION, cui):
+            assert way.find(unnamed(stranger), OTHER) is None
+        way.note(OTHER.client_id, asked("cafe-1", STATION), over_udp())
+        assert way.find(unnamed(STATION), HOME) is None, "the station went over to another home"
+
+
+AT_HOME = [
+    RadiusServer(
+        upstream="home", place=place, transport=kind, host="127.0.0.1", port=port, secret=secret
+    )
+    for place, (kind, port, secret) in enumerate(
+        (("tls", 2083, b"radsec"), ("udp", 1812, b"between us"), ("udp", 1912, b"between us"))
+    )
+]
+
+
+def over_3799(way: WayBack) -> OrdersOverUdp:
+    def servers(host: str) -> list[RadiusServer]:
+        return [one for one in AT_HOME if one.host == host]
+
+    return OrdersOverUdp(way, servers, clock=FixedClock(NOW_US))
+
+
+async def test_over_udp_a_home_orders_from_where_it_is_asked() -> None:
+    async with access_point() as (point, way):
+        orders = over_3799(way)
+        assert orders.client("127.0.0.2") is None
+        home = orders.client("127.0.0.1")
+        assert home is not None
+        assert home.secret == b"between us"
+        way.note("127.0.0.1:1912", asked("cafe-1", STATION), over_udp())
+        named = [text(Type.NAS_IDENTIFIER, "cafe-1"), STATION]
+        for code, attributes, answer in (
+            (Code.DISCONNECT_REQUEST, named, Code.DISCONNECT_ACK),
+            (Code.COA_REQUEST, [*named, text(Type.FILTER_ID, "free")], Code.COA_ACK),
+            (Code.DISCONNECT_REQUEST, [named[0]], Code.DISCONNECT_NAK),
+        ):
+            octets = request(code, 7, [*attributes, STATE], home.secret)
+            assert parse(await orders(octets, home)).code == answer
+        assert len(point.heard) == 2
+        for octets, reason in (
+            (bare([*named, STATE], b"between us"), "message_authenticator_missing"),
+            (request(Code.COA_REQUEST, 7, named, b"another"), "request_authenticator"),
+            (
+                request(Code.COA_REQUEST, 7, [integer(Type.EVENT_TIMESTAMP, 9)], b"between us"),
+                "event_timestamp",
+            ),
+        ):
+            with pytest.raises(PeerError, match=reason):
+                await orders(octets, home)
 
 
 async def test_an_access_point_without_a_name_is_found_by_its_address() -> None:
@@ -126,7 +204,8 @@ async def test_an_access_point_without_a_name_is_found_by_its_address() -> None:
             (Type.NAS_IDENTIFIER, at[1], False),
             (Type.NAS_IDENTIFIER, b"", False),
         ):
-            packet = Packet(Code.DISCONNECT_REQUEST, 1, bytes(16), ((int(kind), value),))
+            told = ((int(kind), value), text(Type.ACCT_SESSION_ID, "s1"))
+            packet = Packet(Code.DISCONNECT_REQUEST, 1, bytes(16), told)
             assert (way.find(packet, HOME) is not None) is found
 
 
@@ -158,10 +237,10 @@ async def test_whatever_a_request_brings_along_its_answer_fits_a_packet_or_there
         assert len(point.heard) == 4
 
 
-def bare(attributes: list[Attribute]) -> bytes:
+def bare(attributes: list[Attribute], secret: bytes = b"radsec") -> bytes:
     """A CoA-Request without Message-Authenticator."""
     octets = encode(Code.COA_REQUEST, 1, bytes(16), attributes)
-    return octets[:4] + md5(octets + b"radsec").digest() + octets[20:]
+    return octets[:4] + md5(octets + secret).digest() + octets[20:]
 
 
 async def test_over_radsec_the_access_networks_connection_is_asked() -> None:

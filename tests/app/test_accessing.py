@@ -43,6 +43,8 @@ def test_a_member_names_itself_its_clearing_its_bases_and_countries() -> None:
     assert told.federation.name == wbaid("LUMEN:FR")
     assert told.federation.data_clearing == told.federation.financial_clearing == wbaid("CLEAR:US")
     assert told.federation.countries == {"FR", "DE"}
+    assert not told.federation.location_required
+    assert access_settings(Settings(location_required="yes")).federation.location_required
 
 
 def test_methods_are_offered_in_the_order_they_are_named() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.access.radsec import ENTROPY, Pki, until
 
+from opencarrier.access.hub.backward import WayBack
 from opencarrier.access.model import Metrics
 from opencarrier.access.radsec.client import RadsecServerAt, RadsecUpstream
 from opencarrier.access.radsec.trust import Trust
@@ -79,6 +80,19 @@ async def test_radsec_is_on_with_certificates_and_who_is_connected_is_shown(tmp_
     assert "opencarrier_radsec_connections_total 1\n" in told
     assert 'opencarrier_radsec_closed_total{reason="peer_closed"} 1\n' in told
     await radius.stop()
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        at = udp.getsockname()[1]
+        ordered = with_settings(base, orders_port=at)
+        second = Radius(ordered, base.access(), None, WayBack(ENTROPY))
+        with pytest.raises(FolderError, match="Disconnect and CoA on"):
+            await second.start()
+    third = Radius(ordered, base.access(), None, WayBack(ENTROPY))
+    await third.start()
+    assert third.incoming is not None
+    assert third.incoming.address == ("127.0.0.1", at)
+    await third.stop()
+    assert radius.incoming is None, "off unless it is set"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = {**named, "radsec_port": taken.getsockname()[1]}
         second = Radius(with_settings(base, **settings), base.access(), trust)

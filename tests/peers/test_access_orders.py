@@ -16,18 +16,21 @@ from tests.peers.test_access_radsec import free_port, program, run
 
 from opencarrier.access.dynamic import ErrorCause, ack, nak, sound
 from opencarrier.access.dynamic_udp import DynamicBind, DynamicServer
+from opencarrier.access.hub.backward import Served, WayBack
+from opencarrier.access.hub.incoming import OrdersOverUdp
+from opencarrier.access.model import Transport
 from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.orders.model import Attach, State
 from opencarrier.access.orders.reach import Reach
 from opencarrier.access.orders.sending import OrderSender
 from opencarrier.access.orders.store import metadata
-from opencarrier.access.wire.dictionary import Type
-from opencarrier.access.wire.radius import Packet
+from opencarrier.access.wire.dictionary import Code, Type
+from opencarrier.access.wire.radius import Packet, text
 from opencarrier.app.system import SystemClock
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.sim.usim import ControlSim
 from opencarrier.spine.access import Change
-from opencarrier.spine.parties import RadiusClient
+from opencarrier.spine.parties import RadiusClient, RadiusServer
 
 RADCLIENT, RADIUSD = (
     shutil.which(name, path="/usr/bin:/usr/sbin") for name in ("radclient", "freeradius")
@@ -73,6 +76,59 @@ async def test_radclient_s_requests_are_answered_as_their_sessions_are_known() -
     assert server.dropped == {"request_authenticator": 1}
     assert len(seen) == 4
     await server.stop()
+
+
+async def test_radclient_orders_at_our_port_what_freeradius_behind_us_does(tmp_path: Path) -> None:
+    """A home's radclient asks us; the access point behind us is FreeRADIUS."""
+    behind = free_port(socket.SOCK_DGRAM)
+    (tmp_path / "radiusd.conf").write_text(
+        FREERADIUS.format(folder=tmp_path, port=behind, secret=f'"{SECRET.decode()}"')
+    )
+    home = RadiusServer(
+        upstream="home",
+        place=0,
+        transport="udp",
+        host="127.0.0.1",
+        port=1812,
+        secret=b"testing123",
+    )
+    way = WayBack(ENTROPY, port=behind)
+    station = text(Type.CALLING_STATION_ID, "02-00-00-00-00-01")
+    request = Packet(Code.ACCESS_REQUEST, 1, bytes(16), (text(Type.NAS_IDENTIFIER, NAS), station))
+    ap = RadiusClient(client_id="ap", prefix="", secret=SECRET, operator=VISITED)
+    way.note("127.0.0.1:1812", request, Served(ap, "127.0.0.1", Transport.UDP))
+    orders = OrdersOverUdp(
+        way, lambda host: [home] if host == home.host else [], clock=SystemClock()
+    )
+    server = DynamicServer(orders, orders.client, DynamicBind(port=0))
+    await server.start()
+    at = f"127.0.0.1:{server.address[1]}"
+    own = f'NAS-Identifier = "{NAS}"\nCalling-Station-Id = "02-00-00-00-00-01"\n'
+    hop = "Proxy-State = 0x6f6e65\n"
+    foreign = f'NAS-Identifier = "{NAS}"\nCalling-Station-Id = "02-00-00-00-00-02"\n'
+    command = (RADIUSD or "", "-f", "-l", "stdout", "-d", str(tmp_path))
+    async with program(tmp_path / "log", *command):
+        await until(lambda: "Ready to process" in (tmp_path / "log").read_text())
+        for kind, words, told in (
+            ("disconnect", own, "Received Disconnect-ACK"),
+            ("coa", own + 'Filter-Id = "free"\n', "Received CoA-ACK"),
+            ("coa", own + 'Filter-Id = "unheard of"\n', "Unsupported-Attribute"),
+            ("disconnect", foreign, "Proxy-Request-Not-Routable"),
+            (
+                "disconnect",
+                own + hop + "Message-Authenticator = 0x00\n",
+                "0x6f6e65",
+            ),
+        ):
+            said = await run(RADCLIENT or "", "-x", at, kind, "testing123", stdin=words.encode())
+            assert told in said, said
+        unsigned = (own + hop).encode()
+        alone = ("-x", "-r", "1", "-t", "1", at, "disconnect", "testing123")
+        said = await run(RADCLIENT or "", *alone, stdin=unsigned)
+        assert "Received" not in said
+    assert server.dropped == {"message_authenticator_missing": 1}
+    await server.stop()
+    await way.stop()
 
 
 FREERADIUS = """

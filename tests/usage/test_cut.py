@@ -6,7 +6,7 @@ import pytest
 
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.spine import ids
-from opencarrier.spine.usage import ZERO, Counters, Rung, Status
+from opencarrier.spine.usage import ZERO, Counters, Rung, Sought, Status
 from opencarrier.usage import service as service_module
 from opencarrier.usage.model import Anomaly, Stream
 
@@ -468,3 +468,33 @@ def test_what_was_counted_under_an_authorisation_before(world: World) -> None:
     with world.unit() as unit:
         assert world.service.octets_before(unit, now) == 550
         assert world.service.octets_before(unit, seen(interim, 3_300, (300, 100, 10))) == 0
+
+
+def test_when_a_session_was_heard_last_and_whether_that_ended_it(world: World) -> None:
+    interim = Status.INTERIM
+    world.record(
+        seen(Status.START, 0),
+        seen(interim, 60, (60, 1, 1)),
+        seen(interim, 90, (90, 1, 1), auth=AUTH_2),
+        seen(interim, 70, (70, 1, 1), acct="0002", auth=b"C" * 16),
+        seen(Status.STOP, 70, (70, 1, 1), acct="0002", auth=b"C" * 16),
+    )
+    first = seen(Status.START, 0)
+    assert first.authorisation_id is not None
+
+    def sought(authorisation: bytes, name: str) -> Sought:
+        return Sought(authorisation, first.nas_key, name)
+
+    asked = [
+        sought(first.authorisation_id, first.acct_session_id),
+        sought(AUTH_2, ""),
+        sought(b"C" * 16, "0002"),
+        sought(b"D" * 16, first.acct_session_id),
+    ]
+    with world.unit() as unit:
+        found = world.service.last_heard(unit, asked)
+    assert found == {
+        first.authorisation_id: (at(60), False),
+        AUTH_2: (at(90), False),
+        b"C" * 16: (at(70), True),
+    }

@@ -46,6 +46,7 @@ class DirectoryCache:
         self._routes: dict[str, tuple[float, Routes | None]] = {}
         self._served: dict[str, tuple[float, bool | None]] = {}
         self._servers: dict[str, tuple[float, Sequence[RadiusServer] | None]] = {}
+        self._at: dict[str, tuple[float, Sequence[RadiusServer] | None]] = {}
         self._named: dict[str, tuple[float, PartyId | None]] = {}
         self._wba_ids: dict[str, tuple[float, str | None]] = {}
         self._nodes: dict[str, tuple[float, Node | None]] = {}
@@ -87,6 +88,16 @@ class DirectoryCache:
             self._servers, upstream, lambda unit: self._directory.servers(unit, upstream)
         )
         return found or ()
+
+    def servers_at(self, host: str) -> Sequence[RadiusServer]:
+        """The servers of our routes that are asked at an address."""
+        found = self._cached(self._at, host, lambda unit: self._found_at(unit, host))
+        return found or ()
+
+    def _found_at(self, unit: Connection, host: str) -> Sequence[RadiusServer] | None:
+        names = dict.fromkeys(route.upstream for route in self._directory.routes(unit))
+        servers = (one for name in names if name for one in self._directory.servers(unit, name))
+        return [one for one in servers if one.host == host] or None
 
     def operator_named_by_wba(self, wba_id: str) -> PartyId | None:
         """The operator the federation calls so."""

@@ -125,6 +125,7 @@ class Metrics:
     statements: Counter[str] = field(default_factory=Counter)
     payments: Counter[str] = field(default_factory=Counter)
     terms_refused: Counter[str] = field(default_factory=Counter)
+    silent: int = 0
 
     def as_mapping(self) -> dict[str, int | dict[str, int]]:
         """The counters with stable keys, for JSON and `/metrics`."""
@@ -148,5 +149,6 @@ class Metrics:
             "class_refused": dict(sorted(self.class_refused.items())),
             "statements": dict(sorted(self.statements.items())),
             "payments": dict(sorted(self.payments.items())),
+            "silent": self.silent,
             "terms_refused": dict(sorted(self.terms_refused.items())),
         }

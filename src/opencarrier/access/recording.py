@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from opencarrier.access.agent.payments import Carried, Verdict, carried_of
 from opencarrier.access.agent.statement import may_state, statement_of
+from opencarrier.access.hub.running import RESTARTS
 from opencarrier.access.model import Metrics
 from opencarrier.access.wire.duplicates import Key
 from opencarrier.kernel.crash import crashpoint
@@ -54,7 +55,7 @@ class Recorder:
 
         None, and nothing is kept, where that takes the turn alone.
         """
-        if not self.ports.units.shares_turns or any(map(_reads_first, stores)):
+        if not self.ports.units.shares_turns or any(map(self._reads_first, stores)):
             return None
         with self.ports.units.append() as unit:
             observations = self._observations(unit, stores)
@@ -71,7 +72,7 @@ class Recorder:
         if not stores:
             return 0
         if self.passing is not None:
-            self.passing.keep(unit, [s.relay for s in stores if s.relay is not None])
+            self.passing.keep(unit, [(store.relay, store.observation) for store in stores])
         observations = self._observations(unit, stores)
         if self.ports.orders is not None:
             self.ports.orders.observed(unit, observations)
@@ -85,6 +86,11 @@ class Recorder:
         for store in filter(_may_state, stores):
             self._take_payment(unit, store)
         return new
+
+    def _reads_first(self, store: Store) -> bool:
+        """Say whether a report is owed to a home, ends what is, or may carry an agent's word."""
+        restarts = self.passing is not None and store.observation.status in RESTARTS
+        return store.relay is not None or restarts or may_state(store.ticket.packet)
 
     def _concerns_others(self, unit: Connection, observations: Sequence[Observation]) -> bool:
         """Say whether more follows than the rows; nobody can change that in a shared turn."""
@@ -166,8 +172,3 @@ class Recorder:
 
 def _may_state(store: Store) -> bool:
     return may_state(store.ticket.packet)
-
-
-def _reads_first(store: Store) -> bool:
-    """Say whether a report is owed to a home, or may carry what a node's agent says."""
-    return store.relay is not None or may_state(store.ticket.packet)

@@ -39,7 +39,6 @@ from opencarrier.access.server import (
     Dropped,
     Effect,
     Forward,
-    Lookup,
     Need,
     Send,
     Store,
@@ -213,7 +212,7 @@ class AccessService:
         self._senders.clear()
 
     @property
-    def lookup(self) -> Lookup:
+    def lookup(self) -> DirectoryCache:
         """Who may talk to us, as the server sees it."""
         return self._cache
 
@@ -308,7 +307,7 @@ class AccessService:
         if self._ports.way_back is not None and reply.packet.code == Code.ACCESS_ACCEPT:
             origin = ticket.origin
             served = Served(ticket.client, origin.address[0], origin.transport)
-            self._ports.way_back.note(server, ticket.packet, served)
+            self._ports.way_back.note(server, ticket.packet, served, reply.packet)
 
     def _queue_need(self, need: Need | Agree) -> None:
         if len(self._needs) >= self._settings.authentication_queue_max:

@@ -36,6 +36,7 @@ def access_settings(settings: Settings) -> AccessSettings:
             financial_clearing=financial,
             data_clearing=_member("data_clearing_provider", settings.data_clearing_provider)
             or financial,
+            location_required=settings.location_required == "yes",
             countries=frozenset(_country(word) for word in settings.roaming_countries.split()),
         ),
     )

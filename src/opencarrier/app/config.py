@@ -41,6 +41,13 @@ class Settings:
         default=3799,
         metadata={"help": "where access points take Disconnect and CoA, UDP", "range": (1, 65535)},
     )
+    orders_port: int = field(
+        default=0,
+        metadata={
+            "help": "where we take Disconnect and CoA of homes, UDP (3799 by custom); 0: nowhere",
+            "range": (0, 65535),
+        },
+    )
     radsec_chain: str = field(
         default="", metadata={"help": "our certificate and its chain, PEM; a path, as the next"}
     )
@@ -300,6 +307,10 @@ class Settings:
         default="",
         metadata={"help": "OUIs that paid roaming of our own goes by, `A1B2C3 ...`"},
     )
+    location_required: str = field(
+        default="no",
+        metadata={"help": "whether a request of access has to say where", "choices": ("no", "yes")},
+    )
     roaming_countries: str = field(
         default="",
         metadata={"help": "where subscribers may roam, `FR DE ...`; empty: everywhere, untold too"},
@@ -339,6 +350,13 @@ class Settings:
     enrol_days: int = field(
         default=30,
         metadata={"help": "days a device's certificate or password holds", "range": (1, 398)},
+    )
+    loss_grace_s: int = field(
+        default=300,
+        metadata={
+            "help": "how late a report may be before its session is ended; 0: whatever it is",
+            "range": (0, 86_400),
+        },
     )
     silence_s: int = field(
         default=3_600, metadata={"help": "silence after which a session without Stop is closed"}

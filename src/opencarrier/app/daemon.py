@@ -69,7 +69,7 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     way_back = WayBack(place.base.entropy, port=settings.dynamic_port)
     payments = None if place.channels is None else place.channels.service
     access = access_service(place.base, trust, way_back, payments=payments)
-    radius = Radius(place.base, access, trust)
+    radius = Radius(place.base, access, trust, way_back)
     token = place.base.entropy.octets("http-token", TOKEN_OCTETS).hex()
     web = Web(place, radius.metrics, token=token)
     if radius.radsec is not None:

@@ -6,9 +6,13 @@ import asyncio
 from dataclasses import asdict
 from typing import Any
 
+from opencarrier.access.dynamic_udp import DynamicBind, DynamicServer
+from opencarrier.access.hub.backward import WayBack
+from opencarrier.access.hub.incoming import OrdersOverUdp
 from opencarrier.access.model import Metrics
 from opencarrier.access.orders.reach import Reach
 from opencarrier.access.orders.sending import OrderSender
+from opencarrier.access.orders.silence import SilenceWatch
 from opencarrier.access.radsec.model import Connections
 from opencarrier.access.radsec.server import RadsecBind, RadsecServer
 from opencarrier.access.radsec.trust import Trust
@@ -23,7 +27,14 @@ from opencarrier.app.workers import Workers
 class Radius:
     """Both servers over one access service; `await start()`, then `stop()`."""
 
-    def __init__(self, base: Installation, access: AccessService, trust: Trust | None) -> None:
+    def __init__(
+        self,
+        base: Installation,
+        access: AccessService,
+        trust: Trust | None,
+        way_back: WayBack | None = None,
+    ) -> None:
+        """`way_back` leads orders of homes over UDP to whoever serves the session."""
         settings = base.settings
         self._settings = settings
         self._sending: asyncio.Task[None] | None = None
@@ -46,6 +57,11 @@ class Radius:
                 entropy=base.entropy,
             )
 
+        self.incoming: DynamicServer | None = None
+        if settings.orders_port and way_back is not None:
+            orders = OrdersOverUdp(way_back, access.lookup.servers_at, clock=base.clock)
+            at = DynamicBind(host=settings.host, port=settings.orders_port)
+            self.incoming = DynamicServer(orders, orders.client, at)
         self._orders = OrderSender(
             base.orders,
             base.store,
@@ -54,6 +70,7 @@ class Radius:
             ),
             clients=access.lookup.client,
             clock=base.clock,
+            watch=SilenceWatch(base.orders, base.usage, access.metrics, settings.loss_grace_s),
         )
 
     async def start(self) -> None:
@@ -71,10 +88,23 @@ class Radius:
                 f"{error.strerror}",
                 "choose other ports with --radius-port and --acct-port (0: any free one)",
             ) from None
+        if self.incoming is not None:
+            await self._start_incoming(self.incoming)
         if self.radsec is not None:
             await self._start_radsec(self.radsec)
         if self.workers is not None:
             self.workers.start(self.udp.auth_address[1], self.udp.acct_address[1])
+
+    async def _start_incoming(self, incoming: DynamicServer) -> None:
+        settings = self._settings
+        try:
+            await incoming.start()
+        except OSError as error:
+            await self.udp.stop()
+            raise FolderError(
+                f"Disconnect and CoA on {settings.host}:{settings.orders_port}: {error.strerror}",
+                "choose another port with the setting orders_port (0: none)",
+            ) from None
 
     async def _start_radsec(self, radsec: RadsecServer) -> None:
         settings = self._settings
@@ -82,6 +112,8 @@ class Radius:
             await radsec.start()
         except OSError as error:
             await self.udp.stop()
+            if self.incoming is not None:
+                await self.incoming.stop()
             raise FolderError(
                 f"RadSec on {settings.host}:{settings.radsec_port}: {error.strerror}",
                 "choose another port with the setting radsec_port (0: any free one)",
@@ -94,6 +126,8 @@ class Radius:
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
+        if self.incoming is not None:
+            await self.incoming.stop()
         if self.radsec is not None:
             await self.radsec.stop()
         await self.udp.stop()

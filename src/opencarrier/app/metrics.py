@@ -83,6 +83,12 @@ def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str
         "accounting packets whose Class was not believed",
         access.class_refused,
     )
+    yield from _one(
+        "sessions_silent_total",
+        "counter",
+        "sessions ended because nobody reported on them",
+        access.silent,
+    )
     yield from _many(
         "radius_terms_refused_total",
         "Access-Accepts of homes that were no agreement",

@@ -47,7 +47,7 @@ from opencarrier.spine.parties import (
 from opencarrier.spine.people import Held, Person
 from opencarrier.spine.routing import Choice
 from opencarrier.spine.stages import Step
-from opencarrier.spine.usage import Counters, Observation, Stretch, Usage
+from opencarrier.spine.usage import Counters, Observation, Sought, Stretch, Usage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -377,6 +377,12 @@ class Reported(Protocol):
 
         An access point that authenticates a device again goes on counting where it was.
         """
+        ...
+
+    def last_heard(
+        self, unit: Connection, sessions: Sequence[Sought]
+    ) -> Mapping[bytes, tuple[int, bool]]:
+        """Return by authorisation when it was last reported on, and whether that ended it."""
         ...
 
 

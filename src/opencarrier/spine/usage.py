@@ -64,6 +64,15 @@ class Observation:
     packet_digest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A session to look for among reports: its authorisation, its node, its name if known."""
+
+    authorisation_id: bytes
+    nas_key: str
+    acct_session_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
     """A part of a session that is about to be cut: whose it is, where, and between which instants.

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_
 
 from opencarrier.kernel.ids import Id
 from opencarrier.spine.ports import Acknowledgements, TermChanges
-from opencarrier.spine.usage import Counters, Observation, Stretch, Usage
+from opencarrier.spine.usage import Counters, Observation, Sought, Stretch, Usage
 from opencarrier.usage import store, tables
 from opencarrier.usage.cuts import marks
 from opencarrier.usage.model import SILENCE_US, Reading, Session, Stream, Totals
@@ -46,6 +46,12 @@ class UsageService:
     def octets_before(self, unit: Connection, observation: Observation) -> int:
         """Return what a session had counted when its authorisation took over from another."""
         return store.octets_before(unit, observation)
+
+    def last_heard(
+        self, unit: Connection, sessions: Sequence[Sought]
+    ) -> Mapping[bytes, tuple[int, bool]]:
+        """Return by authorisation when it was last reported on, and whether that ended it."""
+        return store.last_heard(unit, sessions)
 
     def cut(self, unit: Connection, *, cycle_id: Id, cut_us: int) -> Sequence[Usage]:
         """End a cycle: what each session has new up to `cut_us`, ascending by usage id.

@@ -26,6 +26,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -37,7 +38,7 @@ from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import int64
 from opencarrier.rowsets import Insertion
 from opencarrier.spine.parties import Node
-from opencarrier.spine.usage import Observation, Status, Usage
+from opencarrier.spine.usage import Observation, Sought, Status, Usage
 from opencarrier.usage import tables
 from opencarrier.usage.model import Reading, Session, Stream, Totals
 from opencarrier.usage.rules import observation_id
@@ -248,6 +249,24 @@ def octets_before(unit: Connection, observation: Observation) -> int:
     )
     octets_in, octets_out = unit.execute(query).one()
     return (octets_in or 0) + (octets_out or 0)
+
+
+def last_heard(unit: Connection, sessions: Sequence[Sought]) -> dict[bytes, tuple[int, bool]]:
+    """Return by authorisation when it was last reported on, and whether that ended it."""
+    found: dict[bytes, tuple[int, bool]] = {}
+    columns = OBSERVATIONS.c
+    for one in sessions:
+        named = columns.acct_session_id == one.acct_session_id if one.acct_session_id else true()
+        mine = (columns.nas_key == one.nas_key) & named
+        newest = (
+            select(columns.event_us, columns.status)
+            .where(mine & (columns.authorisation_id == one.authorisation_id))
+            .order_by(columns.event_us.desc(), (columns.status == int(Status.STOP)).desc())
+        )
+        row = unit.execute(newest.limit(1)).first()
+        if row is not None:
+            found[one.authorisation_id] = (row.event_us, row.status == Status.STOP)
+    return found
 
 
 def of_streams(table: Table, streams: Iterable[Stream]) -> ColumnElement[bool]:

@@ -3,6 +3,8 @@
 A home reaches only what it let in itself: the access points, or access networks behind us, whose
 request it answered with an Access-Accept, by their NAS-Identifier, else their address; and there
 no session that is known to be another home's.
+An order that names no Acct-Session-Id reaches only whom the home let in: all that it tells of the
+person, the station or a pseudonym, is to be that home's.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from opencarrier.access.hub.dialling import Dialled
 from opencarrier.access.model import Transport
@@ -30,6 +32,10 @@ REQUEST_S: Final = 10.0
 
 Connected = Callable[[str, str], Upstream | None]
 """The connection of a RadSec client, by its name and address; None where it has none."""
+
+
+_PSEUDONYMS: Final = (Type.CHARGEABLE_USER_IDENTITY, Type.USER_NAME)
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class WayBack:
         self._sockets_max = sockets_max
         self._served: OrderedDict[tuple[str, bytes], Served] = OrderedDict()
         self._owners: OrderedDict[tuple[bytes, bytes], str] = OrderedDict()
+        self._people: OrderedDict[tuple[bytes, int, bytes], str] = OrderedDict()
         self._sockets: OrderedDict[tuple[str, bytes], Dialled] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
         self.connected: Connected = lambda *_: None
@@ -66,8 +73,10 @@ class WayBack:
         """How many homes' access points are remembered."""
         return len(self._served)
 
-    def note(self, home: str, request: Packet, served: Served) -> None:
-        """Remember that a home, by its server's name, let in what was asked for here."""
+    def note(
+        self, home: str, request: Packet, served: Served, answer: Packet | None = None
+    ) -> None:
+        """Remember that a home, by its server's name, let in what was asked for here, and whom."""
         name = _name(request)
         if name is None:
             return
@@ -77,18 +86,25 @@ class WayBack:
         self._served[home, name] = served
         session = request.get(Type.ACCT_SESSION_ID)
         if session is not None:
-            self._own((name, session), home)
+            self._own(self._owners, (name, session), home)
+        said = [(Type.CALLING_STATION_ID, request), *((kind, answer) for kind in _PSEUDONYMS)]
+        for kind, packet in said:
+            value = None if packet is None else packet.get(kind)
+            if value:
+                self._own(self._people, (name, int(kind), value), home)
 
-    def _own(self, session: tuple[bytes, bytes], home: str) -> None:
-        self._owners.pop(session, None)
-        while len(self._owners) >= self._served_max:
-            self._owners.popitem(last=False)
-        self._owners[session] = home
+    def _own(self, owners: OrderedDict[_Key, str], key: _Key, home: str) -> None:
+        owners.pop(key, None)
+        while len(owners) >= self._served_max:
+            owners.popitem(last=False)
+        owners[key] = home
 
     def find(self, packet: Packet, home: RadiusClient) -> Upstream | None:
         """Return who is to be asked, None where the home let nobody in, or not this session."""
         name = _name(packet)
         session = packet.get(Type.ACCT_SESSION_ID)
+        if session is None and not self._knows(packet, name or b"", home.client_id):
+            return None
         if self._owners.get((name or b"", session or b""), home.client_id) != home.client_id:
             return None
         served = None if name is None else self._served.get((home.client_id, name))
@@ -97,6 +113,15 @@ class WayBack:
         if served.transport is Transport.TLS:
             return self.connected(served.client.client_id, served.address)
         return self._socket(served.address, served.client.secret)
+
+    def _knows(self, packet: Packet, name: bytes, home: str) -> bool:
+        """Say whether an order tells of a person, and nothing that is not a home's own."""
+        told = [
+            (name, int(kind), value)
+            for kind in (Type.CALLING_STATION_ID, *_PSEUDONYMS)
+            if (value := packet.get(kind)) is not None
+        ]
+        return bool(told) and all(self._people.get(key) == home for key in told)
 
     async def stop(self) -> None:
         """Close the sockets."""

@@ -13,12 +13,14 @@ from opencarrier.access.hub.model import HubMetrics, HubSettings, Relay
 from opencarrier.access.hub.neighbours import NeighbourLine
 from opencarrier.access.hub.outbox import Outbox, Units
 from opencarrier.access.hub.routes import Discover, Target, Via
+from opencarrier.access.hub.running import RESTARTS, note, stopped
 from opencarrier.access.hub.service import Hub
 from opencarrier.access.hub.store import OutboxLine
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.wire.hidden import Hop
 from opencarrier.access.wire.radius import Attribute
 from opencarrier.kernel.clock import Clock
+from opencarrier.spine.usage import Observation
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -70,6 +72,7 @@ class Passing:
     ) -> None:
         self._hub = hub
         self._units = units
+        self._clock = clock
         self._settings = settings
         self._find = find
         self._outbox = Outbox(
@@ -103,9 +106,23 @@ class Passing:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def keep(self, unit: Connection, relays: Sequence[Relay]) -> None:
-        """Keep what is owed with the unit; `OutboxFullError` where there is no room."""
-        self._outbox.put(unit, relays)
+    def keep(self, unit: Connection, reports: Sequence[tuple[Relay | None, Observation]]) -> None:
+        """Keep what is owed with the unit; `OutboxFullError` where there is no room.
+
+        A restart of an access point is owed as the Stops of what ran there.
+        """
+        owed: list[Relay] = []
+        running: list[tuple[Relay, Observation]] = []
+        for relay, one in reports:
+            if relay is not None:
+                running.append((relay, one))
+                owed.append(relay)
+            elif one.status in RESTARTS:
+                note(unit, running)
+                running = []
+                owed += stopped(unit, one, at_us=self._clock.now_us())
+        note(unit, running)
+        self._outbox.put(unit, owed)
 
     def kept(self) -> None:
         """Say that a unit that kept something has committed."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     delete,
     func,
     insert,
@@ -40,6 +41,20 @@ outbox = Table(
     Index("ix_access_outbox_realm", "realm", "number"),
     Index("ix_access_outbox_session", "session", "number"),
 )
+
+
+running = Table(
+    "access_running",
+    metadata,
+    Column("session", LargeBinary(32), primary_key=True),
+    Column("visited", Text, nullable=False),
+    Column("nas_key", Text, nullable=False),
+    Column("realm", String(253), nullable=False),
+    Column("attributes", LargeBinary, nullable=False),
+    Column("event_us", BigInteger, nullable=False, index=True),
+    Index("ix_access_running_nas", "visited", "nas_key"),
+)
+"""Sessions whose accounting goes to homes, as they were last reported."""
 
 
 class OutboxFullError(Exception):

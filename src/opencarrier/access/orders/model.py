@@ -34,7 +34,8 @@ class Attach:
 
     `client_id` asked over `transport`, from `host`; whatever is unknown is empty. `nas_address` is
     what an access point without a name says of itself, in hex. The device's address is not
-    kept: the session's name there, or the pseudonym, says as much.
+    kept: the session's name there, or the pseudonym, says as much. At `look_us` it is looked at
+    whether it still reports, each interim interval; None where that is over.
     """
 
     authorisation_id: bytes
@@ -46,6 +47,8 @@ class Attach:
     cui: str
     expires_us: int
     nas_address: str = ""
+    interim_interval_s: int = 0
+    look_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

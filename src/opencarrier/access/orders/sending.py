@@ -12,6 +12,7 @@ from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.orders.model import Attach, Order
 from opencarrier.access.orders.reach import Reach
 from opencarrier.access.orders.rules import Verdict, attributes, code, verdict
+from opencarrier.access.orders.silence import LOOKED_MAX, SilenceWatch
 from opencarrier.access.upstream.model import Lost, Reply, Upstream
 from opencarrier.kernel.clock import Clock
 
@@ -23,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 SWEEP_TICKS = 600
+WATCH_TICKS = 5
 
 
 class OrderSender:
@@ -36,13 +38,16 @@ class OrderSender:
         reach: Reach,
         clients: Callable[[str], RadiusClient | None],
         clock: Clock,
+        watch: SilenceWatch | None = None,
         tick_s: float = TICK_S,
     ) -> None:
+        """`watch` finds sessions to be ended because nobody reports on them."""
         self._book = book
         self._units = units
         self._reach = reach
         self._clients = clients
         self._clock = clock
+        self._watch = watch
         self._tick_s = tick_s
 
     async def run(self) -> None:
@@ -51,6 +56,8 @@ class OrderSender:
         try:
             while True:
                 try:
+                    if self._watch is not None and ticks % WATCH_TICKS == 0:
+                        await asyncio.to_thread(self._look, self._watch)
                     await self.tick()
                     if ticks % SWEEP_TICKS == 0:
                         await asyncio.to_thread(self._sweep)
@@ -99,6 +106,15 @@ class OrderSender:
                 return []
         with self._units.write() as unit:
             return self._book.due(unit, self._clock.now_us())
+
+    def _look(self, watch: SilenceWatch) -> None:
+        """Look at the sessions that may be silent, some in each unit."""
+        at_us = self._clock.now_us()
+        with self._units.read() as unit:
+            due = watch.is_due(unit, at_us)
+        while due:
+            with self._units.write() as unit:
+                due = watch.look(unit, at_us) == LOOKED_MAX
 
     def _settle(self, found: Sequence[tuple[Order, Verdict]]) -> None:
         at_us = self._clock.now_us()

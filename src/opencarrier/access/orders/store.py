@@ -29,6 +29,8 @@ ATTACHES = Table(
     Column("acct_session_id", Text, nullable=False),
     Column("cui", Text, nullable=False),
     Column("expires_us", BigInteger, nullable=False, index=True),
+    Column("interim_interval_s", Integer, nullable=False, server_default="0"),
+    Column("look_us", BigInteger, index=True),
 )
 
 ORDERS = Table(

@@ -1,0 +1,77 @@
+"""A session nobody reports on any more is ended: what it may use unseen is bounded.
+
+A network that says nothing for an interim interval and the loss grace is told to end the session.
+That is looked at when it may be so, off the way of accounting: one look a session an interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, select, update
+
+from opencarrier.access.model import Metrics
+from opencarrier.access.orders.book import OrderBook
+from opencarrier.access.orders.store import ATTACHES
+from opencarrier.kernel.clock import SECOND_US
+from opencarrier.spine.ports import Reported
+from opencarrier.spine.usage import Sought
+
+REASON: Final = "silent"
+LOOKED_MAX: Final = 256
+"""Sessions looked at in one unit; the rest in the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceWatch:
+    """Looks for sessions that fell silent; `grace_s` is how long a report may be late."""
+
+    book: OrderBook
+    reported: Reported
+    metrics: Metrics
+    grace_s: int
+
+    def is_due(self, unit: Connection, at_us: int) -> bool:
+        """Say whether any session is to be looked at; never where that is off."""
+        due = select(ATTACHES.c.authorisation_id).where(self._due(at_us)).limit(1)
+        return self.grace_s > 0 and unit.scalar(due) is not None
+
+    def look(self, unit: Connection, at_us: int) -> int:
+        """Have the sessions ended that are silent; return how many were looked at."""
+        oldest = select(ATTACHES).where(self._due(at_us)).order_by(ATTACHES.c.look_us)
+        rows = unit.execute(oldest.limit(LOOKED_MAX)).all()
+        heard = self.reported.last_heard(unit, [_sought(row) for row in rows])
+        for row in rows:
+            self._judge(unit, row, heard.get(row.authorisation_id), at_us)
+        return len(rows)
+
+    def _due(self, at_us: int) -> ColumnElement[bool]:
+        before_us = at_us - self.grace_s * SECOND_US
+        return (ATTACHES.c.look_us <= before_us) & (ATTACHES.c.expires_us > at_us)
+
+    def _judge(
+        self, unit: Connection, row: Row[Any], heard: tuple[int, bool] | None, at_us: int
+    ) -> None:
+        """Look again an interval after the last report; end what gave none, once."""
+        key = row.authorisation_id
+        if heard is not None and heard[1]:
+            _look_again(unit, key, None)
+            return
+        interval_us = row.interim_interval_s * SECOND_US
+        next_us = row.look_us if heard is None else min(heard[0], at_us) + interval_us
+        if next_us > at_us - self.grace_s * SECOND_US:
+            _look_again(unit, key, next_us)
+            return
+        _look_again(unit, key, None)
+        self.book.disconnect(unit, key, reason=REASON, at_us=at_us)
+        self.metrics.silent += 1
+
+
+def _sought(row: Row[Any]) -> Sought:
+    return Sought(row.authorisation_id, row.nas_identifier, row.acct_session_id)
+
+
+def _look_again(unit: Connection, key: bytes, look_us: int | None) -> None:
+    mine = ATTACHES.c.authorisation_id == key
+    unit.execute(update(ATTACHES).where(mine).values(look_us=look_us))
