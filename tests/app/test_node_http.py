@@ -20,7 +20,7 @@ from opencarrier.access.wire.dictionary import AcctStatus, Type
 from opencarrier.app.config import ConfigError
 from opencarrier.app.node_desk import Asker, NodeDesk, PaymentSettings
 from opencarrier.app.node_folder import NodeFolder
-from opencarrier.app.node_http import NodeHttp
+from opencarrier.app.node_http import FROM_ONE, NodeHttp
 from opencarrier.channels.carried import Contract
 from opencarrier.kernel.signatures import Address
 
@@ -58,9 +58,8 @@ async def test_connections_turns_and_time_are_limited(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "node.sqlite")
     async with scene.open() as radio:
         await radio.tell(start(), (int(Type.FRAMED_IP_ADDRESS), bytes((127, 0, 0, 1))))
-        http = NodeHttp(
-            NodeDesk(scene.running, SETTINGS, station_of=nobody, monotonic=lambda: 0.0), SETTINGS
-        )
+        desk = NodeDesk(scene.running, SETTINGS, station_of=nobody, monotonic=lambda: 0.0)
+        http = NodeHttp(desk, SETTINGS, lambda: 0.0)
         await http.start()
         where = http.address
         idle = [await asyncio.open_connection(*where, local_addr=("127.0.0.1", 0)) for _ in "12"]
@@ -75,6 +74,12 @@ async def test_connections_turns_and_time_are_limited(tmp_path: Path) -> None:
         assert [(await ask(where, SHOW)).status for _ in range(4)] == [200, 200, 200, 429]
         turns = [(await ask(where, SHOW, f"127.0.0.{last}")).status for last in (2, 3, 4, 5)]
         assert turns == [404, 404, 404, 429], "strangers share theirs"
+        for number in range(int(FROM_ONE.burst) + 1):
+            try:
+                answer = await ask(where, SHOW, "127.0.0.9")
+                assert (number < FROM_ONE.burst, answer.status) == (True, 429)
+            except ConnectionError:
+                assert number == FROM_ONE.burst, "one connection too many is not looked at"
         held = await asyncio.open_connection(*where)
         await http.stop()
         assert await held[0].read() == b""

@@ -5,26 +5,38 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import Counter
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
 from opencarrier.access.agent.request import END, HEAD_OCTETS_MAX, Head, read_head
 from opencarrier.app.node_desk import Answer, Asker, NodeDesk, PaymentSettings, problem
+from opencarrier.app.turnstile import Manners, Turnstile
 from opencarrier.channels.wire import BODY_OCTETS_MAX
 from opencarrier.kernel.refusals import PeerError
 
 _log = logging.getLogger(__name__)
 
 BACKLOG: Final = 64
+FROM_ONE: Final = Manners(per_s=10.0, burst=40.0)
+FROM_ALL: Final = Manners(per_s=200.0, burst=400.0)
+"""How many connections are looked at, of one address and of all: RADIUS is served beside them."""
 
 
 class NodeHttp:
     """Listens for devices; `await start()`, then `stop()`."""
 
-    def __init__(self, desk: NodeDesk, settings: PaymentSettings) -> None:
+    def __init__(
+        self,
+        desk: NodeDesk,
+        settings: PaymentSettings,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._desk = desk
         self._settings = settings
+        self._arrivals = [Turnstile(manners, monotonic) for manners in (FROM_ONE, FROM_ALL)]
         self._open: Counter[int | None] = Counter()
         self._lines: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
@@ -58,7 +70,9 @@ class NodeHttp:
         task = asyncio.current_task()
         assert task is not None
         peer = writer.get_extra_info("peername")
-        asker = None if peer is None else self._desk.asker(peer[0])
+        asker = None
+        if peer is not None and self._admits(peer[0]):
+            asker = self._desk.asker(peer[0])
         if asker is None or self._crowded(asker):
             writer.transport.abort()
             return
@@ -78,6 +92,11 @@ class NodeHttp:
                 del self._open[asker.number]
             del self._lines[task]
             writer.close()
+
+    def _admits(self, source: str) -> bool:
+        """Say whether another connection is looked at: whose it is has to be asked for."""
+        from_one, from_all = self._arrivals
+        return from_one.passes(source.encode()) and from_all.passes(b"")
 
     def _crowded(self, asker: Asker) -> bool:
         settings, total = self._settings, self._open.total()
