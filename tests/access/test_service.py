@@ -221,6 +221,25 @@ async def test_attempts_that_come_together_share_a_transaction() -> None:
     assert bench.units.opened == service.metrics.batches == 3  # one, 64 and 6
 
 
+async def test_attempts_wait_for_others_under_way_and_alone_for_nobody() -> None:
+    bench = Bench(settings=AccessSettings(gather_s=3_600))
+    service, sent = bench.service(), []
+    service.start(Transport.UDP, sent.append)
+    first, second = Phone(service, sent), Phone(service, sent)
+    second.requests = [b""] * 5  # its own identifiers
+    _, message = await first.ask(first.peer.identity())
+    assert (bench.vectors.made, bench.units.opened) == (1, 1)
+    asked = []
+    for phone, said in ((second, second.peer.identity()), (first, first.peer.respond(message))):
+        asked.append(asyncio.create_task(phone.ask(said or b"")))
+        await asyncio.sleep(0.02)
+        assert bench.units.opened == 1
+    await service.stop()
+    assert (bench.vectors.made, len(bench.policy.granted), bench.units.opened) == (2, 1, 2)
+    assert len(sent) == 3
+    await asyncio.gather(*asked)
+
+
 class GatedPolicy(FakePolicy):
     """Grants once it is told to go on."""
 

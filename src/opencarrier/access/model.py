@@ -91,6 +91,8 @@ class AccessSettings:
     accounting_batch_max: int = 256
     accounting_queue_max: int = 8_192
     authentication_batch_max: int = 64
+    gather_s: float = 0.02
+    """How long an attempt waits for others under way, to share its transaction with them."""
     authentication_queue_max: int = 1_024
     directory_ttl_s: float = 0.5
     hub: HubSettings = field(default_factory=HubSettings)

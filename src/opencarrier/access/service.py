@@ -12,14 +12,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from opencarrier.access.agreeing import TermsDesk
+from opencarrier.access.answering import Home
 from opencarrier.access.directory import DirectoryCache
 from opencarrier.access.discovery.service import Ask, Discovery
 from opencarrier.access.hub.backward import Served, WayBack
@@ -28,8 +28,6 @@ from opencarrier.access.hub.passing import Passing
 from opencarrier.access.hub.service import Hub
 from opencarrier.access.methods import offered_methods, remembered, tls_server
 from opencarrier.access.model import AccessKeys, AccessSettings, Metrics, Origin, Transport
-from opencarrier.access.openroaming.obligations import request_objection
-from opencarrier.access.orders.attaching import attach_of
 from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.privacy import PrivacyCache
 from opencarrier.access.recording import Recorder
@@ -44,7 +42,6 @@ from opencarrier.access.server import (
     Store,
     Ticket,
 )
-from opencarrier.access.session_key import session_key
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.wire import eap
 from opencarrier.access.wire.aka import AkaHome
@@ -55,9 +52,7 @@ from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
-from opencarrier.kernel.refusals import Refusal
-from opencarrier.spine.access import AuthorisationRequest, Credential, CredentialKind, Grant
-from opencarrier.spine.parties import Subscriber
+from opencarrier.spine.access import Grant
 from opencarrier.spine.ports import (
     AccessPolicy,
     AgreedTerms,
@@ -132,8 +127,6 @@ class AccessPorts:
 
 
 Sender = Callable[[Send], None]
-_People = Mapping[Credential, Subscriber]
-_Decided = tuple[Need, eap.Answer]
 _Answered = tuple[Need | Agree, eap.Answer | str | None]
 _Kept = tuple[Store, bool]
 _GOING_ON = (Code.ACCESS_ACCEPT, Code.ACCESS_CHALLENGE)
@@ -171,11 +164,13 @@ class AccessService:
             clock=ports.clock,
             refused=self.metrics.terms_refused,
         )
+        self._home = Home(ports, keys, settings.federation, self._terms)
         self._recorder = Recorder(ports, self.metrics, self.passing, self._terms)
         self._needs: deque[Need | Agree] = deque()
         self._stores: deque[Store] = deque()
         self._unused: deque[bytes] = deque()
         self._wake = asyncio.Event()
+        self._ends = asyncio.Event()
         self._senders: dict[Transport, Sender] = {}
         self._writer: asyncio.Task[None] | None = None
         self._stopping = False
@@ -195,6 +190,7 @@ class AccessService:
         assert transport not in self._senders
         self._senders[transport] = sender
         self._stopping = False
+        self._ends.clear()
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write_loop())
             if self.passing is not None:
@@ -204,6 +200,7 @@ class AccessService:
         """Finish what was received, answer it, and end."""
         self._stopping = True
         self._wake.set()
+        self._ends.set()
         if self._writer is not None:
             if self.passing is not None:
                 await self.passing.stop()
@@ -336,9 +333,22 @@ class AccessService:
                     self._wake.clear()
                     await self._wake.wait()
                     continue
+                await self._gather()
                 work = self._drain()
                 answered, kept = await loop.run_in_executor(writer, self._work, *work)
                 self._finish(answered, kept)
+
+    async def _gather(self) -> None:
+        """Let attempts that are under way come too; whoever is alone waits for nobody.
+
+        A transaction costs several times what one more attempt in it does.
+        """
+        waiting, settings = len(self._needs), self._settings
+        under_way = len(self.server.sessions) - waiting
+        if 0 < waiting < settings.authentication_batch_max and under_way > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings.gather_s):
+                    await self._ends.wait()
 
     def _drain(self) -> tuple[list[Need | Agree], list[Store], list[bytes]]:
         needs = min(len(self._needs), self._settings.authentication_batch_max)
@@ -430,7 +440,7 @@ class AccessService:
             if new is None:
                 with self._ports.units.write() as unit:
                     new = self._recorder.record(unit, stores)
-                    answered += self._answers(unit, [n for n in needs if isinstance(n, Need)])
+                    answered += self._home.answers(unit, [n for n in needs if isinstance(n, Need)])
                     answered += self._agreements(unit, needs)
                     crashpoint("access.before_commit")
             crashpoint("access.committed")
@@ -448,150 +458,7 @@ class AccessService:
         agreements = [need for need in needs if isinstance(need, Agree)]
         return [(agree, self._terms.keep(unit, agree)) for agree in agreements]
 
-    def _answers(self, unit: Connection, needs: Sequence[Need]) -> list[_Decided]:
-        """Answer what is needed; grants are asked for together, as of one instant."""
-        at_us = self._ports.clock.now_us()
-        found = self._found(unit, needs, at_us)
-        asked = [request for request in found if isinstance(request, AuthorisationRequest)]
-        granted = iter(self._ports.policy.authorise_all(unit, asked) if asked else ())
-        answered = [
-            (
-                need,
-                self._told(unit, next(granted))
-                if isinstance(answer, AuthorisationRequest)
-                else answer,
-            )
-            for need, answer in zip(needs, found, strict=True)
-        ]
-        self._keep_keys(unit, answered)
-        self._keep_places(unit, answered)
-        return answered
-
-    def _found(
-        self, unit: Connection, needs: Sequence[Need], at_us: int
-    ) -> list[eap.Answer | AuthorisationRequest]:
-        """Answer what the home's register can; all of a kind are read together."""
-        people = self._ports.directory.subscribers_by(unit, _credentials(needs))
-        passwords = iter(self._passwords(unit, needs))
-        found: list[eap.Answer | AuthorisationRequest] = []
-        for need in needs:
-            if isinstance(need.need, eap.NeedPassword):
-                found.append(next(passwords))
-            else:
-                found.append(self._answer(unit, need, people, at_us))
-        return found
-
-    def _passwords(self, unit: Connection, needs: Sequence[Need]) -> list[eap.Answer]:
-        asked = [
-            (one.need.username, one.need.realm)
-            for one in needs
-            if isinstance(one.need, eap.NeedPassword)
-        ]
-        if not asked:
-            return []
-        assert self._ports.passwords is not None
-        secrets = self._ports.passwords.passwords(unit, asked)
-        return [_secret(octets) for octets in secrets]
-
-    def _told(self, unit: Connection, granted: Grant | Refusal) -> eap.Answer:
-        if isinstance(granted, Refusal):
-            return eap.Refused(granted.code, public=True)
-        return self._terms.signed(unit, granted)
-
-    def _keep_keys(self, unit: Connection, answered: Sequence[_Decided]) -> None:
-        if self._ports.session_keys is None:
-            return
-        digests = {
-            answer.authorisation_id: sha256(session_key(need.need.emsk)).digest()
-            for need, answer in answered
-            if isinstance(answer, Grant) and isinstance(need.need, eap.Authorise)
-        }
-        self._ports.session_keys.keep(unit, digests)
-
-    def _keep_places(self, unit: Connection, answered: Sequence[_Decided]) -> None:
-        """Remember where those let in are served, so that a session can be ended there."""
-        orders = self._ports.orders
-        places = [
-            attach_of(need.ticket, answer, self._keys.cui_key)
-            for need, answer in answered
-            if isinstance(answer, Grant)
-        ]
-        if orders is not None and places:
-            orders.attached(unit, places)
-
-    def _answer(
-        self, unit: Connection, need: Need, people: _People, at_us: int
-    ) -> eap.Answer | AuthorisationRequest:
-        match need.need:
-            case eap.NeedVector(imsi, realm, network_name):
-                subscriber = self._subscriber(unit, people.get(_sim(imsi)), realm)
-                if isinstance(subscriber, eap.Refused):
-                    return subscriber
-                return _answer_of(self._ports.vectors.vector(unit, imsi, network_name))
-            case eap.NeedResync(imsi, _, network_name, rand, auts):
-                vectors = self._ports.vectors
-                refusal = vectors.resynchronise(unit, imsi, rand=rand, auts=auts)
-                return _answer_of(refusal or vectors.vector(unit, imsi, network_name))
-            case eap.Authorise(credential, realm):
-                subscriber = self._subscriber(unit, people.get(credential), realm)
-                if isinstance(subscriber, eap.Refused):
-                    return subscriber
-                return self._asked(need, subscriber, at_us)
-        raise AssertionError("passwords are answered together")
-
-    def _subscriber(
-        self, unit: Connection, found: Subscriber | None, realm: str
-    ) -> Subscriber | eap.Refused:
-        home = self._ports.directory.home_of(unit, realm)
-        if home is None:
-            return eap.Refused("realm_unknown", permanent=True, public=True)
-        if found is None or found.home != home.party_id:
-            return eap.Refused("subscriber_unknown", permanent=True)
-        return found
-
-    def _asked(
-        self, need: Need, subscriber: Subscriber, at_us: int
-    ) -> AuthorisationRequest | eap.Refused:
-        offer, federation = need.offer, self._settings.federation
-        objection = request_objection(offer.said, offer.offered.rcoi, offer.location, federation)
-        if objection is not None:
-            return eap.Refused(objection.code, public=True)
-        return AuthorisationRequest(
-            subscriber=subscriber,
-            visited=need.node.operator,
-            node=need.node,
-            at_us=at_us,
-            offered=offer.offered,
-            rates=offer.rates,
-        )
-
 
 def _goes_on(effects: Sequence[Effect]) -> bool:
     """Say whether somebody is let in, or is asked one thing more before that."""
     return any(isinstance(one, Send) and one.datagram[0] in _GOING_ON for one in effects)
-
-
-def _credentials(needs: Sequence[Need]) -> set[Credential]:
-    """Return the credentials whose holders are asked for."""
-    found = set()
-    for one in needs:
-        match one.need:
-            case eap.NeedVector(imsi):
-                found.add(_sim(imsi))
-            case eap.Authorise(credential):
-                found.add(credential)
-    return found
-
-
-def _sim(imsi: str) -> Credential:
-    return Credential(CredentialKind.SIM, imsi)
-
-
-def _secret(octets: bytes | None) -> eap.Answer:
-    if octets is None:
-        return eap.Refused("subscriber_unknown", permanent=True)
-    return eap.Secret(octets)
-
-
-def _answer_of(answer: eap.Answer | Refusal) -> eap.Answer:
-    return eap.Refused(answer.code) if isinstance(answer, Refusal) else answer
