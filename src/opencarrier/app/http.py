@@ -69,11 +69,31 @@ class Web:
         self.triggers: dict[str, Trigger] = {}
         self.answers: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
         self.events = Events(place.base.clock)
+        settings = place.base.settings
+        self.origins = Origins(
+            settings.console_url,
+            chain_id=place.manifest.chain_id,
+            anywhere=settings.http_host in ANY_HOST,
+        )
         self.shell = Shell(
             domain=place.manifest.domain,
             chain_id=place.manifest.chain_id,
             code=cache(partial(_code, place)),
         )
+
+    def owner_link(self, http: str) -> str:
+        """Return an address that signs in as the owner once; the page's own where it is refused."""
+        accounts = self.place.base.accounts
+        with self.place.base.store.write() as unit:
+            made = accounts.owner_link(unit)
+        path = "/" if isinstance(made, Refusal) else f"/welcome/{made}"
+        return self.origins.link(http, path)
+
+    def is_owned(self) -> bool:
+        """Say whether somebody signs in as an owner by a key: then no link needs to be printed."""
+        book = self.place.base.accounts.book
+        with self.place.base.store.read() as unit:
+            return any(book.keys(unit, owner) for owner in book.owners(unit))
 
     def tell(self, line: str) -> None:
         """Add a line to the story, and let open pages know."""
@@ -88,12 +108,7 @@ def _code(place: Onchain) -> str:
 
 def make_app(web: Web) -> FastAPI:
     """Make the ASGI app."""
-    base, settings = web.place.base, web.place.base.settings
-    origins = Origins(
-        settings.console_url,
-        chain_id=web.place.manifest.chain_id,
-        anywhere=settings.http_host in ANY_HOST,
-    )
+    base, settings, origins = web.place.base, web.place.base.settings, web.origins
     guard = Guard(base.accounts, base.store, origins, token=web.token)
     app = FastAPI(
         title="opencarrier",

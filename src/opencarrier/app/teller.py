@@ -58,13 +58,16 @@ class Teller:
         """Take the bar away."""
         self._progress.stop()
 
-    def banner(self, running: Running, place: Onchain, asked: Asked, people: str) -> None:
-        """Say what runs, where, and with whose keys."""
+    def banner(
+        self, running: Running, place: Onchain, asked: Asked, people: str, link: str
+    ) -> None:
+        """Say what runs, where, and with whose keys; `link` signs in as the owner once."""
         if self._quiet:
             return
         for line in (
             f"opencarrier {__version__} demo, seed {asked.seed}: a whole network on this machine",
             f"  page      {running.http}/",
+            f"  sign in   {link}",
             f"  chain     {running.rpc} (chain id {place.manifest.chain_id})",
             f"  RADIUS    127.0.0.1, authentication {running.radius_port}, "
             f"accounting {running.acct_port}",

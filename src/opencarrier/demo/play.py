@@ -13,12 +13,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-from opencarrier.app.bootstrap import Onchain, onchain, open_installation
+from opencarrier.app.bootstrap import Onchain, Real, onchain, open_installation
 from opencarrier.app.config import Settings
 from opencarrier.app.daemon import serving
 from opencarrier.app.folder import Folder, FolderError
 from opencarrier.app.http import Web
 from opencarrier.app.output import Exit
+from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.app.teller import Teller
 from opencarrier.demo.live import live
 from opencarrier.demo.stage import DemoStage, Endpoints
@@ -84,7 +85,13 @@ def run(request: Request) -> int:
             slice_octets=SLICE_OCTETS,
             slice_s=SLICE_S,
         )
-        base = open_installation(folder, settings, clock=clock, entropy=DemoEntropy(request.seed))
+        base = open_installation(
+            folder,
+            settings,
+            clock=clock,
+            entropy=DemoEntropy(request.seed),
+            people=Real(SystemClock(), SystemEntropy()),
+        )
         stack.callback(base.close)
         place = stack.enter_context(onchain(base))
         return asyncio.run(_play(place, clock, request))
@@ -126,7 +133,8 @@ async def _play(place: Onchain, clock: FixedClock, request: Request) -> int:
             doubled_permille=request.doubled_permille,
         )
         with Teller(served.web.tell, quiet=request.as_json) as teller:
-            teller.banner(served.running, place, request, _people())
+            link = served.web.owner_link(served.running.http)
+            teller.banner(served.running, place, request, _people(), link)
             story = Story(stage, script, teller.tell)
             telling = asyncio.create_task(_tell(story, teller))
             stopping = asyncio.create_task(stop.wait())

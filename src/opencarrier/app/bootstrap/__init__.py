@@ -6,13 +6,19 @@
 from __future__ import annotations
 
 from opencarrier.app.bootstrap.chains import embedded_node, onchain
-from opencarrier.app.bootstrap.installation import Installation, load_settings, open_installation
+from opencarrier.app.bootstrap.installation import (
+    Installation,
+    Real,
+    load_settings,
+    open_installation,
+)
 from opencarrier.app.bootstrap.venue import Channels, Onchain
 
 __all__ = [
     "Channels",
     "Installation",
     "Onchain",
+    "Real",
     "embedded_node",
     "load_settings",
     "onchain",

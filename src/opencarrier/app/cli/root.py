@@ -68,6 +68,7 @@ def make() -> typer.Typer:
         add_completion=True,
     )
     root.command("up")(run.up)
+    root.command("open")(run.open_console)
     root.command("status")(run.status)
     root.command("doctor")(doctor.doctor)
     groups = (

@@ -210,9 +210,37 @@ def bench(
     emit(run(what, records=records), as_json=as_json)
 
 
+def open_console(
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the link instead of opening it.")
+    ] = False,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Open the console signed in as the owner, by a link that counts once within 15 minutes.
+
+    Example: opencarrier open
+    """
+    from opencarrier.app.cli.remote import post
+    from opencarrier.app.opening import open_page
+
+    folder = folder_of(data)
+    running = folder.running()
+    if running is None:
+        raise CommandError(Exit.REFUSED, f"nothing serves {data}", "start it: opencarrier up")
+    url = str(post(running, "/v1/owner-link")["url"])
+    if not show and open_page(folder, url):
+        say("the console is open in your browser")
+        return
+    emit({"url": url}, as_json=as_json)
+
+
 def _greet(serving: Serving) -> None:
     running = serving.running
     say(f"page     {running.http}/")
+    owned = serving.web.is_owned()
+    link = "opencarrier open" if owned else serving.web.owner_link(running.http)
+    say(f"sign in  {link}")
     say(f"chain    {running.rpc}")
     say(f"RADIUS   authentication {running.radius_port}, accounting {running.acct_port} (UDP)")
     say("ready; stop with Ctrl-C")

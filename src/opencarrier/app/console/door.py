@@ -17,7 +17,7 @@ from opencarrier.app.console.reading import json_of
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.problems import problem
-from opencarrier.identity.accounts.model import NOBODY, AccountReason
+from opencarrier.identity.accounts.model import AccountReason
 from opencarrier.identity.accounts.service import Origin, SignedIn
 from opencarrier.identity.rules import read_address
 from opencarrier.kernel.refusals import Refusal
@@ -161,13 +161,7 @@ def _links(app: FastAPI, door: Door) -> None:
     async def owner_link(request: Request) -> Response:
         """Make a link that signs in as the owner once, for who may read the data folder."""
 
-        def make(unit: Connection) -> str | Refusal:
-            made = door.accounts.owner_link(unit)
-            if isinstance(made, str):
-                door.accounts.audit.write(unit, "link_made", who=NOBODY)
-            return made
-
-        made = await door.write(make)
+        made = await door.write(door.accounts.owner_link)
         if isinstance(made, Refusal):
             return problem(409, made.code, made.detail)
         http = f"http://{request.headers.get('host', '')}"

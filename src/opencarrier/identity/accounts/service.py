@@ -97,13 +97,19 @@ class Accounts:
         """
         owners = self.book.owners(unit)
         if owners:
-            return self.links.open(unit, owners[0], ttl_s=OWNER_LINK_S)
+            return self._owner_link(unit, owners[0])
         made = self.book.add(unit, OWNER_NAME)
         if isinstance(made, Refusal):
             return made
         self.book.give(unit, made.account, Grant(Role.OWNER))
         self.audit.write(unit, "owner_made", who=NOBODY, about=made.account)
-        return self.links.open(unit, made.account, ttl_s=OWNER_LINK_S)
+        return self._owner_link(unit, made.account)
+
+    def _owner_link(self, unit: Connection, owner: AccountId) -> str | Refusal:
+        made = self.links.open(unit, owner, ttl_s=OWNER_LINK_S)
+        if isinstance(made, str):
+            self.audit.write(unit, "link_made", who=NOBODY, about=owner)
+        return made
 
     def sign_in_by_link(
         self, unit: Connection, token: str, *, came_from: str

@@ -1,0 +1,66 @@
+"""Opening the console: which link, who is shown it, and that no list of processes has it."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+
+import pytest
+from starlette.testclient import TestClient
+from tests.app.scene import scene
+
+from opencarrier.access.model import Metrics
+from opencarrier.app.cli import remote, run
+from opencarrier.app.folder import Folder, Running
+from opencarrier.app.http import Web, make_app
+from opencarrier.app.output import CommandError
+from opencarrier.identity.accounts.model import LINKS_MAX, KeyKind
+
+
+@pytest.fixture
+def web(tmp_path):
+    with scene(tmp_path, one_sided_window_s=0) as made:
+        yield Web(made.place, Metrics, token="t")
+
+
+def test_a_link_is_printed_until_somebody_owns_the_installation(web):
+    accounts, store = web.place.base.accounts, web.place.base.store
+    assert not web.is_owned()
+    link = web.owner_link("http://127.0.0.1:8400")
+    assert link.startswith("http://localhost:8400/welcome/")
+    with store.write() as unit:
+        (owner,) = accounts.book.owners(unit)
+        accounts.book.add_key(
+            unit, owner, kind=KeyKind.WALLET, name="w", credential=b"0x" + b"1" * 40
+        )
+    assert web.is_owned()
+    for _ in range(LINKS_MAX):
+        link = web.owner_link("http://127.0.0.1:8400")
+    assert link == "http://localhost:8400/", "as many links are open as may be"
+
+
+def test_the_command_opens_a_file_of_its_own_user(web, monkeypatch, tmp_path, capsys):
+    """The token is in a file that nobody else reads, not among a process's arguments."""
+    client = TestClient(make_app(web), base_url="http://127.0.0.1:8400")
+
+    def post(running: Running, path: str) -> dict:
+        return client.post(path, headers={"Authorization": f"Bearer {running.token}"}).json()
+
+    opened: list[str] = []
+    running = Running(1, "http://127.0.0.1:8400", "", 0, 0, "t")
+    monkeypatch.setattr(remote, "post", post)
+    monkeypatch.setattr(Folder, "running", lambda self: running)
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
+    run.open_console(data=tmp_path)
+    page = tmp_path / "open.html"
+    assert opened == [page.resolve().as_uri()]
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert "http://localhost:8400/welcome/" in page.read_text()
+    assert "welcome" not in capsys.readouterr().out
+    monkeypatch.setattr(webbrowser, "open", lambda url: False)
+    run.open_console(data=tmp_path, as_json=True)
+    told = json.loads(capsys.readouterr().out)["url"]
+    assert client.get(told.removeprefix("http://localhost:8400")).status_code == 200
+    monkeypatch.setattr(Folder, "running", lambda self: None)
+    with pytest.raises(CommandError, match="nothing serves"):
+        run.open_console(data=tmp_path)
