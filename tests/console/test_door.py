@@ -50,7 +50,7 @@ def test_a_link_signs_in_once_by_its_button(home, link):
     for _ in range(3):
         page = preview.get(link)
         assert page.status_code == 200
-        assert page.headers["referrer-policy"] == "no-referrer"
+        assert page.headers["referrer-policy"] == "same-origin"
         assert page.headers["cache-control"] == "no-store"
         assert "set-cookie" not in page.headers
     assert not is_in(preview)
