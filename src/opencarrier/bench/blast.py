@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 AGAIN_S = 0.5
-END_S = 120.0
+END_S = 1_200.0
 BUFFER_OCTETS = 1 << 20
 REPLY_OCTETS = 4_096
 

@@ -16,19 +16,20 @@ def cpu_us(root: int) -> int:
 
     The kernel counts in hundredths of a second.
     """
-    return sum(_ticks(pid) for pid in _tree(root)) * _TICK_US
+    return sum(_ticks(pid) for pid in tree(root)) * _TICK_US
 
 
 def resident_kib(root: int) -> int:
     """Return the memory a process and its children hold at the moment, shared pages each time."""
-    return sum(_resident_kib(pid) for pid in _tree(root))
+    return sum(_resident_kib(pid) for pid in tree(root))
 
 
-def _tree(root: int) -> Iterator[int]:
+def tree(root: int) -> Iterator[int]:
+    """Yield a process and all that came of it."""
     yield root
     for tasks in Path(f"/proc/{root}/task").glob("*/children"):
         for child in _text(tasks).split():
-            yield from _tree(int(child))
+            yield from tree(int(child))
 
 
 def _ticks(pid: int) -> int:

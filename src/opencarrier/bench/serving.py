@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +19,7 @@ from opencarrier.app.bootstrap import Onchain, onchain, open_installation
 from opencarrier.app.errands import Errands, top_up
 from opencarrier.app.folder import Folder
 from opencarrier.app.terms import Limits, Terms, draft_agreement, draft_plan
+from opencarrier.bench.processes import tree
 from opencarrier.bench.server import SETTINGS
 from opencarrier.identity.model import PartyKind, SimKeys
 from opencarrier.kernel.refusals import Refusal
@@ -51,8 +54,10 @@ class Server:
         return int(self.ask("mark")) // 1_000
 
     def kill(self) -> None:
-        """Take its power away."""
-        self._process.kill()
+        """Take the power away, of all its processes at once."""
+        for pid in list(tree(self.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
     def ask(self, word: str) -> Any:

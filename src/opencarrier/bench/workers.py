@@ -61,16 +61,18 @@ def _measured(sessions: int, workers: int, database: postgresql.Server | None) -
     with tempfile.TemporaryDirectory() as folder:
         furnish(Path(folder), url, people=PEOPLE)
         with serving("rooms", Path(folder), url, workers=workers) as server:
-            _see_that_all_answer(server, workers)
+            see_that_all_answer(server, workers)
             echoes = asyncio.run(attached(server, min(sessions, ATTACHES)))
-            told = _blasted(server, database, url, _Deal(SOCKETS * workers, sessions, echoes))
+            deal = Deal(SOCKETS * workers, echoes)
+            told = _blasted(server, database, url, deal, sessions)
             kept = [tuple(row) for row in server.ask("observations")]
     mine = sorted(row for row in kept if row[0] < name_of(WARM))
     assert mine == sorted(sent(sessions)), "the rows are not what was sent"
     return told
 
 
-def _see_that_all_answer(server: Server, workers: int) -> None:
+def see_that_all_answer(server: Server, workers: int) -> None:
+    """Wait until every process of a server answers."""
     deadline_s = time.monotonic() + READY_S
     while len(server.ask("answered")) < workers:
         assert time.monotonic() < deadline_s, "a worker does not begin"
@@ -78,40 +80,41 @@ def _see_that_all_answer(server: Server, workers: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Deal:
-    """Sessions dealt out to sockets and lanes; a lane tells one session after another."""
+class Deal:
+    """Deals sessions out to sockets and lanes; a lane tells one session after another."""
 
     sockets: int
-    sessions: int
     echoes: Echoes
 
-    def load(self, first: int, sessions: int) -> list[list[Lane]]:
+    def load(
+        self, numbers: Sequence[int], steps: Sequence[int] = range(PACKETS_PER_SESSION)
+    ) -> list[list[Lane]]:
         """Return the packets of some sessions, by socket and lane."""
         return [
-            [self._lane(range(first, first + sessions), place, lane) for lane in range(LANES)]
+            [self._lane(numbers, steps, place, lane) for lane in range(LANES)]
             for place in range(self.sockets)
         ]
 
-    def _lane(self, numbers: Sequence[int], place: int, lane: int) -> Lane:
+    def _lane(self, numbers: Sequence[int], steps: Sequence[int], place: int, lane: int) -> Lane:
         return [
             accounting_request(lane, attributes_of(name_of(number), step, self.echoes), SECRET)
             for number in numbers[place * LANES + lane :: self.sockets * LANES]
-            for step in range(PACKETS_PER_SESSION)
+            for step in steps
         ]
 
 
 def _blasted(
-    server: Server, database: postgresql.Server | None, url: str, deal: _Deal
+    server: Server, database: postgresql.Server | None, url: str, deal: Deal, sessions: int
 ) -> dict[str, Any]:
     roots = [server.pid] + ([database.pid] if database else [])
     port = server.ports["acct"]
-    blast(port, deal.load(WARM, deal.sockets * LANES))
-    load = deal.load(0, deal.sessions)
+    blast(port, deal.load(range(WARM, WARM + deal.sockets * LANES)))
+    load = deal.load(range(sessions))
     before_us = [cpu_us(root) for root in roots]
     with _waits(url) as waits:
         took_s = blast(port, load)
     spent_us = [cpu_us(root) - one for root, one in zip(roots, before_us, strict=True)]
-    packets = deal.sessions * PACKETS_PER_SESSION
+    packets = sessions * PACKETS_PER_SESSION
     return {
         "cpu_us_per_packet": round(sum(spent_us) / packets, 1),
         "of_it_database_us": round(sum(spent_us[1:]) / packets, 1),
