@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PREFIX = "OPENCARRIER_"
+ANY_HOST = ("0.0.0.0", "::")  # noqa: S104 - recognised here, not bound
 
 
 class ConfigError(ValueError):

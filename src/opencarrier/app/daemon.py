@@ -8,21 +8,19 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-
-import uvicorn
+from typing import TYPE_CHECKING
 
 from opencarrier.access.hub.backward import WayBack
 from opencarrier.app.bootstrap import Onchain
-from opencarrier.app.config import Settings
+from opencarrier.app.config import ANY_HOST, Settings
 from opencarrier.app.dispute_rounds import DisputeRounds
 from opencarrier.app.errands import Errands
 from opencarrier.app.exchanger import Exchanger
 from opencarrier.app.folder import FolderError, Running
-from opencarrier.app.http import ANY_HOST, Web, make_app
 from opencarrier.app.listening import Radius
 from opencarrier.app.moving import see_where_it_is
 from opencarrier.app.passing_on import access_service
@@ -31,6 +29,11 @@ from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
 from opencarrier.settlement.model import CloseRefusal
+
+if TYPE_CHECKING:
+    from opencarrier.access.hub.passing import Passing
+    from opencarrier.app.http import Web
+    from opencarrier.app.http_server import HttpServer
 
 _log = logging.getLogger(__name__)
 
@@ -49,15 +52,6 @@ class Serving:
     acct: tuple[str, int]
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn inside our loop; signals are ours."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
-        yield
-
-
 @asynccontextmanager
 async def serving(place: Onchain) -> AsyncIterator[Serving]:
     """Open the RADIUS ports and HTTP; on the way out answer what was received, then close.
@@ -71,22 +65,21 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     access = access_service(place.base, trust, way_back, payments=payments)
     radius = Radius(place.base, access, trust, way_back)
     token = place.base.entropy.octets("http-token", TOKEN_OCTETS).hex()
-    web = Web(place, radius.metrics, token=token)
     if radius.radsec is not None:
         way_back.connected = radius.radsec.to
-    web.radius = radius
-    web.passing = access.passing
     listeners = _listen(settings)
     try:
         await radius.start()
     except FolderError:
-        for listener in listeners:
-            listener.close()
+        _close(listeners)
+        raise
+    try:
+        web, server = await asyncio.to_thread(_loaded, place, radius, access.passing, token)
+    except BaseException:
+        _close(listeners)
+        await radius.stop()
         raise
     udp = radius.udp
-    server = _Server(
-        uvicorn.Config(make_app(web), log_level="warning", lifespan="off", access_log=False)
-    )
     task = asyncio.create_task(server.serve(sockets=listeners))
     base_url = f"http://{LOOPBACK}:{listeners[0].getsockname()[1]}"
     running = Running(
@@ -105,6 +98,23 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
         await way_back.stop()
         server.should_exit = True
         await task
+
+
+def _loaded(
+    place: Onchain, radius: Radius, passing: Passing | None, token: str
+) -> tuple[Web, HttpServer]:
+    """Load and make what answers HTTP: a second of work, and RADIUS answers meanwhile."""
+    from opencarrier.app.http import Web
+    from opencarrier.app.http_server import server_of
+
+    web = Web(place, radius.metrics, token=token)
+    web.radius, web.passing = radius, passing
+    return web, server_of(web)
+
+
+def _close(listeners: Iterable[socket.socket]) -> None:
+    for listener in listeners:
+        listener.close()
 
 
 async def serve(place: Onchain, ready: Callable[[Serving], None]) -> None:
@@ -218,8 +228,7 @@ def _listen(settings: Settings) -> list[socket.socket]:
             listeners.append(_bound(host, port))
             port = listeners[0].getsockname()[1]
     except OSError as error:
-        for listener in listeners:
-            listener.close()
+        _close(listeners)
         raise FolderError(
             f"HTTP on {host}:{port}: {error.strerror}",
             "choose another port with --http-port (0: any free one)",

@@ -20,6 +20,7 @@ from opencarrier.access.model import Metrics
 from opencarrier.app import http_charging, http_routing, relaying
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.closing import close_and_settle
+from opencarrier.app.config import ANY_HOST
 from opencarrier.app.console import console_routes
 from opencarrier.app.console.door import Door, door_routes
 from opencarrier.app.console.events import Events
@@ -49,7 +50,6 @@ STORY_MAX = 200
 ANSWERS_MAX = 1_000
 KEY_MAX = 255
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
-ANY_HOST = ("0.0.0.0", "::")  # noqa: S104 - recognised here, not bound
 
 Trigger = Callable[[], Awaitable[dict[str, Any]]]
 """Makes one thing happen in a world that is played here, and tells what it was."""
