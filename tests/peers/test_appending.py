@@ -6,14 +6,18 @@ import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Connection, select, text
 from tests.postgresql import Server, program, server
 from tests.usage.worlds import at, cycle_id, seen
 
+from opencarrier.access.orders import store as orders
+from opencarrier.access.orders.book import OrderBook
+from opencarrier.access.orders.model import Attach
 from opencarrier.app.store import Store
 from opencarrier.spine.usage import Observation, Status
 from opencarrier.usage.model import SILENCE_US
@@ -158,15 +162,15 @@ class Story:
             self.counted[session.stream.acct_session_id] += usage.quantities.get("octets_in")
 
 
-def together(store: Store, told: Callable[[int, int], list[Observation]], turns: int) -> None:
-    """Let writers append at the same instant what each of them is told at its turn."""
-    usage, begin = UsageService(), threading.Barrier(WRITERS)
+def together(store: Store, append: Callable[[Connection, int, int], object], turns: int) -> None:
+    """Let writers append at the same instant, turn by turn: who of them, and at which turn."""
+    begin = threading.Barrier(WRITERS)
 
     def write(writer: int) -> None:
         for turn in range(turns):
             begin.wait(30)
             with store.append() as unit:
-                usage.add(unit, told(writer, turn))
+                append(unit, writer, turn)
 
     with ThreadPoolExecutor() as threads:
         for done in [threads.submit(write, number) for number in range(WRITERS)]:
@@ -177,11 +181,11 @@ def test_writers_that_hold_each_others_copies_do_not_wait_for_each_other(store: 
     """New reports, the same for both, in opposite orders: whoever is second has copies alone."""
     many, turns = 256, 8
 
-    def told(writer: int, turn: int) -> list[Observation]:
+    def append(unit: Connection, writer: int, turn: int) -> None:
         same = [report(session, 1 + turn, writer=writer) for session in range(many)]
-        return same[::-1] if writer else same
+        UsageService().add(unit, same[::-1] if writer else same)
 
-    together(store, told, turns)
+    together(store, append, turns)
     with store.read() as unit:
         kept = [row.observation_id for row in unit.execute(OBSERVATIONS.select())]
         copies = copies_of(unit, kept)
@@ -190,12 +194,49 @@ def test_writers_that_hold_each_others_copies_do_not_wait_for_each_other(store: 
 
 
 def test_writers_together_keep_no_copy_too_many(store: Store) -> None:
-    def told(writer: int, turn: int) -> list[Observation]:
-        return [report(session, 1, writer=100 * writer + turn) for session in range(SESSIONS)]
+    def append(unit: Connection, writer: int, turn: int) -> None:
+        source = 100 * writer + turn
+        UsageService().add(unit, [report(n, 1, writer=source) for n in range(SESSIONS)])
 
-    together(store, told, 2 * COPIES_MAX)
+    together(store, append, 2 * COPIES_MAX)
     with store.read() as unit:
         kept = [row.observation_id for row in unit.execute(OBSERVATIONS.select())]
         copies = copies_of(unit, kept)
     assert len(kept) == SESSIONS
     assert {len(found) for found in copies.values()} == {COPIES_MAX}
+
+
+def test_writers_that_name_the_same_sessions_do_not_wait_for_each_other(store: Store) -> None:
+    """Access points begin the same sessions at both, in opposite orders."""
+    book, many = OrderBook(), 6_000
+    keys = [sha256(bytes((n % 256, n // 256))).digest()[:16] for n in range(many)]
+    with store.write() as unit:
+        orders.metadata.create_all(unit)
+        book.attached(unit, [attach(key) for key in keys])
+        unit.execute(text("ANALYZE access_attach"))
+
+    def append(unit: Connection, writer: int, turn: int) -> None:
+        named = [begun(key, f"s{writer}-{turn}") for key in keys[:256]]
+        book.called(unit, named[::-1] if writer else named)
+
+    together(store, append, 24)
+    with store.read() as unit:
+        names = set(unit.scalars(select(orders.ATTACHES.c.acct_session_id)))
+    assert names <= {"", *(f"s{writer}-{turn}" for writer in range(2) for turn in range(24))}
+
+
+def attach(key: bytes) -> Attach:
+    return Attach(
+        authorisation_id=key,
+        client_id="cafe",
+        transport="udp",
+        host="127.0.0.1",
+        nas_identifier="ap-1",
+        acct_session_id="",
+        cui=key.hex(),
+        expires_us=at(0),
+    )
+
+
+def begun(key: bytes, name: str) -> Observation:
+    return seen(Status.START, 0, auth=key, acct=name)

@@ -13,7 +13,7 @@ from opencarrier.access.orders.rules import Verdict
 from opencarrier.access.orders.store import ATTACHES, ORDERS
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.rowsets import Change as ChangeRows
-from opencarrier.rowsets import Insertion
+from opencarrier.rowsets import Insertion, Lookup
 from opencarrier.spine.access import Change
 from opencarrier.spine.people import Held, Person, batches
 from opencarrier.spine.usage import Observation, Status
@@ -32,6 +32,10 @@ _ATTACHED = tuple(ATTACHES.c.keys())
 _insert_attaches = Insertion(ATTACHES)
 _attach_row = attrgetter(*_ATTACHED)
 _call = ChangeRows(ATTACHES, ["authorisation_id"], ["acct_session_id"])
+_taken = Lookup(
+    select(ATTACHES.c.authorisation_id).order_by(ATTACHES.c.authorisation_id).with_for_update(),
+    ATTACHES.c.authorisation_id,
+)
 _ANY_OPEN = select(ORDERS.c.order_id).where(ORDERS.c.state == State.OPEN).limit(1)
 
 
@@ -80,19 +84,20 @@ class OrderBook:
 
     def observed(self, unit: Connection, observations: Sequence[Observation]) -> None:
         """Learn from accounting what a session is called, and which are over."""
-        self.called(unit, observations)
+        _call(unit, list(_names(observations).items()))
         for one in self._stopping(unit, observations):
             assert one.authorisation_id is not None
             self._stopped(unit, one.authorisation_id, one.acct_session_id)
 
     def called(self, unit: Connection, observations: Sequence[Observation]) -> None:
-        """Learn what sessions are called, in the order of their ids: two at once do not cross."""
-        names = {
-            one.authorisation_id: one.acct_session_id
-            for one in observations
-            if one.status is Status.START and one.authorisation_id is not None
-        }
-        _call(unit, sorted(names.items()))
+        """Learn what sessions are called, beside others who do.
+
+        Rows are taken in the order of their ids, so that two never wait each for the other.
+        """
+        names = _names(observations)
+        if names:
+            list(_taken(unit, names))
+            _call(unit, list(names.items()))
 
     def concerned(self, unit: Connection, observations: Sequence[Observation]) -> bool:
         """Say whether a session is over that an order may be open for."""
@@ -257,6 +262,15 @@ class OrderBook:
             .where(ORDERS.c.authorisation_id.not_in(elsewhere))
             .values(state=State.OVER)
         )
+
+
+def _names(observations: Sequence[Observation]) -> dict[bytes, str]:
+    """Return what the sessions that begin are called, by authorisation."""
+    return {
+        one.authorisation_id: one.acct_session_id
+        for one in observations
+        if one.status is Status.START and one.authorisation_id is not None
+    }
 
 
 def _order(row: Row[Any]) -> Order:
