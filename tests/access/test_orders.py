@@ -386,7 +386,7 @@ def test_what_is_let_in_is_known_by_what_the_request_said() -> None:
         assert found.expires_us == grant.expires_us
         assert found.cui
     at = [(int(Type.NAS_IP_ADDRESS), b"\xc0\x00\x02\x01")]
-    unnamed = ticket._replace(packet=parse(request(Code.ACCESS_REQUEST, 1, at, SECRET)))
+    unnamed = replace(ticket, packet=parse(request(Code.ACCESS_REQUEST, 1, at, SECRET)))
     found = attach_of(unnamed, grant, b"c" * 32)
     assert (found.nas_identifier, found.nas_address) == ("", "c0000201")
 
