@@ -1,4 +1,7 @@
-"""Every room's tables, for the migrations; only this module and `bootstrap` name them all."""
+"""Every room's tables, for the migrations; only this module and `bootstrap` name them all.
+
+The metadata of `identity` is that of `identity.store`, filled by `places` too.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from opencarrier.clearing import store as clearing
 from opencarrier.clearing.disputes import service as disputes
 from opencarrier.clearing.exchange import partners, told
 from opencarrier.clearing.exchange import store as exchange
-from opencarrier.identity import store as identity
 from opencarrier.identity.accounts import store as accounts
+from opencarrier.identity.places import store as identity
 from opencarrier.ledger import store as ledger
 from opencarrier.paywall import store as paywall
 from opencarrier.rating import store as rating

@@ -24,6 +24,7 @@ from opencarrier.app.views import (
 from opencarrier.chain.contracts import BatchChannels
 from opencarrier.channels.model import Mode
 from opencarrier.identity.model import PartyKind, SimKeys
+from opencarrier.identity.places.rules import read_place
 from opencarrier.kernel.clock import FixedClock, Window
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.money import INT64_MAX
@@ -153,14 +154,15 @@ class DemoStage:
         register = self._base.identity.register
         with self._base.store.write() as unit:
             host = _taken(register.add_host(unit, name=plan.host))
-            _taken(
+            operator = self._operators[plan.operator].party_id
+            node = _taken(
                 register.add_node(
-                    unit,
-                    node_id=plan.nas_identifier,
-                    operator=self._operators[plan.operator].party_id,
-                    host=host.party_id,
+                    unit, node_id=plan.nas_identifier, operator=operator, host=host.party_id
                 )
             )
+            place = _taken(read_place(plan.place, operator))
+            refusal = self._base.identity.places.put(unit, node.node_id, place)
+            assert refusal is None, refusal
         self._hosts[plan.host] = host
 
     def add_agreement(self, home: OperatorPlan, visited: OperatorPlan) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
 from sqlalchemy import Connection
 
 from opencarrier.identity.model import IdentityReason, Login, PartyKind, SimKeys
+from opencarrier.identity.places.rules import read_place
 from opencarrier.identity.rules import RADIUS_SECRET_OCTETS_ADVISED, is_certificate_name
 from opencarrier.identity.service import Identity
 from opencarrier.kernel.refusals import Refusal
@@ -100,24 +102,32 @@ def node_add(
     operator: str,
     host: str,
     nas_identifier: str | None = None,
+    place: str = "",
 ) -> Result:
-    """`node add`: an access point of a host, serving for an operator."""
+    """`node add`: an access point of a host, serving for an operator, on whose word it is there."""
     owner = find(identity, unit, PartyKind.OPERATOR, operator)
     owned_by = find(identity, unit, PartyKind.HOST, host)
     if isinstance(owner, Refusal):
         return owner
     if isinstance(owned_by, Refusal):
         return owned_by
+    where = read_place(place, owner) if place else None
+    if isinstance(where, Refusal):
+        return where
     made = identity.register.add_node(
         unit, node_id=node_id, operator=owner, host=owned_by, nas_identifier=nas_identifier
     )
     if isinstance(made, Refusal):
         return made
+    if where is not None:
+        refusal = identity.places.put(unit, made.node_id, where)
+        assert refusal is None, refusal
     return {
         "node_id": made.node_id,
         "nas_identifier": made.nas_identifier,
         "operator": made.operator,
         "host": made.host,
+        "place": None if where is None else asdict(where),
     }
 
 

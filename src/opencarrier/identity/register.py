@@ -10,6 +10,7 @@ from opencarrier.identity import rules, store
 from opencarrier.identity.directory import Directory
 from opencarrier.identity.keyring import Keyring
 from opencarrier.identity.model import IdentityReason, Party, PartyKind
+from opencarrier.identity.places import store as places
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import Refusal
@@ -220,6 +221,8 @@ class Register:
                 node_id=node_id, nas_identifier=nas, operator=operator, host=host
             )
         )
+        places.count(unit, places.NODES)
+        places.count(unit, f"{places.NODES}/{operator}")
         self._directory.changed(unit, "node", node_id, nas, operator, host)
         return wanted
 
@@ -263,6 +266,7 @@ class Register:
         else:
             added = self._keyring.add(unit, party_id, address=given)
             assert not isinstance(added, Refusal), added
+        places.count(unit, kind.value)
         self._directory.changed(unit, "party", party_id, name, given, jurisdiction)
         found = store.party(unit, party_id)
         assert found is not None

@@ -12,6 +12,7 @@ from opencarrier.identity.enrolment import Enrolments
 from opencarrier.identity.keyring import Keyring
 from opencarrier.identity.logins import Logins
 from opencarrier.identity.notary import Notary
+from opencarrier.identity.places.service import Places
 from opencarrier.identity.privacy import PrivacyKeys
 from opencarrier.identity.register import Register
 from opencarrier.identity.routing import Routing
@@ -28,7 +29,7 @@ class Identity:
 
     `directory`, `authentication`, `logins` and `notary` answer the spine's ports Directory,
     VectorSource, Passwords and Notary. `register`, `clients`, `routing`, `subscriptions`,
-    `logins`, `enrolments` and `keyring` add and change. `vault` seals; `secrets` are the
+    `logins`, `enrolments`, `places` and `keyring` add and change. `vault` seals; `secrets` are the
     installation's own; by `privacy` phones hide who they are.
     """
 
@@ -51,5 +52,6 @@ class Identity:
         self.clients = Clients(self.directory, self.vault)
         self.enrolments = Enrolments(clock, entropy)
         self.routing = Routing(self.directory, self.vault)
+        self.places = Places(self.directory, clock)
         self.logins = Logins(self.directory, self.vault, self.secrets, clock)
         self.subscriptions = Subscriptions(self.directory, self.vault, entropy)

@@ -57,6 +57,8 @@ class NodePlan:
     nas_identifier: str
     host: str
     operator: str
+    place: str
+    """Latitude and longitude in degrees."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,20 +116,20 @@ OPERATORS = (
 )  # fmt: skip
 
 NODES = tuple(
-    NodePlan(nas_identifier=nas, host=host, operator=operator)
-    for nas, host, operator in (
-        ("cafe-lumiere-1", "Café Lumière", "Lumen Mobile"),
-        ("cafe-lumiere-2", "Café Lumière", "Lumen Mobile"),
-        ("gare-nord-hall", "Gare Nord Kiosk", "Lumen Mobile"),
-        ("marche-sandaga-1", "Sandaga Market", "Baobab Telecom"),
-        ("marche-sandaga-2", "Sandaga Market", "Baobab Telecom"),
-        ("ferry-goree", "Gorée Ferry", "Baobab Telecom"),
-        ("bryggen-hostel", "Bryggen Hostel", "Fjord Networks"),
-        ("flam-railway-1", "Flåm Railway", "Fjord Networks"),
-        ("flam-railway-2", "Flåm Railway", "Fjord Networks"),
-        ("kilimani-clinic", "Kilimani Clinic", "Kite Wireless"),
-        ("maasai-market-1", "Maasai Market", "Kite Wireless"),
-        ("maasai-market-2", "Maasai Market", "Kite Wireless"),
+    NodePlan(nas_identifier=nas, host=host, operator=operator, place=place)
+    for nas, host, operator, place in (
+        ("cafe-lumiere-1", "Café Lumière", "Lumen Mobile", "48.86,2.34"),
+        ("cafe-lumiere-2", "Café Lumière", "Lumen Mobile", "48.85,2.36"),
+        ("gare-nord-hall", "Gare Nord Kiosk", "Lumen Mobile", "48.88,2.36"),
+        ("marche-sandaga-1", "Sandaga Market", "Baobab Telecom", "14.67,-17.44"),
+        ("marche-sandaga-2", "Sandaga Market", "Baobab Telecom", "14.68,-17.44"),
+        ("ferry-goree", "Gorée Ferry", "Baobab Telecom", "14.67,-17.42"),
+        ("bryggen-hostel", "Bryggen Hostel", "Fjord Networks", "60.40,5.32"),
+        ("flam-railway-1", "Flåm Railway", "Fjord Networks", "60.86,7.11"),
+        ("flam-railway-2", "Flåm Railway", "Fjord Networks", "60.73,7.12"),
+        ("kilimani-clinic", "Kilimani Clinic", "Kite Wireless", "-1.29,36.78"),
+        ("maasai-market-1", "Maasai Market", "Kite Wireless", "-1.27,36.81"),
+        ("maasai-market-2", "Maasai Market", "Kite Wireless", "-1.28,36.82"),
     )
 )
 

@@ -191,12 +191,17 @@ def node_add(
     nas_identifier: Annotated[
         str | None, typer.Option("--nas-identifier", help="What it calls itself; its name if none.")
     ] = None,
+    place: Annotated[
+        str,
+        typer.Option("--place", help="LATITUDE,LONGITUDE in degrees; kept to about a kilometre."),
+    ] = "",
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
     """Add an access point of a host that serves for an operator.
 
     Example: opencarrier node add cafe-1 --operator "Lumen Mobile" --host "Cafe Lumiere"
+    --place 48.86,2.34
     """
     from opencarrier.identity import cli
 
@@ -209,6 +214,7 @@ def node_add(
                 operator=operator,
                 host=host,
                 nas_identifier=nas_identifier,
+                place=place,
             )
         )
     emit(made, as_json=as_json)
