@@ -11,15 +11,12 @@ from tests.identity.conftest import World
 
 from opencarrier.identity.model import IdentityReason
 from opencarrier.identity.places import service, store
-from opencarrier.identity.places.model import LEVELS, Box, Cell, Place
+from opencarrier.identity.places.model import EARTH, LEVELS, Box, Cell, Place
 from opencarrier.identity.places.rules import cell_of, possible, read_place, size_udeg
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.parties import PartyId
 
 OP = PartyId("op_" + "0" * 32)
-EARTH = Box(
-    west_udeg=-180_000_000, south_udeg=-90_000_000, east_udeg=180_000_000, north_udeg=90_000_000
-)
 LATITUDES = st.integers(-90_000_000, 90_000_000)
 LONGITUDES = st.integers(-180_000_000, 180_000_000)
 POINTS = st.tuples(LATITUDES, LONGITUDES)

@@ -81,6 +81,7 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
         raise
     udp = radius.udp
     task = asyncio.create_task(server.serve(sockets=listeners))
+    watching = asyncio.create_task(web.watch.run())
     base_url = f"http://{LOOPBACK}:{listeners[0].getsockname()[1]}"
     running = Running(
         pid=os.getpid(),
@@ -93,7 +94,9 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     try:
         yield Serving(running=running, web=web, auth=udp.auth_address, acct=udp.acct_address)
     finally:
+        web.watch.stop()
         web.events.close()
+        await watching
         await radius.stop()
         await way_back.stop()
         server.should_exit = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from typing import Annotated, Any
@@ -28,7 +28,9 @@ from opencarrier.app.console.guard import Guard, guard_routes
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.people import people_routes
 from opencarrier.app.console.shell import Shell
+from opencarrier.app.console.views.network import NetworkViews
 from opencarrier.app.console.visitor import Visitor, visitor_of
+from opencarrier.app.console.watch import Watch
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
 from opencarrier.app.http_exchange import exchange_routes
 from opencarrier.app.http_paid import paid_routes
@@ -46,7 +48,6 @@ from opencarrier.kernel.ids import from_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.receipts.issue import AUDIENCES
 
-STORY_MAX = 200
 ANSWERS_MAX = 1_000
 KEY_MAX = 255
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -56,7 +57,7 @@ Trigger = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class Web:
-    """What the routes share: the venue, the counters, the story so far, the token."""
+    """What the routes share: the venue, the counters, what is watched, the token."""
 
     def __init__(self, place: Onchain, metrics: Callable[[], Metrics], *, token: str) -> None:
         self.place = place
@@ -65,7 +66,6 @@ class Web:
         self.passing: Passing | None = None
         self.token = token
         self.ready = False
-        self.story: deque[str] = deque(maxlen=STORY_MAX)
         self.triggers: dict[str, Trigger] = {}
         self.answers: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
         self.events = Events(place.base.clock)
@@ -80,6 +80,7 @@ class Web:
             chain_id=place.manifest.chain_id,
             code=cache(partial(_code, place)),
         )
+        self.watch = Watch(place, self.events)
 
     def owner_link(self, http: str) -> str:
         """Return an address that signs in as the owner once; the page's own where it is refused."""
@@ -96,9 +97,9 @@ class Web:
             return any(book.keys(unit, owner) for owner in book.owners(unit))
 
     def tell(self, line: str) -> None:
-        """Add a line to the story, and let open pages know."""
-        self.story.append(line)
-        self.events.publish("story")
+        """Add a sentence to the story of a network that somebody narrates."""
+        self.watch.narrated = True
+        self.watch.say(line)
 
 
 def _code(place: Onchain) -> str:
@@ -121,7 +122,7 @@ def make_app(web: Web) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     guard_routes(app)
     web.shell.know = guard.know
-    console_routes(app, web.shell, web.events, web.place, lambda: tuple(web.story))
+    console_routes(app, web.shell, web.events, NetworkViews(web.place, web.watch, web.metrics))
     door = Door(web.shell, base, origins)
     door_routes(app, door)
     people_routes(app, door)

@@ -251,6 +251,10 @@ class Directory:
             return found
         return store.party_named(unit, kind, text)
 
+    def state(self, unit: Connection) -> bytes:
+        """Return a digest of all changes so far: what was made under another may be stale."""
+        return store.directory_state(unit)
+
     def changed(self, unit: Connection, what: str, *fields: Value) -> None:
         """Note a change in the unit, and let this process see it at once."""
         store.note_change(unit, what, *fields)

@@ -95,6 +95,20 @@ class UsageService:
         """Yield every observation of a stream as it arrived."""
         return store.observations(unit, store.of_streams(tables.OBSERVATIONS, [stream]))
 
+    def newest(self, unit: Connection) -> int:
+        """Return the number of the observation that arrived last, zero before the first."""
+        return store.newest(unit)
+
+    def arrived_after(
+        self, unit: Connection, number: int, *, limit: int
+    ) -> Sequence[tuple[int, Observation]]:
+        """Return observations that arrived after one, in their order, each with its number.
+
+        Enough to watch by, not to count by: where several write at once (PostgreSQL), one that
+        was numbered before another and committed after it may be passed over.
+        """
+        return store.arrived_after(unit, number, limit=limit)
+
     def last_cut_us(self, unit: Connection) -> int | None:
         """Return the instant of the newest cut, None before the first."""
         return store.last_cut_us(unit)

@@ -171,6 +171,13 @@ def newest(unit: Connection) -> int:
     return int(unit.scalar(select(func.max(OBSERVATIONS.c.sequence))) or 0)
 
 
+def arrived_after(unit: Connection, number: int, *, limit: int) -> list[tuple[int, Observation]]:
+    """Return observations that arrived after one, in their order, each with its number."""
+    chosen = select(OBSERVATIONS).where(OBSERVATIONS.c.sequence > number)
+    rows = unit.execute(chosen.order_by(OBSERVATIONS.c.sequence).limit(limit))
+    return [(row.sequence, tables.observation_of(row)) for row in rows]
+
+
 def pending(unit: Connection, *, few: bool = False) -> ColumnElement[bool]:
     """Return the condition for observations no cut has taken.
 

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from fastapi import FastAPI, Request
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
-from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.console.assets import assets
 from opencarrier.app.console.events import Events, event_routes
 from opencarrier.app.console.glossary import glossary
 from opencarrier.app.console.network import network_routes
 from opencarrier.app.console.security import Secured
 from opencarrier.app.console.shell import Shell, error_pages
+from opencarrier.app.console.views.network import NetworkViews
 
 COMPRESSED_FROM_OCTETS = 1_024
 COMPRESSION_LEVEL = 5
 
 
-def console_routes(
-    app: FastAPI, shell: Shell, events: Events, place: Onchain, story: Callable[[], Sequence[str]]
-) -> None:
+def console_routes(app: FastAPI, shell: Shell, events: Events, views: NetworkViews) -> None:
     """Add every page, what they are made of, and what all answers have in common."""
     frame_routes(app, shell, events)
-    network_routes(app, shell, place, story)
+    network_routes(app, shell, views)
 
 
 def frame_routes(app: FastAPI, shell: Shell, events: Events) -> None:

@@ -34,6 +34,14 @@ class Box:
     north_udeg: int
 
 
+EARTH = Box(
+    west_udeg=-LONGITUDE_MAX_UDEG,
+    south_udeg=-LATITUDE_MAX_UDEG,
+    east_udeg=LONGITUDE_MAX_UDEG,
+    north_udeg=LATITUDE_MAX_UDEG,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """How many nodes are near a point: the middle of them."""

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from opencarrier.access.model import Metrics
 from opencarrier.app.bootstrap import Onchain
-from opencarrier.app.views import (
-    CycleLine,
-    HostLine,
-    OperatorLine,
-    cycle_lines,
-    host_lines,
-    operator_lines,
-)
+from opencarrier.app.console.story import Happening
+from opencarrier.app.console.traffic import Flow
+from opencarrier.app.console.watch import Watch
+from opencarrier.app.views import CycleLine, cycle_line
+from opencarrier.identity import pages
+from opencarrier.identity.model import PartyKind
+from opencarrier.identity.places.model import EARTH, Cell
 from opencarrier.kernel.clock import SECOND_US
+from opencarrier.ledger import chart
+from opencarrier.ledger import service as ledger
+from opencarrier.spine.parties import PartyId
 
-CYCLES_SHOWN = 12
+CYCLES_SHOWN = 8
+ROWS_SHOWN = 10
+STORY_SHOWN = 30
+LIVE_NODES_MAX = 500
+FLOWS_SHOWN = 48
+"""Four hours of five minutes."""
+
+COUNTRY_LETTERS = 2
+REGIONS_LEVEL = 2
 
 STATES = {
     "open": ("wait", "under way"),
@@ -31,17 +42,59 @@ STATES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostRow:
+    """A host and its money in all settled cycles, minor units."""
+
+    party_id: PartyId
+    name: str
+    earned_minor: int
+    withdrawn_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorRow:
+    """An operator, its nodes and its money at the clearing house, minor units."""
+
+    party_id: PartyId
+    name: str
+    country: str
+    nodes: int
+    collateral_minor: int
+    accrued_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkView:
-    """The network at an instant; amounts in minor units, lists newest first."""
+    """The network at an instant; amounts in minor units, cycles and story newest first.
+
+    `hosts_after` and `operators_after` are where the next rows begin, empty where there are none.
+    """
 
     as_of_us: int
+    nodes: int
+    operators_number: int
+    hosts_number: int
+    sessions: int
+    octets: int
+    """What was used in the time that `flows` covers."""
+
+    flows: Sequence[Flow]
+    attached: int
+    turned_away: int
+    answered: int
+    """Of devices let on, turned away, and accounting answered, since the process started."""
+
     cycle_due_us: int | None
     """When the open cycle ends, None where people close it."""
 
     cycles: Sequence[CycleLine]
-    hosts: Sequence[HostLine]
-    operators: Sequence[OperatorLine]
-    story: Sequence[str]
+    hosts: Sequence[HostRow]
+    hosts_after: str
+    operators: Sequence[OperatorRow]
+    operators_after: str
+    story: Sequence[Happening]
+    regions: Sequence[Cell]
+    """Where most nodes are, summed up over four degrees."""
 
     @property
     def paid_minor(self) -> int:
@@ -49,20 +102,137 @@ class NetworkView:
         return sum(cycle.net_minor for cycle in self.cycles if cycle.state == "final")
 
 
-def network_view(place: Onchain, unit: Connection, story: Sequence[str]) -> NetworkView:
-    """Say how the network stands."""
-    now_us = place.base.clock.now_us()
-    return NetworkView(
-        as_of_us=now_us,
-        cycle_due_us=cycle_due_us(place.base.settings.cycle_s, now_us),
-        cycles=tuple(reversed(cycle_lines(place, unit)))[:CYCLES_SHOWN],
-        hosts=host_lines(place, unit),
-        operators=operator_lines(place, unit),
-        story=tuple(reversed(story)),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """Where the rows of each list begin: after a name."""
+
+    hosts: str = ""
+    operators: str = ""
+
+
+class NetworkViews:
+    """Makes views of the network from what the process has at hand; nothing big is counted."""
+
+    def __init__(self, place: Onchain, watch: Watch, metrics: Callable[[], Metrics]) -> None:
+        self.place = place
+        self._watch = watch
+        self._metrics = metrics
+
+    def network(self, cursor: Cursor) -> NetworkView:
+        """Say how the network stands."""
+        place, base, traffic = self.place, self.place.base, self._watch.traffic
+        now_us, counted = base.clock.now_us(), self._metrics()
+        flows = traffic.flows(now_us, buckets=FLOWS_SHOWN)
+        with base.store.read() as unit:
+            numbers = base.identity.places.numbers(unit)
+            hosts, hosts_after = host_rows(place, unit, cursor.hosts)
+            operators, operators_after = operator_rows(place, unit, cursor.operators)
+            cycles = place.settlement.cycles(unit, limit=CYCLES_SHOWN)
+            regions = base.identity.places.filled(unit, EARTH, REGIONS_LEVEL).cells
+        return NetworkView(
+            as_of_us=now_us,
+            nodes=numbers["node"],
+            operators_number=numbers["operator"],
+            hosts_number=numbers["host"],
+            sessions=traffic.standing(now_us),
+            octets=sum(flow.octets for flow in flows),
+            flows=flows,
+            attached=counted.accepts,
+            turned_away=sum(counted.rejects.values()),
+            answered=counted.accounting_responses,
+            cycle_due_us=cycle_due_us(base.settings.cycle_s, now_us),
+            cycles=[cycle_line(cycle, attempt) for cycle, attempt in cycles if attempt is not None],
+            hosts=hosts,
+            hosts_after=hosts_after,
+            operators=operators,
+            operators_after=operators_after,
+            story=self._watch.story.newest(STORY_SHOWN),
+            regions=sorted(regions, key=lambda cell: -cell.nodes)[:ROWS_SHOWN],
+        )
+
+    def live_nodes(self) -> Sequence[tuple[int, int, int]]:
+        """Return where sessions stand now: longitude, latitude (1e-6 degrees), how many."""
+        base = self.place.base
+        found = self._watch.traffic.nodes(base.clock.now_us(), limit=LIVE_NODES_MAX)
+        with base.store.read() as unit:
+            places = base.identity.places.of(unit, [node_id for node_id, _ in found])
+        return [
+            (places[node_id].longitude_udeg, places[node_id].latitude_udeg, sessions)
+            for node_id, sessions in found
+            if node_id in places
+        ]
+
+
+def host_rows(place: Onchain, unit: Connection, after: str) -> tuple[Sequence[HostRow], str]:
+    """Return the hosts that follow a name, and where the next ones begin."""
+    found = pages.names_after(unit, PartyKind.HOST, after, limit=ROWS_SHOWN + 1)
+    payouts = pages.payouts_ever(unit, (party for party, _ in found[:ROWS_SHOWN]))
+    names = {
+        party: [chart.entitled(address, party) for address in addresses]
+        for party, addresses in payouts.items()
+    }
+    asset = place.manifest.asset
+    balances = ledger.balances(unit, asset, (name for own in names.values() for name in own))
+    rows = [
+        HostRow(
+            party_id=party,
+            name=name,
+            earned_minor=sum(balances[own].credits_posted for own in names[party]),
+            withdrawn_minor=sum(balances[own].debits_posted for own in names[party]),
+        )
+        for party, name in found[:ROWS_SHOWN]
+    ]
+    return rows, rows[-1].name if len(found) > ROWS_SHOWN else ""
+
+
+def operator_rows(
+    place: Onchain, unit: Connection, after: str
+) -> tuple[Sequence[OperatorRow], str]:
+    """Return the operators that follow a name, and where the next ones begin."""
+    identity, asset = place.base.identity, place.manifest.asset
+    found = pages.names_after(unit, PartyKind.OPERATOR, after, limit=ROWS_SHOWN + 1)
+    shown = [party for party, _ in found[:ROWS_SHOWN]]
+    nodes = identity.places.nodes_of(unit, shown)
+    accounts = [
+        name for party in shown for name in (chart.collateral(party), chart.clearing(party))
+    ]
+    balances = ledger.balances(unit, asset, accounts)
+    rows = []
+    for party in shown:
+        operator = identity.directory.operator(unit, party)
+        assert operator is not None, "whoever is listed is there"
+        rows.append(
+            OperatorRow(
+                party_id=party,
+                name=operator.name,
+                country=operator.jurisdiction[:COUNTRY_LETTERS],
+                nodes=nodes[party],
+                collateral_minor=balances[chart.collateral(party)].posted_minor,
+                accrued_minor=balances[chart.clearing(party)].posted_minor,
+            )
+        )
+    return rows, rows[-1].name if len(found) > ROWS_SHOWN else ""
+
+
+_OPERATORS_MONEY = (chart.collateral, chart.clearing)
 
 
 def cycle_due_us(cycle_s: int, now_us: int) -> int | None:
     """Return the next whole multiple of a cycle's length, None where people close cycles."""
     length_us = cycle_s * SECOND_US
     return (now_us // length_us + 1) * length_us if length_us else None
+
+
+def network_json(view: NetworkView) -> Mapping[str, object]:
+    """Return the figures of a view as the API gives them; lists have their own routes."""
+    return {
+        "as_of_us": view.as_of_us,
+        "nodes": view.nodes,
+        "operators": view.operators_number,
+        "hosts": view.hosts_number,
+        "sessions": view.sessions,
+        "octets": view.octets,
+        "flows": [[flow.at_us, flow.octets] for flow in view.flows],
+        "paid_minor": view.paid_minor,
+        "cycle_due_us": view.cycle_due_us,
+    }

@@ -1,0 +1,146 @@
+"""Looks twice a second at what changed, and tells open pages: accounting, cycles, payments, nodes.
+
+It reads the database as every process left it, so it sees what the workers of RADIUS take too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.console.events import Events
+from opencarrier.app.console.story import Happening, Story
+from opencarrier.app.console.traffic import Pulse, Traffic
+from opencarrier.identity.places.model import Place
+from opencarrier.settlement.model import Attempt, Cycle, CycleState
+from opencarrier.spine.usage import Observation
+
+_log = logging.getLogger(__name__)
+
+LOOK_S = 0.5
+ARRIVED_MAX = 2_000
+"""Observations looked at in one look; the others wait for the next."""
+
+REMEMBERED_MAX = 20_000
+"""Observations from before the start that the board is filled from."""
+
+PULSES_MAX = 20
+"""Signs of life told of one look; more would be a blur."""
+
+CYCLES_WATCHED = 4
+
+
+class Watch:
+    """One look after another; `traffic` and `story` are what pages draw from."""
+
+    def __init__(self, place: Onchain, events: Events) -> None:
+        self.traffic = Traffic()
+        self.story = Story()
+        self.narrated = False
+        """Whether somebody else tells the story, as the demo does."""
+
+        self._place = place
+        self._events = events
+        self._stopped = asyncio.Event()
+        self._mark: int | None = None
+        self._cycles: dict[int, CycleState] | None = None
+        self._nodes: int | None = None
+
+    async def run(self) -> None:
+        """Look until stopped; what goes wrong is logged, and looked at again."""
+        while not self._stopped.is_set():
+            try:
+                await asyncio.to_thread(self.look)
+            except Exception:
+                _log.exception("the console goes on watching after an error")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), LOOK_S)
+
+    def stop(self) -> None:
+        """End `run` after the look that is under way."""
+        self._stopped.set()
+
+    def look(self) -> None:
+        """See what changed since the last look, and tell it."""
+        with self._place.base.store.read() as unit:
+            pulses = self._arrived(unit)
+            shown = pulses[-PULSES_MAX:]
+            nodes = {pulse.node_id for pulse in shown if pulse.node_id is not None}
+            places = self._place.base.identity.places.of(unit, nodes)
+            cycles = self._place.settlement.cycles(unit, limit=CYCLES_WATCHED)
+            count = self._place.base.identity.places.numbers(unit)["node"]
+        for pulse in shown:
+            self._tell_pulse(pulse, places.get(pulse.node_id or ""))
+        self._tell_cycles(cycles)
+        if self._nodes not in (None, count):
+            self._events.publish("node", nodes=count)
+        self._nodes = count
+
+    def say(self, text: str) -> None:
+        """Add a sentence to the story."""
+        self._add(Happening(at_us=self._now_us(), kind="said", what=text))
+
+    def _arrived(self, unit: Connection) -> list[Pulse]:
+        usage = self._place.base.usage
+        if self._mark is None:
+            self._mark = max(usage.newest(unit) - REMEMBERED_MAX, 0)
+            while found := usage.arrived_after(unit, self._mark, limit=ARRIVED_MAX):
+                self._report(found)
+            return []
+        return self._report(usage.arrived_after(unit, self._mark, limit=ARRIVED_MAX))
+
+    def _report(self, found: Sequence[tuple[int, Observation]]) -> list[Pulse]:
+        pulses = []
+        for number, seen in found:
+            self._mark = number
+            pulse = self.traffic.report(seen)
+            if pulse is not None:
+                pulses.append(pulse)
+        return pulses
+
+    def _tell_pulse(self, pulse: Pulse, place: Place | None) -> None:
+        where = None if place is None else [place.longitude_udeg, place.latitude_udeg]
+        self._events.publish("session", state=pulse.kind, node=pulse.node_id, at_udeg=where)
+        if self.narrated or pulse.node_id is None:
+            return
+        if pulse.kind == "began":
+            self._add(Happening(at_us=pulse.at_us, kind="began", what=pulse.node_id))
+        elif pulse.kind == "ended":
+            ended = Happening(
+                at_us=pulse.at_us, kind="ended", what=pulse.node_id, number=pulse.octets
+            )
+            self._add(ended)
+
+    def _tell_cycles(self, cycles: Sequence[tuple[Cycle, Attempt | None]]) -> None:
+        before, self._cycles = self._cycles, {c.sequence: c.state for c, _ in cycles}
+        if before is None:
+            return
+        for cycle, attempt in reversed(cycles):
+            if before.get(cycle.sequence) is cycle.state:
+                continue
+            self._events.publish("cycle", sequence=cycle.sequence, state=cycle.state.value)
+            if cycle.state is CycleState.FINAL and attempt is not None:
+                self._events.publish(
+                    "payment", moved_minor=attempt.net_minor, payments=attempt.payments
+                )
+            if not self.narrated and cycle.state is not CycleState.OPEN:
+                self._add(
+                    Happening(
+                        at_us=self._now_us(),
+                        kind="cycle",
+                        what=cycle.state.value,
+                        number=cycle.sequence,
+                    )
+                )
+
+    def _add(self, happening: Happening) -> None:
+        self.story.add(happening)
+        self._events.publish("story")
+
+    def _now_us(self) -> int:
+        return self._place.base.clock.now_us()

@@ -1,0 +1,132 @@
+"""A page as somebody looks at it: complaints kept, axe asked, pictures taken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / ".peers" / "node_modules" / "axe-core" / "axe.min.js"
+SHOTS = ROOT / ".shots"
+
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+SCHEMES = ("light", "dark")
+LOOKS = [(device, scheme) for device in WIDTHS for scheme in SCHEMES]
+"""How every page is looked at."""
+
+SERIOUS = ("serious", "critical")
+
+FOCUSED = """() => {
+  const element = document.activeElement;
+  const box = element.getBoundingClientRect();
+  const style = getComputedStyle(element);
+  return {
+    name: (element.getAttribute("aria-label") || element.textContent || "").trim().slice(0, 60),
+    tag: element.tagName,
+    seen: box.width > 0 && box.height > 0 && style.visibility !== "hidden",
+    marked: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+  };
+}"""
+
+
+@dataclass
+class Look:
+    """One page in one window; `complaints` is empty where nothing is wrong."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._said)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("request", lambda request: self._asks(request.url))
+
+    def open(self, url: str) -> None:
+        """Go to a page and wait until it lives and its pictures are drawn."""
+        self.page.goto(url)
+        self.page.wait_for_selector('#line[data-state="live"]')
+        if self.page.query_selector("#map"):
+            self.page.wait_for_selector('#map[data-drawn="yes"][data-nodes]')
+
+    def judge(self) -> list[str]:
+        """Return all that is wrong: complaints, what axe finds serious, what is cut off."""
+        return [*self.complaints, *self.axe(), *self.cut_off()]
+
+    def axe(self) -> list[str]:
+        """Return what axe-core finds serious, each with the first element it is about."""
+        self.page.evaluate(AXE.read_text())
+        told: dict[str, Any] = self.page.evaluate("() => axe.run()")
+        return [
+            f"axe: {found['id']}: {found['nodes'][0]['html'][:160]}"
+            for found in told["violations"]
+            if found["impact"] in SERIOUS
+        ]
+
+    def cut_off(self) -> list[str]:
+        """Return whether the page is wider than its window."""
+        wide, window = self.page.evaluate(
+            "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        return [f"the page is {wide} px wide, the window {window}"] if wide > window else []
+
+    def walk(self, steps: int) -> list[dict[str, Any]]:
+        """Go on by the Tab key; return what had the focus at each step."""
+        found = []
+        for _ in range(steps):
+            self.page.keyboard.press("Tab")
+            found.append(self.page.evaluate(FOCUSED))
+        return found
+
+    def shot(self, name: str) -> None:
+        """Keep a picture of the whole page in .shots, for people to look at."""
+        SHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+    def _said(self, message: Any) -> None:
+        expected = "404 (Not Found)" in message.text and "/absent" in message.location["url"]
+        if message.type in ("error", "warning") and not expected:
+            self.complaints.append(f"console: {message.text}")
+
+    def _asks(self, url: str) -> None:
+        self.asked.append(url)
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
+            self.complaints.append(f"asked elsewhere: {url}")
+
+
+@contextmanager
+def looked(browser: Browser, device: str, scheme: str = "light", **more: Any) -> Iterator[Look]:
+    """Open a window of a device's width in light or dark."""
+    width, height = WIDTHS[device]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        device_scale_factor=2 if device == "phone" else 1,
+        has_touch=device == "phone",
+        **more,
+    )
+    context.set_default_timeout(20_000)
+    try:
+        yield Look(context.new_page())
+    finally:
+        context.close()
+
+
+def queries_of(urls: list[str], path: str) -> list[str]:
+    """Return the queries with which a path was asked for, in their order."""
+    return [urlsplit(url).query for url in urls if urlsplit(url).path == path]
+
+
+def number(text: str) -> int:
+    """Read the first whole number of a text."""
+    found = re.search(r"[0-9][0-9,]*", text)
+    assert found is not None, text
+    return int(found[0].replace(",", ""))
