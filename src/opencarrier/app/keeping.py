@@ -18,6 +18,7 @@ from opencarrier.app.moving import compare, copy_rows, prepare
 from opencarrier.app.schema import version
 from opencarrier.app.store import Store
 from opencarrier.identity import apart
+from opencarrier.identity.accounts import people as accounts
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.ledger import service as ledger
 
@@ -109,6 +110,7 @@ def _take_out_people(copy: Folder, people: Path) -> Path:
                 file.flush()
                 os.fsync(file.fileno())
             apart.take_out(unit)
+            accounts.take_out(unit)
         clean = store.wipe()
         assert clean, "nobody else reads a copy that is being made"
     finally:

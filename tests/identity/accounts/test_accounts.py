@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select, update
 
-from opencarrier.identity.accounts import attempts, challenges, rules, store
+from opencarrier.identity.accounts import attempts, challenges, people, rules, store
 from opencarrier.identity.accounts.attempts import Attempts
 from opencarrier.identity.accounts.challenges import Challenges
 from opencarrier.identity.accounts.model import (
@@ -352,7 +352,7 @@ def test_the_log_is_a_chain_and_where_from_can_be_forgotten(unit, accounts, ada)
     assert [entry.sequence for entry in log.page(unit)] == [5, 4, 3, 2, 1]
     assert [entry.sequence for entry in log.page(unit, before=3, limit=1)] == [2]
     assert log.length(unit) == 5
-    log.forget_where(unit, ada.account)
+    store.forget(unit, ada.account)
     assert {entry.came_from for entry in log.page(unit)} == {""}
     assert log.broken_at(unit) is None
     unit.execute(update(store.audit).where(store.audit.c.sequence == 3).values(outcome="refused"))
@@ -384,3 +384,19 @@ def test_a_subscribers_account_is_told_and_goes_with_it(unit, accounts, ada):
     assert {entry.came_from for entry in accounts.audit.page(unit) if entry.who == ada.account} == {
         ""
     }
+
+
+def test_a_copy_has_no_subscribers_account_and_nobody_signed_in(unit, accounts, ada):
+    bob = accounts.book.add(unit, "Bob")
+    accounts.book.give(unit, bob.account, OWNER)
+    for who in (ada, bob):
+        accounts.book.give(unit, who.account, Grant(Role.SUBSCRIBER, SUB))
+        key(unit, accounts, who)
+        accounts.sessions.begin(unit, who.account, key="k", came_from="")
+        accounts.links.open(unit, who.account, ttl_s=60)
+    people.take_out(unit)
+    assert [one.name for one in accounts.book.page(unit)] == ["Bob"]
+    assert store.grants_of(unit, bob.account) == {OWNER}
+    assert len(accounts.book.keys(unit, bob.account)) == 1
+    assert [accounts.sessions.of(unit, who.account) for who in (ada, bob)] == [[], []]
+    assert unit.execute(select(store.links)).all() == []

@@ -215,7 +215,6 @@ def _people(app: FastAPI, door: Door) -> None:
             refusal = accounts.book.remove(unit, who)
             if refusal is None:
                 accounts.approvals.forget(unit, who)
-                accounts.audit.forget_where(unit, who)
             return _noted(door, unit, visitor, refusal, "account_removed", account)
 
         return _back(door, request, await door.write(removed), "/people")

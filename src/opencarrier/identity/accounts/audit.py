@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.engine import Row
 
 from opencarrier.identity.accounts import store
@@ -85,11 +85,6 @@ class AuditLog:
     def length(self, unit: Connection) -> int:
         """Return how many lines there are."""
         return unit.scalar(select(func.max(store.audit.c.sequence))) or 0
-
-    def forget_where(self, unit: Connection, who: AccountId) -> None:
-        """Forget where somebody came from."""
-        table = store.audit
-        unit.execute(update(table).where(table.c.who == who).values(came_from=""))
 
 
 def _digest(

@@ -96,8 +96,7 @@ class AccountBook:
             return Refusal(AccountReason.UNKNOWN_ACCOUNT)
         if self.owners(unit) == [account]:
             return Refusal(AccountReason.LAST_OWNER, "somebody has to own the installation")
-        for table in (store.sessions, store.links, store.keys, store.grants, store.accounts):
-            unit.execute(delete(table).where(table.c.account == account))
+        store.forget(unit, account)
         return None
 
     # grants

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from opencarrier.identity.accounts import store
-from opencarrier.identity.accounts.audit import AuditLog
-from opencarrier.identity.accounts.book import AccountBook
-from opencarrier.identity.accounts.model import AccountId
+from opencarrier.identity.accounts.model import AccountId, Role
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.people import Held, Person
 
@@ -23,10 +21,6 @@ _TOLD = {
 
 class AccountPeople:
     """Answers the port `PersonalData` for accounts that subscribers sign in to."""
-
-    def __init__(self, book: AccountBook, audit: AuditLog) -> None:
-        self._book = book
-        self._audit = audit
 
     def held(self, unit: Connection, person: Person) -> Held:
         """Return the subscriber's accounts, keys, grants and sessions, and what the log has."""
@@ -46,14 +40,28 @@ class AccountPeople:
 
     def erase(self, unit: Connection, person: Person) -> None:
         """Forget its accounts; one that may something else besides keeps only that."""
-        for account in self._mine(unit, person.party_id):
-            mine = store.grants.c.account == account
-            unit.execute(delete(store.grants).where(mine, store.grants.c.party == person.party_id))
-            if not store.grants_of(unit, account):
-                refusal = self._book.remove(unit, account)
-                assert refusal is None, "who may nothing is no owner"
-                self._audit.forget_where(unit, account)
+        _take(unit, self._mine(unit, person.party_id), store.grants.c.party == person.party_id)
 
     def _mine(self, unit: Connection, party: PartyId) -> Sequence[AccountId]:
         query = select(store.grants.c.account).where(store.grants.c.party == party)
         return [AccountId(row.account) for row in unit.execute(query)]
+
+
+def take_out(unit: Connection) -> None:
+    """Leave in a copy no subscriber's account, and nobody signed in or invited.
+
+    They are invited anew where the copy is put in place; who else may sign in still may.
+    """
+    unit.execute(delete(store.sessions))
+    unit.execute(delete(store.links))
+    subscribers = store.grants.c.role == Role.SUBSCRIBER.value
+    query = select(store.grants.c.account).where(subscribers).distinct()
+    _take(unit, [AccountId(row.account) for row in unit.execute(query)], subscribers)
+
+
+def _take(unit: Connection, accounts: Sequence[AccountId], those: ColumnElement[bool]) -> None:
+    """Take grants from accounts, and each account with its last."""
+    for account in accounts:
+        unit.execute(delete(store.grants).where(store.grants.c.account == account, those))
+        if not store.grants_of(unit, account):
+            store.forget(unit, account)

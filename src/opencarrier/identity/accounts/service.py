@@ -83,7 +83,7 @@ class Accounts:
         self.links = Links(clock, entropy)
         self.approvals = Approvals(clock)
         self.audit = AuditLog(clock)
-        self.people = AccountPeople(self.book, self.audit)
+        self.people = AccountPeople()
         self.challenges = Challenges(clock, entropy)
         self.addresses = Attempts(clock, allowed=PER_ADDRESS)
         self.credentials = Attempts(clock, allowed=PER_CREDENTIAL)

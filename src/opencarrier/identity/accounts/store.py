@@ -16,7 +16,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    delete,
     select,
+    update,
 )
 from sqlalchemy.engine import Row
 
@@ -135,6 +137,13 @@ def accounts_after(
         there = select(grants.c.account).where(grants.c.party.in_(parties))
         query = query.where(accounts.c.account.in_(there))
     return [_account(row, grants_of(unit, row.account)) for row in unit.execute(query)]
+
+
+def forget(unit: Connection, account_id: AccountId) -> None:
+    """Forget an account with all its keys, grants, sessions and links, and where it came from."""
+    for table in (sessions, links, keys, grants, accounts):
+        unit.execute(delete(table).where(table.c.account == account_id))
+    unit.execute(update(audit).where(audit.c.who == account_id).values(came_from=""))
 
 
 def grants_of(unit: Connection, account_id: AccountId) -> frozenset[Grant]:
