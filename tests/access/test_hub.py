@@ -411,6 +411,25 @@ async def test_a_slow_home_leaves_half_of_the_hub_to_others() -> None:
     assert isinstance(await made.ask(Via("slow"), ACCESS, [], NO_HOP), Reply)
 
 
+async def test_one_client_leaves_half_of_the_hub_to_others() -> None:
+    servers = Servers()
+    made = hub(servers, None, FakeMonotonic(), in_work_max=4)
+    await made.ask(Via("slow"), ACCESS, [], NO_HOP)
+    slow = servers.made["a.test//"]
+    slow.hang = True
+    waiting = [
+        asyncio.create_task(made.ask(Via("slow"), ACCESS, [], NO_HOP, asker="one")) for _ in "ab"
+    ]
+    await asyncio.sleep(0)
+    assert await made.ask(Via("other"), ACCESS, [], NO_HOP, asker="one") == "client_busy"
+    assert isinstance(await made.ask(Via("other"), ACCESS, [], NO_HOP, asker="two"), Reply)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    slow.hang = False
+    assert isinstance(await made.ask(Via("slow"), ACCESS, [], NO_HOP, asker="one"), Reply)
+
+
 # What is owed.
 
 

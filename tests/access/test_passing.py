@@ -321,6 +321,48 @@ async def test_a_phone_gets_on_through_a_hub_and_both_have_the_same_record(
 NODE_AT_HOME = "node_cafe_1"
 
 
+ORDERS: tuple[Attribute, ...] = (
+    integer(Type.SERVICE_TYPE, 6),  # Administrative
+    (64, b"\x00\x00\x00\x0d"),  # Tunnel-Type: VLAN
+    (65, b"\x00\x00\x00\x06"),
+    (81, b"1"),  # Tunnel-Private-Group-ID
+    (22, b"0.0.0.0/0 192.0.2.66 1"),  # Framed-Route
+    (92, b"permit in ip from any to any"),  # NAS-Filter-Rule
+    text(Type.FILTER_ID, "management"),
+    vendor(9, 1, b"shell:priv-lvl=15"),
+)
+"""What would have an access point treat a device as one of the house."""
+
+
+@pytest.mark.parametrize("inward", [False, True])
+async def test_another_home_gives_our_access_points_no_orders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inward: bool
+) -> None:
+    """A server of our own may put a device into a VLAN, one of the federation may not."""
+    plain = Wire.request
+
+    async def request(self: Wire, code: int, attributes: Any, **more: Any) -> Reply | Lost:
+        reply = await plain(self, code, attributes, **more)
+        assert isinstance(reply, Reply)
+        came = reply.packet
+        grown = (*came.attributes, *ORDERS)
+        return replace(reply, packet=Packet(came.code, came.identifier, came.authenticator, grown))
+
+    monkeypatch.setattr(Wire, "request", request)
+    scene = Scene(tmp_path)
+    async with scene.running(replace(TO_HOME, inward=inward)) as hub:
+        packet, _, peer = await attach(scene, hub)
+        assert peer.finished == "success"
+        told = [one for one in packet.attributes if one in ORDERS]
+        assert told == (list(ORDERS) if inward else [])
+        assert packet.get(Type.CHARGEABLE_USER_IDENTITY)
+        assert len(packet.all(Type.CLASS)) == 3
+        assert packet.integer(Type.SESSION_TIMEOUT) == 3600
+        left_out = hub.metrics.left_out
+        assert left_out["Attr-81"] == (0 if inward else 2)  # of the challenge and the accept
+        assert sum(left_out.values()) == (0 if inward else 2 * len(ORDERS))
+
+
 async def until_delivered(scene: Scene) -> None:
     for _ in range(2000):
         if scene.owed() == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.access.test_passing import HOME_KEYS
 
 from opencarrier.access.dynamic import DynamicProxy, ErrorCause, ack, sound
 from opencarrier.access.hub import store
-from opencarrier.access.hub.backward import Served, WayBack
+from opencarrier.access.hub.backward import SAME_NAME_MAX, Served, WayBack
 from opencarrier.access.hub.dialling import Dialler
 from opencarrier.access.hub.incoming import OrdersOverUdp
 from opencarrier.access.model import AccessSettings, Transport
@@ -176,7 +177,8 @@ async def test_over_udp_a_home_orders_from_where_it_is_asked() -> None:
         named = [text(Type.NAS_IDENTIFIER, "cafe-1"), STATION]
         for code, attributes, answer in (
             (Code.DISCONNECT_REQUEST, named, Code.DISCONNECT_ACK),
-            (Code.COA_REQUEST, [*named, text(Type.FILTER_ID, "free")], Code.COA_ACK),
+            (Code.COA_REQUEST, [*named, text(Type.FILTER_ID, "free")], Code.COA_NAK),
+            (Code.COA_REQUEST, [*named, integer(Type.SESSION_TIMEOUT, 9)], Code.COA_ACK),
             (Code.DISCONNECT_REQUEST, [named[0]], Code.DISCONNECT_NAK),
         ):
             octets = request(code, 7, [*attributes, STATE], home.secret)
@@ -192,6 +194,47 @@ async def test_over_udp_a_home_orders_from_where_it_is_asked() -> None:
         ):
             with pytest.raises(PeerError, match=reason):
                 await orders(octets, home)
+
+
+async def test_access_points_of_one_name_are_told_apart_by_who_served_the_session() -> None:
+    """Another's access network may call its own like yours: your sessions stay yours to end."""
+    way, sought = WayBack(SeededEntropy(1)), []
+    way.connected = lambda client, host: sought.append(client)
+    for client, session in (("honest", "s1"), ("hostile", "s2"), ("third", "")):
+        asked_for = asked("cafe-1", *([text(Type.ACCT_SESSION_ID, session)] if session else []))
+        one = replace(AP, client_id=client)
+        way.note(HOME.client_id, asked_for, Served(one, "192.0.2.1", Transport.TLS))
+    way.note(OTHER.client_id, asked("cafe-1", text(Type.ACCT_SESSION_ID, "s1")), over_udp())
+    for session in ("s1", "s2", "unknown"):
+        order = Packet(Code.DISCONNECT_REQUEST, 1, bytes(16), (
+            text(Type.NAS_IDENTIFIER, "cafe-1"), text(Type.ACCT_SESSION_ID, session)
+        ))  # fmt: skip
+        way.find(order, HOME)
+    assert sought == ["honest", "hostile", "third"]
+    for number in range(20):
+        one = replace(AP, client_id=f"n{number}")
+        way.note(HOME.client_id, asked("cafe-1"), Served(one, "192.0.2.1", Transport.TLS))
+    assert len(way._served[HOME.client_id, b"cafe-1"]) == SAME_NAME_MAX
+
+
+@pytest.mark.parametrize("inward", [False, True])
+async def test_another_home_orders_nothing_of_our_network(inward: bool) -> None:
+    vlan = (81, b"1")
+    async with access_point() as (point, way):
+        proxy = DynamicProxy(way.find, allows=way.allows)
+        served = replace(over_udp(), inward=inward)
+        way.note(HOME.client_id, asked("cafe-1"), served)
+        named = [text(Type.NAS_IDENTIFIER, "cafe-1"), text(Type.ACCT_SESSION_ID, "s1"), STATE]
+        good = [*named, integer(Type.SESSION_TIMEOUT, 60)]
+        for attributes, code in (
+            (good, Code.COA_ACK),
+            ([*good, vlan], Code.COA_ACK if inward else Code.COA_NAK),
+        ):
+            answer = parse(await proxy(request(Code.COA_REQUEST, 1, attributes, b"radsec"), HOME))
+            assert answer.code == code
+            if code == Code.COA_NAK:
+                assert answer.integer(Type.ERROR_CAUSE) == 501
+        assert len(point.heard) == 1 + inward
 
 
 async def test_an_access_point_without_a_name_is_found_by_its_address() -> None:

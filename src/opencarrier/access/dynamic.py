@@ -112,9 +112,14 @@ class DynamicProxy:
         *,
         clock: Clock | None = None,
         last_hop: bool = False,
+        allows: Callable[[Packet, RadiusClient], bool] = lambda packet, client: True,
     ) -> None:
-        """Without a clock nothing is too old: over TLS nobody can repeat what another said."""
+        """Without a clock nothing is too old: over TLS nobody can repeat what another said.
+
+        `allows` says whether a client may order that; what it may not is refused.
+        """
         self._find = find
+        self._allows = allows
         self._clock = clock
         self._left_out = HOP + (_PLACE if last_hop else ())
 
@@ -125,6 +130,8 @@ class DynamicProxy:
         upstream = self._find(packet, client)
         if upstream is None:
             return nak(packet, ErrorCause.REQUEST_NOT_ROUTABLE, client.secret)
+        if not self._allows(packet, client):
+            return nak(packet, ErrorCause.ADMINISTRATIVELY_PROHIBITED, client.secret)
         return await passed_on(packet, without(packet, self._left_out), upstream, client.secret)
 
     def _check_fresh(self, packet: Packet) -> None:

@@ -120,6 +120,7 @@ class Metrics:
     tls_open: int = 0
     tls_displaced: int = 0
     eap: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     unrouted: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -146,6 +147,7 @@ class Metrics:
             "tls_open": self.tls_open,
             "tls_displaced": self.tls_displaced,
             "eap": dict(sorted(self.eap.items())),
+            "left_out": dict(sorted(self.left_out.items())),
             "unrouted": dict(sorted(self.unrouted.items())),
             "dropped": dict(sorted(self.dropped.items())),
             "class_refused": dict(sorted(self.class_refused.items())),

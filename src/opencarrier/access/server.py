@@ -22,7 +22,7 @@ from opencarrier.access.hub.proxying import (
     brought_back,
     passed_on,
 )
-from opencarrier.access.hub.routes import Discover, Local, Target, Unknown, Via
+from opencarrier.access.hub.routes import Discover, Local, Target, Unknown, Via, is_inward
 from opencarrier.access.methods import octets_max
 from opencarrier.access.model import (
     AccessKeys,
@@ -33,7 +33,7 @@ from opencarrier.access.model import (
     Transport,
 )
 from opencarrier.access.offer import NOTHING, Offer, offer_of, with_added
-from opencarrier.access.openroaming.attributes import attributes_of, told
+from opencarrier.access.openroaming.attributes import attributes_of, from_a_stranger, told
 from opencarrier.access.openroaming.obligations import added, answer_objection
 from opencarrier.access.openroaming.reasons import MALFORMED
 from opencarrier.access.upstream.model import Reply
@@ -44,7 +44,7 @@ from opencarrier.access.wire.authenticators import (
     check_accounting_request,
     response,
 )
-from opencarrier.access.wire.dictionary import Code, Type
+from opencarrier.access.wire.dictionary import Code, Type, name_of
 from opencarrier.access.wire.duplicates import DuplicateCache, Key, Seen
 from opencarrier.access.wire.radius import Attribute, Packet, parse, text
 from opencarrier.kernel.clock import SECOND_US
@@ -244,13 +244,15 @@ class AccessServer:
         self.metrics.accounting_responses += 1
         return self._reply(ticket, Code.ACCOUNTING_RESPONSE, list(more))
 
-    def brought_back(self, ticket: Ticket, reply: Reply) -> list[Effect]:
+    def brought_back(self, ticket: Ticket, reply: Reply, target: Via | Discover) -> list[Effect]:
         """Answer with the reply a request had where it was passed on to.
 
         By an Access-Accept that is not what access points of ours offered nobody is served.
         """
         try:
             code, attributes = brought_back(reply, ticket.packet, ticket.client.secret)
+            if not ticket.client.carries and not is_inward(target):
+                attributes = self._for_our_own(attributes)
             if code == Code.ACCESS_ACCEPT:
                 return self._accepted(ticket, reply.packet, attributes)
         except PeerError as error:
@@ -260,6 +262,12 @@ class AccessServer:
         else:
             self.metrics.rejects["home_rejected"] += 1
         return self._reply(ticket, Code(code), attributes)
+
+    def _for_our_own(self, attributes: replies.Attributes) -> replies.Attributes:
+        """What of another home's answer access points of ours are told; the rest is counted."""
+        kept, left_out = from_a_stranger(attributes)
+        self.metrics.left_out.update(name_of(kind) for kind, _ in left_out)
+        return kept
 
     def agreed(self, agree: Agree, reason: str) -> list[Effect]:
         """Pass on the Access-Accept whose terms are kept, or reject for a reason they are not."""

@@ -25,6 +25,7 @@ from opencarrier.access.discovery.service import Ask, Discovery
 from opencarrier.access.hub.backward import Served, WayBack
 from opencarrier.access.hub.neighbours import Connect, Neighbours
 from opencarrier.access.hub.passing import Passing
+from opencarrier.access.hub.routes import is_inward
 from opencarrier.access.hub.service import Hub
 from opencarrier.access.methods import offered_methods, remembered, tls_server
 from opencarrier.access.model import AccessKeys, AccessSettings, Metrics, Origin, Transport
@@ -40,7 +41,6 @@ from opencarrier.access.server import (
     Need,
     Send,
     Store,
-    Ticket,
 )
 from opencarrier.access.upstream.model import Reply
 from opencarrier.access.wire import eap
@@ -292,18 +292,19 @@ class AccessService:
 
         def answered(reply: Reply | str, server: str) -> None:
             if isinstance(reply, Reply):
-                self._note_way_back(ticket, reply, server)
-                self._perform(self.server.brought_back(ticket, reply))
+                self._note_way_back(forward, reply, server)
+                self._perform(self.server.brought_back(ticket, reply, forward.target))
             else:
                 self._perform(self.server.unreachable(ticket, reply))
 
         came = Hop(ticket.client.secret, ticket.packet.authenticator)
         self.passing.pass_on(forward, ticket.packet.code, came, answered)
 
-    def _note_way_back(self, ticket: Ticket, reply: Reply, server: str) -> None:
+    def _note_way_back(self, forward: Forward, reply: Reply, server: str) -> None:
         if self._ports.way_back is not None and reply.packet.code == Code.ACCESS_ACCEPT:
+            ticket, inward = forward.ticket, is_inward(forward.target)
             origin = ticket.origin
-            served = Served(ticket.client, origin.address[0], origin.transport)
+            served = Served(ticket.client, origin.address[0], origin.transport, inward)
             self._ports.way_back.note(server, ticket.packet, served, reply.packet)
 
     def _queue_need(self, need: Need | Agree) -> None:

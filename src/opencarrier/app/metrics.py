@@ -75,6 +75,11 @@ def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str
     )
     yield from _eap(access)
     yield from _many(
+        "radius_left_out_total",
+        "attributes of other homes that our access points are not told",
+        access.left_out,
+    )
+    yield from _many(
         "radius_unrouted_total", "accounting kept that no route leads on", access.unrouted
     )
     yield from _many("radius_dropped_total", "datagrams dropped", access.dropped)

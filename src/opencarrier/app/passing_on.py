@@ -64,7 +64,7 @@ def access_service(
 
     way_back = way_back or WayBack(base.entropy, port=base.settings.dynamic_port)
     servers = name_servers(base.settings)
-    dynamic = DynamicProxy(way_back.find)
+    dynamic = DynamicProxy(way_back.find, allows=way_back.allows)
     dialler = Dialler(trust, clock=base.clock, entropy=base.entropy, dynamic=dynamic)
     return base.access(
         worker=worker if base.settings.workers > 1 else None,

@@ -13,10 +13,11 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from opencarrier.access.hub.dialling import Dialled
 from opencarrier.access.model import Transport
+from opencarrier.access.openroaming.attributes import orders_of_a_stranger
 from opencarrier.access.upstream.asking import AskLimits
 from opencarrier.access.upstream.model import Upstream
 from opencarrier.access.upstream.udp import UdpUpstream
@@ -28,6 +29,9 @@ from opencarrier.spine.parties import RadiusClient
 DYNAMIC_PORT: Final = 3799
 SERVED_MAX: Final = 65_536
 SOCKETS_MAX: Final = 64
+SAME_NAME_MAX: Final = 8
+"""Clients whose access points have one name: nobody has to know of the others."""
+
 REQUEST_S: Final = 10.0
 
 Connected = Callable[[str, str], Upstream | None]
@@ -40,11 +44,15 @@ _Key = TypeVar("_Key")
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Who asked for a session that a home let in: its client, its address, over what."""
+    """Who asked for a session that a home let in: its client, its address, over what.
+
+    `inward`: the home's servers are our own.
+    """
 
     client: RadiusClient
     address: str
     transport: Transport
+    inward: bool = False
 
 
 class WayBack:
@@ -62,9 +70,9 @@ class WayBack:
         self._port = port
         self._served_max = served_max
         self._sockets_max = sockets_max
-        self._served: OrderedDict[tuple[str, bytes], Served] = OrderedDict()
-        self._owners: OrderedDict[tuple[bytes, bytes], str] = OrderedDict()
-        self._people: OrderedDict[tuple[bytes, int, bytes], str] = OrderedDict()
+        self._served: OrderedDict[tuple[str, bytes], tuple[Served, ...]] = OrderedDict()
+        self._owners: OrderedDict[tuple[str, bytes, bytes], str] = OrderedDict()
+        self._people: OrderedDict[tuple[str, bytes, int, bytes], str] = OrderedDict()
         self._sockets: OrderedDict[tuple[str, bytes], Dialled] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
         self.connected: Connected = lambda *_: None
@@ -77,47 +85,68 @@ class WayBack:
         self, home: str, request: Packet, served: Served, answer: Packet | None = None
     ) -> None:
         """Remember that a home, by its server's name, let in what was asked for here, and whom."""
-        name = _name(request)
+        name, client = _name(request), served.client.client_id
         if name is None:
             return
-        self._served.pop((home, name), None)
-        while len(self._served) >= self._served_max:
-            self._served.popitem(last=False)
-        self._served[home, name] = served
+        others = self._served.pop((home, name), ())
+        others = tuple(one for one in others if one.client.client_id != client)
+        self._make_room(self._served)
+        self._served[home, name] = (served, *others[: SAME_NAME_MAX - 1])
         session = request.get(Type.ACCT_SESSION_ID)
         if session is not None:
-            self._own(self._owners, (name, session), home)
+            self._own(self._owners, (client, name, session), home)
         said = [(Type.CALLING_STATION_ID, request), *((kind, answer) for kind in _PSEUDONYMS)]
         for kind, packet in said:
             value = None if packet is None else packet.get(kind)
             if value:
-                self._own(self._people, (name, int(kind), value), home)
+                self._own(self._people, (client, name, int(kind), value), home)
 
     def _own(self, owners: OrderedDict[_Key, str], key: _Key, home: str) -> None:
         owners.pop(key, None)
-        while len(owners) >= self._served_max:
-            owners.popitem(last=False)
+        self._make_room(owners)
         owners[key] = home
+
+    def _make_room(self, memory: OrderedDict[Any, Any]) -> None:
+        while len(memory) >= self._served_max:
+            memory.popitem(last=False)
 
     def find(self, packet: Packet, home: RadiusClient) -> Upstream | None:
         """Return who is to be asked, None where the home let nobody in, or not this session."""
-        name = _name(packet)
-        session = packet.get(Type.ACCT_SESSION_ID)
-        if session is None and not self._knows(packet, name or b"", home.client_id):
-            return None
-        if self._owners.get((name or b"", session or b""), home.client_id) != home.client_id:
-            return None
-        served = None if name is None else self._served.get((home.client_id, name))
+        served = self._serving(packet, home)
         if served is None:
             return None
         if served.transport is Transport.TLS:
             return self.connected(served.client.client_id, served.address)
         return self._socket(served.address, served.client.secret)
 
-    def _knows(self, packet: Packet, name: bytes, home: str) -> bool:
+    def allows(self, packet: Packet, home: RadiusClient) -> bool:
+        """Whether a home may change a session so: one of the federation gives no orders of ours."""
+        served = self._serving(packet, home)
+        if served is None or served.inward or served.client.carries:
+            return True
+        return not orders_of_a_stranger(packet.attributes)
+
+    def _serving(self, packet: Packet, home: RadiusClient) -> Served | None:
+        """Who serves a session: of several clients with access points of one name who said so."""
+        name, session = _name(packet), packet.get(Type.ACCT_SESSION_ID)
+        found: Served | None = None
+        for served in () if name is None else self._served.get((home.client_id, name), ()):
+            client = served.client.client_id
+            if session is None:
+                if self._knows(packet, (client, name or b""), home.client_id):
+                    return served
+                continue
+            owner = self._owners.get((client, name or b"", session))
+            if owner == home.client_id:
+                return served
+            if owner is None and found is None:
+                found = served
+        return found
+
+    def _knows(self, packet: Packet, node: tuple[str, bytes], home: str) -> bool:
         """Say whether an order tells of a person, and nothing that is not a home's own."""
         told = [
-            (name, int(kind), value)
+            (*node, int(kind), value)
             for kind in (Type.CALLING_STATION_ID, *_PSEUDONYMS)
             if (value := packet.get(kind)) is not None
         ]

@@ -30,7 +30,7 @@ class OrdersOverUdp:
         """`servers` finds those that are asked at an address."""
         self._way_back = way_back
         self._servers = servers
-        self._proxy = DynamicProxy(self._find, clock=clock)
+        self._proxy = DynamicProxy(self._find, clock=clock, allows=self._allows)
 
     def client(self, host: str) -> RadiusClient | None:
         """Who may order something from an address; None where nobody is asked over UDP there."""
@@ -51,13 +51,22 @@ class OrdersOverUdp:
 
     def _find(self, packet: Packet, client: RadiusClient) -> Upstream | None:
         """Who serves the session, where any server at the address let it in."""
-        for server in self._at(client.prefix):
-            if server.secret == client.secret:
-                home = replace(client, client_id=_name(server))
-                found = self._way_back.find(packet, home)
-                if found is not None:
-                    return found
+        for home in self._homes(client):
+            found = self._way_back.find(packet, home)
+            if found is not None:
+                return found
         return None
+
+    def _allows(self, packet: Packet, client: RadiusClient) -> bool:
+        return all(self._way_back.allows(packet, home) for home in self._homes(client))
+
+    def _homes(self, client: RadiusClient) -> list[RadiusClient]:
+        """The servers at a client's address that have its secret."""
+        return [
+            replace(client, client_id=_name(server))
+            for server in self._at(client.prefix)
+            if server.secret == client.secret
+        ]
 
     def _at(self, host: str) -> list[RadiusServer]:
         return [one for one in self._servers(host) if one.transport == UDP]

@@ -7,7 +7,7 @@ third party could gain service through us without an agreement with anybody.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from opencarrier.spine.parties import Route, RouteKind
@@ -23,9 +23,10 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """The servers of this name answer for the realm."""
+    """The servers of this name answer for the realm; `inward`: they are our own."""
 
     upstream: str
+    inward: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,11 @@ class Unknown:
 
 
 Target = Local | Via | Discover | Unknown
+
+
+def is_inward(target: Target) -> bool:
+    """Say whether a target is servers of our own, whom our access points believe everything."""
+    return isinstance(target, Via) and target.inward
 
 
 class Routes:
@@ -80,7 +86,11 @@ class Routes:
             return Unknown("realm_refused")
         if federation and not route.inward:
             return Unknown("realm_not_served")
-        return Discover(realm) if route.kind is RouteKind.DISCOVER else Via(route.upstream)
+        return (
+            Discover(realm)
+            if route.kind is RouteKind.DISCOVER
+            else Via(route.upstream, route.inward)
+        )
 
     def _named(self, realm: str) -> Route | None:
         if not self._routes:

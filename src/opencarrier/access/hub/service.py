@@ -22,7 +22,8 @@ NO_HOP = Hop(b"", bytes(16))
 class Hub:
     """Asks whoever answers for a realm; at most `in_work_max` packets are on their way.
 
-    One target has half of that at most: whoever is slow leaves room for others.
+    One target has half of that at most, and so has one client: whoever is slow, or asks for
+    what is, leaves room for others.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Hub:
         self._settings = settings
         self._in_work = 0
         self._to: Counter[Via | Discover] = Counter()
+        self._of: Counter[str] = Counter()
         self._accounting = asyncio.Semaphore(max(1, settings.in_work_max // 4))
         self.metrics = metrics if metrics is not None else HubMetrics()
 
@@ -55,8 +57,11 @@ class Hub:
             return self._refused("hub_busy")
         if self._to[target] >= max(1, self._settings.in_work_max // 2):
             return self._refused("target_busy")
+        if asker and self._of[asker] >= max(1, self._settings.in_work_max // 2):
+            return self._refused("client_busy")
         self._in_work += 1
         self._to[target] += 1
+        self._of[asker] += 1
         try:
             pool = await self._neighbours.pool(target, asker)
             if not isinstance(pool, Pool):
@@ -66,8 +71,11 @@ class Hub:
         finally:
             self._in_work -= 1
             self._to[target] -= 1
+            self._of[asker] -= 1
             if not self._to[target]:
                 del self._to[target]
+            if not self._of[asker]:
+                del self._of[asker]
         return self._refused(f"upstream_{reply.value}") if isinstance(reply, Lost) else reply
 
     async def account(self, target: Via | Discover, attributes: Sequence[Attribute]) -> bool:

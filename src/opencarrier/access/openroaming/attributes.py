@@ -11,6 +11,7 @@ from typing import Final
 
 from opencarrier.access.openroaming.names import OperatorName, read_name
 from opencarrier.access.wire.dictionary import (
+    MICROSOFT,
     WBA,
     WBA_CUSTOM_SLA,
     WBA_DATA_CLEARING_PROVIDER,
@@ -18,6 +19,7 @@ from opencarrier.access.wire.dictionary import (
     WBA_IDENTITY_PROVIDER,
     WBA_LINEAR_VOLUME_RATE,
     WBA_OFFERED_SERVICE,
+    WFA,
     WISPR_BANDWIDTH_MAX_DOWN,
     WISPR_BANDWIDTH_MAX_UP,
     Type,
@@ -33,6 +35,11 @@ RATE_OCTETS: Final = 8
 SLA_OCTETS: Final = 4
 BOLIVARS: Final = "VES"
 """The currency whose rate is told in whole units."""
+
+EAP_KEY_NAME: Final = 102
+BASIC_LOCATION_POLICY: Final = 129
+REQUESTED_LOCATION: Final = 132
+"""RFC 4072 section 2.8, RFC 5580 sections 4.4 to 4.7."""
 
 _NANO: Final = 10**9
 _WORD_MAX: Final = (1 << 32) - 1
@@ -60,6 +67,29 @@ class Told:
     identity_provider: OperatorName | None = None
     slas: tuple[CustomSla, ...] = ()
 
+
+_OF_STRANGERS: Final = frozenset(
+    {
+        int(kind)
+        for kind in (
+            *(Type.USER_NAME, Type.CHARGEABLE_USER_IDENTITY, Type.CLASS, Type.STATE),
+            *(Type.EAP_MESSAGE, Type.REPLY_MESSAGE, Type.SESSION_TIMEOUT, Type.IDLE_TIMEOUT),
+            *(Type.TERMINATION_ACTION, Type.ACCT_INTERIM_INTERVAL, Type.EVENT_TIMESTAMP),
+            *(Type.ERROR_CAUSE, Type.OPERATOR_NAME, Type.MESSAGE_AUTHENTICATOR),
+        )
+    }
+    | {EAP_KEY_NAME, *range(BASIC_LOCATION_POLICY, REQUESTED_LOCATION + 1)}
+)
+
+_NAMES_OF_SESSIONS: Final = frozenset(
+    {
+        *(Type.NAS_IDENTIFIER, Type.NAS_IP_ADDRESS, Type.NAS_IPV6_ADDRESS, Type.NAS_PORT),
+        *(Type.NAS_PORT_ID, Type.CALLED_STATION_ID, Type.CALLING_STATION_ID, Type.PROXY_STATE),
+        *(Type.ACCT_SESSION_ID, Type.ACCT_MULTI_SESSION_ID, Type.FRAMED_IP_ADDRESS),
+        *(Type.FRAMED_INTERFACE_ID, Type.FRAMED_IPV6_PREFIX, Type.ACCT_TERMINATE_CAUSE),
+    }
+)
+"""What an order says which session is meant with (RFC 5176 section 3)."""
 
 SILENT: Final = Told()
 """Nothing is told."""
@@ -110,6 +140,32 @@ def attributes_of(said: Told) -> list[Attribute]:
 def filter_id(qos: Qos) -> list[Attribute]:
     """Confirm the service that was offered, in its own words; nothing where none was."""
     return [text(Type.FILTER_ID, _SERVICES[qos])] if qos else []
+
+
+def from_a_stranger(attributes: Iterable[Attribute]) -> tuple[list[Attribute], list[Attribute]]:
+    """Part what a home of the federation may tell access points of ours from what it may not.
+
+    Who is let in, for how long, under which names and at what rate; no VLAN, no rule or route of
+    our network, no right to administer it, nothing of vendors but link keys and the federation's.
+    """
+    kept: list[Attribute] = []
+    left_out: list[Attribute] = []
+    for attribute in attributes:
+        (kept if _may_tell(*attribute) else left_out).append(attribute)
+    return kept, left_out
+
+
+def orders_of_a_stranger(attributes: Iterable[Attribute]) -> list[Attribute]:
+    """Return what a home of the federation may not order of a session in our network."""
+    return [one for one in from_a_stranger(attributes)[1] if one[0] not in _NAMES_OF_SESSIONS]
+
+
+def _may_tell(kind: int, value: bytes) -> bool:
+    if kind == Type.VENDOR_SPECIFIC:
+        return int.from_bytes(value[:4], "big") in (MICROSOFT, WBA, WFA)
+    if kind == Type.FILTER_ID:
+        return value in _QUALITIES
+    return kind in _OF_STRANGERS
 
 
 def bandwidth(octets_per_s: int) -> list[Attribute]:

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from opencarrier.access.upstream.model import Lost, Reply
 from opencarrier.access.wire.authenticators import check_response, request
 from opencarrier.access.wire.dictionary import Code
-from opencarrier.access.wire.radius import AUTHENTICATOR_OCTETS, Attribute, Packet, parse
+from opencarrier.access.wire.radius import (
+    ATTRIBUTE_VALUE_OCTETS_MAX,
+    AUTHENTICATOR_OCTETS,
+    Attribute,
+    Packet,
+    is_fitting,
+    parse,
+)
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
 
@@ -46,6 +53,8 @@ class Question:
     ) -> Question:
         """Make one; a random authenticator is drawn where the code has one and none was given."""
         assert code in _REPLIES, "only requests are asked"
+        assert is_fitting(attributes), "a packet carries it, or nobody is asked"
+        assert all(len(value) <= ATTRIBUTE_VALUE_OCTETS_MAX for _, value in attributes)
         assert authenticator is None or code in RANDOM, "others compute their authenticator"
         if authenticator is None and code in RANDOM:
             authenticator = entropy.octets("access/request-authenticator", AUTHENTICATOR_OCTETS)
@@ -84,7 +93,6 @@ class Identifiers:
     def begin(self, question: Question) -> UnderWay:
         """Give a request its identifier; one has to be free."""
         identifier = next(iter(self._free))
-        del self._free[identifier]
         octets = request(
             question.code,
             identifier,
@@ -92,6 +100,7 @@ class Identifiers:
             self._secret,
             authenticator=question.authenticator,
         )
+        del self._free[identifier]
         one = self._under_way[identifier] = UnderWay(question, identifier, octets)
         return one
 
