@@ -18,13 +18,14 @@ from opencarrier.access.wire.aka_identity import PseudonymRing
 from opencarrier.access.wire.aka_reauthentication import ENTRIES_MAX as REAUTHENTICATIONS_MAX
 from opencarrier.access.wire.duplicates import ENTRIES_MAX as DUPLICATES_MAX
 from opencarrier.access.wire.duplicates import TTL_S as DUPLICATES_TTL_S
-from opencarrier.access.wire.duplicates import Address
+from opencarrier.access.wire.duplicates import Address, Key
 from opencarrier.access.wire.eap import (
     SESSION_TTL_S,
     SESSIONS_MAX,
     SESSIONS_PER_CLIENT_MAX,
     EapType,
 )
+from opencarrier.access.wire.radius import Packet
 from opencarrier.access.wire.tls_material import TlsLimits
 from opencarrier.spine.parties import RadiusClient
 
@@ -54,6 +55,14 @@ class Origin(NamedTuple):
     address: Address
     transport: Transport = Transport.UDP
     client: RadiusClient | None = None
+
+    def key(self, packet: Packet) -> Key:
+        """What a repeat has in common: over TLS who asks, as it may use another connection."""
+        host, port = self.address
+        if self.transport is Transport.TLS:
+            assert self.client is not None, "a connection has its client"
+            host, port = self.client.client_id, 0
+        return host, port, packet.identifier, packet.authenticator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

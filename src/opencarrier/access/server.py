@@ -212,7 +212,7 @@ class AccessServer:
             packet = self._verified(origin, datagram, client)
         except PeerError as error:
             return self._drop(error.reason, unsound=True)
-        key = _key(origin, packet)
+        key = origin.key(packet)
         seen = self._duplicates[origin.listener].begin(key, now_s)
         if seen is not Seen.NEW:
             return self._repeated(origin, key, seen)
@@ -584,15 +584,6 @@ class AccessServer:
     def _drop(self, reason: str, *, unsound: bool = False) -> list[Effect]:
         self.metrics.dropped[reason] += 1
         return [Dropped(reason, unsound)]
-
-
-def _key(origin: Origin, packet: Packet) -> Key:
-    """What a repeat has in common: over TLS who asks, as it may come over another connection."""
-    host, port = origin.address
-    if origin.transport is Transport.TLS:
-        assert origin.client is not None, "a connection has its client"
-        host, port = origin.client.client_id, 0
-    return host, port, packet.identifier, packet.authenticator
 
 
 def _eap_identifier(ticket: Ticket) -> int:
