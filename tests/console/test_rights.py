@@ -59,7 +59,8 @@ MAY: dict[str, set[str]] = {
 """Who may, written out once more by hand; whatever is not here is everybody's."""
 
 OPEN = {
-    "GET /", "GET /network/now", "GET /words", "GET /v1/events", "GET /healthz", "GET /readyz",
+    "GET /", "GET /network/now", "GET /v1/network", "GET /v1/network/cells", "GET /v1/network/live",
+    "GET /words", "GET /v1/events", "GET /healthz", "GET /readyz",
     "GET /metrics", "GET /v1/status", "GET /v1/radsec", "GET /v1/manifest", "GET /sign-in",
     "POST /sign-in/passkey/options", "POST /sign-in/passkey", "POST /sign-in/wallet/message",
     "POST /sign-in/wallet", "GET /welcome/{token}", "POST /welcome/{token}", "POST /v1/adverts",
