@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from opencarrier.access.terms_token import GRANTED
+from opencarrier.access.terms_token import authorisation_of
 from opencarrier.access.wire.dictionary import AcctStatus
 from opencarrier.kernel.ids import to_hex
 from opencarrier.sim.cast import Cast, nodes_of, partners
@@ -204,8 +204,9 @@ class Living:
 
 
 def _told(stay: _Stay) -> dict[str, Any]:
-    granted = next(value for value in stay.session.classes if value[:1] == bytes((GRANTED,)))
-    identifier = session_id(granted[1:17], stay.nas_identifier, stay.acct_session_id)
+    named = map(authorisation_of, stay.session.classes)
+    authorisation_id = next(one for one in named if one is not None)
+    identifier = session_id(authorisation_id, stay.nas_identifier, stay.acct_session_id)
     return {
         "person": stay.person.name,
         "home": stay.person.operator,

@@ -8,17 +8,25 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.access.agent.scene import AP_SECRET, Scene
-from tests.access.fakes import NOW_US
+from tests.access.fakes import NAS, NOW_US
 
-from opencarrier.access.agent.agent import Ask, Keep
+from opencarrier.access.agent.agent import PROXY_STATE_OCTETS_MAX, Ask, Keep
 from opencarrier.access.agent.holders import EXTENDED_TYPE_1
 from opencarrier.access.agent.model import Source
 from opencarrier.access.agent.statement import flaws
 from opencarrier.access.model import Listener, Origin
 from opencarrier.access.server import Dropped, Send
+from opencarrier.access.upstream.model import Reply
 from opencarrier.access.wire.authenticators import access_request, accounting_request
-from opencarrier.access.wire.dictionary import AcctStatus, Type
-from opencarrier.access.wire.radius import Attribute, integer, text
+from opencarrier.access.wire.dictionary import AcctStatus, Code, Type
+from opencarrier.access.wire.radius import (
+    PACKET_OCTETS_MAX,
+    Attribute,
+    Packet,
+    integer,
+    parse,
+    text,
+)
 
 NUMBERS = (
     Type.ACCT_STATUS_TYPE,
@@ -80,3 +88,30 @@ def test_whatever_is_signed_is_answered_or_dropped_for_a_reason(
 
 def _from(listener: Listener) -> Origin:
     return Origin(listener, ("127.0.0.1", 9))
+
+
+async def test_proxy_state_that_comes_back_leaves_room_for_an_answer(tmp_path: Path) -> None:
+    """2,048 octets of it are answered whatever the home says; one more is dropped for it."""
+    scene = Scene(tmp_path / "node.sqlite")
+    async with scene.open():
+        agent = scene.running.agent
+        origin = Origin(Listener.AUTH, ("127.0.0.1", 9))
+        states = [(int(Type.PROXY_STATE), b"p" * 128)] * (PROXY_STATE_OCTETS_MAX // 128)
+        who = [text(Type.USER_NAME, "someone"), text(Type.NAS_IDENTIFIER, NAS)]
+        who.append(text(Type.CALLING_STATION_ID, "02-00-00-00-00-01"))
+        asked = agent.receive(
+            origin, access_request(1, bytes(16), [*who, *states], AP_SECRET), now_s=0.0
+        )
+        assert isinstance(asked, Ask)
+        long = [(int(Type.REPLY_MESSAGE), b"x" * 253)] * 8
+        for number, (told, code) in enumerate(
+            (([], Code.ACCESS_CHALLENGE), (long, Code.ACCESS_REJECT))
+        ):
+            packet = Packet(Code.ACCESS_CHALLENGE, number, bytes(16), tuple(told))
+            reply = Reply(packet, asked.ticket.packet.authenticator, b"radsec")
+            sent = agent.replied(asked.ticket, reply, NOW_US)
+            assert parse(sent.datagram).code == code
+            assert len(sent.datagram) <= PACKET_OCTETS_MAX
+        more = [*who, *states, (int(Type.PROXY_STATE), b"p")]
+        dropped = agent.receive(origin, access_request(2, bytes(16), more, AP_SECRET), now_s=0.0)
+        assert dropped == Dropped("proxy_state_long")

@@ -61,6 +61,7 @@ _log = logging.getLogger(__name__)
 
 DELAY_MAX_S = 86_400
 EAP_IDENTIFIER_AT = 1
+PROXY_STATE_OCTETS_MAX = 2_048
 _REPLIES = (Code.ACCESS_ACCEPT, Code.ACCESS_REJECT, Code.ACCESS_CHALLENGE)
 _HOP = (int(Type.MESSAGE_AUTHENTICATOR), int(Type.PROXY_STATE))
 
@@ -164,12 +165,16 @@ class NodeAgent:
             )
         except PeerError as error:
             return self.turned_away(ticket, error.reason)
+        try:
+            datagram = response(packet.code, ticket.packet, attributes, ticket.point.secret)
+        except PeerError as error:
+            return self.turned_away(ticket, error.reason)
         if packet.code == Code.ACCESS_ACCEPT:
             self._accepted(ticket, packet, now_us)
             self.metrics.accepts += 1
         elif packet.code == Code.ACCESS_REJECT:
             self.metrics.rejects["home"] += 1
-        return self._answer(ticket, packet.code, attributes)
+        return self._sent(ticket, datagram)
 
     def turned_away(self, ticket: Ticket, reason: str) -> Send:
         """Reject a request that nobody will answer: an access point never waits in vain."""
@@ -310,6 +315,8 @@ class NodeAgent:
             check_accounting_request(datagram, packet, point.secret)
         else:
             raise PeerError("code", f"code {packet.code} on {origin.listener.value}")
+        if sum(map(len, packet.all(Type.PROXY_STATE))) > PROXY_STATE_OCTETS_MAX:
+            raise PeerError("proxy_state_long")  # it comes back with the answer, which needs room
         return packet
 
     def _repeated(self, origin: Origin, seen: bytes | duplicates.Seen) -> Effect:
@@ -487,7 +494,9 @@ class NodeAgent:
         self.metrics.spooled += 1
 
     def _answer(self, ticket: Ticket, code: int, attributes: list[Attribute]) -> Send:
-        datagram = response(code, ticket.packet, attributes, ticket.point.secret)
+        return self._sent(ticket, response(code, ticket.packet, attributes, ticket.point.secret))
+
+    def _sent(self, ticket: Ticket, datagram: bytes) -> Send:
         self._duplicates[ticket.origin.listener].answer(ticket.key, datagram)
         return Send(ticket.origin, datagram)
 
