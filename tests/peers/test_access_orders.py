@@ -96,7 +96,8 @@ async def test_radclient_orders_at_our_port_what_freeradius_behind_us_does(tmp_p
     station = text(Type.CALLING_STATION_ID, "02-00-00-00-00-01")
     request = Packet(Code.ACCESS_REQUEST, 1, bytes(16), (text(Type.NAS_IDENTIFIER, NAS), station))
     ap = RadiusClient(client_id="ap", prefix="", secret=SECRET, operator=VISITED)
-    way.note("127.0.0.1:1812", request, Served(ap, "127.0.0.1", Transport.UDP))
+    served = Served(ap, "127.0.0.1", Transport.UDP, inward=True)  # a server of our own
+    way.note("127.0.0.1:1812", request, served)
     orders = OrdersOverUdp(
         way, lambda host: [home] if host == home.host else [], clock=SystemClock()
     )
