@@ -14,7 +14,7 @@ from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import chart
 from opencarrier.rating.desk import RatingSettings
 from opencarrier.rating.model import TARIFF_UNITS
-from opencarrier.rating.quote import Offer, Quote, quote, retail_minor, wholesale_minor
+from opencarrier.rating.quote import Offer, Quote, quote, retail_legs, wholesale_minor
 from opencarrier.rating.reasons import AccessReason
 from opencarrier.rating.wholesale import TariffTerms
 from opencarrier.spine.access import Grant
@@ -252,12 +252,14 @@ offers = st.builds(
 
 @given(offers)
 def test_the_longest_covered_time_is_granted(offer: Offer) -> None:
+    def held(timeout_s: int) -> int:
+        legs = retail_legs(offer, timeout_s)
+        return legs.seller_minor + legs.tax_minor
+
     def covered(timeout_s: int) -> bool:
         gate = offer.collateral_minor
         owed = wholesale_minor(offer, timeout_s)
-        return retail_minor(offer, timeout_s) <= offer.balance_minor and (
-            gate is None or owed <= max(gate, 0)
-        )
+        return held(timeout_s) <= offer.balance_minor and (gate is None or owed <= max(gate, 0))
 
     found = quote(offer)
     if isinstance(found, Refusal):
@@ -270,5 +272,8 @@ def test_the_longest_covered_time_is_granted(offer: Offer) -> None:
     assert covered(found.session_timeout_s)
     longest = found.session_timeout_s == offer.plan.session_s_max
     assert longest or not covered(found.session_timeout_s + 1)
-    assert found.hold_minor == retail_minor(offer, found.session_timeout_s)
+    assert found.hold_minor == held(found.session_timeout_s)
+    legs = retail_legs(offer, found.session_timeout_s)
+    assert found.spend_minor == found.hold_minor + legs.discount_minor
+    assert found.exposure_minor == wholesale_minor(offer, found.session_timeout_s)
     assert 60 <= found.interim_interval_s <= found.session_timeout_s

@@ -92,38 +92,22 @@ def quote(offer: Offer) -> Quote | Refusal:
     Less than one interim interval (the access point's floor of 60 s) is not worth granting:
     the refusal says which money was short.
     """
-    refusal = _short_of(offer, INTERIM_FLOOR_S)
-    if refusal is not None:
-        return refusal
     longest_s = max(INTERIM_FLOOR_S, min(offer.plan.session_s_max, offer.longest_s))
-    least_s, beyond_s = INTERIM_FLOOR_S, longest_s + 1
-    if _short_of(offer, longest_s) is None:
-        least_s = longest_s
+    best = _covered(offer, longest_s)
+    if isinstance(best, Quote):
+        return best
+    best = _covered(offer, INTERIM_FLOOR_S)
+    if isinstance(best, Refusal):
+        return best
+    least_s, beyond_s = INTERIM_FLOOR_S, longest_s
     while beyond_s - least_s > 1:
         middle_s = (least_s + beyond_s) // 2
-        if _short_of(offer, middle_s) is None:
-            least_s = middle_s
+        found = _covered(offer, middle_s)
+        if isinstance(found, Quote):
+            least_s, best = middle_s, found
         else:
             beyond_s = middle_s
-    return Quote(
-        session_timeout_s=least_s,
-        interim_interval_s=min(offer.plan.interim_s, least_s),
-        hold_minor=0 if offer.balance_minor is None else retail_minor(offer, least_s),
-        spend_minor=spend_minor(offer, least_s),
-        exposure_minor=wholesale_minor(offer, least_s),
-    )
-
-
-def retail_minor(offer: Offer, timeout_s: int) -> int:
-    """Return the most a session of this length can cost the subscriber, tax included."""
-    legs = _retail_legs(offer, timeout_s)
-    return legs.seller_minor + legs.tax_minor
-
-
-def spend_minor(offer: Offer, timeout_s: int) -> int:
-    """Return the most a session of this length can cost with what the discount takes off."""
-    legs = _retail_legs(offer, timeout_s)
-    return legs.seller_minor + legs.tax_minor + legs.discount_minor
+    return best
 
 
 def wholesale_minor(offer: Offer, timeout_s: int) -> int:
@@ -138,13 +122,15 @@ def wholesale_minor(offer: Offer, timeout_s: int) -> int:
     return seller_minor + legs.host_minor + legs.protocol_minor + legs.tax_minor
 
 
-def _short_of(offer: Offer, timeout_s: int) -> Refusal | None:
+def _covered(offer: Offer, timeout_s: int) -> Quote | Refusal:
+    """Return the quote of a length, or what does not cover it."""
     price, terms = offer.plan.price, offer.terms
     retail = v1.quantity(price.unit, _most(offer, price.unit, timeout_s))
     wholesale = _most(offer, terms.unit, timeout_s)
     if not v1.fits(price, retail, offer.discount_ppm) or not terms.fits(wholesale):
         return Refusal(AccessReason.BEYOND_RANGE, f"{timeout_s} s at the plan's rate cap")
-    hold_minor = retail_minor(offer, timeout_s)
+    legs = retail_legs(offer, timeout_s)
+    hold_minor = legs.seller_minor + legs.tax_minor
     if offer.balance_minor is not None and hold_minor > offer.balance_minor:
         return Refusal(
             AccessReason.INSUFFICIENT_BALANCE,
@@ -156,10 +142,17 @@ def _short_of(offer: Offer, timeout_s: int) -> Refusal | None:
             AccessReason.INSUFFICIENT_COLLATERAL,
             f"{timeout_s} s can cost {exposure_minor}, collateral covers {offer.collateral_minor}",
         )
-    return None
+    return Quote(
+        session_timeout_s=timeout_s,
+        interim_interval_s=min(offer.plan.interim_s, timeout_s),
+        hold_minor=0 if offer.balance_minor is None else hold_minor,
+        spend_minor=hold_minor + legs.discount_minor,
+        exposure_minor=exposure_minor,
+    )
 
 
-def _retail_legs(offer: Offer, timeout_s: int) -> v1.RetailLegs:
+def retail_legs(offer: Offer, timeout_s: int) -> v1.RetailLegs:
+    """Return what the most a session of this length can cost the subscriber is made of."""
     price = offer.plan.price
     return v1.retail_legs(price, offer.discount_ppm, _most(offer, price.unit, timeout_s))
 
