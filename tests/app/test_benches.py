@@ -30,6 +30,14 @@ def test_the_bench_of_rounds_lets_devices_in_by_each_method():
     assert all(us > 0 for us in told["us"].values())
 
 
+def test_the_console_bench_finds_every_node_on_the_map():
+    told = import_module(BENCHES["console"]).run(nodes=500)
+    assert told["nodes"] == 500
+    assert all(told["answers_ms"][name] >= 0 for name in ("the page", "figures"))
+    assert told["cells"]["the world"]["cells"] > 40
+    assert 60_000 < told["page_octets"] < 300_000
+
+
 @pytest.mark.crash
 def test_the_soak_loses_nothing_when_its_server_is_killed(monkeypatch):
     monkeypatch.setattr("opencarrier.bench.postgresql.program", lambda name: None)

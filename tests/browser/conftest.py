@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from tests.app.scene import Scene, scene
 from tests.app.serving import served
-from tests.browser.look import AXE
+from tests.browser.visiting import AXE
 
 from opencarrier.access.model import Metrics
 from opencarrier.app.console.watch import Watch

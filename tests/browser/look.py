@@ -11,17 +11,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page
+from tests.browser.visiting import AXE, SERIOUS
 
 ROOT = Path(__file__).parents[2]
-AXE = ROOT / ".peers" / "node_modules" / "axe-core" / "axe.min.js"
 SHOTS = ROOT / ".shots"
 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
 LOOKS = [(device, scheme) for device in WIDTHS for scheme in SCHEMES]
 """How every page is looked at."""
-
-SERIOUS = ("serious", "critical")
 
 FOCUSED = """() => {
   const element = document.activeElement;

@@ -9,6 +9,7 @@ BENCHES = {
     "access": "opencarrier.bench.access",
     "chain": "opencarrier.bench.chain",
     "clearing": "opencarrier.bench.clearing",
+    "console": "opencarrier.bench.console",
     "demo": "opencarrier.bench.demo",
     "ledger": "opencarrier.ledger.bench",
     "netting": "opencarrier.clearing.bench",

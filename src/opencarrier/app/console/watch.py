@@ -44,6 +44,9 @@ class Watch:
         self.narrated = False
         """Whether somebody else tells the story, as the demo does."""
 
+        self.looks = 0
+        """How often was looked: what pages show is worth drawing anew after each."""
+
         self._place = place
         self._events = events
         self._stopped = asyncio.Event()
@@ -80,6 +83,7 @@ class Watch:
         if self._nodes not in (None, count):
             self._events.publish("node", nodes=count)
         self._nodes = count
+        self.looks += 1
 
     def say(self, text: str) -> None:
         """Add a sentence to the story."""

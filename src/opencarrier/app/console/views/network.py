@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ CYCLES_SHOWN = 8
 ROWS_SHOWN = 10
 STORY_SHOWN = 30
 LIVE_NODES_MAX = 500
+VIEWS_MAX = 64
 FLOWS_SHOWN = 48
 """Four hours of five minutes."""
 
@@ -117,9 +119,21 @@ class NetworkViews:
         self.place = place
         self._watch = watch
         self._metrics = metrics
+        self._kept: OrderedDict[Cursor, tuple[int, NetworkView]] = OrderedDict()
 
     def network(self, cursor: Cursor) -> NetworkView:
-        """Say how the network stands."""
+        """Say how the network stands, as of the last look: many may ask between two."""
+        looks = self._watch.looks
+        known = self._kept.get(cursor)
+        if known is not None and 0 < looks == known[0]:
+            return known[1]
+        view = self._network(cursor)
+        self._kept[cursor] = (looks, view)
+        while len(self._kept) > VIEWS_MAX:
+            self._kept.popitem(last=False)
+        return view
+
+    def _network(self, cursor: Cursor) -> NetworkView:
         place, base, traffic = self.place, self.place.base, self._watch.traffic
         now_us, counted = base.clock.now_us(), self._metrics()
         flows = traffic.flows(now_us, buckets=FLOWS_SHOWN)
