@@ -381,6 +381,17 @@ async def account(folder: Path, port: int, sessions: Sequence[str]) -> str:
     )
 
 
+async def restart(folder: Path, port: int) -> None:
+    """Say that the access point came up anew."""
+    packet = folder / "restart"
+    packet.write_text(f'NAS-Identifier = "{NAS}"\nAcct-Status-Type = Accounting-On\n')
+    told = await run(
+        PATHS["radclient"] or "",
+        *("-x", "-f", str(packet), f"127.0.0.1:{port}", "acct", SECRET.decode()),
+    )
+    assert "Received Accounting-Response" in told, told
+
+
 async def password(port: int, words: str) -> str:
     """Ask with a User-Password: it is hidden anew for each hop."""
     process = await asyncio.create_subprocess_exec(
@@ -437,6 +448,12 @@ async def test_freeradius_behind_our_hub_and_the_next_one_when_it_vanishes(
             heard = first.heard() + second.heard()
             assert all(f'"{name}"' in heard for name in names)
             assert {o.acct_session_id for o in ours.bench.sink.observations} == set(names)
+            assert "Acct-Status-Type = Stop" not in heard
+            await restart(tmp_path, acct)
+            await until(lambda: ours.owed() == 0)
+            stops = second.heard().split("Acct-Status-Type = Stop")
+            assert len(stops) == 1 + len(names), "each session that ran, also of the other home"
+            assert second.heard().count("Acct-Terminate-Cause = NAS-Reboot") == len(names)
 
 
 async def test_discovery_leads_through_radsecproxy_to_the_right_home(

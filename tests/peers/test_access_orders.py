@@ -231,14 +231,18 @@ async def test_freeradius_as_an_access_network_takes_our_orders(tmp_path: Path) 
     not wired.MISSING and not wired._namespaces_allowed(),
     reason="making network namespaces needs root",
 )
-async def test_hostapd_drops_the_station_we_order_it_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [(), ("radclient",)])
+async def test_hostapd_drops_the_station_we_order_it_to(
+    tmp_path: Path, by: tuple[str, ...]
+) -> None:
+    """By an order of ours, and by one of a home's that reaches it through our own port."""
     with wired.cable() as ends:
-        told = await _dropped(tmp_path, ends)
+        told = await _dropped(tmp_path, ends, *by)
     assert "ack" in told
     assert "done" in told
 
 
-async def _dropped(folder: Path, ends: wired.Cable) -> str:
+async def _dropped(folder: Path, ends: wired.Cable, *by: str) -> str:
     hostapd_conf, wpa_conf = folder / "hostapd.conf", folder / "wpa.conf"
     hostapd_conf.write_text(
         wired.HOSTAPD + "radius_das_port=3799\nradius_das_time_window=300\n"
@@ -265,7 +269,7 @@ async def _dropped(folder: Path, ends: wired.Cable) -> str:
                 await card.attach()
                 started = await wired.seen(log["server"], '"START"')
                 session = wired_session(started)
-                async with wired.daemon(ends.ap, *order, session, log=log["order"]):
+                async with wired.daemon(ends.ap, *order, session, *by, log=log["order"]):
                     said = await wired.seen(log["order"], "answer")
                 stopped = await wired.seen(log["server"], '"STOP"')
                 assert f'"{session}"' in stopped
