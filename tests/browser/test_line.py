@@ -59,8 +59,10 @@ def test_a_killed_server_is_noticed_and_its_return_too(browser, place):
             page.wait_for_selector("#lost:visible", timeout=WITHIN_MS)
         assert page.locator("#lost time").inner_text()
         assert page.locator("html.stale").count() == 1
-        dimmed = "() => getComputedStyle(document.querySelector('[data-live]')).filter"
+        dimmed = "() => getComputedStyle(document.querySelector('main [data-live]')).filter"
         assert "grayscale" in page.evaluate(dimmed)
+        line = "() => getComputedStyle(document.querySelector('#line')).filter"
+        assert page.evaluate(line) == "none", "what says it is lost is not dimmed"
         look.shot("network-lost")
         with running(data, port):
             page.wait_for_selector('#line[data-state="live"]', timeout=20_000)
