@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 
 import pytest
 from starlette.testclient import TestClient
 from tests.app.scene import scene
 
 from opencarrier.access.model import Metrics
+from opencarrier.app.daemon import _bound
 from opencarrier.app.http import ANSWERS_MAX, KEY_MAX, Web, allowed_hosts, make_app
 
 TOKEN = "the token"
@@ -128,3 +131,19 @@ def test_the_manifest_is_public(client, made):
 def test_the_api_describes_itself(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/healthz", "/readyz", "/metrics", "/v1/status", "/v1/cycles/close"} <= set(paths)
+
+
+async def test_an_answer_does_not_wait_for_an_acknowledgement():
+    """What is accepted has TCP_NODELAY, which asyncio sets only where a socket says it is TCP."""
+    with _bound("127.0.0.1", 0) as listener:
+        accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            found = writer.get_extra_info("socket")
+            accepted.set_result(found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(serve, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            assert await accepted
+            writer.close()
