@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import webbrowser
+from base64 import urlsafe_b64encode
 
 import pytest
 from starlette.testclient import TestClient
 from tests.app.scene import scene
 
 from opencarrier.access.model import Metrics
+from opencarrier.app.bootstrap import Real, open_installation
 from opencarrier.app.cli import remote, run
+from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder, Running
 from opencarrier.app.http import Web, make_app
 from opencarrier.app.output import CommandError
 from opencarrier.identity.accounts.model import LINKS_MAX, KeyKind
+from opencarrier.kernel.clock import FixedClock
+from opencarrier.kernel.entropy import SeededEntropy
 
 
 @pytest.fixture
@@ -64,3 +69,20 @@ def test_the_command_opens_a_file_of_its_own_user(web, monkeypatch, tmp_path, ca
     monkeypatch.setattr(Folder, "running", lambda self: None)
     with pytest.raises(CommandError, match="nothing serves"):
         run.open_console(data=tmp_path)
+
+
+def test_people_in_a_told_world_have_their_own_time_and_randomness(tmp_path):
+    """The demo's clock jumps and its seed is known: neither ends sessions nor makes tokens."""
+    told = {"clock": FixedClock(1), "entropy": SeededEntropy(1)}
+    base = open_installation(
+        Folder(tmp_path), Settings(), **told, people=Real(FixedClock(7), SeededEntropy(2))
+    )
+    try:
+        with base.store.write() as unit:
+            token = base.accounts.owner_link(unit)
+            (owner,) = base.accounts.book.page(unit)
+        assert owner.made_us == 7
+        expected = SeededEntropy(2).octets("link", 32)
+        assert token == urlsafe_b64encode(expected).decode()[:43]
+    finally:
+        base.close()

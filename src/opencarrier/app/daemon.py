@@ -64,7 +64,7 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     payments = None if place.channels is None else place.channels.service
     access = access_service(place.base, trust, way_back, payments=payments)
     radius = Radius(place.base, access, trust, way_back)
-    token = place.base.entropy.octets("http-token", TOKEN_OCTETS).hex()
+    token = place.base.real.entropy.octets("http-token", TOKEN_OCTETS).hex()
     if radius.radsec is not None:
         way_back.connected = radius.radsec.to
     listeners = _listen(settings)

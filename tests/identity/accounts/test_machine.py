@@ -148,7 +148,7 @@ class Doors(RuleBasedStateMachine):
 
 
 TestDoors = Doors.TestCase
-TestDoors.settings = settings(max_examples=15, stateful_step_count=30)
+TestDoors.settings = settings(max_examples=8, stateful_step_count=30)
 
 
 def test_the_longest_unused_session_makes_room(unit, accounts, clock, ada):

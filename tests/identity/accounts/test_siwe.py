@@ -118,7 +118,7 @@ def test_a_message_has_its_most():
         siwe.read(text.replace(filler, filler + "x"))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.builds(
         Message,
