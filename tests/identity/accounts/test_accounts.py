@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select, update
 
-from opencarrier.identity.accounts import attempts, challenges, people, rules, store
+from opencarrier.identity.accounts import approvals, attempts, challenges, people, rules, store
 from opencarrier.identity.accounts.attempts import Attempts
 from opencarrier.identity.accounts.challenges import Challenges
 from opencarrier.identity.accounts.model import (
@@ -340,6 +340,21 @@ def test_who_is_gone_no_longer_says_yes_to_what_waits(unit, accounts, ada):
     accounts.approvals.forget(unit, ada.account)
     bob = accounts.book.add(unit, "Bob")
     assert not accounts.approvals.say_yes(unit, asked.approval, bob.account).granted
+
+
+def test_what_was_granted_hides_nothing_that_waits(unit, accounts, ada, monkeypatch):
+    """However many stand granted until they are over, what waits is shown and can be taken back."""
+    monkeypatch.setattr(approvals, "PAGE", 2)
+    bob = accounts.book.add(unit, "Bob")
+    for number in range(3):
+        ask(unit, accounts, subject=bytes([number]) * 32, needed=1, by=bob.account)
+    asked = ask(unit, accounts, by=ada.account)
+    assert accounts.approvals.waiting(unit) == [asked]
+    others = [ask(unit, accounts, subject=bytes([9, n]) * 16, by=ada.account) for n in range(3)]
+    assert len(accounts.approvals.waiting(unit)) == 2
+    accounts.approvals.forget(unit, ada.account)
+    for one in (asked, *others):
+        assert accounts.approvals.say_yes(unit, one.approval, bob.account).by == (bob.account,)
 
 
 # the log

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 from sqlalchemy.engine import Row
 
 from opencarrier.identity.accounts import store
@@ -77,16 +77,23 @@ class Approvals:
 
     def waiting(self, unit: Connection) -> Sequence[Approval]:
         """Return what is asked and not granted, oldest first, `PAGE` at most."""
-        table, now_us = store.approvals, self._clock.now_us()
-        query = select(table).where(table.c.expires_us > now_us).order_by(table.c.asked_us)
-        found = (_approval(unit, row) for row in unit.execute(query.limit(PAGE)).all())
-        return [one for one in found if not one.granted]
+        table = store.approvals
+        query = select(table).where(self._waits()).order_by(table.c.asked_us).limit(PAGE)
+        return [_approval(unit, row) for row in unit.execute(query).all()]
 
     def forget(self, unit: Connection, who: AccountId) -> None:
         """Take a person's yes out of what is not granted yet."""
-        for one in self.waiting(unit):
-            chosen = (store.votes.c.approval == one.approval) & (store.votes.c.account == who)
-            unit.execute(delete(store.votes).where(chosen))
+        waiting = list(unit.scalars(select(store.approvals.c.approval).where(self._waits())))
+        chosen = store.votes.c.approval.in_(waiting) & (store.votes.c.account == who)
+        unit.execute(delete(store.votes).where(chosen))
+
+    def _waits(self) -> ColumnElement[bool]:
+        """Of all rows, those that are neither over nor granted."""
+        table = store.approvals
+        said = select(func.count()).where(store.votes.c.approval == table.c.approval)
+        return (table.c.expires_us > self._clock.now_us()) & (
+            said.scalar_subquery() < table.c.needed
+        )
 
     def _over(self, found: Approval) -> bool:
         return self._clock.now_us() >= found.expires_us
