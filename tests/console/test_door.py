@@ -80,6 +80,17 @@ def test_a_session_is_fresh_at_every_sign_in(home, link):
     assert not is_in(attacker)
 
 
+def test_who_is_signed_in_already_signs_in_as_somebody_else(home, link):
+    """The forms of the door carry the session's token as all others do."""
+    browser = home.browser("guest")
+    meant = csrf_of(browser.token)
+    assert f'name="csrf" value="{meant}"' in browser.get(link).text
+    assert f'data-csrf="{meant}"' in browser.get("/sign-in").text
+    assert browser.client.post(link, headers={"Origin": ORIGIN, **PAGE}).status_code == 403
+    assert browser.form(link).status_code == 303
+    assert browser.ask("/v1/me").json()["name"] == "owner"
+
+
 def test_signing_out_ends_the_session_not_the_cookie_alone(home):
     browser, copy = home.browser("guest"), home.browser()
     copy.client.cookies.set(COOKIE, browser.token)
