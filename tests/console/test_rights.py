@@ -206,6 +206,47 @@ def test_others_accounts_keys_sessions_and_questions_are_as_if_absent(home):
         assert owner.form(path).status_code == 404, "nobody gets a link to an account in use"
 
 
+def test_who_looks_on_sees_what_was_done_and_no_person(home):
+    home.browser("host").form("/me/name", name="host")
+    with home.base.store.write() as unit:
+        home.accounts.audit.write(
+            unit, "signed_in", who=home.who["host"], came_from="198.51.100.0/24"
+        )
+    for path in ("/audit", "/v1/audit"):
+        whole, told = (home.browser(who).get(path).text for who in ("owner", "auditor"))
+        assert "198.51.100.0/24" in whole
+        assert "198.51.100.0/24" not in told
+        assert home.who["host"][:13] in told
+    assert home.browser("owner").ask("/v1/audit").json()["entries"][0]["name"] == "host"
+    assert home.browser("auditor").ask("/v1/audit").json()["entries"][0]["name"] == ""
+
+
+@pytest.mark.parametrize(
+    ("who", "path", "status"),
+    [
+        ("owner", f"/v1/audit?before={2**63 - 1}", 200),
+        ("owner", f"/v1/audit?before={2**63}", 422),
+        ("owner", "/v1/audit?before=0", 422),
+        ("owner", f"/v1/people?after={'x' * 64}", 200),
+        ("owner", f"/v1/people?after={'x' * 65}", 422),
+        ("owner", "/v1/people?after=%00", 400),
+        ("", "/?hosts=%00", 400),
+        ("", "/?hosts=a%2500", 200),
+        ("", "/v1/adverts/a%00b", 400),
+    ],
+)
+def test_what_no_database_takes_is_not_asked_of_one(home, who, path, status):
+    assert home.browser(who).ask(path).status_code == status
+
+
+def test_a_role_is_at_an_id_of_a_party(home):
+    owner, account = home.browser("owner"), home.who["guest"]
+    for party in ("op_" + "0" * 31, "op_\x00", "host_" + "x" * 60, home.host.party_id + "0"):
+        role = party.partition("_")[0].replace("op", "operator")
+        answer = owner.form(f"/people/{account}/give", grant=f"{role} {party}")
+        assert answer.status_code == 422, party
+
+
 def test_who_may_not_give_a_role_finds_nobody_to_give_it_to(home):
     operator = home.browser("operator")
     mine = home.who["onlooker"]

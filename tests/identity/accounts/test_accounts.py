@@ -112,10 +112,10 @@ def test_who_may_give_what(held, grant, may):
 
 def test_grants_have_their_most_and_are_given_once(unit, accounts, ada):
     for number in range(GRANTS_MAX):
-        grant = Grant(Role.HOST, PartyId(f"host_{number}"))
+        grant = Grant(Role.HOST, PartyId(f"host_{number:032x}"))
         assert accounts.book.give(unit, ada.account, grant) is None
         assert accounts.book.give(unit, ada.account, grant) is None
-    more = Grant(Role.HOST, PartyId("host_more"))
+    more = Grant(Role.HOST, PartyId(f"host_{'f' * 32}"))
     assert reason(accounts.book.give(unit, ada.account, more)) is AccountReason.TOO_MANY
 
 

@@ -49,6 +49,8 @@ class Guard:
         right = RIGHTS.get(f"{request.method} {request.scope['route'].path}")
         if right is None:
             raise HTTPException(404)
+        if "\x00" in request.url.path or "%00" in request.url.query:
+            raise HTTPException(400, "no name has a zero octet, and PostgreSQL takes none")
         if right.tried:
             self._count(request)
         visitor = await self.know(request)

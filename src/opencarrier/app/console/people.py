@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
@@ -24,6 +24,7 @@ from opencarrier.app.problems import problem
 from opencarrier.identity.accounts import rules
 from opencarrier.identity.accounts.model import (
     INVITATION_S,
+    NAME_MAX,
     Account,
     AccountId,
     AccountReason,
@@ -51,6 +52,12 @@ _WORDS = {
     AccountReason.TOO_MANY: "There are as many as there may be; remove one first.",
     AccountReason.EXPIRED: "This question is over; it is asked anew if it is still wanted.",
 }
+
+LINE_MAX = 2**63 - 1
+"""The highest number a line of the log can have."""
+
+Name = Annotated[str, Query(max_length=NAME_MAX)]
+Line = Annotated[int | None, Query(ge=1, le=LINE_MAX)]
 
 
 def people_routes(app: FastAPI, door: Door) -> None:
@@ -168,11 +175,11 @@ def _people(app: FastAPI, door: Door) -> None:
     accounts = door.accounts
 
     @app.get("/people", include_in_schema=False)
-    def page(request: Request, after: str = "") -> Response:
+    def page(request: Request, after: Name = "") -> Response:
         return _people_page(door, request, after=after)
 
     @app.get("/v1/people", tags=["people"])
-    def told(request: Request, after: str = "") -> dict[str, Any]:
+    def told(request: Request, after: Name = "") -> dict[str, Any]:
         """List who may sign in: everybody to an owner, to others those at their own parties."""
         visitor = visitor_of(request)
         return asdict(door.read(lambda unit: people_view(door.base, unit, visitor, after=after)))
@@ -251,16 +258,18 @@ def _grants(app: FastAPI, door: Door) -> None:
 
 def _audit(app: FastAPI, door: Door) -> None:
     @app.get("/audit", include_in_schema=False)
-    def page(request: Request, before: int | None = None) -> Response:
-        view = door.read(lambda unit: audit_view(door.base, unit, before=before))
+    def page(request: Request, before: Line = None) -> Response:
+        visitor = visitor_of(request)
+        view = door.read(lambda unit: audit_view(door.base, unit, visitor, before=before))
         return door.shell.page(
             request, "people/audit.html", view, title="What was done", section="audit"
         )
 
     @app.get("/v1/audit", tags=["people"])
-    def told(before: int | None = None) -> dict[str, Any]:
+    def told(request: Request, before: Line = None) -> dict[str, Any]:
         """List who did what, the newest first; `before` continues."""
-        return asdict(door.read(lambda unit: audit_view(door.base, unit, before=before)))
+        visitor = visitor_of(request)
+        return asdict(door.read(lambda unit: audit_view(door.base, unit, visitor, before=before)))
 
 
 def _approvals(app: FastAPI, door: Door) -> None:

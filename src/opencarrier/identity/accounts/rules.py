@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -9,6 +10,7 @@ from opencarrier.identity.accounts.model import NAME_MAX, AccountReason, Grant, 
 from opencarrier.kernel.refusals import Refusal
 
 _PREFIXES = {Role.OPERATOR: "op_", Role.HOST: "host_", Role.SUBSCRIBER: "sub_"}
+_PARTY = re.compile(r"[a-z]+_[0-9a-f]{32}")
 _PASSED_ON = frozenset({Role.OPERATOR, Role.HOST})
 
 
@@ -27,6 +29,7 @@ def checked_grant(grant: Grant) -> Refusal | None:
         fits = party is None or not party.startswith("sub_")
     else:
         fits = party is not None and prefix is not None and party.startswith(prefix)
+    fits = fits and (party is None or _PARTY.fullmatch(party) is not None)
     return None if fits else Refusal(AccountReason.INVALID_GRANT, f"{grant.role} at {party}")
 
 

@@ -91,7 +91,7 @@ class PeopleView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryLine:
-    """A line of the log; `name` is empty for an account that is gone."""
+    """A line of the log; `name` is empty for an account that is gone, and for who looks on."""
 
     sequence: int
     at_us: int
@@ -194,10 +194,12 @@ def sees(unit: Connection, base: Installation, visitor: Visitor, account: Accoun
     return visitor.is_owner or bool(_shown(visitor, found))
 
 
-def audit_view(base: Installation, unit: Connection, *, before: int | None = None) -> AuditView:
-    """Return a page of the log; accounts by name while they are there."""
-    entries = base.accounts.audit.page(unit, before=before)
-    names = _names(base, unit, {entry.who for entry in entries})
+def audit_view(
+    base: Installation, unit: Connection, visitor: Visitor, *, before: int | None = None
+) -> AuditView:
+    """Return a page of the log; who it was and where from, in an owner's eyes only."""
+    entries, whole = base.accounts.audit.page(unit, before=before), visitor.is_owner
+    names = _names(base, unit, {entry.who for entry in entries}) if whole else {}
     return AuditView(
         entries=tuple(
             EntryLine(
@@ -208,7 +210,7 @@ def audit_view(base: Installation, unit: Connection, *, before: int | None = Non
                 what=entry.what,
                 about=entry.about,
                 outcome=entry.outcome,
-                came_from=entry.came_from,
+                came_from=entry.came_from if whole else "",
             )
             for entry in entries
         ),
