@@ -66,6 +66,14 @@ def test_one_client_cannot_try_a_password_with_every_name() -> None:
     assert guesses.admits(guess(client="another"), 500.0)
 
 
+def test_names_that_are_not_even_tried_push_out_none_that_is_guessed_at() -> None:
+    guesses = Guesses(GuessLimits(free=2, entries_max=8, client_burst=6, client_per_s=0.0))
+    assert [guesses.admits(guess(), 0.0) for _ in range(3)] == [True, True, False]
+    tried = [guesses.admits(guess(f"made-up-{number}"), 0.0) for number in range(99)]
+    assert sum(tried) == 4
+    assert not guesses.admits(guess(client="another"), 0.0)
+
+
 @given(
     st.lists(
         st.tuples(

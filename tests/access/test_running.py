@@ -13,7 +13,7 @@ from opencarrier.access.hub import store
 from opencarrier.access.hub.model import Relay, session_of
 from opencarrier.access.hub.running import ADMIN_REBOOT, KEPT_US, NAS_REBOOT, note, stopped
 from opencarrier.access.wire.dictionary import AcctStatus, Code, Type
-from opencarrier.access.wire.radius import integer, text, vendor
+from opencarrier.access.wire.radius import Attribute, integer, is_fitting, text, vendor
 from opencarrier.spine.usage import Observation, Status
 
 SECOND_US = 1_000_000
@@ -79,6 +79,20 @@ def test_what_ran_before_is_stopped_once_as_it_was_last_reported() -> None:
     assert stopped(unit, observed(Status.ON, 100), at_us=NOW_US) == []
     (off,) = stopped(unit, observed(Status.OFF, 200), at_us=NOW_US)
     assert dict(off.attributes)[Type.ACCT_TERMINATE_CAUSE] == ADMIN_REBOOT.to_bytes(4, "big")
+
+
+def test_a_stop_of_a_full_report_fits_a_packet() -> None:
+    """An access point fills its report so that a cause is too much: its home hears the Stop."""
+    unit = opened()
+    relay, one = report("full", Status.INTERIM, 0)
+    kept = [a for a in relay.attributes if a[0] != Type.VENDOR_SPECIFIC]
+    full: list[Attribute] = [*kept, *[(int(Type.REPLY_MESSAGE), bytes(253))] * 15]
+    while is_fitting([*full, (int(Type.REPLY_MESSAGE), b"x")]):
+        full.append((int(Type.REPLY_MESSAGE), b"x"))
+    note(unit, [(replace(relay, attributes=tuple(full)), one)])
+    (stop,) = stopped(unit, observed(Status.ON, 1), at_us=NOW_US)
+    assert is_fitting(stop.attributes)
+    assert dict(stop.attributes)[Type.ACCT_STATUS_TYPE] == int(AcctStatus.STOP).to_bytes(4, "big")
 
 
 def test_no_more_is_remembered_than_there_is_room_for() -> None:

@@ -340,6 +340,21 @@ def test_a_connection_takes_all_and_its_client_repeats_over_another() -> None:
     assert driver.server.metrics.duplicates == 1
 
 
+def test_a_report_is_acknowledged_though_what_came_of_it_has_no_room() -> None:
+    driver = Driver()
+    attributes = [
+        integer(Type.ACCT_STATUS_TYPE, 1),
+        text(Type.ACCT_SESSION_ID, "s"),
+        text(Type.NAS_IDENTIFIER, NAS),
+        *[(int(Type.PROXY_STATE), bytes(253))] * 15,
+    ]
+    store = only(driver.receive(ACCT, accounting_request(1, attributes, SECRET)))
+    assert isinstance(store, Store)
+    done = only(driver.server.stored(store.ticket, [(int(Type.VENDOR_SPECIFIC), bytes(253))]))
+    assert isinstance(done, Send)
+    assert parse(done.datagram).all(Type.PROXY_STATE) == (bytes(253),) * 15
+
+
 @pytest.mark.parametrize("setting", [True, False])
 @pytest.mark.parametrize("own", [True, False, None])
 @pytest.mark.parametrize("limited", [True, False])

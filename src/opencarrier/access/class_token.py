@@ -24,7 +24,7 @@ from opencarrier.spine.access import AUTHORISATION_OCTETS, Grant
 from opencarrier.spine.parties import PartyId
 
 VERSION = 4
-"""2 and 3 are the tokens in clear (`terms_token`)."""
+"""2 to 4 of other lengths are the tokens in clear (`terms_token`)."""
 
 VERSION_BEFORE = 1
 """Sealed by ChaCha20-Poly1305, opened for sessions that began before. No more are made: OpenSSL's

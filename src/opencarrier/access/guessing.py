@@ -71,13 +71,19 @@ class Guesses:
         return len(self._tried) + len(self._devices) + len(self._clients)
 
     def admits(self, guess: Guess, now_s: float) -> bool:
-        """Whether a password may be compared now; if so it counts as an attempt."""
+        """Whether a password may be compared now; if so it counts as an attempt.
+
+        A name that was never tried is not remembered: it would push out one that was.
+        """
         key, is_known = self._key(guess)
         tried = self._tried.pop(key, None)
         if tried is None or tried.at_s + self._limits.ttl_s <= now_s:
             tried = _Tried()
-        _put(self._tried, key, tried, self._limits.entries_max)
-        if now_s < tried.until_s or not (is_known or self._client_may(guess.client, now_s)):
+        waited = now_s >= tried.until_s
+        admitted = waited and (is_known or self._client_may(guess.client, now_s))
+        if admitted or tried.attempts:
+            _put(self._tried, key, tried, self._limits.entries_max)
+        if not admitted:
             return False
         tried.attempts += 1
         tried.at_s = now_s

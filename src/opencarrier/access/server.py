@@ -46,7 +46,7 @@ from opencarrier.access.wire.authenticators import (
 )
 from opencarrier.access.wire.dictionary import Code, Type, name_of
 from opencarrier.access.wire.duplicates import DuplicateCache, Key, Seen
-from opencarrier.access.wire.radius import Attribute, Packet, parse, text
+from opencarrier.access.wire.radius import Attribute, Packet, is_fitting, parse, text
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import PeerError
@@ -240,9 +240,14 @@ class AccessServer:
         return self._apply(ticket, session, effect, now_s)
 
     def stored(self, ticket: Ticket, more: Sequence[Attribute] = ()) -> list[Effect]:
-        """Acknowledge accounting whose transaction has committed, with what came of it."""
+        """Acknowledge accounting whose transaction has committed, with what came of it.
+
+        Where Proxy-State leaves no room for that, it is acknowledged alone.
+        """
         self.metrics.accounting_responses += 1
-        return self._reply(ticket, Code.ACCOUNTING_RESPONSE, list(more))
+        states = [a for a in ticket.packet.attributes if a[0] == Type.PROXY_STATE]
+        told = list(more) if is_fitting([*more, *states]) else []
+        return self._reply(ticket, Code.ACCOUNTING_RESPONSE, told)
 
     def brought_back(self, ticket: Ticket, reply: Reply, target: Via | Discover) -> list[Effect]:
         """Answer with the reply a request had where it was passed on to.

@@ -217,6 +217,20 @@ async def test_what_can_never_be_sent_is_refused_and_not_tried_for_ever(scene: S
     assert len(scene.home.reports) == 1
 
 
+async def test_a_session_that_fell_silent_is_not_opened_again_by_its_payment(scene: Scene) -> None:
+    """Its access point restarted while the home was away: the payment goes, nobody is there."""
+    async with scene.open() as radio:
+        await scene.attach()
+        await radio.tell(start())
+        await scene.delivered(1)
+        store = scene.running.agent.store
+        with store.write():
+            store.close_sessions(access_point="ap1", before_us=2**62)
+        assert (await pay(scene, 1)).state is State.TAKEN
+        assert len(await scene.delivered(2)) == 2
+        assert store.open_sessions() == []
+
+
 async def test_through_a_hub_it_is_for_the_home_alone(tmp_path: Path) -> None:
     """A hop passes it on unchanged, and answers before the home has heard: without a verdict."""
     between, brought = passing.Scene(tmp_path), carried(1)

@@ -293,7 +293,7 @@ class NodeAgent:
         if not has_room(told):
             self.store.refuse_payments(number, "packet_full")
             return
-        self.store.put_session(number, _chained(session, signed), session.called)
+        self.store.go_on(number, _chained(session, signed))
         self.store.put_statement(number, signed, now_us)
         status = AcctStatus.INTERIM_UPDATE
         self.store.spool(point.name, number, status, told, received_us=now_us, delay_s=0)

@@ -231,6 +231,12 @@ class AgentStore:
         )
         return number
 
+    def go_on(self, number: int, session: Session) -> None:
+        """Keep a session as it stands now; one that was closed stays so."""
+        self._db.execute(
+            "UPDATE session SET value = ? WHERE id = ?", (stored.session_octets(session), number)
+        )
+
     def close_sessions(self, *, access_point: str | None = None, before_us: int) -> int:
         """Close an access point's open sessions, or all, that were last heard before an instant."""
         return self._db.execute(

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 from opencarrier.access.hub.model import Relay
 from opencarrier.access.hub.store import running
 from opencarrier.access.wire.dictionary import AcctStatus, Type
-from opencarrier.access.wire.radius import Attribute, integer, pack, unpack
+from opencarrier.access.wire.radius import Attribute, integer, is_fitting, pack, unpack
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.spine.usage import Observation, Status
 
@@ -90,9 +90,8 @@ def _row(relay: Relay, one: Observation) -> dict[str, object]:
 
 
 def _stop(attributes: Sequence[Attribute], cause: int) -> list[Attribute]:
+    """Make a Stop of a report; one that is full already says no cause."""
     kept = [one for one in attributes if one[0] not in _ANEW]
-    return [
-        integer(Type.ACCT_STATUS_TYPE, AcctStatus.STOP),
-        *kept,
-        integer(Type.ACCT_TERMINATE_CAUSE, cause),
-    ]
+    stop = [integer(Type.ACCT_STATUS_TYPE, AcctStatus.STOP), *kept]
+    caused = [*stop, integer(Type.ACCT_TERMINATE_CAUSE, cause)]
+    return caused if is_fitting(caused) else stop
