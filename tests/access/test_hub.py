@@ -535,6 +535,24 @@ async def test_a_home_that_is_down_is_asked_less_and_less_and_holds_up_nobody() 
     assert scene.owed() == 1
 
 
+async def test_a_packet_that_cannot_be_sent_holds_up_its_session_alone() -> None:
+    scene = Scene()
+    told: list[bytes] = []
+
+    async def deliver(realm: str, attributes: Sequence[Attribute]) -> bool:
+        assert attributes[0][1] != b"x", "a mistake of ours"
+        told.append(attributes[0][1])
+        return True
+
+    outbox = Outbox(scene.ledger, deliver, scene.clock, HubSettings(), scene.metrics)
+    scene.keep(outbox, relay("1", b"x"), relay("1", b"y"), relay("2", b"z"))
+    for _ in range(3):
+        await drained(outbox)
+        scene.pass_s(600)
+    assert told == [b"z"]
+    assert scene.owed() == 2
+
+
 async def test_what_a_realm_without_a_route_is_owed_is_told_and_goes_when_it_has_one(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -194,10 +194,18 @@ class Outbox:
         for row in rows:
             if loop.time() > until_s:
                 break
-            if not await self._deliver(realm, row.attributes):
+            if not await self._is_delivered(realm, row):
                 return done, row
             done.append(row.number)
         return done, None
+
+    async def _is_delivered(self, realm: str, row: Owed) -> bool:
+        """Say whether a row was acknowledged; where it is our own mistake it holds up no other."""
+        try:
+            return await self._deliver(realm, row.attributes)
+        except Exception:
+            _log.exception("row %d of the outbox cannot be sent", row.number)
+            return False
 
     def _pause(self, realm: str, *, anything: bool) -> None:
         if anything:
