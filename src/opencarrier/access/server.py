@@ -240,10 +240,7 @@ class AccessServer:
         return self._apply(ticket, session, effect, now_s)
 
     def stored(self, ticket: Ticket, more: Sequence[Attribute] = ()) -> list[Effect]:
-        """Acknowledge accounting whose transaction has committed, with what came of it.
-
-        Where Proxy-State leaves no room for that, it is acknowledged alone.
-        """
+        """Acknowledge committed accounting, with what came of it where Proxy-State leaves room."""
         self.metrics.accounting_responses += 1
         states = [a for a in ticket.packet.attributes if a[0] == Type.PROXY_STATE]
         told = list(more) if is_fitting([*more, *states]) else []
