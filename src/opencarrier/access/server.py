@@ -16,12 +16,7 @@ from opencarrier.access.accounting import Arrival, observe, packet_digest, realm
 from opencarrier.access.agreed import Place, concerns_terms
 from opencarrier.access.guessing import Guess, Guesses
 from opencarrier.access.hub.model import Relay, session_of
-from opencarrier.access.hub.proxying import (
-    Mark,
-    accounting_onward,
-    brought_back,
-    passed_on,
-)
+from opencarrier.access.hub.proxying import Mark, accounting_onward, brought_back, passed_on
 from opencarrier.access.hub.routes import Discover, Local, Target, Unknown, Via, is_inward
 from opencarrier.access.methods import octets_max
 from opencarrier.access.model import (
@@ -232,6 +227,8 @@ class AccessServer:
         """Take the home's answer to a `Need`."""
         session = self.sessions.find(ticket.state, ticket.client.client_id, now_s)
         if session is None:
+            if isinstance(answer, Grant):
+                self.sessions.unused.append(answer.authorisation_id)
             self._forget(ticket)
             return self._drop("session_expired")
         effect = session.answer(answer)
@@ -466,8 +463,11 @@ class AccessServer:
                 return self._ask_home(ticket, session, effect)
             case eap.Succeed(grant, msk, resumed):
                 self._count(session, "resumed" if resumed else "accepted")
+                effects = self._accept(ticket, session, grant, msk)
+                if isinstance(effects[0], Send):
+                    session.granted = None
                 self.sessions.close(session.state)
-                return self._accept(ticket, session, grant, msk)
+                return effects
             case eap.Fail(reason):
                 self._count(session, reason)
                 self.sessions.close(session.state)

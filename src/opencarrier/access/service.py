@@ -52,7 +52,6 @@ from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
-from opencarrier.spine.access import Grant
 from opencarrier.spine.ports import (
     AccessPolicy,
     AgreedTerms,
@@ -129,7 +128,6 @@ class AccessPorts:
 Sender = Callable[[Send], None]
 _Answered = tuple[Need | Agree, eap.Answer | str | None]
 _Kept = tuple[Store, bool]
-_GOING_ON = (Code.ACCESS_ACCEPT, Code.ACCESS_CHALLENGE)
 
 
 class AccessService:
@@ -168,7 +166,6 @@ class AccessService:
         self._recorder = Recorder(ports, self.metrics, self.passing, self._terms)
         self._needs: deque[Need | Agree] = deque()
         self._stores: deque[Store] = deque()
-        self._unused: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._ends = asyncio.Event()
         self._senders: dict[Transport, Sender] = {}
@@ -231,6 +228,8 @@ class AccessService:
             self.metrics.dropped["internal_error"] += 1
             return ""
         self._perform(effects)
+        if self.server.sessions.unused:
+            self._wake.set()
         first = effects[0]
         return first.reason if isinstance(first, Dropped) and first.unsound else ""
 
@@ -245,7 +244,7 @@ class AccessService:
     @property
     def idle(self) -> bool:
         """Whether nothing waits for the writer."""
-        return not self._needs and not self._stores and not self._unused
+        return not self._needs and not self._stores and not self.server.sessions.unused
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -354,10 +353,11 @@ class AccessService:
     def _drain(self) -> tuple[list[Need | Agree], list[Store], list[bytes]]:
         needs = min(len(self._needs), self._settings.authentication_batch_max)
         stores = min(len(self._stores), self._settings.accounting_batch_max)
+        unused = self.server.sessions.unused
         return (
             [self._needs.popleft() for _ in range(needs)],
             [self._stores.popleft() for _ in range(stores)],
-            [self._unused.popleft() for _ in range(len(self._unused))],
+            [unused.popleft() for _ in range(len(unused))],
         )
 
     def _finish(self, answered: Sequence[_Answered], kept: Sequence[_Kept]) -> None:
@@ -377,14 +377,11 @@ class AccessService:
 
     def _finish_need(self, one: _Answered, now_s: float) -> None:
         effects: Sequence[Effect] = ()
-        need, answer = one
         try:
             effects = self._tell(one, now_s)
         except Exception:
             _log.exception("answer failed")
-        self._perform(effects or self.server.lost(need.ticket, "internal_error"))
-        if isinstance(answer, Grant) and not _goes_on(effects):
-            self._unused.append(answer.authorisation_id)
+        self._perform(effects or self.server.lost(one[0].ticket, "internal_error"))
 
     def _tell(self, one: _Answered, now_s: float) -> Sequence[Effect]:
         """Tell the server what a need or an agreement came to; nothing where it failed."""
@@ -458,8 +455,3 @@ class AccessService:
     ) -> list[tuple[Agree, str]]:
         agreements = [need for need in needs if isinstance(need, Agree)]
         return [(agree, self._terms.keep(unit, agree)) for agree in agreements]
-
-
-def _goes_on(effects: Sequence[Effect]) -> bool:
-    """Say whether somebody is let in, or is asked one thing more before that."""
-    return any(isinstance(one, Send) and one.datagram[0] in _GOING_ON for one in effects)

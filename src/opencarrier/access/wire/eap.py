@@ -7,6 +7,7 @@ one. Sources: RFC 3748, RFC 3579, RFC 4187 and 9048 (identities).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum
@@ -305,7 +306,7 @@ class Session:
     """One authentication attempt, known to the access point by `state`.
 
     `tried` are the types of the methods begun, the last of them under way; `rounds` are its
-    requests.
+    requests. `granted` is the authorisation that its Access-Accept is still owed for.
     """
 
     state: bytes
@@ -321,6 +322,7 @@ class Session:
     realm: str = ""
     reply_message: str = "authentication_failed"
     octets_max: int = EAP_OCTETS_MAX
+    granted: bytes | None = None
 
     def ask_identity(self) -> bytes:
         """The EAP-Request/Identity that answers an EAP-Start (RFC 3579 section 2.1)."""
@@ -346,6 +348,8 @@ class Session:
 
     def answer(self, answer: Answer) -> Effect:
         """Take the home's answer and say what to do."""
+        if isinstance(answer, Grant):
+            self.granted = answer.authorisation_id
         assert self.phase is Phase.HOME
         assert self.method is not None
         if isinstance(answer, Refused) and answer.public:
@@ -416,6 +420,8 @@ class SessionTable:
         self._by_client: dict[str, dict[bytes, None]] = {}
         self.displaced = 0
         """How many gave way to newer ones."""
+        self.unused: deque[bytes] = deque()
+        """Authorisations of those that ended before anybody was let in."""
 
     def __len__(self) -> int:
         """How many sessions are open."""
@@ -445,6 +451,8 @@ class SessionTable:
         session = self._sessions.pop(state, None)
         if session is None:
             return
+        if session.granted is not None:
+            self.unused.append(session.granted)
         own = self._by_client[session.client_id]
         del own[state]
         if not own:
