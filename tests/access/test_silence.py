@@ -51,6 +51,7 @@ def attach(number: int, at_us: int) -> Attach:
         expires_us=at_us + TIMEOUT_S * SECOND_US,
         interim_interval_s=INTERIM_S,
         look_us=at_us + INTERIM_S * SECOND_US,
+        heard_us=at_us,
     )
 
 
@@ -116,6 +117,25 @@ class Silence(RuleBasedStateMachine):
 
 TestSilence = Silence.TestCase
 TestSilence.settings = settings(max_examples=12, stateful_step_count=15, deadline=None)
+
+
+def test_a_session_whose_access_points_clock_is_behind_is_not_silent() -> None:
+    """It is an hour behind, and reports each interval; then it does so no more."""
+    units, book, heard = FakeUnits(), OrderBook(), Heard()
+    metadata.create_all(units.engine)
+    watch = SilenceWatch(book, heard, Metrics(), GRACE_S)
+    key, behind_s, last_s = (1).to_bytes(16, "big"), 3_600, 300
+    with units.write() as unit:
+        book.attached(unit, [attach(1, NOW_US)])
+        for now_s in range(0, TIMEOUT_S, 5):
+            at_us = NOW_US + now_s * SECOND_US
+            if now_s <= last_s and now_s % INTERIM_S == 0:
+                heard.known[key] = (at_us - behind_s * SECOND_US, False)
+            if watch.is_due(unit, at_us):
+                watch.look(unit, at_us)
+            assert now_s > last_s + INTERIM_S or not book.lines(unit)
+            if now_s >= last_s + 2 * (INTERIM_S + GRACE_S):
+                assert [line.reason for line in book.lines(unit)] == [REASON]
 
 
 def test_few_are_looked_at_in_one_unit_and_none_where_it_is_off(monkeypatch) -> None:

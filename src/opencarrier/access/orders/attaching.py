@@ -29,6 +29,7 @@ def attach_of(ticket: Ticket, grant: Grant, cui_key: bytes) -> Attach:
         expires_us=grant.expires_us,
         interim_interval_s=grant.interim_interval_s,
         look_us=grant.granted_us + grant.interim_interval_s * SECOND_US if is_heard else None,
+        heard_us=grant.granted_us,
     )
 
 

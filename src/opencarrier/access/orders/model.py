@@ -35,7 +35,8 @@ class Attach:
     `client_id` asked over `transport`, from `host`; whatever is unknown is empty. `nas_address` is
     what an access point without a name says of itself, in hex. The device's address is not
     kept: the session's name there, or the pseudonym, says as much. At `look_us` it is looked at
-    whether it still reports, each interim interval; None where that is over.
+    whether it still reports, each interim interval; None where that is over. `heard_us` is when it
+    was let in, then when its newest report happened that a look found.
     """
 
     authorisation_id: bytes
@@ -49,6 +50,7 @@ class Attach:
     nas_address: str = ""
     interim_interval_s: int = 0
     look_us: int | None = None
+    heard_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

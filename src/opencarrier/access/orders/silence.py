@@ -2,6 +2,8 @@
 
 A network that says nothing for an interim interval and the loss grace is told to end the session.
 That is looked at when it may be so, off the way of accounting: one look a session an interval.
+Reports count by when they happened. An access point whose clock is behind is known by a report from
+before it let the session in; of that one it counts that something new came between two looks.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from opencarrier.spine.ports import Reported
 from opencarrier.spine.usage import Sought
 
 REASON: Final = "silent"
+STAMP_US: Final = SECOND_US
+"""Event-Timestamp is of whole seconds: so much before the grant a report of it may be."""
+
 LOOKED_MAX: Final = 256
 """Sessions looked at in one unit; the rest in the next."""
 
@@ -56,22 +61,34 @@ class SilenceWatch:
         """Look again an interval after the last report; end what gave none, once."""
         key = row.authorisation_id
         if heard is not None and heard[1]:
-            _look_again(unit, key, None)
+            _look_again(unit, key, None, None)
             return
+        newest_us = row.heard_us if heard is None else heard[0]
+        next_us = self._next_us(row, heard, at_us)
+        _look_again(unit, key, next_us, newest_us)
+        if next_us is None:
+            self.book.disconnect(unit, key, reason=REASON, at_us=at_us)
+            self.metrics.silent += 1
+
+    def _next_us(self, row: Row[Any], heard: tuple[int, bool] | None, at_us: int) -> int | None:
+        """Say from when the next report is waited for; None where it should have come."""
         interval_us = row.interim_interval_s * SECOND_US
-        next_us = row.look_us if heard is None else min(heard[0], at_us) + interval_us
+        next_us: int = row.look_us if heard is None else min(heard[0], at_us) + interval_us
         if next_us > at_us - self.grace_s * SECOND_US:
-            _look_again(unit, key, next_us)
-            return
-        _look_again(unit, key, None)
-        self.book.disconnect(unit, key, reason=REASON, at_us=at_us)
-        self.metrics.silent += 1
+            return next_us
+        is_new = heard is not None and _is_new(heard[0], row.heard_us)
+        return at_us + interval_us if is_new else None
+
+
+def _is_new(newest_us: int, known_us: int | None) -> bool:
+    """Say whether a report came since the last look, whatever its clock says."""
+    return known_us is not None and not known_us - STAMP_US <= newest_us <= known_us
 
 
 def _sought(row: Row[Any]) -> Sought:
     return Sought(row.authorisation_id, row.nas_identifier, row.acct_session_id)
 
 
-def _look_again(unit: Connection, key: bytes, look_us: int | None) -> None:
+def _look_again(unit: Connection, key: bytes, look_us: int | None, heard_us: int | None) -> None:
     mine = ATTACHES.c.authorisation_id == key
-    unit.execute(update(ATTACHES).where(mine).values(look_us=look_us))
+    unit.execute(update(ATTACHES).where(mine).values(look_us=look_us, heard_us=heard_us))

@@ -31,6 +31,7 @@ ATTACHES = Table(
     Column("expires_us", BigInteger, nullable=False, index=True),
     Column("interim_interval_s", Integer, nullable=False, server_default="0"),
     Column("look_us", BigInteger, index=True),
+    Column("heard_us", BigInteger),
 )
 
 ORDERS = Table(
