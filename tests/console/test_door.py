@@ -295,6 +295,9 @@ def test_people_are_invited_let_do_more_and_removed(home):
     assert "cannot come back" in grace.get("/me").text
     assert owner.form("/people", name="Grace", grant="auditor ").status_code == 409
     assert owner.form(f"/people/{told['account']}/give", grant="auditor ").status_code == 303
+    assert not is_in(grace), "a link's session is of what was granted then"
+    again = owner.form(f"/people/{told['account']}/link").text
+    assert grace.form(re.search(rf"{ORIGIN}(/welcome/[\w-]+)", again).group(1)).status_code == 303
     assert grace.client.get("/v1/audit").status_code == 200
     assert owner.form(f"/people/{told['account']}/take", grant="auditor ").status_code == 303
     assert grace.client.get("/v1/audit").status_code == 404

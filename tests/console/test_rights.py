@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from fastapi.routing import APIRoute
@@ -16,6 +17,7 @@ from opencarrier.app import http
 from opencarrier.app.console.guard import Guard, TurnedAwayError
 from opencarrier.app.console.rights import RIGHTS
 from opencarrier.app.http import make_app
+from opencarrier.identity.accounts.model import Grant, Role
 
 OUTSIDE = {"GET /openapi.json", "HEAD /openapi.json", "POST /rpc"}
 OUTSIDE |= {f"{method} /static/{{digest}}/{{name:path}}" for method in ("GET", "HEAD")}
@@ -260,6 +262,25 @@ def test_who_may_not_give_a_role_finds_nobody_to_give_it_to(home):
     assert {g["role"] for g in people(operator)["onlooker"]} == {"operator", "auditor"}
     assert operator.form(f"/people/{mine}/take", grant=given).status_code == 303
     assert {g["role"] for g in people(operator)["onlooker"]} == {"auditor"}
+
+
+def test_who_approves_makes_up_no_second_person(home, monkeypatch):
+    """Where settlements are approved by several, an owner alone lets more of them in."""
+    mine, given = home.who["onlooker"], f"operator {home.made.home.party_id}"
+    invited = home.add("invited", Grant(Role.OPERATOR, home.made.home.party_id), keys=0)
+    asking = replace(home.base.settings, approval_people=2)
+    monkeypatch.setattr(home.base, "settings", asking)
+    operator, owner = home.browser("operator"), home.browser("owner")
+    assert operator.form("/people", name="new", grant=given).status_code == 404
+    assert operator.form(f"/people/{mine}/give", grant=given).status_code == 404
+    assert operator.form(f"/people/{invited}/link").status_code == 404
+    assert f'<option value="{given}"' not in operator.get("/people").text
+    assert f'<option value="{given}"' in owner.get("/people").text
+    assert owner.form(f"/people/{invited}/link").status_code == 200
+    assert owner.form(f"/people/{invited}/remove").status_code == 303
+    del home.who["invited"]
+    assert owner.form(f"/people/{mine}/give", grant=given).status_code == 303
+    assert owner.form(f"/people/{mine}/take", grant=given).status_code == 303
 
 
 def test_the_token_is_no_person(home):

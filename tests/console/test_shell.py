@@ -84,6 +84,7 @@ def test_everything_says_what_a_browser_may_do(client):
         headers = client.get(path).headers
         assert headers["content-security-policy"] == POLICY, path
         assert headers["x-content-type-options"] == "nosniff"
+        assert (headers["cache-control"] == "no-store") == (not path.endswith(".js")), path
     assert "unsafe" not in POLICY
     page = client.get("/words").text
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*src=)", page)

@@ -191,6 +191,20 @@ def test_looking_at_a_link_uses_nothing_up(unit, accounts, ada):
     assert accounts.links.use(unit, token) == ada.account
 
 
+def test_who_made_a_link_stays_out_of_what_comes_after(unit, accounts, ada):
+    """A key ends open links; a role ends what a link began, and leaves what a key began."""
+    links, sessions = accounts.links, accounts.sessions
+    spare = links.open(unit, ada.account, ttl_s=60)
+    begun = accounts.sign_in_by_link(unit, links.open(unit, ada.account, ttl_s=60), came_from="")
+    made = key(unit, accounts, ada)
+    assert reason(links.use(unit, spare)) is AccountReason.UNKNOWN_LINK
+    by_key, _ = sessions.begin(unit, ada.account, key=made.key, came_from="")
+    assert sessions.find(unit, begun.token) is not None
+    assert accounts.book.give(unit, ada.account, Grant(Role.HOST, HOST)) is None
+    assert sessions.find(unit, begun.token) is None
+    assert sessions.find(unit, by_key) is not None
+
+
 def test_nothing_of_a_token_is_kept(unit, accounts, ada):
     link = accounts.links.open(unit, ada.account, ttl_s=60)
     session, _ = accounts.sessions.begin(unit, ada.account, key="k", came_from="")

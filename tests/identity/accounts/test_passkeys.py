@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -203,3 +203,10 @@ def test_guesses_at_one_passkey_are_bounded_known_or_not(accounts, phone, add, s
         told = [sign_in(device.get(asked(accounts), key=wrong)) for _ in range(12)]
         reasons = [outcome.reason for outcome in told]
         assert reasons == [AccountReason.NOT_SIGNED_IN] * 10 + [AccountReason.TOO_MANY] * 2
+
+
+def test_a_long_id_takes_no_more_memory_than_a_short_one(accounts, phone, sign_in):
+    answer = phone.get(asked(accounts), key=ec.derive_private_key(7, ec.SECP256R1()))
+    long = urlsafe_b64encode(bytes(9_000)).decode()
+    refused(sign_in({**answer, "id": long, "rawId": long}))
+    assert {len(name) for name in accounts.credentials._counted} == {64}

@@ -15,6 +15,7 @@ from opencarrier.app.console.reading import form_of, json_of
 from opencarrier.app.console.views.people import (
     approvals_view,
     audit_view,
+    may_give,
     me_view,
     people_view,
     sees,
@@ -190,7 +191,7 @@ def _people(app: FastAPI, door: Door) -> None:
         grant = _grant(form.get("grant", ""))
 
         def invited(unit: Connection) -> str | Refusal:
-            if not rules.may_give(visitor.grants, grant):
+            if not may_give(door.base, visitor, grant):
                 return Refusal(AccountReason.UNKNOWN_ACCOUNT)
             made = accounts.book.add(unit, form.get("name", "").strip())
             if isinstance(made, Refusal):
@@ -235,7 +236,7 @@ def _grants(app: FastAPI, door: Door) -> None:
         grant = _grant((await form_of(request)).get("grant", ""))
 
         def change(unit: Connection) -> Refusal | None:
-            if not (sees(unit, door.base, visitor, who) and rules.may_give(visitor.grants, grant)):
+            if not (sees(unit, door.base, visitor, who) and may_give(door.base, visitor, grant)):
                 return Refusal(AccountReason.UNKNOWN_ACCOUNT)
             act = accounts.book.give if give else accounts.book.take
             refusal = act(unit, who, grant)
@@ -331,7 +332,7 @@ def _looks_after(door: Door, unit: Connection, visitor: Visitor, who: AccountId)
         return False
     if door.accounts.book.keys(unit, who):
         return False
-    return all(rules.may_give(visitor.grants, grant) for grant in found.grants)
+    return all(may_give(door.base, visitor, grant) for grant in found.grants)
 
 
 def _grant(text: str) -> Grant:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from opencarrier.identity.accounts import rules, store
 from opencarrier.identity.accounts.model import (
     ACCOUNTS_MAX,
+    BY_LINK,
     GRANTS_MAX,
     KEYS_MAX,
     Account,
@@ -104,7 +105,8 @@ class AccountBook:
     def give(self, unit: Connection, account: AccountId, grant: Grant) -> Refusal | None:
         """Grant a role; the same again changes nothing.
 
-        Open links end: whoever made them may not have been allowed to give this role.
+        Open links end, and what one began: whoever made it may not have been allowed to give this
+        role.
         """
         refusal = rules.checked_grant(grant)
         if refusal is not None:
@@ -116,7 +118,9 @@ class AccountBook:
             return None
         if len(found.grants) >= GRANTS_MAX:
             return Refusal(AccountReason.TOO_MANY, f"{GRANTS_MAX} grants")
-        unit.execute(delete(store.links).where(store.links.c.account == account))
+        self._end_links(unit, account)
+        by_link = (store.sessions.c.account == account) & (store.sessions.c.key == BY_LINK)
+        unit.execute(delete(store.sessions).where(by_link))
         row = {"account": account, "role": grant.role.value, "party": grant.party or ""}
         unit.execute(insert(store.grants).values(**row, given_us=self._now()))
         return None
@@ -154,7 +158,10 @@ class AccountBook:
         public_key: bytes = b"",
         sign_count: int = 0,
     ) -> SignInKey | Refusal:
-        """Let an account sign in by a key that was proven; one key signs in to one account."""
+        """Let an account sign in by a key that was proven; one key signs in to one account.
+
+        Open links end: from now on it is in use.
+        """
         refusal = rules.checked_name(name)
         if refusal is not None:
             return refusal
@@ -176,6 +183,7 @@ class AccountBook:
             used_us=None,
         )
         unit.execute(insert(store.keys).values(asdict(made)))
+        self._end_links(unit, account)
         return made
 
     def rename_key(
@@ -214,6 +222,9 @@ class AccountBook:
             .values(sign_count=sign_count, used_us=self._now())
         )
         return None
+
+    def _end_links(self, unit: Connection, account: AccountId) -> None:
+        unit.execute(delete(store.links).where(store.links.c.account == account))
 
     def _id(self, prefix: str) -> str:
         return f"{prefix}_{self._entropy.octets(f'account/{prefix}', 16).hex()}"

@@ -15,6 +15,9 @@ AccountId = NewType("AccountId", str)
 NOBODY = AccountId("")
 """Whoever has not signed in, and the installation itself with its token."""
 
+BY_LINK = "link"
+"""What stands for the key of a session that a link began."""
+
 NAME_MAX = 64
 KEYS_MAX = 16
 GRANTS_MAX = 64

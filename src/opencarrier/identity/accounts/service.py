@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -19,6 +20,7 @@ from opencarrier.identity.accounts.audit import AuditLog
 from opencarrier.identity.accounts.book import AccountBook
 from opencarrier.identity.accounts.challenges import CHALLENGE_OCTETS, Challenges
 from opencarrier.identity.accounts.model import (
+    BY_LINK,
     CHALLENGE_S,
     NOBODY,
     OWNER_LINK_S,
@@ -118,7 +120,7 @@ class Accounts:
         account = self.links.use(unit, token)
         if isinstance(account, Refusal):
             return account
-        return self._signed_in(unit, account, key="link", came_from=came_from)
+        return self._signed_in(unit, account, key=BY_LINK, came_from=came_from)
 
     # passkeys
 
@@ -290,7 +292,7 @@ class Accounts:
 
     def _tried_too_often(self, credential: bytes) -> Refusal | None:
         """Bound guesses at one key, known or not alike."""
-        wait_s = self.credentials.retry_after_s(credential.hex())
+        wait_s = self.credentials.retry_after_s(sha256(credential).hexdigest())
         return Refusal(AccountReason.TOO_MANY, str(wait_s)) if wait_s else None
 
     def _by_key(

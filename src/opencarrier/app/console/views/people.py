@@ -11,7 +11,7 @@ from opencarrier.app.bootstrap import Installation
 from opencarrier.app.console.visitor import Visitor
 from opencarrier.identity.accounts import book, rules
 from opencarrier.identity.accounts.audit import PAGE
-from opencarrier.identity.accounts.model import Account, AccountId, Grant, Role
+from opencarrier.identity.accounts.model import BY_LINK, Account, AccountId, Grant, Role
 from opencarrier.kernel.ids import to_hex
 from opencarrier.spine.parties import PartyId
 
@@ -139,7 +139,7 @@ def me_view(base: Installation, unit: Connection, visitor: Visitor) -> MeView:
     account = accounts.book.find(unit, visitor.account)
     assert isinstance(account, Account), "who asks is signed in"
     keys = accounts.book.keys(unit, account.account)
-    names = {key.key: key.name for key in keys} | {"link": ""}
+    names = {key.key: key.name for key in keys} | {BY_LINK: ""}
     return MeView(
         account=account.account,
         name=account.name,
@@ -192,6 +192,16 @@ def sees(unit: Connection, base: Installation, visitor: Visitor, account: Accoun
     if not isinstance(found, Account):
         return False
     return visitor.is_owner or bool(_shown(visitor, found))
+
+
+def may_give(base: Installation, visitor: Visitor, grant: Grant) -> bool:
+    """Say whether a visitor may give a role, or take it.
+
+    Where people approve settlements an owner alone says who they are: no operator makes up a
+    second one.
+    """
+    approves = grant.role is Role.OPERATOR and base.settings.approval_people > 0
+    return rules.may_give(visitor.grants, grant) and (visitor.is_owner or not approves)
 
 
 def audit_view(
@@ -286,7 +296,7 @@ def _may_give(base: Installation, unit: Connection, visitor: Visitor) -> tuple[P
     return tuple(
         PartyLine(role=role.value, party=party or "", name=name)
         for role, party, name in offered
-        if rules.may_give(visitor.grants, Grant(role, party))
+        if may_give(base, visitor, Grant(role, party))
     )
 
 
