@@ -108,6 +108,14 @@ def test_a_reservation_lapses_with_its_hold(world: World) -> None:
     assert granted_ppm(world, world.granted()) == 500_000
 
 
+def test_a_grant_that_let_nobody_in_reserves_nothing(world: World) -> None:
+    world.discount.value_ppm, world.discount.cap_minor = 500_000, WHOLE
+    grant = world.granted()
+    assert granted_ppm(world, world.granted()) == 0
+    world.service.release(world.unit, grant.authorisation_id, at_us=world.at_us)
+    assert granted_ppm(world, world.granted()) == 500_000
+
+
 def test_another_lock_has_a_cap_of_its_own(world: World) -> None:
     world.discount.value_ppm, world.discount.cap_minor = 500_000, WHOLE
     world.granted()

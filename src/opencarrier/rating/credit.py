@@ -14,7 +14,7 @@ from opencarrier.kernel.ids import Id, derive
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer, void_hold
-from opencarrier.rating import store, tables
+from opencarrier.rating import discounts, store, tables
 from opencarrier.rating.holds import COVER_US, Authorisation, chain, hold_transfer
 from opencarrier.rating.model import RetailPlan
 from opencarrier.rating.rules import v1
@@ -57,8 +57,13 @@ def reserve(
 
 
 def release(unit: Connection, item: Authorisation, at_us: int) -> None:
-    """Void what is held, and what the home may come to owe; once that is done again is nothing."""
+    """Void what is held, what the home may come to owe and what is reserved at a discount.
+
+    Once that is done again is nothing.
+    """
     item = replace(item, exposure_minor=0)
+    spendings = discounts.by_authorisation(unit, [item.authorisation_id])
+    discounts.write(unit, {key: one.released() for key, one in spendings.items()})
     if item.held_minor:
         _hold(unit, item, 0, at_us)
     else:
