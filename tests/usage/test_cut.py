@@ -482,19 +482,21 @@ def test_when_a_session_was_heard_last_and_whether_that_ended_it(world: World) -
     first = seen(Status.START, 0)
     assert first.authorisation_id is not None
 
-    def sought(authorisation: bytes, name: str) -> Sought:
-        return Sought(authorisation, first.nas_key, name)
+    def sought(authorisation: bytes, name: str, since_s: int = 0) -> Sought:
+        return Sought(authorisation, first.nas_key, name, at(since_s))
 
     asked = [
         sought(first.authorisation_id, first.acct_session_id),
         sought(AUTH_2, ""),
         sought(b"C" * 16, "0002"),
-        sought(b"D" * 16, first.acct_session_id),
+        sought(b"D" * 16, first.acct_session_id, 90),
+        sought(b"E" * 16, first.acct_session_id, 89),
     ]
     with world.unit() as unit:
         found = world.service.last_heard(unit, asked)
     assert found == {
-        first.authorisation_id: (at(60), False),
+        first.authorisation_id: (at(90), True),
         AUTH_2: (at(90), False),
         b"C" * 16: (at(70), True),
-    }
+        b"E" * 16: (at(90), True),
+    }, "a session that goes on under another authorisation is over for the one before"

@@ -382,7 +382,7 @@ class Reported(Protocol):
     def last_heard(
         self, unit: Connection, sessions: Sequence[Sought]
     ) -> Mapping[bytes, tuple[int, bool]]:
-        """Return by authorisation when it was last reported on, and whether that ended it."""
+        """Return by authorisation when it was last reported on, and if it ended or passed on."""
         ...
 
 

@@ -66,11 +66,15 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """A session to look for among reports: its authorisation, its node, its name if known."""
+    """A session to look for among reports: its authorisation, its node, its name if known.
+
+    Until `since_us` it is known to have gone on under this authorisation.
+    """
 
     authorisation_id: bytes
     nas_key: str
     acct_session_id: str
+    since_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -271,8 +271,25 @@ def last_heard(unit: Connection, sessions: Sequence[Sought]) -> dict[bytes, tupl
             .order_by(columns.event_us.desc(), (columns.status == int(Status.STOP)).desc())
         )
         row = unit.execute(newest.limit(1)).first()
-        if row is not None:
+        since_us = one.since_us if row is None else max(one.since_us, row.event_us)
+        taken_over_us = _taken_over_us(unit, one, since_us) if one.acct_session_id else None
+        if taken_over_us is not None:
+            found[one.authorisation_id] = (taken_over_us, True)
+        elif row is not None:
             found[one.authorisation_id] = (row.event_us, row.status == Status.STOP)
+    return found
+
+
+def _taken_over_us(unit: Connection, one: Sought, since_us: int) -> int | None:
+    """Return when a session was last reported on under another authorisation since an instant."""
+    columns = OBSERVATIONS.c
+    query = select(func.max(columns.event_us)).where(
+        columns.nas_key == one.nas_key,
+        columns.acct_session_id == one.acct_session_id,
+        columns.authorisation_id != one.authorisation_id,
+        columns.event_us > since_us,
+    )
+    found: int | None = unit.scalar(query)
     return found
 
 

@@ -86,7 +86,8 @@ def _is_new(newest_us: int, known_us: int | None) -> bool:
 
 
 def _sought(row: Row[Any]) -> Sought:
-    return Sought(row.authorisation_id, row.nas_identifier, row.acct_session_id)
+    since_us = row.look_us - row.interim_interval_s * SECOND_US
+    return Sought(row.authorisation_id, row.nas_identifier, row.acct_session_id, since_us)
 
 
 def _look_again(unit: Connection, key: bytes, look_us: int | None, heard_us: int | None) -> None:
