@@ -355,6 +355,7 @@ class Bench:
     tls: MaterialSource | None = None
     meters: Any = None
     payments: Any = None
+    orders: Any = None
 
     def service(self) -> AccessService:
         extra: dict[str, Any] = {"monotonic": self.monotonic} if self.monotonic else {}
@@ -371,6 +372,7 @@ class Bench:
             tls=self.tls,
             meters=self.meters,
             payments=self.payments,
+            orders=self.orders,
             **extra,
         )
         return AccessService(ports, KEYS, self.settings)

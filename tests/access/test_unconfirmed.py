@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 from tests.access.fakes import NAS, NOW_US, REALM, SECRET, Bench, FakeMonotonic
 from tests.access.test_service import source, until
 from tests.access.tls import Source, material, pki
 
 from opencarrier.access.model import Listener, Origin, Transport
+from opencarrier.access.orders.book import OrderBook
+from opencarrier.access.orders.store import ATTACHES, metadata
 from opencarrier.access.server import Send
 from opencarrier.access.wire.authenticators import access_request
 from opencarrier.access.wire.dictionary import Code, Type
@@ -27,7 +30,9 @@ class Scene:
     def __init__(self) -> None:
         world = pki()
         self.clock = FakeMonotonic()
-        self.bench = Bench(tls=Source(material(world)), monotonic=self.clock)
+        book = OrderBook()
+        self.bench = Bench(tls=Source(material(world)), monotonic=self.clock, orders=book)
+        metadata.create_all(self.bench.units.engine)
         (known,) = self.bench.directory.subscribers.values()
         self.bench.directory.subscribers[fingerprint(world.client.certificate)] = known
         self.service = self.bench.service()
@@ -75,6 +80,11 @@ class Scene:
         return rounds
 
     @property
+    def attached(self) -> int:
+        with self.bench.units.read() as unit:
+            return len(unit.execute(select(ATTACHES)).all())
+
+    @property
     def keys(self) -> list[bytes]:
         return [grant.authorisation_id for grant in self.bench.policy.granted]
 
@@ -83,11 +93,13 @@ class Scene:
 async def test_a_grant_that_the_device_refuses_is_given_back(refusal: EapType) -> None:
     scene = Scene()
     await scene.granted()
+    assert scene.attached == 1
     answer = encode_eap(EapCode.RESPONSE, scene.message[1], refusal, b"\x00more")
     assert await scene.ask(answer) == Code.ACCESS_REJECT
     await scene.service.stop()
     assert scene.bench.policy.released == scene.keys
     assert (scene.service.metrics.accepts, scene.service.metrics.holds_released) == (0, 1)
+    assert scene.attached == 0, "no order may name what never began"
 
 
 async def test_a_grant_that_is_not_confirmed_in_time_is_given_back_and_lets_nobody_in() -> None:

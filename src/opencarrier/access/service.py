@@ -415,11 +415,13 @@ class AccessService:
 
     def _give_back(self, unused: Sequence[bytes]) -> None:
         """Void the holds of grants that let nobody in; where that fails they expire."""
-        at_us = self._ports.clock.now_us()
+        at_us, orders = self._ports.clock.now_us(), self._ports.orders
         try:
             with self._ports.units.write() as unit:
                 for authorisation_id in unused:
                     self._ports.policy.release(unit, authorisation_id, at_us=at_us)
+                    if orders is not None:
+                        orders.unattached(unit, authorisation_id)
         except Exception:
             _log.exception("%d holds are left to expire", len(unused))
             return

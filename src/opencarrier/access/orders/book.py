@@ -46,6 +46,14 @@ class OrderBook:
         """Note where sessions that are let in are served."""
         _insert_attaches(unit, [_attach_row(one) for one in attaches])
 
+    def unattached(self, unit: Connection, authorisation_id: bytes) -> None:
+        """Forget where a session would have been served that nobody was let in to.
+
+        Its pseudonym there is the one of every session of that subscriber.
+        """
+        mine = ATTACHES.c.authorisation_id == authorisation_id
+        unit.execute(delete(ATTACHES).where(mine))
+
     def disconnect(
         self, unit: Connection, authorisation_id: bytes, *, reason: str, at_us: int
     ) -> bool:
