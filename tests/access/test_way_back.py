@@ -389,6 +389,33 @@ async def test_over_radsec_in_reverse_a_home_ends_what_it_let_in(tmp_path: Path)
     await server.stop()
 
 
+async def test_another_home_ends_no_session_that_we_let_in_ourselves() -> None:
+    """It had somebody at the same access point, and guesses what our session is called."""
+    bench, way = Bench(), WayBack(SeededEntropy(1))
+    here = replace(AP, client_id=bench.directory.clients[0].client_id)
+    way.note(OTHER.client_id, asked(NAS, STATION), replace(over_udp(), client=here))
+    for order in (parse(disconnect(NAS)), unnamed(STATION)):
+        assert way.find(order, OTHER) is not None
+    service = AccessService(ports_of(bench, way_back=way), KEYS, AccessSettings())
+    store.metadata.create_all(bench.units.engine)
+    udp = UdpServer(service, Bind(auth_port=0, acct_port=0))
+    await udp.start()
+    radio = await Radio.open(
+        RadioSettings(
+            nas_identifier=NAS, secret=SECRET, auth=udp.auth_address, acct=udp.acct_address
+        ),
+        SeededEntropy(3),
+    )
+    attached = await radio.attach(AkaPrimePeer(usim(), REALM), STATION[1].decode())
+    assert isinstance(attached, Attached), attached
+    radio.close()
+    await udp.stop()
+    assert way.find(unnamed(STATION), OTHER) is None, "the station is here now"
+    way.keep_own(asked(NAS, text(Type.ACCT_SESSION_ID, "s1")), here)
+    assert way.find(parse(disconnect(NAS)), OTHER) is None
+    await way.stop()
+
+
 def ports_of(bench: Bench, **more: Any) -> AccessPorts:
     return AccessPorts(
         units=bench.units,

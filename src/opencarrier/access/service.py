@@ -52,6 +52,7 @@ from opencarrier.access.wire.tls_material import MaterialSource
 from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
+from opencarrier.spine.access import Grant
 from opencarrier.spine.ports import (
     AccessPolicy,
     AgreedTerms,
@@ -392,6 +393,8 @@ class AccessService:
             assert isinstance(answer, str), "an agreement is kept, or not for a reason"
             return self.server.agreed(need, answer)
         assert not isinstance(answer, str), "a need is answered"
+        if isinstance(answer, Grant) and self._ports.way_back is not None:
+            self._ports.way_back.keep_own(need.ticket.packet, need.ticket.client)
         return self.server.answer(need.ticket, answer, now_s)
 
     # Everything below runs on the writer thread.

@@ -2,7 +2,7 @@
 
 A home reaches only what it let in itself: the access points, or access networks behind us, whose
 request it answered with an Access-Accept, by their NAS-Identifier, else their address; and there
-no session that is known to be another home's.
+no session that is known to be another home's, or ours.
 An order that names no Acct-Session-Id reaches only whom the home let in: all that it tells of the
 person, the station or a pseudonym, is to be that home's.
 """
@@ -29,6 +29,9 @@ from opencarrier.spine.parties import RadiusClient
 DYNAMIC_PORT: Final = 3799
 SERVED_MAX: Final = 65_536
 SOCKETS_MAX: Final = 64
+OURS: Final = ""
+"""Whose the sessions are that we let in as a home: no server is called so."""
+
 SAME_NAME_MAX: Final = 8
 """Clients whose access points have one name: nobody has to know of the others."""
 
@@ -100,6 +103,19 @@ class WayBack:
             value = None if packet is None else packet.get(kind)
             if value:
                 self._own(self._people, (client, name, int(kind), value), home)
+
+    def keep_own(self, request: Packet, client: RadiusClient) -> None:
+        """Remember that we let in ourselves what was asked for here: no other home's order ends it.
+
+        What another home let the same station in with before is over.
+        """
+        name, session = _name(request), request.get(Type.ACCT_SESSION_ID)
+        station = request.get(Type.CALLING_STATION_ID)
+        if name is not None and session:
+            self._own(self._owners, (client.client_id, name, session), OURS)
+        if name is not None and station:
+            kind = int(Type.CALLING_STATION_ID)
+            self._own(self._people, (client.client_id, name, kind, station), OURS)
 
     def _own(self, owners: OrderedDict[_Key, str], key: _Key, home: str) -> None:
         owners.pop(key, None)
