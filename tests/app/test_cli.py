@@ -94,6 +94,7 @@ def test_a_capture_becomes_money_and_a_receipt_that_verifies(oc, here, tmp_path)
 
         status = json.loads(here("status", "--json"))
         assert status["running"]
+        assert status["radsec"] == [], "asked of the process, with its token"
         assert set(status["ledger"]["sum_minor"].values()) == {0}
         beside = oc.run("up", code=3)
         assert "in use by another process" in beside.stderr

@@ -112,7 +112,7 @@ def test_the_same_key_is_the_same_close(client, made, web):
 
 
 def test_a_receipt_is_for_who_holds_the_token(client):
-    usage_id = client.get("/v1/status").json()["cycles"][0]
+    usage_id = client.get("/v1/status", headers=AUTH).json()["cycles"][0]
     assert usage_id["state"] == "final"
     headers = {**AUTH, "Idempotency-Key": "first"}
     wanted = client.post("/v1/cycles/close", headers=headers)

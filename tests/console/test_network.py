@@ -69,7 +69,9 @@ def test_what_happens_is_told_and_shown(made, web, client):
     assert [event["state"] for event in told(web, "session")] == ["began", "ended"]
     assert told(web, "cycle")[-1] == {"sequence": 1, "state": "final"}
     (paid,) = told(web, "payment")
-    line = client.get("/v1/status").json()["cycles"][0]
+    line = client.get("/v1/status", headers={"Authorization": "Bearer the token"}).json()["cycles"][
+        0
+    ]
     assert paid == {"moved_minor": line["net_minor"], "payments": line["payments"]}
     figures = client.get("/v1/network").json()
     assert (figures["sessions"], figures["octets"]) == (0, 5_500_000)

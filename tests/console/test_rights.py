@@ -29,6 +29,8 @@ ALL = {*ROLES, "nobody", "token"}
 SIGNED_IN = set(ROLES)
 
 MAY: dict[str, set[str]] = {
+    "GET /v1/status": {"owner", "token", "auditor"},
+    "GET /v1/radsec": {"owner", "token", "auditor"},
     "GET /v1/receipts/{usage_id}": {"owner", "token"},
     "GET /v1/trace/{identifier}": {"owner", "token"},
     "POST /v1/cycles/close": {"owner", "token", "operator", "visited"},
@@ -63,7 +65,7 @@ MAY: dict[str, set[str]] = {
 OPEN = {
     "GET /", "GET /network/now", "GET /v1/network", "GET /v1/network/cells", "GET /v1/network/live",
     "GET /words", "GET /v1/events", "GET /healthz", "GET /readyz",
-    "GET /metrics", "GET /v1/status", "GET /v1/radsec", "GET /v1/manifest", "GET /sign-in",
+    "GET /metrics", "GET /v1/manifest", "GET /sign-in",
     "POST /sign-in/passkey/options", "POST /sign-in/passkey", "POST /sign-in/wallet/message",
     "POST /sign-in/wallet", "GET /welcome/{token}", "POST /welcome/{token}", "POST /v1/adverts",
     "GET /v1/adverts/{place}", "POST /v1/exchange", "POST /v1/disputes", "POST /v1/relay",

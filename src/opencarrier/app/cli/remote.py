@@ -19,8 +19,11 @@ ANSWER_OCTETS_MAX = 1 << 20
 def get(running: Running, path: str) -> dict[str, Any]:
     """Get what the running process says on loopback; nothing where it does not answer."""
     assert running.http.startswith("http://"), "we wrote the address ourselves"
+    request = Request(  # noqa: S310 - http, asserted above
+        running.http + path, headers={"Authorization": f"Bearer {running.token}"}
+    )
     try:
-        with urlopen(running.http + path, timeout=LOOK_S) as answer:  # noqa: S310 - http, see above
+        with urlopen(request, timeout=LOOK_S) as answer:  # noqa: S310 - as above
             told: dict[str, Any] = json.loads(answer.read(ANSWER_OCTETS_MAX))
             return told
     except (OSError, ValueError):

@@ -68,8 +68,6 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /healthz": ANYBODY,
     "GET /readyz": ANYBODY,
     "GET /metrics": ANYBODY,
-    "GET /v1/status": ANYBODY,
-    "GET /v1/radsec": ANYBODY,
     "GET /v1/manifest": ANYBODY,
     # what carries its own proof
     "POST /v1/adverts": ITS_OWN,
@@ -94,6 +92,8 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /enrol/{token}/{platform}/{kind}": ITS_OWN,
     "POST /enrol/{token}/certificate": ITS_OWN,
     # the installation's own
+    "GET /v1/status": BOOKS,
+    "GET /v1/radsec": BOOKS,
     "GET /v1/receipts/{usage_id}": OWNER,
     "GET /v1/trace/{identifier}": OWNER,
     "POST /v1/cycles/close": SETTLING,
