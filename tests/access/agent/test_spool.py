@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.access.agent.scene import NoAnswerError, Scene, StationRadio, interim, start, stop
 from tests.access.fakes import NOW_US
+from tests.access.radsec import until
 
 from opencarrier.access.agent.holders import Held
 from opencarrier.access.agent.sessions import Accepted, Session
@@ -212,6 +213,29 @@ async def test_a_session_is_one_chain_however_long_it_was_silent(scene: Scene) -
         agent.housekeep(scene.now_us)
         assert agent.store.session("ap1", "s1") is None
         assert len(list(agent.store.statements())) == 2
+
+
+async def test_a_file_that_fails_for_a_moment_stops_no_delivery(scene: Scene) -> None:
+    """Its disk is full, or another process holds it: the report goes when that is over."""
+    async with scene.open() as radio:
+        agent, failed = scene.running.agent, list[str]()
+
+        def failing(name: str, work: Any) -> Any:
+            def once(*given: Any) -> Any:
+                if name not in failed:
+                    failed.append(name)
+                    raise sqlite3.OperationalError("disk I/O error")
+                return work(*given)
+
+            return once
+
+        agent.delivered = failing("delivered", agent.delivered)
+        for name in ("waiting", "next_payment"):
+            setattr(agent.store, name, failing(name, getattr(agent.store, name)))
+        await radio.tell(start("s1"))
+        await until(lambda: agent.store.stock().waiting == 0)
+        assert set(failed) == {"delivered", "waiting", "next_payment"}
+        assert len(scene.home.reports) == 2, "sent again: nobody knew that it was taken"
 
 
 async def test_an_access_point_whose_clock_was_never_set_has_one_session(scene: Scene) -> None:

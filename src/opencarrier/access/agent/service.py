@@ -179,35 +179,47 @@ class AgentService:
         while True:
             await self._spooled.wait()
             self._spooled.clear()
-            rows = self.agent.store.waiting()
-            for row in sendable(rows, frozenset(self._sending), self._free()):
-                self._sending.add(row.number)
-                self._spawn(self._deliver(row))
+            if not self._attempt(self._begin_deliveries):
+                await asyncio.sleep(self._settings.retry_first_s)
+                self._spooled.set()
+
+    def _begin_deliveries(self) -> None:
+        rows = self.agent.store.waiting()
+        for row in sendable(rows, frozenset(self._sending), self._free()):
+            self._sending.add(row.number)
+            self._spawn(self._deliver(row))
 
     def _free(self) -> int:
         return self._settings.sending_max - (len(self._sending) - self._resting)
 
     async def _deliver(self, row: Waiting) -> None:
         """Send a report; where the hub does not take it, let it rest before it is sent again."""
-        before, carried = self.metrics.delivered, self._carried(row)
-        paid = [] if carried is None else carried.attributes()
+        before = self.metrics.delivered
         try:
-            reply = await self._ports.upstream.request(
-                Code.ACCOUNTING_REQUEST, [*row.attributes, *paid, self._delay(row)]
-            )
+            taken = await self._is_taken(row)
         except Exception:
             _log.exception("sending a report failed")
-            reply = Lost.UNREACHABLE
-        if isinstance(reply, Lost):
+            taken = False
+        if not taken:
             await self._rest(row, alive=self.metrics.delivered > before)
-        else:
-            crashpoint("node.delivered")
-            self.agent.delivered(row, carried, reply.packet)
-            self.metrics.delivered += 1
-            self._pause_s = self._settings.retry_first_s
-            self._left.pop(row.number, None)
         self._sending.discard(row.number)
         self._moved()
+
+    async def _is_taken(self, row: Waiting) -> bool:
+        """Send a report, with a payment if one waits; say whether it is out of the spool."""
+        carried = self._carried(row)
+        paid = [] if carried is None else carried.attributes()
+        reply = await self._ports.upstream.request(
+            Code.ACCOUNTING_REQUEST, [*row.attributes, *paid, self._delay(row)]
+        )
+        if isinstance(reply, Lost):
+            return False
+        crashpoint("node.delivered")
+        self.agent.delivered(row, carried, reply.packet)
+        self.metrics.delivered += 1
+        self._pause_s = self._settings.retry_first_s
+        self._left.pop(row.number, None)
+        return True
 
     def _carried(self, row: Waiting) -> Carried | None:
         """Return the payment that goes with a report, if one waits and there is room for it."""
@@ -279,12 +291,14 @@ class AgentService:
             self._attempt(lambda: self.agent.housekeep(self._ports.clock.now_us()))
             await asyncio.sleep(self._settings.housekeeping_s)
 
-    def _attempt(self, work: Callable[[], None]) -> None:
+    def _attempt(self, work: Callable[[], None]) -> bool:
         try:
             work()
         except Exception:
             _log.exception("housekeeping failed")
             self.metrics.dropped["housekeeping_failed"] += 1
+            return False
+        return True
 
     def _send(self, send: Send) -> None:
         self._senders[send.origin.transport](send)
