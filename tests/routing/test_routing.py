@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,17 +58,19 @@ def take(here: Scene, signed: SignedAdvert) -> Refusal | None:
 
 
 def attach(here: Scene) -> Grant | Refusal:
+    return attach_together(here, 1)[0]
+
+
+def attach_together(here: Scene, count: int) -> Sequence[Grant | Refusal]:
     base = here.place.base
+    request = AuthorisationRequest(
+        subscriber=here.subscriber,
+        visited=here.visited.party_id,
+        node=here.node,
+        at_us=here.clock.now_us(),
+    )
     with base.store.write() as unit:
-        return base.policy.authorise(
-            unit,
-            AuthorisationRequest(
-                subscriber=here.subscriber,
-                visited=here.visited.party_id,
-                node=here.node,
-                at_us=here.clock.now_us(),
-            ),
-        )
+        return base.policy.authorise_all(unit, [request] * count)
 
 
 def code(refusal: Refusal | Grant | None) -> str:
@@ -185,6 +187,14 @@ def test_a_session_is_sent_to_the_better_one_a_few_times_and_then_served(here: S
     assert isinstance(sent[2], Grant), "nobody is stranded"
     here.clock.set(here.clock.now_us() + HOUR_US)
     assert code(attach(here)) == "better_near", "after the window it starts anew"
+
+
+def test_sessions_that_come_together_are_sent_away_as_often_as_one_by_one(here: Scene) -> None:
+    assert take(here, advertise(here, here.visited.party_id, 1_000)) is None
+    assert take(here, advertise(here, here.home.party_id, 500)) is None
+    *sent, served = attach_together(here, 3)
+    assert [code(item) for item in sent] == ["better_near", "better_near"]
+    assert isinstance(served, Grant), "nobody is stranded"
 
 
 def test_ceiling_and_floor_hold_whoever_else_is_there(here: Scene) -> None:

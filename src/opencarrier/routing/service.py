@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,10 +72,14 @@ class Routing:
 
     def choices(
         self, unit: Connection, requests: Sequence[AuthorisationRequest]
-    ) -> list[Choice | None]:
-        """Return what each session is chosen from; None where its price is said nowhere."""
+    ) -> Iterator[Choice | None]:
+        """Yield what each session is chosen from; None where its price is said nowhere.
+
+        Each is looked up when it is its turn: what was said to one counts for the next.
+        """
         places = store.places_of(unit, {request.node.node_id for request in requests})
-        return [self._choice(unit, one, places.get(one.node.node_id)) for one in requests]
+        for one in requests:
+            yield self._choice(unit, one, places.get(one.node.node_id))
 
     def _choice(
         self, unit: Connection, request: AuthorisationRequest, place: str | None
@@ -205,11 +209,11 @@ class RoutedPolicy:
         self, unit: Connection, requests: Sequence[AuthorisationRequest]
     ) -> Sequence[Grant | Refusal]:
         """Answer requests that came together as `authorise` would one after the other."""
-        chosen = self.routing.choices(unit, requests)
-        refused = [
-            None if choice is None else self.routing.judge(unit, request, choice)
-            for request, choice in zip(requests, chosen, strict=True)
+        judged = [
+            (choice, None if choice is None else self.routing.judge(unit, request, choice))
+            for request, choice in zip(requests, self.routing.choices(unit, requests), strict=True)
         ]
+        chosen, refused = [choice for choice, _ in judged], [no for _, no in judged]
         passed = [r for r, no in zip(requests, refused, strict=True) if no is None]
         answers = iter(self.policy.authorise_all(unit, passed) if passed else ())
         told = [next(answers) if no is None else no for no in refused]
