@@ -105,7 +105,7 @@ def test_an_answer_counts_once(accounts, phone, add, sign_in):
         {"user": b"acct_somebody_else"},
         {"key": ec.derive_private_key(7, ec.SECP256R1())},
     ],
-    ids=str,
+    ids=lambda lies: " ".join(lies),
 )
 def test_what_is_not_exactly_ours_is_refused(accounts, phone, add, sign_in, lies):
     """Another origin or rpId, another ceremony, nobody present, nobody verified, another's key."""
