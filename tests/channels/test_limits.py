@@ -199,6 +199,11 @@ class TestDocuments:
             with pytest.raises(PeerError, match="text"):
                 read_begin(body.encode())
 
+    def test_a_name_of_half_a_character_is_a_peers_mistake(self) -> None:
+        body = {"channel_id": to_hex(bytes(32)), "acct_session_id": "\ud800"}
+        with pytest.raises(PeerError, match="text"):
+            read_begin(json.dumps(body).encode())
+
     @pytest.mark.parametrize(
         "text", ["", "01", "+1", "-1", "1.0", "٣", str(INT64_MAX + 1), "1" * 20]
     )

@@ -229,7 +229,7 @@ def _lower(value: str) -> str:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value.encode()) <= 253 or not value.isprintable():
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value.encode()) <= 253:
         raise PeerError("text", "1 to 253 printable octets")
     return value
 

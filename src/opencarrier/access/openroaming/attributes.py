@@ -39,7 +39,7 @@ BOLIVARS: Final = "VES"
 EAP_KEY_NAME: Final = 102
 BASIC_LOCATION_POLICY: Final = 129
 REQUESTED_LOCATION: Final = 132
-"""RFC 4072 section 2.8, RFC 5580 sections 4.4 to 4.7."""
+"""RFC 4072 section 4.1.4, RFC 5580 sections 4.4 to 4.7."""
 
 _NANO: Final = 10**9
 _WORD_MAX: Final = (1 << 32) - 1
