@@ -486,7 +486,7 @@ def test_when_a_session_was_heard_last_and_whether_that_ended_it(world: World) -
         return Sought(authorisation, first.nas_key, name, at(since_s))
 
     asked = [
-        sought(first.authorisation_id, first.acct_session_id),
+        sought(first.authorisation_id, first.acct_session_id, 95),
         sought(AUTH_2, ""),
         sought(b"C" * 16, "0002"),
         sought(b"D" * 16, first.acct_session_id, 90),

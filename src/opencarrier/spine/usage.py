@@ -68,7 +68,7 @@ class Observation:
 class Sought:
     """A session to look for among reports: its authorisation, its node, its name if known.
 
-    Until `since_us` it is known to have gone on under this authorisation.
+    Where it was never reported on it began at `since_us`.
     """
 
     authorisation_id: bytes

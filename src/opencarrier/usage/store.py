@@ -271,7 +271,7 @@ def last_heard(unit: Connection, sessions: Sequence[Sought]) -> dict[bytes, tupl
             .order_by(columns.event_us.desc(), (columns.status == int(Status.STOP)).desc())
         )
         row = unit.execute(newest.limit(1)).first()
-        since_us = one.since_us if row is None else max(one.since_us, row.event_us)
+        since_us = one.since_us if row is None else row.event_us
         taken_over_us = _taken_over_us(unit, one, since_us) if one.acct_session_id else None
         if taken_over_us is not None:
             found[one.authorisation_id] = (taken_over_us, True)
