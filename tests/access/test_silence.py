@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -136,6 +136,25 @@ def test_a_session_whose_access_points_clock_is_behind_is_not_silent() -> None:
             assert now_s > last_s + INTERIM_S or not book.lines(unit)
             if now_s >= last_s + 2 * (INTERIM_S + GRACE_S):
                 assert [line.reason for line in book.lines(unit)] == [REASON]
+
+
+def test_an_order_that_would_name_another_session_too_is_not_given() -> None:
+    """A device that came again is named there as before; alone it is ended."""
+    units, book, heard = FakeUnits(), OrderBook(), Heard()
+    metadata.create_all(units.engine)
+    watch = SilenceWatch(book, heard, Metrics(), GRACE_S)
+    first, second = (
+        replace(attach(number, NOW_US), acct_session_id=name, cui="c")
+        for number, name in ((1, ""), (2, "s2"))
+    )
+    heard.known[second.authorisation_id] = (NOW_US + 60 * SECOND_US, False)
+    with units.write() as unit:
+        book.attached(unit, [first, second, replace(attach(3, NOW_US), acct_session_id="")])
+        assert watch.look(unit, NOW_US + 90 * SECOND_US) == 3
+        assert [int(line.authorisation_id, 16) for line in book.lines(unit)] == [3]
+        watch.look(unit, NOW_US + 150 * SECOND_US)
+        assert [int(line.authorisation_id, 16) for line in book.lines(unit)] == [2, 3]
+    assert watch.metrics.silent == 2
 
 
 def test_few_are_looked_at_in_one_unit_and_none_where_it_is_off(monkeypatch) -> None:

@@ -8,6 +8,7 @@ before it let the session in; of that one it counts that something new came betw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,28 +48,34 @@ class SilenceWatch:
         oldest = select(ATTACHES).where(self._due(at_us)).order_by(ATTACHES.c.look_us)
         rows = unit.execute(oldest.limit(LOOKED_MAX)).all()
         heard = self.reported.last_heard(unit, [_sought(row) for row in rows])
-        for row in rows:
-            self._judge(unit, row, heard.get(row.authorisation_id), at_us)
+        silent = [
+            row
+            for row in rows
+            if self._is_silent(unit, row, heard.get(row.authorisation_id), at_us)
+        ]
+        shared = _shared(unit, silent, at_us)
+        for row in silent:
+            if row.acct_session_id or (row.nas_identifier, row.cui) not in shared:
+                self.book.disconnect(unit, row.authorisation_id, reason=REASON, at_us=at_us)
+                self.metrics.silent += 1
         return len(rows)
 
     def _due(self, at_us: int) -> ColumnElement[bool]:
         before_us = at_us - self.grace_s * SECOND_US
         return (ATTACHES.c.look_us <= before_us) & (ATTACHES.c.expires_us > at_us)
 
-    def _judge(
+    def _is_silent(
         self, unit: Connection, row: Row[Any], heard: tuple[int, bool] | None, at_us: int
-    ) -> None:
-        """Look again an interval after the last report; end what gave none, once."""
+    ) -> bool:
+        """Look again an interval after the last report; say once that there was none."""
         key = row.authorisation_id
         if heard is not None and heard[1]:
             _look_again(unit, key, None, None)
-            return
+            return False
         newest_us = row.heard_us if heard is None else heard[0]
         next_us = self._next_us(row, heard, at_us)
         _look_again(unit, key, next_us, newest_us)
-        if next_us is None:
-            self.book.disconnect(unit, key, reason=REASON, at_us=at_us)
-            self.metrics.silent += 1
+        return next_us is None
 
     def _next_us(self, row: Row[Any], heard: tuple[int, bool] | None, at_us: int) -> int | None:
         """Say from when the next report is waited for; None where it should have come."""
@@ -83,6 +90,22 @@ class SilenceWatch:
 def _is_new(newest_us: int, known_us: int | None) -> bool:
     """Say whether a report came since the last look, whatever its clock says."""
     return known_us is not None and not known_us - STAMP_US <= newest_us <= known_us
+
+
+def _shared(unit: Connection, rows: Sequence[Row[Any]], at_us: int) -> set[tuple[str, str]]:
+    """Return which pseudonyms at which nodes name another session that is looked at, too.
+
+    An order without a session's name would end that one as well.
+    """
+    unnamed = {row.cui for row in rows if not row.acct_session_id}
+    if not unnamed:
+        return set()
+    watched = ATTACHES.c.look_us.is_not(None) & (ATTACHES.c.expires_us > at_us)
+    query = select(ATTACHES.c.nas_identifier, ATTACHES.c.cui).where(watched)
+    return {
+        (row.nas_identifier, row.cui)
+        for row in unit.execute(query.where(ATTACHES.c.cui.in_(unnamed)))
+    }
 
 
 def _sought(row: Row[Any]) -> Sought:
