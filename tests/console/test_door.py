@@ -174,7 +174,20 @@ def test_nobody_signs_in_through_a_site_that_passes_requests_on(home):
         origins = [one.of(request) for one in (local, everywhere, named)]
         assert tuple(origin is not None for origin in origins) == found, host
     assert str(named.of(_request("console.example"))) == "https://console.example"
-    for url in ("http://console.example", "console.example", "https://x/y", "https://"):
+    for url in ("https://console.example:443/", "https://Console.Example"):
+        found = Origins(url, chain_id=1, anywhere=False)
+        assert str(found.of(_request("console.example"))) == "https://console.example", url
+        assert found.link("", "/x") == "https://console.example/x"
+    for url in (
+        "http://console.example",
+        "console.example",
+        "https://x/y",
+        "https://",
+        "https://x?y",
+        "https://a@x",
+        "https://x:y",
+        "https://[::1]",
+    ):
         with pytest.raises(ConfigError):
             Origins(url, chain_id=1, anywhere=False)
 

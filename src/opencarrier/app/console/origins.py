@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from opencarrier.identity.accounts.model import SESSION_S
 from opencarrier.identity.accounts.service import Origin
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_CONSOLE_URL = re.compile(r"https://[a-z0-9.-]+(?::[0-9]{1,5})?/?")
 
 
 class Origins:
@@ -52,10 +54,12 @@ class Origins:
 
 
 def _named(console_url: str) -> SplitResult:
-    found = urlsplit(console_url)
-    if found.scheme != "https" or not found.hostname or found.path not in ("", "/"):
+    """Read the setting as browsers write an origin: in lower case, without the port of https."""
+    written = console_url.lower()
+    if not _CONSOLE_URL.fullmatch(written):
         raise ConfigError(f"console_url is https:// and a name, not {console_url!r}")
-    return found
+    found = urlsplit(written)
+    return found._replace(netloc=found.netloc.removesuffix(":443"))
 
 
 def cookie_name(origin: Origin) -> str:
