@@ -15,6 +15,7 @@ from tests.console.people import ORIGIN, PAGE, TOKEN, installation, routes
 
 from opencarrier.app import http
 from opencarrier.app.console.guard import Guard, TurnedAwayError
+from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.rights import RIGHTS
 from opencarrier.app.http import make_app
 from opencarrier.identity.accounts.model import Grant, Role
@@ -264,6 +265,24 @@ def test_who_may_not_give_a_role_finds_nobody_to_give_it_to(home):
     assert {g["role"] for g in people(operator)["onlooker"]} == {"operator", "auditor"}
     assert operator.form(f"/people/{mine}/take", grant=given).status_code == 303
     assert {g["role"] for g in people(operator)["onlooker"]} == {"auditor"}
+
+
+def test_the_token_invites_wherever_it_asks(home, monkeypatch):
+    """Nobody is made whose link is not shown, where people sign in at another address."""
+    named = Origins("https://console.example", chain_id=1, anywhere=False)
+    monkeypatch.setattr(home.web, "origins", named)
+    client = TestClient(make_app(home.web), base_url=ORIGIN)
+    headers = {"Authorization": f"Bearer {TOKEN}", **PAGE}
+    form = {"name": "elsewhere", "grant": "auditor "}
+    answer = client.post("/people", data=form, headers=headers)
+    assert "https://console.example/welcome/" in answer.text
+    account = next(
+        one["account"]
+        for one in client.get("/v1/people", headers=headers).json()["people"]
+        if one["name"] == "elsewhere"
+    )
+    gone = client.post(f"/people/{account}/remove", headers=headers, follow_redirects=False)
+    assert gone.status_code == 303
 
 
 def test_who_approves_makes_up_no_second_person(home, monkeypatch):

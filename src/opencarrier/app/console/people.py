@@ -318,8 +318,8 @@ def _link_page(door: Door, request: Request, made: str | Refusal) -> Response:
     """Show an invitation once, on the page it was asked from."""
     if isinstance(made, Refusal):
         return _back(door, request, made, "/people")
-    origin = door.origin(request)
-    return _people_page(door, request, link=f"{origin}/welcome/{made}")
+    http = f"http://{request.headers.get('host', '')}"
+    return _people_page(door, request, link=door.origins.link(http, f"/welcome/{made}"))
 
 
 def _looks_after(door: Door, unit: Connection, visitor: Visitor, who: AccountId) -> bool:
