@@ -1,4 +1,4 @@
-"""Fuzz by coverage: `python -m tests.fuzz [--seconds N] [TARGET...]`, two targets at a time.
+"""Fuzz by coverage: `python -m tests.fuzz [--seconds N] [TARGET...]`, three targets at a time.
 
 What atheris finds worth keeping goes to `.fuzz/corpus`, from where the next run goes on; what
 breaks a target is kept in `.fuzz/crashes`, and ends the run with 1 when all are through.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 KEPT = HERE.parents[1] / ".fuzz"
-AT_ONCE = 2
+AT_ONCE = 3
 SECONDS = 60
 INPUT_OCTETS_MAX = 4_096
 UNIT_S_MAX = 10
