@@ -40,9 +40,12 @@ class Console:
         self.watch.look()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start it once; where it or axe-core is missing the test is skipped and counted."""
+    """Start it for a file; where it or axe-core is missing the test is skipped and counted.
+
+    As long as its driver lives, a loop runs in this thread, and no test of others may have one.
+    """
     if CHROMIUM is None or not AXE.exists():
         pytest.skip("chromium or axe-core is not installed")
     with sync_playwright() as driver:

@@ -284,7 +284,6 @@ async def test_of_a_wireless_interface_only_the_stations_own_octets_count(tmp_pa
     assert told == [(0, 0), (5_000, 7_000), (5_100, 7_200)]
 
 
-@pytest.mark.peer
 @linux
 @pytest.mark.skipif(
     not Path("/sys/class/ieee80211").is_dir() or not any(Path("/sys/class/ieee80211").iterdir()),
