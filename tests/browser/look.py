@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page
-from tests.browser.visiting import AXE, SERIOUS
+from tests.browser.visiting import barriers
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / ".shots"
@@ -59,14 +59,8 @@ class Look:
         return [*self.complaints, *self.axe(), *self.cut_off()]
 
     def axe(self) -> list[str]:
-        """Return what axe-core finds serious, each with the first element it is about."""
-        self.page.evaluate(AXE.read_text())
-        told: dict[str, Any] = self.page.evaluate("() => axe.run()")
-        return [
-            f"axe: {found['id']}: {found['nodes'][0]['html'][:160]}"
-            for found in told["violations"]
-            if found["impact"] in SERIOUS
-        ]
+        """Return what axe-core finds serious."""
+        return [f"axe: {found}" for found in barriers(self.page)]
 
     def cut_off(self) -> list[str]:
         """Return whether the page is wider than its window."""

@@ -16,7 +16,7 @@ from opencarrier.kernel.refusals import Refusal
 
 if TYPE_CHECKING:
     from opencarrier.app.bootstrap import Installation, Onchain
-    from opencarrier.app.folder import Folder
+    from opencarrier.app.folder import Folder, Running
     from opencarrier.kernel.money import AssetId
     from opencarrier.kernel.signatures import Address, KeySigner
 
@@ -44,18 +44,32 @@ def folder_of(data: Path) -> Folder:
     return Folder(data.resolve())
 
 
-@contextmanager
-def installation(data: Path, *, begin: bool = False) -> Iterator[Installation]:
-    """Open the installation in a folder; only a command that may `begin` one makes it."""
-    from opencarrier.app.bootstrap import load_settings, open_installation
-
+def begun_folder(data: Path) -> Folder:
+    """Return the data folder of an installation that was begun, or end with 3."""
     folder = folder_of(data)
-    if not begin and not folder.begun:
+    if not folder.begun:
         raise CommandError(
             Exit.ENVIRONMENT,
             f"{data} is no data folder",
             "name one with --data, or begin one: opencarrier operator add NAME --jurisdiction FR",
         )
+    return folder
+
+
+def running_in(data: Path, hint: str) -> Running:
+    """Return the process that serves a folder, or end with 3."""
+    running = folder_of(data).running()
+    if running is None:
+        raise CommandError(Exit.ENVIRONMENT, f"nothing runs in {data}", hint)
+    return running
+
+
+@contextmanager
+def installation(data: Path, *, begin: bool = False) -> Iterator[Installation]:
+    """Open the installation in a folder; only a command that may `begin` one makes it."""
+    from opencarrier.app.bootstrap import load_settings, open_installation
+
+    folder = folder_of(data) if begin else begun_folder(data)
     base = open_installation(folder, load_settings(folder, {}).settings)
     try:
         yield base

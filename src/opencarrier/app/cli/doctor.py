@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from opencarrier.app.cli.common import DEFAULT_DATA, AsJson, Data, folder_of
-from opencarrier.app.output import CommandError, Exit, emit
+from opencarrier.app.cli.common import DEFAULT_DATA, AsJson, Data, begun_folder
+from opencarrier.app.output import Exit, emit
 
 if TYPE_CHECKING:
     from opencarrier.app.doctor.model import Finding
@@ -23,14 +23,7 @@ def doctor(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     from opencarrier.app.doctor.model import Health
     from opencarrier.app.doctor.service import examine
 
-    folder = folder_of(data)
-    if not folder.begun:
-        raise CommandError(
-            Exit.ENVIRONMENT,
-            f"{data} is no data folder",
-            "name one with --data, or begin one: opencarrier operator add NAME --jurisdiction FR",
-        )
-    found = examine(folder)
+    found = examine(begun_folder(data))
     worst = max(one.health for one in found)
     if as_json:
         emit({"health": worst.word, "findings": [_told(one) for one in found]}, as_json=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opencarrier.app.cli.common import DEFAULT_DATA, AsJson, Data, folder_of, group
+from opencarrier.app.cli.common import DEFAULT_DATA, AsJson, Data, folder_of, group, running_in
 from opencarrier.app.output import CommandError, Exit
 from opencarrier.app.system import SystemClock
 from opencarrier.kernel.clock import SECOND_US
@@ -39,11 +39,9 @@ def tail(
     wanted = set(kinds or KINDS)
     if not wanted <= set(KINDS):
         raise CommandError(Exit.USAGE, f"--kind {' '.join(wanted)}", f"one of {', '.join(KINDS)}")
-    folder = folder_of(data)
-    if folder.running() is None:
-        raise CommandError(Exit.ENVIRONMENT, f"nothing runs in {data}", "start `opencarrier up`")
+    running_in(data, "start `opencarrier up`")
     for printed, one in enumerate(
-        (one for one in follow(folder.running) if one.kind in wanted | {RESET}), 1
+        (one for one in follow(folder_of(data).running) if one.kind in wanted | {RESET}), 1
     ):
         print(_as_object(one) if as_json else _as_line(one), flush=True)
         if printed == count:

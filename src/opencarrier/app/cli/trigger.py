@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from opencarrier.app.cli.common import DEFAULT_DATA, AsJson, Data, folder_of
-from opencarrier.app.output import CommandError, Exit, emit
+from opencarrier.app.cli.common import DEFAULT_DATA, AsJson, Data, running_in
+from opencarrier.app.output import emit
 
 
 def trigger(
@@ -21,9 +21,5 @@ def trigger(
     """
     from opencarrier.app.cli.remote import post
 
-    running = folder_of(data).running()
-    if running is None:
-        raise CommandError(
-            Exit.ENVIRONMENT, f"nothing runs in {data}", "start `opencarrier demo`; it says where"
-        )
+    running = running_in(data, "start `opencarrier demo`; it says where")
     emit(post(running, f"/v1/triggers/{what}"), as_json=as_json)
