@@ -131,6 +131,17 @@ def test_late_use_gives_the_difference_in_the_next_cycle() -> None:
         made.close()
 
 
+def test_a_clock_set_back_does_not_lose_late_use() -> None:
+    world = furnished(tiered())
+    world.rate(on_day("a", 1, 100))
+    (first,) = adjust(world, PERIODS_US[1])
+    world.rate(on_day("late", 3, 100))
+    (second,) = adjust(world, PERIODS_US[1] - DAY_US)
+    assert (second.adjustment.number, second.adjustment.start_us) == (1, START_US)
+    assert (first.amount_minor, second.amount_minor) == (-60, -180 + 60), "as in one cycle"
+    world.close()
+
+
 def test_each_subscriber_of_a_period_counts_once() -> None:
     access = pricing(
         lines=("wifi",), measure="subscribers", plan=Linear(step=1, price_nano=150 * 10**6)

@@ -2,7 +2,8 @@
 
 A period is adjusted in the first cycle after its end, and again in any later one in which use of it
 was rated: each time the difference, so however late a report comes, all of them sum to what is
-owed. Open periods wait; a commitment counts only in the end.
+owed. Open periods wait; a commitment counts only in the end. What was over stays over, even where
+a clock is set back.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from opencarrier.kernel.clock import Window
 from opencarrier.kernel.ids import Id, derive
@@ -102,8 +103,9 @@ def _to_adjust(unit: Connection, cycle_id: Id, at_us: int) -> Iterator[_Period]:
     used = line_uses.used_in(unit, cycle_id)
     hashes = sorted({agreement_hash for agreement_hash, _, _ in used})
     columns = deal_periods.c
-    wanted = or_(columns.is_closed.is_(False), columns.agreement_hash.in_(hashes))
-    query = select(deal_periods).where(columns.end_us <= at_us, wanted)
+    over = and_(columns.is_closed.is_(False), columns.end_us <= at_us)
+    late = and_(columns.is_closed, columns.agreement_hash.in_(hashes))
+    query = select(deal_periods).where(or_(over, late))
     for row in unit.execute(query.order_by(*_ORDER)).all():
         agreement = store.agreement(unit, row.agreement_hash)
         assert isinstance(agreement, RoamingAgreement), "only roaming agreements have deals"
