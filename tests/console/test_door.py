@@ -8,17 +8,19 @@ from base64 import urlsafe_b64decode
 import pytest
 from eth_account import Account as Wallet
 from eth_account.messages import encode_defunct
+from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 from tests.app.scene import taken
 from tests.console.people import COOKIE, ORIGIN, PAGE, TOKEN, installation
 from tests.identity.accounts.authenticator import Authenticator
 
 from opencarrier.app.config import ConfigError
-from opencarrier.app.console.guard import csrf_of
+from opencarrier.app.console.guard import TRIED_MAX, Seen, csrf_of
 from opencarrier.app.console.origins import Origins, local_path
 from opencarrier.app.console.reading import BODY_OCTETS_MAX
 from opencarrier.app.http import make_app
 from opencarrier.identity.accounts.attempts import PER_ADDRESS
+from opencarrier.identity.accounts.model import SEEN_EVERY_S
 
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -365,3 +367,33 @@ def test_pages_carry_nothing_inline_and_escape_names(home):
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*src=)", page), path
     assert "&lt;script&gt;" in owner.get("/people").text
     assert owner.form(f"/people/{account}/remove").status_code == 303
+
+
+def test_a_session_is_noted_once_a_minute_and_no_page_fails_for_it(home, monkeypatch):
+    now_s, tries = [0.0], []
+    browser, store = home.browser("guest"), home.base.store
+    held = browser.session
+    assert home.accounts.sessions.is_stale(held) is False
+    home.made.clock.set(home.made.clock.now_us() + SEEN_EVERY_S * 1_000_000)
+
+    def locked(_: object, __: object) -> None:
+        tries.append(now_s[0])
+        raise OperationalError("UPDATE", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(home.accounts.sessions, "seen", locked)
+    seen = Seen(home.accounts, store, monotonic=lambda: now_s[0])
+    for at_s in (0.0, 0.1, SEEN_EVERY_S - 0.1, SEEN_EVERY_S):
+        now_s[0] = at_s
+        seen.note(held)
+    assert tries == [0.0, SEEN_EVERY_S]
+    assert browser.get("/me").status_code == 200
+    assert len(tries) == 3
+    monkeypatch.undo()
+    now_s[0] = 2 * SEEN_EVERY_S
+    seen.note(held)
+    with store.read() as unit:
+        found = home.accounts.sessions.find(unit, browser.token)
+    assert found.seen_us == home.made.clock.now_us()
+    for number in range(TRIED_MAX + 5):
+        assert seen._is_due(str(number))
+    assert len(seen._tried) == TRIED_MAX

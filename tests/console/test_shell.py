@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from starlette.testclient import TestClient
 from tools.vendor import check
 
@@ -38,6 +38,14 @@ def client() -> TestClient:
     @app.get("/broken")
     def broken() -> None:
         raise RuntimeError(SECRET)
+
+    @app.get("/refused/{status}")
+    def refused(status: int) -> None:
+        raise HTTPException(status)
+
+    @app.get("/counted")
+    def counted(number: int) -> int:
+        return number
 
     return TestClient(app, raise_server_exceptions=False)
 
@@ -90,7 +98,20 @@ def test_everything_says_what_a_browser_may_do(client):
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*src=)", page)
 
 
-@pytest.mark.parametrize(("path", "status"), [("/absent", 404), ("/broken", 500)])
+ERRORS = [
+    ("/absent", 404),
+    ("/broken", 500),
+    ("/counted?number=x", 422),
+    ("/refused/400", 400),
+    ("/refused/409", 409),
+    ("/refused/413", 413),
+    ("/refused/418", 418),
+    ("/refused/429", 429),
+    ("/refused/503", 503),
+]
+
+
+@pytest.mark.parametrize(("path", "status"), ERRORS)
 def test_an_error_says_what_to_do_and_nothing_of_the_inside(client, path, status):
     page = client.get(path, headers=PAGE)
     assert page.status_code == status
@@ -100,7 +121,28 @@ def test_an_error_says_what_to_do_and_nothing_of_the_inside(client, path, status
     told = client.get(path, headers={"Accept": "application/json"})
     assert told.headers["content-type"] == "application/problem+json"
     assert told.json()["status"] == status
+    assert re.fullmatch(r"/problems/[a-z0-9_]+", told.json()["type"])
     assert SECRET not in told.text
+
+
+def test_only_what_is_not_there_says_that_nothing_is_here(client):
+    said = {
+        status: re.search(r"<h1>(.*?)</h1>", client.get(path, headers=PAGE).text)[1]
+        for path, status in ERRORS
+    }
+    assert [status for status, words in said.items() if words == said[404]] == [404, 418]
+    assert len(set(said.values())) == len(said) - 1
+
+
+def test_what_does_not_fit_is_named_and_not_said_back(client):
+    told = client.get("/counted?number=%3Cscript%3E")
+    assert [one["where"] for one in told.json()["errors"]] == ["query.number"]
+    assert "script" not in told.text
+
+
+def test_who_asks_the_api_gets_a_problem_whatever_it_accepts(client):
+    told = client.get("/v1/absent", headers=PAGE)
+    assert told.headers["content-type"] == "application/problem+json"
 
 
 def test_the_choice_of_light_or_dark_is_drawn_by_the_server(client):

@@ -14,7 +14,9 @@ import segno
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
+from opencarrier.app.console.errors import wants_page
 from opencarrier.app.console.shell import NO_STORE, Shell
 from opencarrier.app.enrolling import PATH, Enrolling, Handed
 from opencarrier.app.problems import problem
@@ -57,6 +59,8 @@ def enrol_routes(app: FastAPI, enrolling: Enrolling, shell: Shell) -> None:
     def page(token: str, request: Request) -> Response:
         offer = enrolling.offer(token)
         if isinstance(offer, Refusal):
+            if wants_page(request):
+                raise HTTPException(404)
             return _nothing(offer)
         own = platform_of(request.headers.get("user-agent", ""))
         link = enrolling.link(token)

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+
+TYPES = "/problems/"
+ERRORS_MAX = 20
+"""Fields that a refusal names at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a request is refused. Programs match on `type`, which stays as it is; people read the
+    rest.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
 
 
 def problem(
-    status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
+    status: int,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> JSONResponse:
-    """Answer with a problem (RFC 9457)."""
+    """Answer with a problem (RFC 9457); its type follows from its title, which never varies."""
+    told = {"type": type_of(title), "title": title, "status": status, "detail": detail, **more}
     return JSONResponse(
-        {"type": "about:blank", "title": title, "status": status, "detail": detail},
-        status_code=status,
-        headers=headers,
-        media_type="application/problem+json",
+        told, status_code=status, headers=headers, media_type="application/problem+json"
     )
+
+
+def type_of(title: str) -> str:
+    """Return what programs match on: `no key` and `NO_KEY` are `/problems/no_key`."""
+    return TYPES + re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
+
+
+def invalid(error: RequestValidationError) -> JSONResponse:
+    """Answer 422 with what is wrong where; nothing of what was sent comes back."""
+    errors = [_wrong(one) for one in error.errors()[:ERRORS_MAX]]
+    detail = "; ".join(f"{one['where']}: {one['says']}" for one in errors)
+    return problem(422, "invalid request", detail, errors=errors)
+
+
+def _wrong(one: Mapping[str, Any]) -> dict[str, str]:
+    where: Sequence[Any] = one["loc"]
+    return {"where": ".".join(str(part) for part in where), "says": str(one["msg"])}

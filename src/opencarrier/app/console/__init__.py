@@ -7,11 +7,12 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
 from opencarrier.app.console.assets import assets
+from opencarrier.app.console.errors import error_pages
 from opencarrier.app.console.events import Events, event_routes
 from opencarrier.app.console.glossary import glossary
 from opencarrier.app.console.network import network_routes
 from opencarrier.app.console.security import Secured
-from opencarrier.app.console.shell import Shell, error_pages
+from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.views.network import NetworkViews
 
 COMPRESSED_FROM_OCTETS = 1_024

@@ -10,6 +10,7 @@ from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -75,7 +76,7 @@ class Assets:
         async def serve(request: Request) -> Response:
             found = self.asset(request.path_params["digest"], request.path_params["name"])
             if found is None:
-                return Response(status_code=404)
+                raise HTTPException(404)
             return _response(found, request.headers.get("accept-encoding", ""))
 
         return Route(PREFIX + "/{digest}/{name:path}", serve, name="static")

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import hmac
+import time
 from base64 import urlsafe_b64encode
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import quote
 
 from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from opencarrier.app.console.errors import wants_page
 from opencarrier.app.console.origins import Origins, cookie_name
 from opencarrier.app.console.reading import form_of
 from opencarrier.app.console.rights import RIGHTS
 from opencarrier.app.console.visitor import Visitor, locale_of
 from opencarrier.app.store import Store
-from opencarrier.identity.accounts.model import Grant, Role
+from opencarrier.identity.accounts.model import SEEN_EVERY_S, Grant, Role, Session
 from opencarrier.identity.accounts.rules import coarse
 from opencarrier.identity.accounts.service import Accounts
 from opencarrier.kernel.refusals import Refusal
@@ -25,6 +31,8 @@ from opencarrier.kernel.refusals import Refusal
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OURS = frozenset({"same-origin", "none"})
 _FORM = "application/x-www-form-urlencoded"
+TRIED_MAX = 4_096
+"""Sessions of which it is remembered when they were noted last."""
 
 
 class TurnedAwayError(Exception):
@@ -35,6 +43,34 @@ class TurnedAwayError(Exception):
         self.response = response
 
 
+class Seen:
+    """Notes that sessions are used: a try a minute for each, and no page fails for one."""
+
+    def __init__(
+        self, accounts: Accounts, store: Store, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._accounts = accounts
+        self._store = store
+        self._monotonic = monotonic
+        self._tried: OrderedDict[str, float] = OrderedDict()
+
+    def note(self, session: Session) -> None:
+        """Note it where that is due; where the database is not to be had, the next time."""
+        if not self._accounts.sessions.is_stale(session) or not self._is_due(session.session):
+            return
+        with suppress(SQLAlchemyError), self._store.write() as unit:
+            self._accounts.sessions.seen(unit, session)
+
+    def _is_due(self, session: str) -> bool:
+        now_s = self._monotonic()
+        if now_s < self._tried.get(session, -SEEN_EVERY_S) + SEEN_EVERY_S:
+            return False
+        self._tried[session] = now_s
+        while len(self._tried) > TRIED_MAX:
+            self._tried.popitem(last=False)
+        return True
+
+
 class Guard:
     """A dependency of every route of the app."""
 
@@ -43,6 +79,7 @@ class Guard:
         self._store = store
         self._origins = origins
         self._bearer = f"Bearer {token}".encode()
+        self._seen = Seen(accounts, store)
 
     async def __call__(self, request: Request) -> None:
         """Let a request through to its route, with its visitor, or end it."""
@@ -87,9 +124,7 @@ class Guard:
                 return None
             account = accounts.book.find(unit, session.account)
         assert not isinstance(account, Refusal), "a session is of an account"
-        if accounts.sessions.is_stale(session):
-            with self._store.write() as unit:
-                accounts.sessions.seen(unit, session)
+        self._seen.note(session)
         return Visitor(
             account=account.account,
             name=account.name,
@@ -134,7 +169,7 @@ def _turned_away(request: Request, visitor: Visitor) -> Exception:
     """Ask whoever is nobody to sign in; for everybody else there is nothing here."""
     if visitor.is_signed_in or visitor.grants:
         return HTTPException(404)
-    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+    if request.method == "GET" and wants_page(request):
         wanted = quote(request.url.path)
         return TurnedAwayError(RedirectResponse(f"/sign-in?next={wanted}", status_code=303))
     return HTTPException(401, "sign in, or show this installation's token", _BEARER)

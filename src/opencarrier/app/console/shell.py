@@ -1,4 +1,4 @@
-"""How every page is drawn: the frame around it, its words and figures, and pages for errors."""
+"""How every page is drawn: the frame around it, its words and figures."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import FastAPI
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -17,24 +15,10 @@ from opencarrier.app.console.assets import assets
 from opencarrier.app.console.glossary import Term, glossary
 from opencarrier.app.console.locales import Words, words
 from opencarrier.app.console.rights import RIGHTS
-from opencarrier.app.console.security import HEADERS
 from opencarrier.app.console.visitor import Visitor, visitor_of
-from opencarrier.app.problems import problem
 
 NO_STORE = {"Cache-Control": "no-store"}
 """Pages are of now: no browser keeps one."""
-
-_ERRORS = {
-    404: ("Nothing is here", "The address may be mistyped, or what was here is not yours to see."),
-    405: ("Nothing is here", "The address may be mistyped, or what was here is not yours to see."),
-    403: (
-        "This was not done",
-        "The page may be too old: go back, load it again, and try once more.",
-    ),
-    429: ("Too many attempts", "Wait a minute and try again."),
-    500: ("Something went wrong here", "It was noted. What was saved stays saved; try again."),
-    503: ("Busy just now", "Try again in a moment."),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +93,6 @@ class Shell:
         drawn = self._drawn(request, template, {"view": view, **more})
         return HTMLResponse(drawn, headers=NO_STORE)
 
-    def error(self, request: Request, status: int) -> Response:
-        """Draw a page that says what to do next and nothing of the inside."""
-        title, advice = _ERRORS.get(status, _ERRORS[404])
-        return self.page(
-            request, "errors/error.html", advice, title=title, status=status, number=status
-        )
-
     def _drawn(self, request: Request, template: str, context: Mapping[str, Any]) -> str:
         visitor = visitor_of(request)
         language = words(visitor.locale)
@@ -140,35 +117,6 @@ def theme_of(request: Request) -> str:
     """Return `light` or `dark` where the visitor chose, nothing where the device decides."""
     chosen = request.cookies.get("theme", "")
     return chosen if chosen in ("light", "dark") else ""
-
-
-def error_pages(app: FastAPI, shell: Shell) -> None:
-    """Answer people's errors with pages and programs' with problems (RFC 9457)."""
-
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> Response:
-        if _wants_page(request):
-            if shell.know is not None:
-                await shell.know(request)
-            page = shell.error(request, error.status_code)
-            page.headers.update(error.headers or {})
-            return page
-        return problem(error.status_code, str(error.detail), "", error.headers)
-
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> Response:
-        """Answer outside of every layer, whose headers are therefore added here; uvicorn logs."""
-        answer = (
-            shell.error(request, 500)
-            if _wants_page(request)
-            else problem(500, "failed", "it was noted; try again")
-        )
-        answer.headers.update(HEADERS)
-        return answer
-
-
-def _wants_page(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "")
 
 
 def _environment(loader: PackageLoader, language: Words) -> Environment:

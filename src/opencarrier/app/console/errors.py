@@ -1,0 +1,98 @@
+"""Errors: people's are pages that say what to do, programs' are problems (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from opencarrier.app.console.security import HEADERS
+from opencarrier.app.console.shell import Shell
+from opencarrier.app.problems import invalid, problem
+
+API = ("/v1/", "/nchf-convergedcharging/", "/rpc", "/metrics", "/healthz", "/readyz")
+"""Where programs ask: an error there is a problem, whatever the asker accepts."""
+
+_NOTHING = ("Nothing is here", "The address may be mistyped, or what was here is not yours to see.")
+_TOO_MUCH = (
+    "That was too much at once",
+    "What was sent is longer than anything that is taken here: shorten it and send it again.",
+)
+_ERRORS = {
+    400: (
+        "That could not be read",
+        "The address or the form was not whole: go back, load the page again, and try once more.",
+    ),
+    401: ("Sign in first", "Only who is signed in gets further: sign in and come back."),
+    403: (
+        "This was not done",
+        "The page may be too old: go back, load it again, and try once more.",
+    ),
+    404: _NOTHING,
+    405: _NOTHING,
+    409: ("Nothing was changed", "It changed meanwhile: go back, load the page again, and look."),
+    413: _TOO_MUCH,
+    414: _TOO_MUCH,
+    415: ("That could not be read", "It came in another form than is taken here; use the page's."),
+    422: (
+        "Something in it does not fit",
+        "A field or a part of the address is not as it has to be: go back, correct it, send again.",
+    ),
+    429: ("Too many attempts", "Wait a minute and try again."),
+    431: _TOO_MUCH,
+    500: ("Something went wrong here", "It was noted. What was saved stays saved; try again."),
+    503: ("Busy just now", "Try again in a moment."),
+}
+
+
+def error_pages(app: FastAPI, shell: Shell) -> None:
+    """Answer every error as a page or as a problem."""
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        if not wants_page(request):
+            title = HTTPStatus(error.status_code).phrase
+            return problem(error.status_code, title, str(error.detail), error.headers)
+        page = await _page(shell, request, error.status_code)
+        page.headers.update(error.headers or {})
+        return page
+
+    @app.exception_handler(RequestValidationError)
+    async def misfits(request: Request, error: RequestValidationError) -> Response:
+        return await _page(shell, request, 422) if wants_page(request) else invalid(error)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        """Answer outside of every layer, whose headers are therefore added here; uvicorn logs."""
+        answer = (
+            _error(shell, request, 500)
+            if wants_page(request)
+            else problem(500, "failed", "it was noted; try again")
+        )
+        answer.headers.update(HEADERS)
+        return answer
+
+
+def wants_page(request: Request) -> bool:
+    """Say whether a person looks: a browser that asks for a page, not for the API."""
+    is_api = request.url.path.startswith(API)
+    return not is_api and "text/html" in request.headers.get("accept", "")
+
+
+async def _page(shell: Shell, request: Request, status: int) -> Response:
+    """Draw an error for whoever asks: no route may have found out who that is."""
+    if shell.know is not None:
+        await shell.know(request)
+    return _error(shell, request, status)
+
+
+def _error(shell: Shell, request: Request, status: int) -> Response:
+    """Draw a page that says what happened, what to do next, and nothing of the inside."""
+    title, advice = _ERRORS.get(status, _ERRORS[404 if status < 500 else 500])
+    return shell.page(
+        request, "errors/error.html", advice, title=title, status=status, number=status
+    )
