@@ -33,7 +33,7 @@ from opencarrier.spine.usage import ZERO, Observation, Status
 
 REFERENCE_OCTETS = 16
 _IMSI = "imsi-"
-_MONEY = ("insufficient_balance",)
+_MONEY = ("insufficient_balance", "spend_cap_reached")
 _DATA = Offered(service=Service.DATA)
 
 

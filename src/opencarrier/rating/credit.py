@@ -14,7 +14,7 @@ from opencarrier.kernel.ids import Id, derive
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer, void_hold
-from opencarrier.rating import discounts, store, tables
+from opencarrier.rating import caps, discounts, store, tables
 from opencarrier.rating.holds import COVER_US, Authorisation, chain, hold_transfer
 from opencarrier.rating.model import RetailPlan
 from opencarrier.rating.rules import v1
@@ -45,8 +45,7 @@ def reserve(
         return None
     until = replace(used, session_time_s=used.session_time_s + ahead_s)
     held_minor = item.covered_minor(at_us)
-    balance = ledger.balance(unit, item.asset, chart.prepaid(item.subscriber))
-    money_minor = held_minor + balance.free_minor
+    money_minor = held_minor + _more_minor(unit, item, at_us)
     granted = _covered(plan, item.discount_ppm, until, octets, charged_minor + money_minor)
     cost_minor = _cost_minor(plan, item.discount_ppm, until if granted else used, granted)
     assert cost_minor is not None, "what is granted was priced"
@@ -94,6 +93,16 @@ def _cost_minor(plan: RetailPlan, discount_ppm: int, used: Counters, octets: int
         return None
     legs = v1.retail_legs(price, discount_ppm, after)
     return legs.seller_minor + legs.tax_minor
+
+
+def _more_minor(unit: Connection, item: Authorisation, at_us: int) -> int:
+    """Return what may be held besides: what the subscriber has free, as far as its cap allows."""
+    balance = ledger.balance(unit, item.asset, chart.prepaid(item.subscriber))
+    cap = caps.of(unit, [item.subscriber]).get(item.subscriber)
+    if cap is None or cap.asset != item.asset:
+        return balance.free_minor
+    room_minor = caps.room_minor(unit, cap, held_minor=balance.debits_pending, at_us=at_us)
+    return min(balance.free_minor, room_minor)
 
 
 def _charged_minor(unit: Connection, session_id: Id) -> int:

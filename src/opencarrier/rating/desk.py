@@ -18,7 +18,7 @@ from opencarrier.kernel.money import AssetId, Money, divide_ceiling
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import chart
 from opencarrier.ledger.sheet import Sheet
-from opencarrier.rating import discounts, open_exposure, store
+from opencarrier.rating import caps, discounts, open_exposure, store
 from opencarrier.rating.exposure import DEFAULT_EXPOSURE, ExposureSettings, Watched
 from opencarrier.rating.holds import Authorisation, hold_transfer
 from opencarrier.rating.model import INTERIM_FLOOR_S, SESSION_S_MAX, RetailPlan
@@ -65,6 +65,9 @@ class DeskPorts:
     settings: RatingSettings
 
 
+_SHORT = (AccessReason.INSUFFICIENT_BALANCE, AccessReason.SPEND_CAP_REACHED)
+
+
 @dataclass(slots=True)
 class _Written:
     """What was opened and not yet written."""
@@ -88,6 +91,7 @@ class Desk:
         self._exposed: dict[open_exposure.Key, int] = {}
         self._payers: set[PartyId] = set()
         self._staked: set[PartyId] = set()
+        self._caps: dict[PartyId, caps.SpendCap] = {}
         self._opened = _Written()
 
     def authorise(self, requests: Sequence[AuthorisationRequest]) -> list[Grant | Refusal]:
@@ -96,6 +100,7 @@ class Desk:
         people = {request.subscriber.party_id for request in requests}
         self._payers = self._ports.sales.payers(self._unit, people)
         self._staked = self._ports.discounts.staked(self._unit, people)
+        self._caps = caps.of(self._unit, people)
         self._read_accounts(requests)
         answers = [self._one(request) for request in requests]
         self._write()
@@ -135,14 +140,20 @@ class Desk:
             offer = _reduced(offer, discount, request.at_us)
         quoted = quote(offer)
         if isinstance(quoted, Refusal):
-            return self._free(request, quoted) if sale is None else quoted
+            return self._refused(request, quoted) if sale is None else quoted
         return self._open(request, offer, replace(quoted, accepted=rate), discount, sale)
 
+    def _refused(self, request: AuthorisationRequest, refused: Refusal) -> Grant | Refusal:
+        """Tell whose cap it is that stands in the way; serve it free of charge where one can."""
+        if refused.reason is AccessReason.SPEND_CAP_REACHED:
+            cap = self._caps[request.subscriber.party_id]
+            caps.reached(self._unit, cap, at_us=self._at_us)
+        return self._free(request, refused)
+
     def _free(self, request: AuthorisationRequest, refused: Refusal) -> Grant | Refusal:
-        """Serve whoever has no money left on the home's free plan, if it has one in force."""
+        """Serve whoever may spend nothing more on the home's free plan, if it has one in force."""
         free, subscriber = self._ports.settings.exposure.free_plan, request.subscriber
-        short = refused.reason is AccessReason.INSUFFICIENT_BALANCE
-        if not short or not free or subscriber.plan_id == free:
+        if refused.reason not in _SHORT or not free or subscriber.plan_id == free:
             return refused
         plan = self._plan_at(subscriber.home, free)
         own = self._plan_at(subscriber.home, subscriber.plan_id)
@@ -229,12 +240,23 @@ class Desk:
             grace_s=self._ports.settings.grace_s,
             balance_minor=self._free_minor(plan, request.subscriber) if prepaid else None,
             collateral_minor=self._collateral_minor(home, terms.asset),
+            room_minor=self._room_minor(plan, request.subscriber) if prepaid else None,
             longest_s=min(longest_s, _left_s(ends_us, self._at_us)),
             line_octets_per_s=octets_per_s,
         )
 
     def _free_minor(self, plan: RetailPlan, subscriber: Subscriber) -> int:
         return self._sheet.balance(plan.asset, chart.prepaid(subscriber.party_id)).free_minor
+
+    def _room_minor(self, plan: RetailPlan, subscriber: Subscriber) -> int | None:
+        """Return what a subscriber's cap still allows beside what is held of its money."""
+        cap = self._caps.get(subscriber.party_id)
+        if cap is None or cap.asset != plan.asset:
+            return None
+        balance = self._sheet.balance(plan.asset, chart.prepaid(subscriber.party_id))
+        return caps.room_minor(
+            self._unit, cap, held_minor=balance.debits_pending, at_us=self._at_us
+        )
 
     def _terms_at(self, request: AuthorisationRequest) -> Terms | Refusal | None:
         key = (request.subscriber.home, request.visited, request.offered)

@@ -22,6 +22,9 @@ from opencarrier.spine.parties import PartyId
 from opencarrier.spine.records import Qos, RcoiClass, Service
 
 _LINKED: Final = TransferFlags.LINKED
+OVERRUN: Final = "overrun"
+"""The code of what a home bears of a charge."""
+
 COVER_US: Final = 7_200 * SECOND_US
 """What a session was paid for stays held for at least two hours, for the cycle that rates it."""
 
@@ -225,7 +228,7 @@ def _income(charge: Charge, *, overrun_minor: int) -> list[Transfer]:
     seller, revenue = charge.seller, chart.revenue(charge.seller)
     tax_minor = sum(leg.amount_minor for leg in charge.allocations if leg.role is Role.TAX)
     moves = (
-        ("overrun", chart.overrun(seller), revenue, overrun_minor, TransferFlags.NONE),
+        (OVERRUN, chart.overrun(seller), revenue, overrun_minor, TransferFlags.NONE),
         ("retail-tax", revenue, chart.retail_tax(seller), tax_minor, TransferFlags.NONE),
         (
             "discount",

@@ -13,15 +13,21 @@ from opencarrier.rating.line_uses import SUBJECT_OCTETS
 from opencarrier.rating.tables import (
     authorisations,
     authorised_sessions,
+    caps,
     charge_stakes,
     discounts,
     line_uses,
+    notices,
+    spent,
 )
 from opencarrier.rating.tables import charges as charge_table
 from opencarrier.spine.access import AUTHORISATION_OCTETS
 from opencarrier.spine.money import Kind
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.people import Held, Person, batches
+
+_NAMED = (spent, caps, notices)
+"""Tables whose rows name the subscriber and are nobody else's business."""
 
 _LOCK = ("home", "contract", "account", "lock_began_s")
 
@@ -63,10 +69,12 @@ class RatingPeople:
         return unit.scalar(query) or 0
 
     def held(self, unit: Connection, person: Person) -> Held:
-        """Return authorisations, discounts and retail charges."""
-        mine = authorisations.c.subscriber == person.party_id
+        """Return authorisations, discounts, retail charges, their sums by month, and the cap."""
         return {
-            authorisations.name: _rows(unit, authorisations, mine),
+            **{
+                table.name: _rows(unit, table, table.c.subscriber == person.party_id)
+                for table in (authorisations, *_NAMED)
+            },
             discounts.name: [
                 row
                 for some in batches(person.authorisations)
@@ -85,6 +93,8 @@ class RatingPeople:
             ids = select(charge_table.c.charge_id).where(_retail(usages))
             unit.execute(delete(charge_stakes).where(charge_stakes.c.charge_id.in_(ids)))
         self._rename(unit, person.usages)
+        for table in _NAMED:
+            unit.execute(delete(table).where(table.c.subscriber == person.party_id))
         for some in batches(person.authorisations):
             self._merge_spending(unit, some)
             with open_exposure.changing(unit, some):

@@ -33,6 +33,8 @@ class Offer:
     """What the home's collateral still covers; None where that is not asked."""
     longest_s: int = SESSION_S_MAX
     """When what is offered ends: a tariff, a plan, the lock a discount hangs on."""
+    room_minor: int | None = None
+    """What the subscriber's own cap still allows this month; None where it has none."""
     line_octets_per_s: int = 0
     """What a line may carry where nobody is known to keep to the plan's cap."""
 
@@ -135,6 +137,11 @@ def _covered(offer: Offer, timeout_s: int) -> Quote | Refusal:
         return Refusal(
             AccessReason.INSUFFICIENT_BALANCE,
             f"{timeout_s} s can cost {hold_minor}, {offer.balance_minor} is free",
+        )
+    if offer.room_minor is not None and hold_minor > offer.room_minor:
+        return Refusal(
+            AccessReason.SPEND_CAP_REACHED,
+            f"{timeout_s} s can cost {hold_minor}, the month's cap leaves {offer.room_minor}",
         )
     exposure_minor = wholesale_minor(offer, timeout_s)
     if offer.collateral_minor is not None and exposure_minor > max(0, offer.collateral_minor):

@@ -13,9 +13,10 @@ from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
-from opencarrier.rating import accepted, charges, discounts, line_uses, store
+from opencarrier.rating import accepted, caps, charges, discounts, line_uses, spent, store
 from opencarrier.rating.agreements.rows import AnyAgreement
 from opencarrier.rating.holds import (
+    OVERRUN,
     Authorisation,
     overrun_transfers,
     retail_transfers,
@@ -106,8 +107,8 @@ class Run:
                     waiting.append(self._waiting(usage, kind, outcome))
                 else:
                     rated.append(outcome)
-        self._book(rated)
-        self._keep(rated, waiting, usages)
+        booked = self._book(rated)
+        self._keep(booked, waiting, usages)
 
     def _kinds(self, usage: Usage) -> Iterable[Kind]:
         subscribed = usage.authorisation_id in self._authorisations
@@ -267,8 +268,11 @@ class Run:
             tariff_at_us=self._used_at_us(usage),
         )
 
-    def _book(self, rated: Sequence[_Rated]) -> None:
-        """Book every chain; a retail chain whose hold is gone falls to the home's overrun."""
+    def _book(self, rated: Sequence[_Rated]) -> list[_Rated]:
+        """Book every chain; a retail chain whose hold is gone falls to the home's overrun.
+
+        Returns what was rated with what was booked for it.
+        """
         self._ensure(transfer for item in rated for transfer in item.transfers)
         refused = self._apply(rated)
         again = [replace(item, transfers=overrun_transfers(item.charge)) for item in refused]
@@ -278,6 +282,8 @@ class Run:
             self._replace(replace(authorisation, held_minor=0))
         self._ensure(transfer for item in again for transfer in item.transfers)
         assert not self._apply(again), "an overrun cannot be refused"
+        instead = {item.charge.charge_id: item for item in again}
+        return [instead.get(item.charge.charge_id, item) for item in rated]
 
     def _ensure(self, transfers: Iterable[Transfer]) -> None:
         names: defaultdict[AssetId, set[str]] = defaultdict(set)
@@ -307,16 +313,23 @@ class Run:
         charges.insert_charges(unit, rows, self._cycle_id)
         between = ((item.usage, item.wholesale) for item in rated if item.wholesale is not None)
         line_uses.insert(unit, between, self._cycle_id)
+        lines = [self._spent(item) for item in rated if item.charge.kind is Kind.RETAIL]
+        caps.told(unit, spent.add(unit, lines), at_us=self._at_us)
         charges.write_suspense(unit, waiting, self._at_us)
         keys = [(item.charge.usage_id, item.charge.kind) for item in rated]
         charges.resolve_suspense(unit, keys, self._at_us)
         touched = {_id(item.usage) for item in rated if item.usage.authorisation_id is not None}
         known = [self._authorisations[key] for key in touched if key in self._authorisations]
         store.write_authorisations(unit, known)
-        spent = {key: self._spendings[key] for key in touched if key in self._spendings}
-        discounts.write(unit, spent)
+        spendings = {key: self._spendings[key] for key in touched if key in self._spendings}
+        discounts.write(unit, spendings)
         ended = [item for item in usages if item.closed_by and _id(item) in self._authorisations]
         store.note_sessions(unit, [(_id(item), item.session_id, True) for item in ended])
+
+    def _spent(self, item: _Rated) -> spent.Spent:
+        borne = (move.amount_minor for move in item.transfers if move.code == OVERRUN)
+        service = self._authorisations[_id(item.usage)].service
+        return spent.line_of(item.charge, item.usage, service, overrun_minor=sum(borne))
 
 
 def _asset_of(agreement: AnyAgreement) -> AssetId:

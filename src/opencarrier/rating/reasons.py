@@ -15,7 +15,8 @@ class AccessReason(Reason):
     PLAN_NOT_IN_FORCE = 5
     BEYOND_RANGE = 6
     INSUFFICIENT_BALANCE = 7
-    INSUFFICIENT_COLLATERAL = 8
+    SPEND_CAP_REACHED = 8
+    INSUFFICIENT_COLLATERAL = 9
 
 
 class DocumentReason(Reason):

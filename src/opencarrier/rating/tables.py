@@ -96,6 +96,7 @@ authorisations = Table(
     Column("watched_octets", BigInteger),
     Column("spent_us", BigInteger),
     Index("rating_authorisations_exposure", "home", "wholesale_asset", "hold_expires_us"),
+    Index("rating_authorisations_subscriber", "subscriber", "granted_us", "authorisation_id"),
 )
 
 accepted = Table(
@@ -196,6 +197,47 @@ allocations = Table(
     Column("account", Text, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
 )
+
+spent = Table(
+    "rating_spent",
+    metadata,
+    Column("subscriber", Text, primary_key=True),
+    Column("month_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("seller", Text, primary_key=True),
+    Column("visited", Text, primary_key=True),
+    Column("service", Integer, primary_key=True, autoincrement=False),
+    Column("asset", Text, primary_key=True),
+    Column("charges", BigInteger, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    Column("duration_s", BigInteger, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("tax_minor", BigInteger, nullable=False),
+    Column("discount_minor", BigInteger, nullable=False),
+    Column("overrun_minor", BigInteger, nullable=False),
+)
+"""What each subscriber was charged, by month."""
+
+caps = Table(
+    "rating_cap",
+    metadata,
+    Column("subscriber", Text, primary_key=True),
+    Column("home", Text, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("cap_minor", BigInteger, nullable=False),
+    Column("changed_us", BigInteger, nullable=False),
+)
+
+notices = Table(
+    "rating_notice",
+    metadata,
+    Column("subscriber", Text, primary_key=True),
+    Column("month_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("cap_minor", BigInteger, primary_key=True, autoincrement=False),
+    Column("percent", Integer, primary_key=True, autoincrement=False),
+    Column("spent_minor", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+)
+"""What subscribers were told of their caps."""
 
 line_uses = Table(
     "rating_line_uses",

@@ -139,6 +139,7 @@ USAGES = Table(
     Column("rung", SmallInteger, nullable=False),
     Index("usage_cycle", "cycle_id", "usage_id", unique=True),
     Index("usage_of_session", "session_id"),
+    Index("usage_authorisation", "authorisation_id", "end_us", "usage_id"),
 )
 
 CUTS = Table(

@@ -78,6 +78,7 @@ CAUSES: Final[Mapping[str, Cause]] = {
     "plan_not_in_force": Cause.SUBSCRIPTION,
     "beyond_range": Cause.CHARGING_MODEL,
     "insufficient_balance": Cause.SUBSCRIPTION_FOR_NOW,
+    "spend_cap_reached": Cause.SUBSCRIPTION_FOR_NOW,
     "insufficient_collateral": Cause.CHARGING_MODEL_FOR_NOW,
 }
 """The cause of each reason that may be told; one that is not here is a failure of the server."""
