@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, select, union
+from sqlalchemy import Connection, func, select, union
 
 from opencarrier.identity import store
 from opencarrier.identity.model import PartyKind
 from opencarrier.kernel.signatures import Address
-from opencarrier.spine.parties import PartyId
+from opencarrier.spine.parties import Node, PartyId
 
 
 def names_after(
@@ -24,6 +24,24 @@ def names_after(
         .limit(limit)
     )
     return [(PartyId(row.party_id), row.name) for row in unit.execute(chosen)]
+
+
+def nodes_after(unit: Connection, host: PartyId, after: str, *, limit: int) -> Sequence[Node]:
+    """Return the nodes of a host whose ids follow one, ascending by id."""
+    nodes = store.nodes.c
+    chosen = (
+        select(store.nodes)
+        .where(nodes.host == host, nodes.node_id > after)
+        .order_by(nodes.node_id)
+        .limit(limit)
+    )
+    return [store.node_of(row) for row in unit.execute(chosen)]
+
+
+def nodes_counted(unit: Connection, host: PartyId, *, most: int) -> int:
+    """Return how many nodes a host has, at most so many: nobody counts on."""
+    some = select(store.nodes.c.node_id).where(store.nodes.c.host == host).limit(most).subquery()
+    return int(unit.execute(select(func.count()).select_from(some)).scalar_one())
 
 
 def payouts_ever(unit: Connection, hosts: Iterable[PartyId]) -> dict[PartyId, list[Address]]:

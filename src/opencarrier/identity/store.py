@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -71,6 +72,7 @@ nodes = Table(
     Column("nas_identifier", String(253), nullable=False, unique=True),
     Column("operator", ForeignKey("identity_party.party_id"), nullable=False),
     Column("host", ForeignKey("identity_party.party_id"), nullable=False),
+    Index("identity_node_of_host", "host", "node_id"),
 )
 
 splits = Table(
@@ -357,12 +359,12 @@ def put_split(
 def node(unit: Connection, *, column: str, value: str) -> Node | None:
     """Return a node by one of its two names."""
     row = unit.execute(select(nodes).where(nodes.c[column] == value)).one_or_none()
-    return None if row is None else _node(row)
+    return None if row is None else node_of(row)
 
 
 def all_nodes(unit: Connection) -> Sequence[Node]:
     """Return all nodes, ascending by id."""
-    return [_node(row) for row in unit.execute(select(nodes).order_by(nodes.c.node_id))]
+    return [node_of(row) for row in unit.execute(select(nodes).order_by(nodes.c.node_id))]
 
 
 def client_row(unit: Connection, prefixes: Iterable[str]) -> Row[Any] | None:
@@ -578,7 +580,8 @@ def _party(row: Row[Any]) -> Party:
     )
 
 
-def _node(row: Row[Any]) -> Node:
+def node_of(row: Row[Any]) -> Node:
+    """Read a row of `nodes`."""
     return Node(
         node_id=row.node_id,
         nas_identifier=row.nas_identifier,

@@ -190,6 +190,17 @@ def statement(
     return page
 
 
+def moves_on(unit: Connection, prefix: str, *, after: int, limit: int) -> tuple[list[Booked], int]:
+    """Return what moved on accounts whose names begin with `prefix`, and how far was looked.
+
+    Looked at are the `limit` transfers numbered above `after`, so a follower that goes on from the
+    number returned reads each once.
+    """
+    assert 0 < limit <= STATEMENT_MAX
+    until = min(after + limit, store.head(unit).sequence)
+    return list(store.moves_on(unit, prefix, after=after, until=until)), until
+
+
 def sum_minor(unit: Connection) -> dict[AssetId, int]:
     """Return posted debits less posted credits per asset: zero each, or the ledger is broken."""
     return store.sums(unit)

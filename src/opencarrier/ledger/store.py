@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     bindparam,
     func,
     literal,
@@ -321,6 +322,19 @@ def moves(unit: Connection) -> Iterator[Booked]:
     query = _booked.where(_MOVES, transfers.c.moved_minor > 0)
     ordered = query.order_by(journal.c.at_us, transfers.c.sequence)
     return (to_booked(row) for row in unit.execute(ordered).yield_per(_CHUNK))
+
+
+def moves_on(unit: Connection, prefix: str, *, after: int, until: int) -> Iterator[Booked]:
+    """Return what moved money on accounts whose name begins with `prefix`, by number."""
+    named = or_(
+        *(and_(side.c.name >= prefix, side.c.name < prefix + "\x7f") for side in (_debit, _credit))
+    )
+    query = (
+        _booked.where(transfers.c.sequence > after, transfers.c.sequence <= until)
+        .where(_MOVES, transfers.c.moved_minor > 0, named)
+        .order_by(transfers.c.sequence)
+    )
+    return (to_booked(row) for row in unit.execute(query).yield_per(_CHUNK))
 
 
 def span_us(unit: Connection) -> tuple[int, int]:

@@ -163,6 +163,25 @@ def retriable_usages(unit: Connection, *, limit: int) -> list[Id]:
     return [Id(key) for key in unit.execute(query).scalars()]
 
 
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """What a charge is for, and between whom."""
+
+    usage_id: Id
+    payer: PartyId
+    seller: PartyId
+
+
+def charged_for(unit: Connection, charge_ids: Iterable[Id]) -> dict[Id, Charged]:
+    """Return what some charges are for, by charge id; others than charges are left out."""
+    columns = charges.c
+    query = select(columns.charge_id, columns.usage_id, columns.payer, columns.seller)
+    return {
+        Id(row.charge_id): Charged(Id(row.usage_id), PartyId(row.payer), PartyId(row.seller))
+        for row in by_ids(unit, query, charge_ids, columns.charge_id)
+    }
+
+
 def charged(unit: Connection, usage_ids: Iterable[Id]) -> set[tuple[Id, Kind]]:
     """Return which charges of some usages are made."""
     query = select(charges.c.usage_id, charges.c.kind)

@@ -6,7 +6,7 @@ knows stands in the unit's database, so a restart needs no hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -291,6 +291,12 @@ class RatingService:
             choice=self._choices.choice(unit, usage.session_id),
             terms=_terms_in_band(unit, usage.authorisation_id),
         )
+
+    def charged_for(
+        self, unit: Connection, charge_ids: Iterable[Id]
+    ) -> Mapping[Id, charges.Charged]:
+        """Return what some charges are for, by charge id; ids of anything else are left out."""
+        return charges.charged_for(unit, charge_ids)
 
     def charges(self, unit: Connection, cycle_id: Id) -> list[Charge]:
         """Return the charges booked in a cycle, ascending by usage id and kind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -11,6 +12,7 @@ from sqlalchemy import (
     Connection,
     ForeignKeyConstraint,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     Row,
@@ -57,6 +59,39 @@ shares = Table(
     CheckConstraint("lifetime_minor >= amount_minor", name="rewards_lifetime_covers_share"),
     Index("rewards_shares_by_account", "asset", "account", "number"),
 )
+
+
+def _day_columns() -> list[Column[Any]]:
+    """Return what both sums by day say; `day` counts from 1970-01-01 in UTC."""
+    return [
+        Column("asset", String(128), primary_key=True),
+        Column("day", Integer, primary_key=True, autoincrement=False),
+        Column("reason", String(16), primary_key=True),
+        Column("amount_minor", BigInteger, nullable=False),
+        Column("uses", BigInteger, nullable=False),
+        Column("octets", BigInteger, nullable=False),
+    ]
+
+
+host_days = Table(
+    "rewards_host_day", metadata, Column("host", String(48), primary_key=True), *_day_columns()
+)
+
+node_days = Table(
+    "rewards_node_day",
+    metadata,
+    Column("host", String(48), primary_key=True),
+    Column("node_id", String(64), primary_key=True),
+    *_day_columns(),
+)
+
+followed = Table(
+    "rewards_followed",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+)
+"""How far the ledger was read for the sums by day."""
 
 
 def add(unit: Connection, cycle: CycleRewards, cycle_shares: Sequence[Share]) -> None:
@@ -147,8 +182,11 @@ def lifetimes(unit: Connection, asset: AssetId, *, through: int) -> dict[Address
 
 def lifetime(unit: Connection, asset: AssetId, account: Address, *, through: int) -> int:
     """Return one account's lifetime amount as of a cycle, zero where it earned nothing."""
-    query = select(func.max(shares.c.lifetime_minor)).where(
-        shares.c.asset == asset, shares.c.account == account, shares.c.number <= through
+    query = (
+        select(shares.c.lifetime_minor)
+        .where(shares.c.asset == asset, shares.c.account == account, shares.c.number <= through)
+        .order_by(shares.c.number.desc())
+        .limit(1)
     )
     return int(unit.execute(query).scalar() or 0)
 

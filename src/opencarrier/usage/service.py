@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_
 
 from opencarrier.kernel.ids import Id
+from opencarrier.spine.people import batches
 from opencarrier.spine.ports import Acknowledgements, TermChanges
 from opencarrier.spine.usage import Counters, Observation, Sought, Stretch, Usage
 from opencarrier.usage import store, tables
@@ -76,6 +77,14 @@ class UsageService:
     def usage(self, unit: Connection, usage_id: Id) -> Usage | None:
         """Return a usage."""
         return next(store.usages(unit, tables.USAGES.c.usage_id == usage_id), None)
+
+    def some(self, unit: Connection, usage_ids: Iterable[Id]) -> Mapping[Id, Usage]:
+        """Return some usages by id, asked for a bounded number at a time."""
+        found: dict[Id, Usage] = {}
+        for ids in batches(sorted(set(usage_ids))):
+            for usage in store.usages(unit, tables.USAGES.c.usage_id.in_(ids)):
+                found[usage.usage_id] = usage
+        return found
 
     def usages_of(self, unit: Connection, session_id: Id) -> Sequence[Usage]:
         """Return every usage cut from a session, the oldest first."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +19,9 @@ BUCKET_US = 300 * SECOND_US
 
 BUCKETS_MAX = 288
 SESSIONS_MAX = 65_536
+NODES_MAX = 65_536
+"""Nodes of which it is known when they were heard last."""
+
 SILENT_US = 3_600 * SECOND_US
 """A session that reports nothing for so long is over (`usage` closes it by rule)."""
 
@@ -53,6 +56,14 @@ class Pulse:
 
 
 @dataclass(frozen=True, slots=True)
+class Presence:
+    """How a node stands: sessions now, and when it was heard last, None where not lately."""
+
+    sessions: int
+    heard_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """Octets used in the five minutes from an instant on."""
 
@@ -63,15 +74,18 @@ class Flow:
 class Traffic:
     """The board; any thread may read it while another reports."""
 
-    def __init__(self, *, sessions_max: int = SESSIONS_MAX) -> None:
+    def __init__(self, *, sessions_max: int = SESSIONS_MAX, nodes_max: int = NODES_MAX) -> None:
         self._sessions_max = sessions_max
+        self._nodes_max = nodes_max
         self._standing: OrderedDict[Stream, Standing] = OrderedDict()
         self._buckets: Counter[int] = Counter()
+        self._heard: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
     def report(self, seen: Observation) -> Pulse | None:
         """Take an observation; return the sign of life it is, None where it is none."""
         with self._lock:
+            self._hear(seen)
             if seen.status in _ENDS:
                 self._restarted(seen)
                 return None
@@ -90,6 +104,15 @@ class Traffic:
             found = Counter(one.node_id for one in self._standing.values() if one.node_id)
         return found.most_common(limit)
 
+    def at(self, node_ids: Collection[str], now_us: int) -> Mapping[str, Presence]:
+        """Return how some nodes stand, by node id."""
+        with self._lock:
+            self._forget_silent(now_us)
+            found = Counter(
+                one.node_id for one in self._standing.values() if one.node_id in node_ids
+            )
+            return {node: Presence(found[node], self._heard.get(node)) for node in node_ids}
+
     def flows(self, now_us: int, *, buckets: int) -> Sequence[Flow]:
         """Return what was used in each of the last five minutes, the oldest first."""
         last = now_us // BUCKET_US
@@ -98,6 +121,15 @@ class Traffic:
                 Flow(bucket * BUCKET_US, self._buckets[bucket])
                 for bucket in range(last - buckets + 1, last + 1)
             ]
+
+    def _hear(self, seen: Observation) -> None:
+        """Note when a node was heard last; the one heard longest ago is forgotten first."""
+        if seen.node_id is None:
+            return
+        self._heard[seen.node_id] = max(seen.event_us, self._heard.get(seen.node_id, 0))
+        self._heard.move_to_end(seen.node_id)
+        if len(self._heard) > self._nodes_max:
+            self._heard.popitem(last=False)
 
     def _reported(self, seen: Observation) -> Pulse:
         stream = Stream(seen.visited, seen.nas_key, seen.acct_session_id)

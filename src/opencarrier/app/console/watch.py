@@ -16,6 +16,7 @@ from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.console.events import Events
 from opencarrier.app.console.story import Happening, Story
 from opencarrier.app.console.traffic import Pulse, Traffic
+from opencarrier.app.earning import Earning
 from opencarrier.identity.places.model import Place
 from opencarrier.settlement.model import Attempt, Cycle, CycleState
 from opencarrier.spine.usage import Observation
@@ -53,6 +54,7 @@ class Watch:
         self._mark: int | None = None
         self._cycles: dict[int, CycleState] | None = None
         self._nodes: int | None = None
+        self._earning = Earning(place.base)
 
     async def run(self) -> None:
         """Look until stopped; what goes wrong is logged, and looked at again."""
@@ -70,6 +72,7 @@ class Watch:
 
     def look(self) -> None:
         """See what changed since the last look, and tell it."""
+        self._earning.follow()
         with self._place.base.store.read() as unit:
             pulses = self._arrived(unit)
             shown = pulses[-PULSES_MAX:]
