@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import httpx
@@ -29,11 +30,9 @@ from tests.channels.worlds import (
 from x402.mechanisms.evm.batch_settlement.client.voucher import sign_voucher
 from x402.mechanisms.evm.signers import EthAccountSigner
 
-from opencarrier.app.http_channels import (
-    IDEMPOTENCY_KEY_MAX,
-    ChannelDesk,
-    make_channel_app,
-)
+from opencarrier.app import answers
+from opencarrier.app.http_channels import ChannelDesk, make_channel_app
+from opencarrier.app.http_once import KEY_MAX
 from opencarrier.app.store import Store
 from opencarrier.app.turnstile import Manners, Turnstile
 from opencarrier.chain.contracts import X402_SETTLEMENT_ADDRESS
@@ -89,9 +88,9 @@ class Garden:
         url = f"{self.url}/v1/channels/{name}"
         return httpx.request(method, url, headers=headers, timeout=30, **words)
 
-    def post(self, name: str, document: Any = None, *, key: str = "1", **words: Any) -> Any:
+    def post(self, name: str, document: Any = None, *, key: str = "", **words: Any) -> Any:
         words = words if document is None else {"json": document, **words}
-        return self.ask("POST", name, headers={"Idempotency-Key": key}, **words)
+        return self.ask("POST", name, headers={"Idempotency-Key": key or token_hex()}, **words)
 
     def posted(self, name: str) -> int:
         with self.store.read() as unit:
@@ -113,6 +112,7 @@ def garden(tmp_path: Path) -> Iterator[Garden]:
         world.channels.enrol(unit, ADA.party_id, Mode.HOME)
         grant = world.authorise()
         world.book.keep(unit, {grant.authorisation_id: sha256(KEY).digest()})
+        answers.metadata.create_all(unit)
     clock = FixedClock(world.at_us)
     desk = ChannelDesk(
         world.channels,
@@ -122,7 +122,8 @@ def garden(tmp_path: Path) -> Iterator[Garden]:
         clock=clock,
         manners=Manners(per_s=1_000.0, burst=1_000.0),
     )
-    with served(make_channel_app(desk)) as url:
+    kept = answers.Answers(store, clock, bytes(answers.SECRET_OCTETS))
+    with served(make_channel_app(desk, kept)) as url:
         yield Garden(url, store, world, grant, clock)
     store.close()
 
@@ -261,23 +262,27 @@ def test_a_foreign_voucher_for_another_amount_than_it_says_is_refused(garden: Ga
     assert garden.post("payment", payment).status_code == 200
 
 
-def test_what_a_request_says_decides_what_it_is_and_not_its_idempotency_key(
+def test_a_payment_is_the_same_under_another_key_and_another_one_is_not_under_its_key(
     garden: Garden,
 ) -> None:
-    """One payment under two keys counts once; two under one key count each."""
+    """What it says decides what it is; who means another payment by the same key is told."""
     phone, session = begun(garden)
     first = phone.pay(session, sequence=0, octets=0, owed=0, ceiling=SLICE_MINOR)
     second = phone.pay(session, sequence=1, octets=50 * 1024, owed=100, ceiling=300)
-    assert garden.post("payment", first, key="one").status_code == 200
-    taken = garden.post("payment", second, key="one").json()
+    told = garden.post("payment", first, key="one")
+    assert told.status_code == 200
+    assert garden.post("payment", second, key="one").status_code == 422
+    taken = garden.post("payment", second, key="two").json()
     assert taken["cumulative_minor"] == "100"
-    assert garden.post("payment", second, key="two").json() == taken
+    assert garden.post("payment", second, key="three").json() == taken
+    again = garden.post("payment", first, key="one")
+    assert (again.json(), again.headers["idempotency-replayed"]) == (told.json(), "true")
     assert garden.posted(chart.vouchers(HOME)) == -100
 
 
 @pytest.mark.parametrize(
     ("key", "status"),
-    [("", 400), ("k", 409), ("k" * IDEMPOTENCY_KEY_MAX, 409), ("k" * 256, 400), (None, 400)],
+    [("", 400), ("k", 409), ("k" * KEY_MAX, 409), ("k" * 256, 400), (None, 400)],
 )
 def test_a_post_has_an_idempotency_key(garden: Garden, key: str | None, status: int) -> None:
     """409: it was heard, and there is no such session."""

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from opencarrier.access.hub.backward import WayBack
+from opencarrier.app.answers import sweep
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.config import ANY_HOST, Settings
 from opencarrier.app.dispute_rounds import DisputeRounds
@@ -192,6 +193,7 @@ class Scheduler:
         self._note("channels", self._errands.tend_channels().note)
         with self._place.base.store.write() as unit:
             ledger.expire(unit, now_us)
+            sweep(unit, self._place.base.real.clock.now_us())
         if self._due_us is not None and now_us >= self._due_us:
             self._close(self._due_us)
 

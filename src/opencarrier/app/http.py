@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hmac
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI, Header, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from opencarrier import __version__
 from opencarrier.access.hub.passing import Passing
 from opencarrier.access.model import Metrics
 from opencarrier.app import http_charging, http_routing, relaying
-from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.answers import SECRET_OCTETS, Answers
+from opencarrier.app.bootstrap import Installation, Onchain
 from opencarrier.app.closing import close_and_settle
 from opencarrier.app.config import ANY_HOST
 from opencarrier.app.console import console_routes
@@ -27,12 +26,14 @@ from opencarrier.app.console.events import Events
 from opencarrier.app.console.guard import Guard, guard_routes
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.people import people_routes
+from opencarrier.app.console.rights import is_repeatable, needs_key
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.views.network import NetworkViews
 from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.console.watch import Watch
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
 from opencarrier.app.http_exchange import exchange_routes
+from opencarrier.app.http_once import Once, once_for
 from opencarrier.app.http_paid import paid_routes
 from opencarrier.app.listening import Radius
 from opencarrier.app.metrics import exposition, passing_exposition
@@ -48,8 +49,6 @@ from opencarrier.kernel.ids import from_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.receipts.issue import AUDIENCES
 
-ANSWERS_MAX = 1_000
-KEY_MAX = 255
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 Trigger = Callable[[], Awaitable[dict[str, Any]]]
@@ -67,7 +66,7 @@ class Web:
         self.token = token
         self.ready = False
         self.triggers: dict[str, Trigger] = {}
-        self.answers: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
+        self.answers = answers_of(place.base)
         self.events = Events(place.base.clock)
         settings = place.base.settings
         self.origins = Origins(
@@ -111,13 +110,15 @@ def make_app(web: Web) -> FastAPI:
     """Make the ASGI app."""
     base, settings, origins = web.place.base, web.place.base.settings, web.origins
     guard = Guard(base.accounts, base.store, origins, token=web.token)
+    once = Once(web.answers, repeatable=is_repeatable, needed=needs_key)
     app = FastAPI(
         title="opencarrier",
         version=__version__,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(guard)],
+        dependencies=[Depends(guard), Depends(once)],
     )
+    once_for(app, once)
     hosts = (*allowed_hosts(settings.http_host), *origins.hosts)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     guard_routes(app)
@@ -140,6 +141,13 @@ def make_app(web: Web) -> FastAPI:
     if web.place.node is not None:
         app.router.routes.append(rpc_route(web.place.node))
     return app
+
+
+def answers_of(base: Installation) -> Answers:
+    """Return the answers that an installation keeps; people's own time says for how long."""
+    with base.store.write() as unit:
+        secret = base.identity.secrets.octets(unit, "answers", SECRET_OCTETS)
+    return Answers(base.store, base.real.clock, secret)
 
 
 def _enrolment(app: FastAPI, web: Web) -> None:
@@ -249,19 +257,11 @@ def _api(app: FastAPI, web: Web) -> None:
         return JSONResponse(told)
 
     @app.post("/v1/cycles/close")
-    async def close(request: Request, idempotency_key: Annotated[str, Header()] = "") -> Response:
+    def close(request: Request) -> Response:
         """Close the open cycle and see its settlement through."""
-        if not 0 < len(idempotency_key) <= KEY_MAX:
-            return problem(400, "no key", f"Idempotency-Key has 1 to {KEY_MAX} characters")
-        known = web.answers.get(idempotency_key)
-        if known is None:
-            known = await run_in_threadpool(_close, web, visitor_of(request))
-            web.answers[idempotency_key] = known
-            while len(web.answers) > ANSWERS_MAX:
-                web.answers.popitem(last=False)
-        code, told = known
-        if code != 200:
-            return problem(code, str(told["code"]), str(told["detail"]))
+        told = _close(web, visitor_of(request))
+        if isinstance(told, Refusal):
+            return problem(409, told.code, str(told))
         return JSONResponse(told)
 
 
@@ -275,7 +275,7 @@ def _triggers(app: FastAPI, web: Web) -> None:
         return JSONResponse(await web.triggers[name]())
 
 
-def _close(web: Web, visitor: Visitor) -> tuple[int, dict[str, Any]]:
+def _close(web: Web, visitor: Visitor) -> dict[str, Any] | Refusal:
     base = web.place.base
     told = close_and_settle(web.place, by=visitor.account)
     with base.store.write() as unit:
@@ -287,9 +287,7 @@ def _close(web: Web, visitor: Visitor) -> tuple[int, dict[str, Any]]:
             outcome=told.code if isinstance(told, Refusal) else "done",
             came_from=visitor.came_from,
         )
-    if isinstance(told, Refusal):
-        return 409, {"code": told.code, "detail": str(told)}
-    return 200, told
+    return told
 
 
 def _allowed(web: Web, authorization: str) -> bool:

@@ -1,8 +1,8 @@
 """Pay as you use over HTTP: a small endpoint beside access, in the hub or alone beside a node.
 
 A request proves its session by the key that device and home derived from one authentication
-(`Authorization: Bearer`, hex); a payment also carries its own signatures. A POST sent again is the
-same, whatever its Idempotency-Key: what it says decides what it is.
+(`Authorization: Bearer`, hex); a payment also carries its own signatures. A POST has an
+Idempotency-Key; sent again it is the same also under another: what it says decides what it is.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from opencarrier.app.answers import Answers
+from opencarrier.app.console.guard import guard_routes
+from opencarrier.app.http_once import Once, once_for
 from opencarrier.app.problems import problem
 from opencarrier.app.store import Store
 from opencarrier.app.turnstile import Manners, Turnstile
@@ -32,7 +35,6 @@ from opencarrier.spine.ids import session_id as session_id_of
 from opencarrier.spine.ports import AccessPolicy, Directory
 
 KEY_OCTETS = 64
-IDEMPOTENCY_KEY_MAX = 255
 
 Answer = dict[str, Any] | Refusal
 Handler = Callable[[Connection, Grant, bytes], Answer]
@@ -236,19 +238,20 @@ def channel_routes(desk: ChannelDesk) -> APIRouter:
     return router
 
 
-def make_channel_app(desk: ChannelDesk) -> FastAPI:
+def make_channel_app(desk: ChannelDesk, answers: Answers) -> FastAPI:
     """Make an app of the endpoint alone, for a walled garden beside a node."""
-    app = FastAPI(title="opencarrier channels", docs_url=None, redoc_url=None)
+    once = Once(answers, repeatable=lambda _: True, needed=lambda _: True)
+    app = FastAPI(
+        title="opencarrier channels", docs_url=None, redoc_url=None, dependencies=[Depends(once)]
+    )
+    once_for(app, once)
+    guard_routes(app)
     app.include_router(channel_routes(desk))
     return app
 
 
 def _posted(desk: ChannelDesk, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def post(request: Request) -> Response:
-        key = request.headers.get("idempotency-key", "")
-        if not 0 < len(key) <= IDEMPOTENCY_KEY_MAX:
-            detail = f"Idempotency-Key has 1 to {IDEMPOTENCY_KEY_MAX} characters"
-            return problem(400, "no key", detail)
         body = await _body(request)
         if body is None:
             return problem(413, "body_size", f"at most {wire.BODY_OCTETS_MAX} octets")

@@ -7,8 +7,9 @@ their turn with each other, never with a writer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ POOL_SIZE = 8
 
 WRITER, OWNER = 0x0C0C_0001, 0x0C0C_0002
 """Advisory locks of a PostgreSQL schema: the writer's turn, and the process that serves it."""
+
+
+beside: ContextVar[Callable[[Connection], None] | None] = ContextVar("beside", default=None)
+"""What each unit that writes does besides before it commits, for whoever runs in this context."""
 
 
 class StoreError(Exception):
@@ -54,6 +59,9 @@ class Store:
         """Open a unit that commits as a whole when the block ends, or not at all."""
         with self._engine.begin() as unit:
             yield unit
+            note = beside.get()
+            if note is not None:
+                note(unit)
 
     @property
     def shares_turns(self) -> bool:

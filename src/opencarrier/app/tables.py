@@ -8,6 +8,7 @@ from __future__ import annotations
 from opencarrier.access.hub import store as access
 from opencarrier.access.meters import tables as meters
 from opencarrier.access.orders import store as orders
+from opencarrier.app import answers
 from opencarrier.chain import tables as chain
 from opencarrier.channels import store as channels
 from opencarrier.charging import store as charging
@@ -31,6 +32,7 @@ METADATA = [
     for room in (
         access,
         accounts,
+        answers,
         chain,
         channels,
         charging,

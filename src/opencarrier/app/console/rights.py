@@ -30,6 +30,7 @@ class Right:
     at_party: frozenset[Role] = frozenset()
     browser: bool = False
     tried: bool = False
+    repeatable: bool = False
 
     def allows(self, visitor: Visitor) -> bool:
         """Say whether somebody may ask."""
@@ -43,7 +44,7 @@ class Right:
 
 
 ANYBODY: Final = Right(anybody=True)
-ITS_OWN: Final = Right(anybody=True)
+ITS_OWN: Final = Right(anybody=True, repeatable=True)
 """The route judges by itself: a signature, a payment, a node's key, a token in 3GPP's words."""
 
 PEOPLE: Final = Right(people=True, browser=True)
@@ -134,3 +135,18 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "POST /approvals/{approval}/yes": SETTLING,
 }
 """The table: method and path of a route, and who may."""
+
+NEEDING_A_KEY: Final = frozenset(
+    {"POST /v1/cycles/close"} | {name for name in RIGHTS if name.startswith("POST /v1/channels/")}
+)
+"""Routes that nobody may ask without an Idempotency-Key."""
+
+
+def is_repeatable(name: str) -> bool:
+    """Say whether a route may be asked the same again: what it says decides what it is."""
+    return RIGHTS[name].repeatable
+
+
+def needs_key(name: str) -> bool:
+    """Say whether a route is asked with an Idempotency-Key only."""
+    return name in NEEDING_A_KEY
