@@ -65,7 +65,7 @@ MAY: dict[str, set[str]] = {
 
 OPEN = {
     "GET /", "GET /network/now", "GET /v1/network", "GET /v1/network/cells", "GET /v1/network/live",
-    "GET /words", "GET /v1/events", "GET /healthz", "GET /readyz",
+    "GET /words", "POST /language", "GET /v1/events", "GET /healthz", "GET /readyz",
     "GET /metrics", "GET /v1/manifest", "GET /sign-in",
     "POST /sign-in/passkey/options", "POST /sign-in/passkey", "POST /sign-in/wallet/message",
     "POST /sign-in/wallet", "GET /welcome/{token}", "POST /welcome/{token}", "POST /v1/adverts",

@@ -24,6 +24,7 @@ from opencarrier.app.console import console_routes
 from opencarrier.app.console.door import Door, door_routes
 from opencarrier.app.console.events import Events
 from opencarrier.app.console.guard import Guard, guard_routes
+from opencarrier.app.console.languages import language_routes
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.people import people_routes
 from opencarrier.app.console.rights import is_repeatable, needs_key
@@ -47,6 +48,7 @@ from opencarrier.chain.node.http import rpc_route
 from opencarrier.channels.service import ChannelService
 from opencarrier.kernel.ids import from_hex
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.sentences import Sentence
 from opencarrier.receipts.issue import AUDIENCES
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -95,7 +97,7 @@ class Web:
         with self.place.base.store.read() as unit:
             return any(book.keys(unit, owner) for owner in book.owners(unit))
 
-    def tell(self, line: str) -> None:
+    def tell(self, line: Sentence) -> None:
         """Add a sentence to the story of a network that somebody narrates."""
         self.watch.narrated = True
         self.watch.say(line)
@@ -127,6 +129,7 @@ def make_app(web: Web) -> FastAPI:
     door = Door(web.shell, base, origins)
     door_routes(app, door)
     people_routes(app, door)
+    language_routes(app, door)
     _health(app, web)
     _api(app, web)
     _triggers(app, web)

@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.errors import wants_page
 from opencarrier.app.console.shell import NO_STORE, Shell
 from opencarrier.app.enrolling import PATH, Enrolling, Handed
@@ -26,7 +27,7 @@ from opencarrier.kernel.refusals import Refusal
 WAITING_MAX = 4
 """Profiles that may be made at once."""
 
-_TITLE = "Wi-Fi profile"
+_TITLE = N_("Wi-Fi profile")
 _AGENTS = (
     ("Android", "android"),
     ("iPhone", "apple"),
@@ -40,7 +41,12 @@ _TITLES = {
     "android": "Android",
     "windows": "Windows",
     "linux": "Linux (wpa_supplicant)",
-    "geteduroam": "geteduroam app",
+    "geteduroam": N_("geteduroam app"),
+}
+_KINDS = {
+    "certificate": N_("with a certificate"),
+    "password": N_("with a password"),
+    "sim": N_("with a SIM"),
 }
 
 
@@ -70,7 +76,7 @@ def enrol_routes(app: FastAPI, enrolling: Enrolling, shell: Shell) -> None:
             "groups": _groups(offer.choices, own),
             "qr": qr_code(link),
         }
-        return shell.page(request, "enrol/page.html", view, title=f"{offer.operator}: {_TITLE}")
+        return shell.page(request, "enrol/page.html", view, title=_TITLE)
 
     @app.get(PATH + "{token}/{platform}/{kind}", include_in_schema=False)
     async def profile(token: str, platform: str, kind: str) -> Response:
@@ -106,7 +112,9 @@ def _groups(choices: tuple[tuple[str, str], ...], own: str) -> list[dict[str, An
         {
             "title": _TITLES[platform],
             "own": platform == own,
-            "links": [(f"{platform}/{kind}", kind) for one, kind in choices if one == platform],
+            "links": [
+                (f"{platform}/{kind}", _KINDS[kind]) for one, kind in choices if one == platform
+            ],
         }
         for platform in platforms
     ]

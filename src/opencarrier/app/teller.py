@@ -14,6 +14,7 @@ from rich.table import Table
 from opencarrier import __version__
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.folder import Running
+from opencarrier.kernel.sentences import Sentence
 
 STEPS = 5
 
@@ -30,7 +31,7 @@ class Asked(Protocol):
 class Teller:
     """Tells to a terminal with a bar, to a pipe without one, and in either case to the page."""
 
-    def __init__(self, also: Callable[[str], None], *, quiet: bool) -> None:
+    def __init__(self, also: Callable[[Sentence], None], *, quiet: bool) -> None:
         self._also = also
         self._quiet = quiet
         self._console = Console(stderr=True, highlight=False)
@@ -79,7 +80,7 @@ class Teller:
         ):
             self._say(line)
 
-    def tell(self, line: str) -> None:
+    def tell(self, line: Sentence) -> None:
         """Tell one thing that happened."""
         self._also(line)
         if not self._quiet:

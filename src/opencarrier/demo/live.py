@@ -12,6 +12,7 @@ from typing import Any
 from opencarrier.app.http import Web
 from opencarrier.app.output import say
 from opencarrier.demo.stage import DemoStage
+from opencarrier.kernel.sentences import Sentence
 from opencarrier.sim.cast import Cast
 from opencarrier.sim.living import Living
 
@@ -69,6 +70,6 @@ def _program() -> str:
     return named.name if shutil.which(named.name) == str(named) else quote(str(named.absolute()))
 
 
-def _twice(web: Web, line: str) -> None:
+def _twice(web: Web, line: Sentence) -> None:
     web.tell(line)
     say(f"  {line}")

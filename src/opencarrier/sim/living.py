@@ -14,10 +14,18 @@ from typing import Any
 from opencarrier.access.terms_token import authorisation_of
 from opencarrier.access.wire.dictionary import AcctStatus
 from opencarrier.kernel.ids import to_hex
+from opencarrier.kernel.sentences import Octets, sentence
 from opencarrier.sim.cast import Cast, nodes_of, partners
 from opencarrier.sim.radio import Attached, Rejected, Report
 from opencarrier.sim.stage import Stage
-from opencarrier.sim.story import DEPOSIT_MINOR, USER_REQUEST, Tell, money
+from opencarrier.sim.story import (
+    DEPOSIT_MINOR,
+    USER_REQUEST,
+    Tell,
+    gets_on,
+    leaves_after,
+    money,
+)
 from opencarrier.sim.world import CYCLE_US, KIB, Person
 from opencarrier.spine.ids import session_id
 
@@ -146,7 +154,7 @@ class Living:
         )
         self._stays[person.name] = stay
         await self._report(stay, AcctStatus.START)
-        self._note(f"{person.name} ({person.operator}) is on Wi-Fi at {nas_identifier}")
+        self._note(gets_on(person, nas_identifier))
         return stay
 
     async def _turned_away(self, person: Person, outcome: Rejected) -> None:
@@ -154,8 +162,13 @@ class Living:
         await asyncio.to_thread(
             lambda: self._stage.top_up(person, TOP_UP_MINOR, reference=reference)
         )
-        words = f": {outcome.reason}" if outcome.reason else ""
-        self._note(f"{person.name} is turned away{words}; tops up {money(TOP_UP_MINOR)}")
+        self._note(
+            sentence(
+                "%(name)s is turned away; tops up %(amount)s",
+                name=person.name,
+                amount=money(TOP_UP_MINOR),
+            )
+        )
 
     async def _go_on(self, stay: _Stay) -> None:
         self._use(stay)
@@ -172,10 +185,8 @@ class Living:
     async def _leave(self, stay: _Stay) -> None:
         await self._report(stay, AcctStatus.STOP)
         del self._stays[stay.person.name]
-        self._note(
-            f"{stay.person.name} used {stay.octets_out // 1_000_000} MB at {stay.nas_identifier}"
-            " and left"
-        )
+        used = Octets(stay.octets_out)
+        self._note(leaves_after(stay.person.name, used, stay.nas_identifier))
 
     async def _report(self, stay: _Stay, status: AcctStatus) -> None:
         counts = status is not AcctStatus.START
@@ -195,11 +206,22 @@ class Living:
             if self._stage.collateral_minor(plan.name) < COLLATERAL_LOW_MINOR:
                 reference = f"live/{self._now_us}"
                 self._stage.deposit(plan, DEPOSIT_MINOR, reference=reference)
-                self._note(f"{plan.name} deposits {money(DEPOSIT_MINOR)}")
+                self._note(
+                    sentence(
+                        "%(operator)s deposits %(amount)s",
+                        operator=plan.name,
+                        amount=money(DEPOSIT_MINOR),
+                    )
+                )
         told = self._stage.close_cycle(self._now_us)
         self._tell(
-            f"cycle {told.sequence}: {told.records} records, {money(told.gross_minor)} owed, "
-            f"{money(told.net_minor)} moved"
+            sentence(
+                "Cycle %(number)s: %(records)s records, %(owed)s owed, %(moved)s moved",
+                number=told.sequence,
+                records=told.records,
+                owed=money(told.gross_minor),
+                moved=money(told.net_minor),
+            )
         )
 
 

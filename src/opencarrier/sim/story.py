@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from opencarrier.access.wire.aka_keys import Keys
 from opencarrier.access.wire.dictionary import AcctStatus
 from opencarrier.kernel.entropy import Entropy, SeededEntropy
+from opencarrier.kernel.sentences import Amount, Octets, Sentence, sentence
 from opencarrier.sim import world
 from opencarrier.sim.buying import Bought, Buyer, Wallet
 from opencarrier.sim.cast import Cast, Script, nodes_of, source_of
@@ -33,7 +34,7 @@ AT_ONCE = 8
 DEPOSIT_MINOR = 500_000_000
 USER_REQUEST = 1
 
-Tell = Callable[[str], None]
+Tell = Callable[[Sentence], None]
 
 
 @dataclass(slots=True)
@@ -70,8 +71,14 @@ class Story:
         """Found the four operators, their hosts, nodes, agreements, subscribers and deposits."""
         await asyncio.to_thread(self._found)
         self._tell(
-            f"{len(world.OPERATORS)} operators, {len(world.NODES)} nodes, "
-            f"{len(self._people)} subscribers, {len(world.ROAMING)} signed agreements"
+            sentence(
+                "%(operators)s operators, %(nodes)s nodes, %(subscribers)s subscribers, "
+                "%(agreements)s signed agreements",
+                operators=len(world.OPERATORS),
+                nodes=len(world.NODES),
+                subscribers=len(self._people),
+                agreements=len(world.ROAMING),
+            )
         )
 
     async def play(self, *, step: Callable[[int], None]) -> Told:
@@ -86,7 +93,12 @@ class Story:
         await asyncio.to_thread(self._withdraw)
         step(CYCLES + 1)
         self.told.receipts_verified = await asyncio.to_thread(self._stage.verify_receipts)
-        self._tell(f"a separate process verified {self.told.receipts_verified} receipts")
+        self._tell(
+            sentence(
+                "A separate process verified %(receipts)s receipts",
+                receipts=self.told.receipts_verified,
+            )
+        )
         step(CYCLES + 2)
         return self.told
 
@@ -104,7 +116,13 @@ class Story:
             if person.stake_minor:
                 key = self._entropy.octets(f"stake/{person.imsi}", 32)
                 self._stage.add_stake(person, key=key)
-                self._tell(f"{person.name} locks {money(person.stake_minor)} and will pay less")
+                self._tell(
+                    sentence(
+                        "%(name)s locks %(amount)s and will pay less",
+                        name=person.name,
+                        amount=money(person.stake_minor),
+                    )
+                )
             if person.pays:
                 self._add_wallet(person)
         self._set_time(START_US)
@@ -136,9 +154,16 @@ class Story:
         self._set_time(end_us)
         told = await asyncio.to_thread(self._stage.close_cycle, end_us)
         self._tell(
-            f"cycle {told.sequence}: {told.records} records, {money(told.gross_minor)} owed, "
-            f"{money(told.net_minor)} moved, root {told.records_root[:18]}…, "
-            f"transaction {told.tx_hash[:18]}…"
+            sentence(
+                "Cycle %(number)s: %(records)s records, %(owed)s owed, %(moved)s moved, "
+                "root %(root)s, transaction %(transaction)s",
+                number=told.sequence,
+                records=told.records,
+                owed=money(told.gross_minor),
+                moved=money(told.net_minor),
+                root=f"{told.records_root[:18]}…",
+                transaction=f"{told.tx_hash[:18]}…",
+            )
         )
 
     async def _arrive(self, visit: Visit) -> None:
@@ -149,7 +174,7 @@ class Story:
         assert outcome.keys_match, "phone and access point agree on the keys"
         self._sessions[visit] = outcome
         self.told.accepts += 1
-        self._tell(f"{person.name} ({person.operator}) is on Wi-Fi at {visit.nas_identifier}")
+        self._tell(gets_on(person, visit.nas_identifier))
         first = visit.steps[0][0]
         await self._report(
             visit,
@@ -171,8 +196,12 @@ class Story:
         buyer = Buyer(self._stage, wallet, self.told.bought, self._now_s)
         if await buyer.begin(keys, visited, self._acct_session_id(visit)):
             self._tell(
-                f"{visit.person} opens a channel of {money(world.CHANNEL_MINOR)} with "
-                f"{wallet.seller(visited)}, without gas"
+                sentence(
+                    "%(name)s opens a channel of %(amount)s with %(seller)s, without gas",
+                    name=visit.person,
+                    amount=money(world.CHANNEL_MINOR),
+                    seller=wallet.seller(visited),
+                )
             )
         self._buyers[visit] = buyer
 
@@ -188,11 +217,9 @@ class Story:
             await buyer.acknowledge()
         if buyer is not None and leaves:
             await buyer.end()
-        self._tell(
-            f"{visit.person} used {steps[-1].octets_out // 1_000_000} MB at "
-            f"{visit.nas_identifier} {'and left' if leaves else 'and stays'}"
-            f"{'' if buyer is None else f', {buyer.vouchers} vouchers'}"
-        )
+        vouchers = None if buyer is None else buyer.vouchers
+        octets = Octets(steps[-1].octets_out)
+        self._tell(_used(visit.person, octets, visit.nas_identifier, leaves, vouchers))
 
     async def _report(self, visit: Visit, status: AcctStatus, step: Step) -> None:
         started = status is AcctStatus.START
@@ -218,15 +245,14 @@ class Story:
         """Let two try who must not get on: a cloned SIM, and somebody without money."""
         ada, quinn = self._people["Ada"], self._people["Quinn"]
         clone = Usim(imsi=ada.imsi, k=bytes(16), opc=bytes(16))
-        for who, usim, person in (
-            ("a clone of Ada's SIM", clone, ada),
-            ("Quinn, whose balance is empty,", self.cast.phone(quinn), quinn),
-        ):
+        cloned = sentence("A clone of %(name)s's SIM is turned away", name=ada.name)
+        empty = sentence("%(name)s is turned away: the balance is empty", name=quinn.name)
+        for line, usim, person in ((cloned, clone, ada), (empty, self.cast.phone(quinn), quinn)):
             radio = self.cast.radio(nodes_of(person.operator)[0])
             outcome = await radio.attach(self.cast.peer(person, usim))
-            assert isinstance(outcome, Rejected), f"{who} got on"
+            assert isinstance(outcome, Rejected), f"this got on: {line}"
             self.told.rejects += 1
-            self._tell(f"{who} is turned away{': ' if outcome.reason else ''}{outcome.reason}")
+            self._tell(line)
 
     def _withdraw(self) -> None:
         self._stage.tend_channels(everything=True)
@@ -234,15 +260,60 @@ class Story:
         for host in sorted({node.host for node in world.NODES}):
             told = self._stage.withdraw(host)
             self._tell(
-                f"{host} withdraws {money(told.withdrawn_minor)}: {CYCLES} cycles in one claim, "
-                f"{told.gas:,} gas"
+                sentence(
+                    "%(host)s withdraws %(amount)s: %(cycles)s cycles in one claim, %(gas)s gas",
+                    host=host,
+                    amount=money(told.withdrawn_minor),
+                    cycles=CYCLES,
+                    gas=told.gas,
+                )
             )
 
 
-def money(minor: int) -> str:
-    """Write micro-units as an amount with the demo token's code."""
-    whole, micro = divmod(abs(minor), 1_000_000)
-    return f"{'-' if minor < 0 else ''}{whole}.{micro:06d} DUSD"
+def money(minor: int) -> Amount:
+    """Return micro-units of the demo's token."""
+    return Amount(minor, "DUSD")
+
+
+def gets_on(person: Person, node: str) -> Sentence:
+    """Say that somebody is let on."""
+    return sentence(
+        "%(name)s (%(operator)s) is on Wi-Fi at %(node)s",
+        name=person.name,
+        operator=person.operator,
+        node=node,
+    )
+
+
+def leaves_after(name: str, octets: Octets, node: str) -> Sentence:
+    """Say that somebody left, and what was used."""
+    return sentence(
+        "%(name)s used %(data)s at %(node)s and left", name=name, data=octets, node=node
+    )
+
+
+def _used(name: str, data: Octets, node: str, leaves: bool, vouchers: int | None) -> Sentence:
+    if vouchers is None:
+        if leaves:
+            return leaves_after(name, data, node)
+        return sentence(
+            "%(name)s used %(data)s at %(node)s and stays", name=name, data=data, node=node
+        )
+    if leaves:
+        return sentence(
+            "%(name)s used %(data)s at %(node)s, paid with %(number)s vouchers, and left",
+            name=name,
+            data=data,
+            node=node,
+            number=vouchers,
+        )
+    return sentence(
+        "%(name)s used %(data)s at %(node)s, pays with %(number)s vouchers so far, and stays",
+        name=name,
+        data=data,
+        node=node,
+        number=vouchers,
+    )
 
 
 def _operator_of(nas_identifier: str) -> str:

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.security import HEADERS
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.problems import invalid, problem
@@ -17,35 +18,53 @@ from opencarrier.app.problems import invalid, problem
 API = ("/v1/", "/nchf-convergedcharging/", "/rpc", "/metrics", "/healthz", "/readyz")
 """Where programs ask: an error there is a problem, whatever the asker accepts."""
 
-_NOTHING = ("Nothing is here", "The address may be mistyped, or what was here is not yours to see.")
+_NOTHING = (
+    N_("Nothing is here"),
+    N_("The address may be mistyped, or what was here is not yours to see."),
+)
 _TOO_MUCH = (
-    "That was too much at once",
-    "What was sent is longer than anything that is taken here: shorten it and send it again.",
+    N_("That was too much at once"),
+    N_("What was sent is longer than anything that is taken here: shorten it and send it again."),
 )
 _ERRORS = {
     400: (
-        "That could not be read",
-        "The address or the form was not whole: go back, load the page again, and try once more.",
+        N_("That could not be read"),
+        N_(
+            "The address or the form was not whole: go back, load the page again, "
+            "and try once more."
+        ),
     ),
-    401: ("Sign in first", "Only who is signed in gets further: sign in and come back."),
+    401: (N_("Sign in first"), N_("Only who is signed in gets further: sign in and come back.")),
     403: (
-        "This was not done",
-        "The page may be too old: go back, load it again, and try once more.",
+        N_("This was not done"),
+        N_("The page may be too old: go back, load it again, and try once more."),
     ),
     404: _NOTHING,
     405: _NOTHING,
-    409: ("Nothing was changed", "It changed meanwhile: go back, load the page again, and look."),
+    409: (
+        N_("Nothing was changed"),
+        N_("It changed meanwhile: go back, load the page again, and look."),
+    ),
     413: _TOO_MUCH,
     414: _TOO_MUCH,
-    415: ("That could not be read", "It came in another form than is taken here; use the page's."),
-    422: (
-        "Something in it does not fit",
-        "A field or a part of the address is not as it has to be: go back, correct it, send again.",
+    415: (
+        N_("That could not be read"),
+        N_("It came in another form than is taken here; use the page's."),
     ),
-    429: ("Too many attempts", "Wait a minute and try again."),
+    422: (
+        N_("Something in it does not fit"),
+        N_(
+            "A field or a part of the address is not as it has to be: go back, correct it, "
+            "send again."
+        ),
+    ),
+    429: (N_("Too many attempts"), N_("Wait a minute and try again.")),
     431: _TOO_MUCH,
-    500: ("Something went wrong here", "It was noted. What was saved stays saved; try again."),
-    503: ("Busy just now", "Try again in a moment."),
+    500: (
+        N_("Something went wrong here"),
+        N_("It was noted. What was saved stays saved; try again."),
+    ),
+    503: (N_("Busy just now"), N_("Try again in a moment.")),
 }
 
 

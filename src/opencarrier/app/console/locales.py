@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import unicodedata
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Protocol
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_datetime, format_timedelta
@@ -17,19 +19,40 @@ from babel.numbers import (
     format_percent,
     list_currencies,
 )
-from babel.support import NullTranslations
 from babel.units import format_unit
 from markupsafe import Markup
 
-LOCALES = ("en",)
-"""Languages there are words for, the first where nobody asks for another; catalogues add theirs."""
+from opencarrier.app.console.catalogue import LOCALES, N_, catalogue
+from opencarrier.kernel.sentences import Amount, Octets, Sentence
 
 DECIMALS = 6
 """Decimals of an amount in minor units."""
 
 OCTET_UNITS = ("byte", "kilobyte", "megabyte", "gigabyte", "terabyte", "petabyte")
 KILO = 1000
-RIGHT_TO_LEFT = frozenset(("ar", "fa", "he", "ur"))
+DIGITS = "default"
+"""The digits of a language are those that CLDR gives it."""
+
+DATES = {"en": "d MMM y"}
+"""Where a date is written otherwise than CLDR's own: English readers are not Americans alone."""
+
+ISOLATE, ISOLATE_END = "\u2068", "\u2069"
+PLURALS_LOOKED_AT = range(201)
+"""Counts among which there is one of each plural form."""
+
+
+class Where(Protocol):
+    """Whatever is somewhere on earth, 1e-6 degrees."""
+
+    @property
+    def longitude_udeg(self) -> int:
+        """East of Greenwich."""
+        ...
+
+    @property
+    def latitude_udeg(self) -> int:
+        """North of the equator."""
+        ...
 
 
 def chosen_locale(accepted: str, choice: str = "") -> str:
@@ -54,8 +77,14 @@ class Words:
         except (UnknownLocaleError, ValueError):
             raise AssertionError(f"{name} is no language of ours") from None
         self.name = name
-        self.direction = "rtl" if name in RIGHT_TO_LEFT else "ltr"
-        self.catalogue = NullTranslations()
+        self.direction = self.locale.text_direction
+        self.catalogue = catalogue(name)
+
+    @property
+    def own_name(self) -> str:
+        """How those who speak it call the language."""
+        called = self.locale.get_display_name() or self.name
+        return called[0].upper() + called[1:]
 
     def money(self, amount_minor: int, code: str) -> Markup:
         """Write an amount: two decimals, six below a hundredth; exact in its title."""
@@ -68,11 +97,13 @@ class Words:
 
     def count(self, number: int) -> str:
         """Write a whole number with the language's separators."""
-        return format_decimal(number, locale=self.locale)
+        return format_decimal(number, locale=self.locale, numbering_system=DIGITS)
 
     def compact(self, number: int) -> Markup:
         """Write a large number short (1.7M); exact in its title."""
-        short = format_compact_decimal(number, locale=self.locale, fraction_digits=1)
+        short = format_compact_decimal(
+            number, locale=self.locale, fraction_digits=1, numbering_system=DIGITS
+        )
         return Markup('<data value="{}" title="{}">{}</data>').format(
             number, self.count(number), short
         )
@@ -85,19 +116,21 @@ class Words:
         whole = unit == 0 or abs(value) >= KILO // 10
         return Markup('<data value="{}" title="{}">{}</data>').format(
             number,
-            self._unit(Decimal(number), OCTET_UNITS[0], "#,##0", "long"),
-            self._unit(value, OCTET_UNITS[unit], "#,##0" if whole else "#,##0.#", "short"),
+            self.told_of("%(num)s byte", "%(num)s bytes", number),
+            self._unit(value, OCTET_UNITS[unit], "#,##0" if whole else "#,##0.#"),
         )
 
     def share(self, part_ppm: int) -> str:
         """Write millionths as a percentage."""
-        return format_percent(Decimal(part_ppm).scaleb(-6), "#,##0.#%", locale=self.locale)
+        shown = Decimal(part_ppm).scaleb(-6).quantize(Decimal("0.001"), ROUND_HALF_EVEN)
+        return format_percent(
+            shown, locale=self.locale, decimal_quantization=False, numbering_system=DIGITS
+        )
 
     def when(self, at_us: int, form: str = "medium") -> Markup:
         """Write an instant in UTC: `short` its time of day, `medium` with its date."""
         at = _datetime(at_us)
-        pattern = "HH:mm" if form == "short" else "d MMM y, HH:mm:ss"
-        shown = format_datetime(at, pattern, locale=self.locale)
+        shown = format_datetime(at, self._pattern(form), locale=self.locale)
         return Markup('<time datetime="{}" title="{}">{}</time>').format(
             at.isoformat().replace("+00:00", "Z"), f"{at:%Y-%m-%d %H:%M:%S} UTC", shown
         )
@@ -108,11 +141,56 @@ class Words:
 
     def gettext(self, text: str) -> str:
         """Return a text in this language, as it is where nobody translated it."""
-        return self.catalogue.gettext(text)
+        return self.catalogue.gettext(text) if text else ""
 
     def ngettext(self, one: str, many: str, number: int) -> str:
         """Return the one of two texts that a number needs, in this language."""
         return self.catalogue.ngettext(one, many, number)
+
+    def told(self, text: str, /, **values: object) -> Markup:
+        """Return a text with values in it; whole numbers are written as this language does."""
+        return _text(self.gettext(text)) % self._written(values)
+
+    def told_of(self, one: str, many: str, number: int, /, **values: object) -> Markup:
+        """Return the one of two texts that a number needs; `num` in it is the number."""
+        return _text(self.ngettext(one, many, number)) % self._written({"num": number, **values})
+
+    def sentence(self, said: Sentence) -> Markup:
+        """Say what happened, its amounts and data as this language writes them."""
+        return self.told(said.text, **said.values)
+
+    def country(self, code: str) -> str:
+        """Write a country by its ISO 3166-1 code."""
+        return str(self.locale.territories.get(code, code))
+
+    def place(self, where: Where) -> Markup:
+        """Write a place on earth to a tenth of a degree."""
+        north, east = where.latitude_udeg, where.longitude_udeg
+        latitude = N_("%(degrees)s° N") if north >= 0 else N_("%(degrees)s° S")
+        longitude = N_("%(degrees)s° E") if east >= 0 else N_("%(degrees)s° W")
+        return self.told(
+            "%(latitude)s, %(longitude)s",
+            latitude=self.told(latitude, degrees=self._degrees(north)),
+            longitude=self.told(longitude, degrees=self._degrees(east)),
+        )
+
+    def forms(self, one: str, many: str) -> str:
+        """Return a text in each plural form of this language, for a script, as JSON.
+
+        Keys are CLDR's names of the forms; `%(num)s` stands where the number comes.
+        """
+        numbers = {self.locale.plural_form(n): n for n in reversed(PLURALS_LOOKED_AT)}
+        texts = {form: self.ngettext(one, many, number) for form, number in numbers.items()}
+        return json.dumps(texts, ensure_ascii=False, sort_keys=True)
+
+    def isolated(self, text: str) -> str:
+        """Return a name, an id or the like so that it turns no text around it, nor is turned.
+
+        Between Unicode's isolates (UAX 9), which stand in an attribute as well; as it is where
+        everything runs from left to right.
+        """
+        turns = any(unicodedata.bidirectional(one) in ("R", "AL") for one in text)
+        return f"{ISOLATE}{text}{ISOLATE_END}" if turns or self.direction == "rtl" else text
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return what templates call by name."""
@@ -124,19 +202,59 @@ class Words:
             "share": self.share,
             "when": self.when,
             "duration": self.duration,
+            "isolated": self.isolated,
+            "sentence": self.sentence,
+            "country": self.country,
+            "place": self.place,
         }
 
-    def _unit(
-        self, value: Decimal, unit: str, digits: str, length: Literal["short", "long"]
-    ) -> str:
-        return format_unit(value, f"digital-{unit}", length, digits, locale=self.locale)
+    def _written(self, values: Mapping[str, object]) -> dict[str, object]:
+        return {key: self._value(value) for key, value in values.items()}
+
+    def _value(self, value: object) -> object:
+        if isinstance(value, Amount):
+            return self.money(value.minor, value.code)
+        if isinstance(value, Octets):
+            return self.octets(value.number)
+        if isinstance(value, int):
+            return self.count(value)
+        if isinstance(value, str) and not isinstance(value, Markup):
+            return self.isolated(value)
+        return value
+
+    def _degrees(self, udeg: int) -> str:
+        degrees = Decimal(abs(udeg)).scaleb(-6)
+        return format_decimal(degrees, "0.0", locale=self.locale, numbering_system=DIGITS)
+
+    def _pattern(self, form: str) -> str:
+        time_of_day = self.locale.datetime_skeletons["Hm" if form == "short" else "Hms"].pattern
+        if form == "short":
+            return str(time_of_day)
+        date = DATES.get(self.locale.language) or self.locale.datetime_skeletons["yMMMd"].pattern
+        return str(self.locale.datetime_formats["medium"]).format(time_of_day, date)
+
+    def _unit(self, value: Decimal, unit: str, digits: str) -> str:
+        return format_unit(
+            value,
+            f"digital-{unit}",
+            "short",
+            digits,
+            locale=self.locale,
+            numbering_system=DIGITS,
+        )
 
     def _amount(self, shown: Decimal, code: str) -> str:
         if code in _currencies():
             return format_currency(
-                shown, code, locale=self.locale, currency_digits=False, decimal_quantization=False
+                shown,
+                code,
+                locale=self.locale,
+                currency_digits=False,
+                decimal_quantization=False,
+                numbering_system=DIGITS,
             )
-        return f"{format_decimal(shown, '#,##0.00####', locale=self.locale)}\u00a0{code}".rstrip()
+        figure = format_decimal(shown, "#,##0.00####", locale=self.locale, numbering_system=DIGITS)
+        return f"{figure}\u00a0{code}".rstrip()
 
 
 @cache
@@ -148,6 +266,11 @@ def words(name: str) -> Words:
 @cache
 def _currencies() -> frozenset[str]:
     return frozenset(list_currencies())
+
+
+def _text(ours: str) -> Markup:
+    """Return a text of ours: what is put into it is escaped."""
+    return Markup(ours)  # noqa: S704 - it comes from the sources and their catalogues
 
 
 def _step(amount_minor: int) -> Decimal:

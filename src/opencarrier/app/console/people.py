@@ -10,7 +10,9 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
+from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.door import Door, octets_of
+from opencarrier.app.console.locales import words
 from opencarrier.app.console.reading import form_of, json_of
 from opencarrier.app.console.views.people import (
     approvals_view,
@@ -46,12 +48,12 @@ ABSENT = frozenset(
     }
 )
 _WORDS = {
-    AccountReason.INVALID_NAME: "A name has 1 to 64 characters on one line.",
-    AccountReason.NAME_TAKEN: "Somebody has this name already; choose another.",
-    AccountReason.LAST_KEY: "This is the only key: add another one first.",
-    AccountReason.LAST_OWNER: "Somebody has to own the installation: make another owner first.",
-    AccountReason.TOO_MANY: "There are as many as there may be; remove one first.",
-    AccountReason.EXPIRED: "This question is over; it is asked anew if it is still wanted.",
+    AccountReason.INVALID_NAME: N_("A name has 1 to 64 characters on one line."),
+    AccountReason.NAME_TAKEN: N_("Somebody has this name already; choose another."),
+    AccountReason.LAST_KEY: N_("This is the only key: add another one first."),
+    AccountReason.LAST_OWNER: N_("Somebody has to own the installation: make another owner first."),
+    AccountReason.TOO_MANY: N_("There are as many as there may be; remove one first."),
+    AccountReason.EXPIRED: N_("This question is over; it is asked anew if it is still wanted."),
 }
 
 LINE_MAX = 2**63 - 1
@@ -125,7 +127,7 @@ def _my_keys(app: FastAPI, door: Door) -> None:
             made = accounts.add_passkey(unit, origin, visitor.account, name=name, response=response)
             return _added(door, unit, visitor, made)
 
-        return _told(await door.write(add))
+        return _told(request, await door.write(add))
 
     @app.post("/me/keys/wallet/message", include_in_schema=False)
     async def message(request: Request) -> Response:
@@ -151,7 +153,7 @@ def _my_keys(app: FastAPI, door: Door) -> None:
             )
             return _added(door, unit, visitor, made)
 
-        return _told(await door.write(add))
+        return _told(request, await door.write(add))
 
     @app.post("/me/keys/{key}/name", include_in_schema=False)
     async def rename(request: Request, key: str) -> Response:
@@ -363,11 +365,13 @@ def _noted(
     return refusal
 
 
-def _told(refusal: Refusal | None) -> Response:
+def _told(request: Request, refusal: Refusal | None) -> Response:
+    """Tell our own script, which shows a person what is said."""
     if refusal is None:
         return JSONResponse({})
     assert isinstance(refusal.reason, AccountReason)
-    return problem(409, refusal.code, _WORDS.get(refusal.reason, "It was not proven to be yours."))
+    says = _WORDS.get(refusal.reason, N_("It was not proven to be yours."))
+    return problem(409, refusal.code, words(visitor_of(request).locale).gettext(says))
 
 
 def _back(door: Door, request: Request, refusal: Refusal | None, path: str) -> Response:

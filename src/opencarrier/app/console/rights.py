@@ -62,6 +62,7 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /": ANYBODY,
     "GET /network/now": ANYBODY,
     "GET /words": ANYBODY,
+    "POST /language": ANYBODY,
     "GET /v1/events": ANYBODY,
     "GET /v1/network": ANYBODY,
     "GET /v1/network/cells": ANYBODY,

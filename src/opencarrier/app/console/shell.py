@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from opencarrier.app.console.assets import assets
+from opencarrier.app.console.catalogue import LOCALES, N_
 from opencarrier.app.console.glossary import Term, glossary
 from opencarrier.app.console.locales import Words, words
 from opencarrier.app.console.rights import RIGHTS
@@ -19,6 +20,9 @@ from opencarrier.app.console.visitor import Visitor, visitor_of
 
 NO_STORE = {"Cache-Control": "no-store"}
 """Pages are of now: no browser keeps one."""
+
+TURNED_ICONS: frozenset[str] = frozenset()
+"""Symbols that point along the line of reading: right to left they are mirrored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,10 @@ class Section:
 
 
 SECTIONS = (
-    Section("network", "/", "Network", "globe"),
-    Section("approvals", "/approvals", "Approvals", "check"),
-    Section("people", "/people", "People", "people"),
-    Section("audit", "/audit", "What was done", "list"),
+    Section("network", "/", N_("Network"), "globe"),
+    Section("approvals", "/approvals", N_("Approvals"), "check"),
+    Section("people", "/people", N_("People"), "people"),
+    Section("audit", "/audit", N_("What was done"), "list"),
 )
 """The navigation, in its order."""
 
@@ -83,10 +87,16 @@ class Shell:
         status: int = 200,
         **more: Any,
     ) -> Response:
-        """Draw a whole page: a template that extends `base.html`, with a view as `view`."""
+        """Draw a whole page: a template that extends `base.html`, with a view as `view`.
+
+        The title is drawn in the visitor's language.
+        """
+        language = words(visitor_of(request).locale)
+        title = language.gettext(title)
         context = {"view": view, "title": title, "section": section, **more}
         drawn = self._drawn(request, template, context)
-        return HTMLResponse(drawn, status_code=status, headers=NO_STORE)
+        headers = {**NO_STORE, "Content-Language": language.name}
+        return HTMLResponse(drawn, status_code=status, headers=headers)
 
     def fragment(self, request: Request, template: str, view: object, **more: Any) -> Response:
         """Draw a part of a page, to be set in place of the one of before."""
@@ -101,6 +111,7 @@ class Shell:
             "sections": [part for part in SECTIONS if part.shown_to(visitor)],
             "visitor": visitor,
             "language": language,
+            "languages": [words(name) for name in LOCALES],
             "code": self._code(),
             "theme": theme_of(request),
             "explained": Explained(),
@@ -129,16 +140,21 @@ def _environment(loader: PackageLoader, language: Words) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     environment.filters.update(language.filters())
-    environment.globals.update(asset=assets().address, icon=icon)
-    environment.install_gettext_callables(  # type: ignore[attr-defined] # the extension's
-        language.gettext, language.ngettext, newstyle=True
+    environment.globals.update(
+        asset=assets().address,
+        icon=icon,
+        gettext=language.told,
+        ngettext=language.told_of,
+        forms=language.forms,
     )
+    environment.newstyle_gettext = True  # type: ignore[attr-defined] # the extension's
     return environment
 
 
 def icon(name: str) -> Markup:
     """Return a symbol of the sprite, silent to screen readers: words stand beside it."""
     address = assets().address("icons.svg")
+    kind = "icon turned" if name in TURNED_ICONS else "icon"
     return Markup(
-        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>'
-    ).format(address, name)
+        '<svg class="{}" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>'
+    ).format(kind, address, name)

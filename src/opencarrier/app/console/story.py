@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from opencarrier.kernel.sentences import Sentence
+
 KEPT_MAX = 200
 TEXT_CHARACTERS_MAX = 300
 
@@ -23,6 +25,9 @@ class Happening:
     what: str
     number: int = 0
     """Octets of a session that ended, the number of a cycle."""
+
+    said: Sentence | None = None
+    """A text with its values, to be said in the language of whoever reads."""
 
 
 class Story:

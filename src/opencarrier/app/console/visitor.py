@@ -10,6 +10,9 @@ from opencarrier.app.console.locales import chosen_locale
 from opencarrier.identity.accounts.model import NOBODY, AccountId, Grant, Role
 from opencarrier.spine.parties import PartyId
 
+LOCALE_COOKIE = "locale"
+"""Remembers the language that was chosen."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
@@ -55,7 +58,6 @@ def visitor_of(request: Request) -> Visitor:
 
 
 def locale_of(request: Request) -> str:
-    """Return the language to answer in."""
-    return chosen_locale(
-        request.headers.get("accept-language", ""), request.cookies.get("locale", "")
-    )
+    """Return the language to answer in: the one chosen here, else one the browser asks for."""
+    chosen = request.cookies.get(LOCALE_COOKIE, "")
+    return chosen_locale(request.headers.get("accept-language", ""), chosen)

@@ -18,6 +18,7 @@ from opencarrier.app.console.story import Happening, Story
 from opencarrier.app.console.traffic import Pulse, Traffic
 from opencarrier.app.earning import Earning
 from opencarrier.identity.places.model import Place
+from opencarrier.kernel.sentences import Sentence
 from opencarrier.settlement.model import Attempt, Cycle, CycleState
 from opencarrier.spine.usage import Observation
 
@@ -88,9 +89,9 @@ class Watch:
         self._nodes = count
         self.looks += 1
 
-    def say(self, text: str) -> None:
+    def say(self, line: Sentence) -> None:
         """Add a sentence to the story."""
-        self._add(Happening(at_us=self._now_us(), kind="said", what=text))
+        self._add(Happening(at_us=self._now_us(), kind="said", what=str(line), said=line))
 
     def _arrived(self, unit: Connection) -> list[Pulse]:
         usage = self._place.base.usage

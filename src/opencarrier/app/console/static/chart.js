@@ -1,4 +1,6 @@
 // A line of use over time, drawn from its table: the table is the truth, this is its picture.
+import { lang } from "./words.js";
+
 const HEIGHT = 180;
 
 export class FlowChart {
@@ -34,7 +36,6 @@ export class FlowChart {
     const css = getComputedStyle(document.documentElement);
     const colour = (name) => resolved(this.place, css.getPropertyValue(name));
     const quiet = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-    const lang = document.documentElement.lang;
     const number = new Intl.NumberFormat(lang, { maximumSignificantDigits: 3 });
     const hour = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: "UTC" });
     const unit = document.getElementById(this.tableId).dataset.unit;

@@ -1,4 +1,6 @@
 // Counts down to an instant of the server's clock; stands still while the line is lost.
+import { clock } from "./words.js";
+
 const SECOND_MS = 1000;
 
 export function countDown() {
@@ -14,11 +16,4 @@ export function countDown() {
   };
   tick();
   setInterval(tick, SECOND_MS);
-}
-
-function clock(seconds) {
-  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60];
-  const [hours, ...rest] = parts;
-  const shown = rest.map((part) => String(part).padStart(2, "0")).join(":");
-  return hours ? `${hours}:${shown}` : shown;
 }

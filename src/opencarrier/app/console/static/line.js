@@ -1,6 +1,8 @@
 // Hears what happens, hands it to the page as `live-<kind>` events on the body, and says whether
 // what the page shows is of now. The server beats each second; where nothing was heard for
 // SILENCE_MS, or the connection broke, figures are marked as of when they last were true.
+import { lang } from "./words.js";
+
 const SILENCE_MS = 2500;
 const CHECK_MS = 500;
 const AGAIN_MS = 2000;
@@ -72,7 +74,7 @@ export class Line {
     this.#show("lost");
     const time = this.banner.querySelector("time");
     time.dateTime = new Date(this.#heardMs).toISOString();
-    time.textContent = new Date(this.#heardMs).toLocaleTimeString(document.documentElement.lang);
+    time.textContent = new Date(this.#heardMs).toLocaleTimeString(lang, { hourCycle: "h23" });
     this.banner.hidden = false;
     document.documentElement.classList.add("stale");
     tell("live-lost", {});

@@ -2,6 +2,7 @@
 // is in view, at the level whose cells are some pixels wide. The land is a path drawn once for a
 // size and then only moved and scaled, so panning costs next to nothing.
 import { resolved } from "./chart.js";
+import { counted, listed } from "./words.js";
 
 const CLOSEST = 24;
 const CELL_PX = 6;
@@ -279,10 +280,9 @@ export class WorldMap {
     const found = near(this.#cells.points, 8);
     this.tip.hidden = !found && !live;
     if (this.tip.hidden) return;
-    const { one, many, sessions } = this.place.dataset;
-    const number = new Intl.NumberFormat(document.documentElement.lang);
-    const texts = [found && (found.number === 1 ? one : many.replace("{n}", number.format(found.number))), live && sessions.replace("{n}", number.format(live.number))];
-    this.tip.textContent = texts.filter(Boolean).join(", ");
+    const { nodesHere, sessionsHere } = this.place.dataset;
+    const texts = [found && counted(nodesHere, found.number), live && counted(sessionsHere, live.number)];
+    this.tip.textContent = listed(texts.filter(Boolean));
     this.tip.style.translate = `${Math.min(here[0] + 14, this.width - 160)}px ${here[1] + 14}px`;
   }
 

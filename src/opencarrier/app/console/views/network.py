@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from opencarrier.access.model import Metrics
 from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.story import Happening
 from opencarrier.app.console.traffic import Flow
 from opencarrier.app.console.watch import Watch
@@ -34,11 +35,11 @@ COUNTRY_LETTERS = 2
 REGIONS_LEVEL = 2
 
 STATES = {
-    "open": ("wait", "under way"),
-    "ordered": ("wait", "being paid"),
-    "sent": ("wait", "being paid"),
-    "final": ("good", "paid"),
-    "lost": ("act", "settled otherwise"),
+    "open": ("wait", N_("under way")),
+    "ordered": ("wait", N_("being paid")),
+    "sent": ("wait", N_("being paid")),
+    "final": ("good", N_("paid")),
+    "lost": ("act", N_("settled otherwise")),
 }
 """How a cycle's state is coloured and called."""
 
