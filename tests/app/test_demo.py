@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 SEED = "5"
@@ -66,6 +68,18 @@ def pasted(line: str) -> str:
     return done.stdout
 
 
+def look_around(folder: Path) -> None:
+    """Look at it as each of its guests: somebody of one of its parties, without a key."""
+    page = json.loads((folder / "run.json").read_text())["http"]
+    for role in ("operator", "host", "subscriber"):
+        with httpx.Client(base_url=page) as browser:
+            entered = browser.post("/sign-in/as", data={"role": role}, headers={"Origin": page})
+            assert entered.status_code == 303
+            (grant,) = browser.get("/v1/me").json()["grants"]
+            assert grant["role"] == role
+            assert grant["party"].startswith(("op_", "host_", "sub_"))
+
+
 @pytest.mark.timeout(400)
 def test_the_demo_tells_what_scripts_match_on_and_lives_on():
     """What it says to do next works as it stands there; no unit of money is lost meanwhile."""
@@ -79,6 +93,7 @@ def test_the_demo_tells_what_scripts_match_on_and_lives_on():
         assert again["session_id"] != roamed["session_id"]
         assert "claimed" in pasted(trace)
         assert "included" in pasted(receipt)
+        look_around(Path(shlex.split(trace)[-1]))
         of_session = trace.replace(trace.split()[-3], roamed["session_id"])
         assert roamed["node"] in pasted(of_session)
         status = json.loads(pasted(f"{trigger.replace('trigger roam', 'status')} --json"))

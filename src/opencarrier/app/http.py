@@ -24,6 +24,7 @@ from opencarrier.app.console import console_routes
 from opencarrier.app.console.door import Door, door_routes
 from opencarrier.app.console.events import Events
 from opencarrier.app.console.guard import Guard, guard_routes
+from opencarrier.app.console.guests import Guest
 from opencarrier.app.console.languages import language_routes
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.people import people_routes
@@ -68,6 +69,7 @@ class Web:
         self.token = token
         self.ready = False
         self.triggers: dict[str, Trigger] = {}
+        self.guests: dict[str, Guest] = {}
         self.answers = answers_of(place.base)
         self.events = Events(place.base.clock)
         settings = place.base.settings
@@ -126,7 +128,7 @@ def make_app(web: Web) -> FastAPI:
     guard_routes(app)
     web.shell.know = guard.know
     console_routes(app, web.shell, web.events, NetworkViews(web.place, web.watch, web.metrics))
-    door = Door(web.shell, base, origins)
+    door = Door(web.shell, base, origins, web.guests)
     door_routes(app, door)
     people_routes(app, door)
     language_routes(app, door)

@@ -68,7 +68,8 @@ class Teller:
         for line in (
             f"opencarrier {__version__} demo, seed {asked.seed}: a whole network on this machine",
             f"  page      {running.http}/",
-            f"  sign in   {link}",
+            f"  sign in   {link} (owner, once)",
+            f"  look as   {link.partition('/welcome/')[0]}/sign-in (operator, host, subscriber)",
             f"  chain     {running.rpc} (chain id {place.manifest.chain_id})",
             f"  RADIUS    127.0.0.1, authentication {running.radius_port}, "
             f"accounting {running.acct_port}",

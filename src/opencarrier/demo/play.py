@@ -21,6 +21,7 @@ from opencarrier.app.http import Web
 from opencarrier.app.output import Exit
 from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.app.teller import Teller
+from opencarrier.demo.guests import invite
 from opencarrier.demo.live import live
 from opencarrier.demo.stage import DemoStage, Endpoints
 from opencarrier.kernel.clock import FixedClock
@@ -136,7 +137,7 @@ async def _play(place: Onchain, clock: FixedClock, request: Request) -> int:
             link = served.web.owner_link(served.running.http)
             teller.banner(served.running, place, request, _people(), link)
             story = Story(stage, script, teller.tell)
-            telling = asyncio.create_task(_tell(story, teller))
+            telling = asyncio.create_task(_tell(place, served.web, story, teller))
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({telling, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not telling.done():
@@ -168,8 +169,9 @@ def _people() -> str:
     return ", ".join(f"{person.name} ({person.imsi})" for person in first) + " and 36 more"
 
 
-async def _tell(story: Story, teller: Teller) -> Told:
+async def _tell(place: Onchain, web: Web, story: Story, teller: Teller) -> Told:
     await story.set_up()
+    invite(place.base, web.guests)
     return await story.play(step=teller.step)
 
 

@@ -1,8 +1,8 @@
-"""Signing in and out: by passkey, by wallet, by a link that counts once."""
+"""Signing in and out: by passkey, by wallet, by a link that counts once, in a demo as a guest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -12,12 +12,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from opencarrier.app.bootstrap import Installation
+from opencarrier.app.console.guests import Guest
 from opencarrier.app.console.origins import Origins, drop_session, local_path, set_session
-from opencarrier.app.console.reading import json_of
-from opencarrier.app.console.shell import Shell
+from opencarrier.app.console.reading import form_of, json_of
+from opencarrier.app.console.shell import SECTIONS, Shell
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.problems import problem
-from opencarrier.identity.accounts.model import AccountReason
+from opencarrier.identity.accounts.model import OWNER_LINK_S, AccountReason, Role
 from opencarrier.identity.accounts.service import Origin, SignedIn
 from opencarrier.identity.rules import read_address
 from opencarrier.kernel.refusals import Refusal
@@ -28,11 +29,14 @@ T = TypeVar("T")
 class Door:
     """What the routes of sign-in share."""
 
-    def __init__(self, shell: Shell, base: Installation, origins: Origins) -> None:
+    def __init__(
+        self, shell: Shell, base: Installation, origins: Origins, guests: Mapping[str, Guest]
+    ) -> None:
         self.shell = shell
         self.base = base
         self.accounts = base.accounts
         self.origins = origins
+        self.guests = guests
 
     def origin(self, request: Request) -> Origin:
         """Return the origin a request came to; 403 where nobody signs in."""
@@ -70,6 +74,7 @@ def door_routes(app: FastAPI, door: Door) -> None:
     _passkeys(app, door)
     _wallets(app, door)
     _links(app, door)
+    _guests(app, door)
 
     @app.get("/sign-in", include_in_schema=False)
     def sign_in(request: Request, next: str = "/") -> Response:  # noqa: A002 - its name outside
@@ -79,6 +84,7 @@ def door_routes(app: FastAPI, door: Door) -> None:
             "here": origin is not None,
             "named": door.origins.link(f"http://{request.headers.get('host', '')}", "/sign-in"),
             "passkeys": origin is not None and origin.rp_id not in ("127.0.0.1", "[::1]"),
+            "guests": list(door.guests.values()),
         }
         return door.shell.page(request, "people/sign-in.html", view, title="Sign in")
 
@@ -166,6 +172,29 @@ def _links(app: FastAPI, door: Door) -> None:
             return problem(409, made.code, made.detail)
         http = f"http://{request.headers.get('host', '')}"
         return JSONResponse({"url": door.origins.link(http, f"/welcome/{made}")})
+
+
+def _guests(app: FastAPI, door: Door) -> None:
+    @app.post("/sign-in/as", include_in_schema=False)
+    async def look_as(request: Request) -> Response:
+        guest = door.guests.get((await form_of(request)).get("role", ""))
+        if guest is None:
+            raise HTTPException(404)
+        origin, came_from = door.origin(request), visitor_of(request).came_from
+
+        def enter(unit: Connection) -> SignedIn | Refusal:
+            link = door.accounts.links.open(unit, guest.account, ttl_s=OWNER_LINK_S)
+            if isinstance(link, Refusal):
+                return link
+            return door.accounts.sign_in_by_link(unit, link, came_from=came_from)
+
+        done = await door.write(enter)
+        return door.let_in(origin, done, RedirectResponse(_section(guest.role), status_code=303))
+
+
+def _section(role: Role) -> str:
+    """Return where a role has a place of its own, else the first page."""
+    return next((section.path for section in SECTIONS if section.key == role), "/")
 
 
 def octets_of(text: object) -> bytes:

@@ -107,6 +107,7 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "POST /sign-in/passkey": KNOCKING,
     "POST /sign-in/wallet/message": KNOCKING,
     "POST /sign-in/wallet": KNOCKING,
+    "POST /sign-in/as": KNOCKING,
     "GET /welcome/{token}": Right(anybody=True, tried=True),
     "POST /welcome/{token}": KNOCKING,
     "POST /sign-out": PEOPLE,
