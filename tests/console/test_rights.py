@@ -28,6 +28,7 @@ THROUGH = 218
 ROLES = ["owner", "operator", "visited", "host", "subscriber", "auditor", "onlooker", "guest"]
 ALL = {*ROLES, "nobody", "token"}
 SIGNED_IN = set(ROLES)
+LOOKING_ON = {"owner", "token", "operator", "visited", "auditor", "onlooker"}
 
 MAY: dict[str, set[str]] = {
     "GET /v1/status": {"owner", "token", "auditor"},
@@ -48,6 +49,20 @@ MAY: dict[str, set[str]] = {
     "POST /me/keys/{key}/name": SIGNED_IN,
     "POST /me/keys/{key}/remove": SIGNED_IN,
     "POST /me/sessions/{session}/end": SIGNED_IN,
+    "GET /operator": LOOKING_ON,
+    "GET /operator/{party}": LOOKING_ON,
+    "GET /operator/{party}/now": LOOKING_ON,
+    "GET /operator/{party}/cycles": LOOKING_ON,
+    "GET /operator/{party}/cycles/{sequence}": LOOKING_ON,
+    "GET /operator/{party}/cycles/{sequence}/now": LOOKING_ON,
+    "GET /v1/operators": LOOKING_ON,
+    "GET /v1/operators/{party}": LOOKING_ON,
+    "GET /v1/operators/{party}/cycles": LOOKING_ON,
+    "GET /v1/operators/{party}/cycles/{sequence}": LOOKING_ON,
+    "GET /v1/operators/{party}/cycles/{sequence}/statement.csv": LOOKING_ON,
+    "GET /v1/operators/{party}/cycles/{sequence}/statement.json": LOOKING_ON,
+    "GET /operator/{party}/settle": {"owner", "token", "operator", "visited"},
+    "POST /operator/{party}/settle": {"owner", "token", "operator", "visited"},
     "GET /people": {"owner", "token", "operator", "visited", "host"},
     "GET /v1/people": {"owner", "token", "operator", "visited", "host"},
     "POST /people": {"owner", "token", "operator", "visited", "host"},

@@ -23,7 +23,11 @@ USAGES_SHOWN_MAX = 1_000
 
 
 def close_and_settle(
-    place: Onchain, *, by: AccountId = NOBODY, pause: Callable[[float], None] = time.sleep
+    place: Onchain,
+    *,
+    by: AccountId = NOBODY,
+    pause: Callable[[float], None] = time.sleep,
+    passes_max: int = PASSES_MAX,
 ) -> dict[str, Any] | Refusal:
     """Close the open cycle now and drive its settlement until it is final, or say why not.
 
@@ -46,7 +50,7 @@ def close_and_settle(
                     unit, settlement_id=order.settlement_id, net_minor=net_minor, by=by
                 )
     driven = errands.drive()
-    for number in range(PASSES_MAX):
+    for number in range(passes_max):
         if driven.is_settled or driven.halt is not None or driven.unapproved is not None:
             break
         if number > 0:  # an embedded chain has mined by the second look

@@ -26,6 +26,7 @@ from opencarrier.app.console.events import Events
 from opencarrier.app.console.guard import Guard, guard_routes
 from opencarrier.app.console.guests import Guest
 from opencarrier.app.console.languages import language_routes
+from opencarrier.app.console.operator import OperatorDesk, operator_routes
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.people import people_routes
 from opencarrier.app.console.rights import is_repeatable, needs_key
@@ -132,6 +133,7 @@ def make_app(web: Web) -> FastAPI:
     door_routes(app, door)
     people_routes(app, door)
     language_routes(app, door)
+    operator_routes(app, OperatorDesk(web.shell, web.place))
     _health(app, web)
     _api(app, web)
     _triggers(app, web)

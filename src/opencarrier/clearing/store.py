@@ -24,6 +24,7 @@ from sqlalchemy import (
     delete,
     false,
     insert,
+    or_,
     select,
     update,
 )
@@ -312,6 +313,19 @@ def positions_settled_in(
     if of is not None:
         query = query.where(positions.c.position_id.in_(of))
     return _signed(unit, unit.execute(query.order_by(positions.c.position_id)).all())
+
+
+def positions_of(
+    unit: Connection, cycle_id: Id, party: PartyId, *, after: Id | None, limit: int
+) -> list[SignedPosition]:
+    """Return a party's positions that a cycle settles, ascending by id, after one."""
+    columns = positions.c
+    query = select(positions).where(
+        columns.settled_in == cycle_id, or_(columns.debtor == party, columns.creditor == party)
+    )
+    if after is not None:
+        query = query.where(columns.position_id > after)
+    return _signed(unit, unit.execute(query.order_by(columns.position_id).limit(limit)).all())
 
 
 def take(

@@ -18,6 +18,7 @@ from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.settlement import rules, store
 from opencarrier.settlement.custody import Caught, CustodyFollower
+from opencarrier.settlement.figures import CycleFigures, figures
 from opencarrier.settlement.model import (
     Alarm,
     Attempt,
@@ -436,6 +437,12 @@ class SettlementService:
         """Return cycles, newest first, each with its last attempt."""
         found = store.cycles_of(unit, self.venue, limit=limit, before=before)
         return [(c, store.attempt(unit, c.cycle_id, c.attempt)) for c in found]
+
+    def figures(
+        self, unit: Connection, *, limit: int, before: int | None = None
+    ) -> list[CycleFigures]:
+        """Return the cycles that were ordered in figures, newest first: for lists."""
+        return figures(unit, self.venue, limit=limit, before=before)
 
     def attempts(self, unit: Connection, cycle_id: Id) -> Sequence[Attempt]:
         """Return all attempts of a cycle in their order."""

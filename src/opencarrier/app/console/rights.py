@@ -53,6 +53,11 @@ OWNER: Final = Right(whole=frozenset({Role.OWNER}))
 INSTALLATION: Final = Right(installation=True)
 BOOKS: Final = Right(whole=frozenset({Role.OWNER, Role.AUDITOR}))
 SETTLING: Final = Right(whole=frozenset({Role.OWNER}), at_party=frozenset({Role.OPERATOR}))
+AT_OPERATOR: Final = Right(
+    whole=frozenset({Role.OWNER, Role.AUDITOR}), at_party=frozenset({Role.OPERATOR, Role.AUDITOR})
+)
+"""Reads what is an operator's; the route judges whose."""
+
 INVITING: Final = Right(
     whole=frozenset({Role.OWNER}), at_party=frozenset({Role.OPERATOR, Role.HOST})
 )
@@ -122,6 +127,21 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "POST /me/keys/{key}/name": PEOPLE,
     "POST /me/keys/{key}/remove": PEOPLE,
     "POST /me/sessions/{session}/end": PEOPLE,
+    # an operator's money
+    "GET /operator": AT_OPERATOR,
+    "GET /operator/{party}": AT_OPERATOR,
+    "GET /operator/{party}/now": AT_OPERATOR,
+    "GET /operator/{party}/cycles": AT_OPERATOR,
+    "GET /operator/{party}/cycles/{sequence}": AT_OPERATOR,
+    "GET /operator/{party}/cycles/{sequence}/now": AT_OPERATOR,
+    "GET /operator/{party}/settle": SETTLING,
+    "POST /operator/{party}/settle": SETTLING,
+    "GET /v1/operators": AT_OPERATOR,
+    "GET /v1/operators/{party}": AT_OPERATOR,
+    "GET /v1/operators/{party}/cycles": AT_OPERATOR,
+    "GET /v1/operators/{party}/cycles/{sequence}": AT_OPERATOR,
+    "GET /v1/operators/{party}/cycles/{sequence}/statement.csv": AT_OPERATOR,
+    "GET /v1/operators/{party}/cycles/{sequence}/statement.json": AT_OPERATOR,
     # people
     "GET /people": INVITING,
     "GET /v1/people": INVITING,
