@@ -186,14 +186,14 @@ NAMES = frozenset(("opencarrier", "· opencarrier", "/"))
 
 
 def _without_calls(lexer: Environment, source: str) -> str:
-    inside, kept = False, []
+    """Return what a template says by itself: neither a call nor between `trans` and `endtrans`."""
+    translated, kept, before = False, [], ""
     for _, kind, text in lexer.lex(source):
-        if kind in ("variable_begin", "block_begin"):
-            inside = True
-        elif kind in ("variable_end", "block_end"):
-            inside = False
-        elif kind == "data" and not inside:
+        if kind == "name" and before == "block_begin" and text in ("trans", "endtrans"):
+            translated = text == "trans"
+        elif kind == "data" and not translated:
             kept.append(text)
+        before = before if kind == "whitespace" else kind
     return "".join(kept)
 
 

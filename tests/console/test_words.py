@@ -16,7 +16,7 @@ from tests.console.people import ORIGIN, PAGE, installation
 
 from opencarrier.app.console import people, shell
 from opencarrier.app.console.catalogue import LOCALES, SOURCE, catalogue
-from opencarrier.app.console.glossary import glossary
+from opencarrier.app.console.glossary import glossary, in_order
 from opencarrier.app.console.locales import ISOLATE, ISOLATE_END, chosen_locale, words
 from opencarrier.kernel.sentences import Amount, Octets, sentence
 from tools import catalogues
@@ -143,6 +143,14 @@ def test_every_word_is_explained_shortly_in_every_language(name):
     assert len(names) == len(glossary())
 
 
+def test_words_stand_in_the_order_of_each_language():
+    def called(name: str) -> str:
+        return {"node": "zone", "host": "Église", "cycle": "fin"}.get(name, "a")
+
+    found = [called(term.name) for term in in_order(glossary().values(), called)]
+    assert found[-3:] == ["Église", "fin", "zone"]
+
+
 def test_a_language_is_chosen_for_a_year_and_spoken(home):
     browser = home.browser()
     assert 'lang="en" dir="ltr"' in browser.get("/words").text
@@ -236,6 +244,7 @@ def test_texts_are_found_in_templates_modules_and_the_glossary(tmp_path, monkeyp
     (tmp_path / "a.html").write_text(
         '<p title="Bare">{{ _("One", x=1) }} {{ ngettext("%(num)s a", "%(num)s b", n) }}</p>'
         "{{ gettext('Two') }}<code>fine</code> {{ 'no text' }} opencarrier"
+        "{% trans n=2 %}{{ n }} c{% pluralize n %}{{ n }} d{% endtrans %}"
     )
     (tmp_path / "a.py").write_text(
         'N_("Three")\npage(title="Four")\nother(title="no")\nsentence("Fi" "ve", a=1)\n'
@@ -245,6 +254,7 @@ def test_texts_are_found_in_templates_modules_and_the_glossary(tmp_path, monkeyp
     assert set(said) == {
         ("One",), ("%(num)s a", "%(num)s b"), ("Two",), ("Three",), ("Four",), ("Five",),
         ("node",), ("What it is.",),
+        ("%(n)s c", "%(n)s d"),
     }  # fmt: skip
     assert said["Three",] == ["a.py"]
     assert [one.rpartition(": ")[2] for one in catalogues.unmarked()] == ["'Bare'"]

@@ -9,11 +9,13 @@ from starlette.responses import Response
 from opencarrier.app.console.assets import assets
 from opencarrier.app.console.errors import error_pages
 from opencarrier.app.console.events import Events, event_routes
-from opencarrier.app.console.glossary import glossary
+from opencarrier.app.console.glossary import glossary, in_order
+from opencarrier.app.console.locales import words
 from opencarrier.app.console.network import network_routes
 from opencarrier.app.console.security import Secured
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.views.network import NetworkViews
+from opencarrier.app.console.visitor import visitor_of
 
 COMPRESSED_FROM_OCTETS = 1_024
 COMPRESSION_LEVEL = 5
@@ -36,5 +38,7 @@ def frame_routes(app: FastAPI, shell: Shell, events: Events) -> None:
     event_routes(app, events)
 
     @app.get("/words", include_in_schema=False)
-    def words(request: Request) -> Response:
-        return shell.page(request, "words.html", glossary().values(), title="Words explained")
+    def explained(request: Request) -> Response:
+        language = words(visitor_of(request).locale)
+        terms = in_order(glossary().values(), language.gettext)
+        return shell.page(request, "words.html", terms, title="Words explained")

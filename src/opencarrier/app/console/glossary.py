@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from unicodedata import normalize
 
 KEY = re.compile(r"[a-z][a-z-]*")
 
@@ -19,6 +20,11 @@ class Term:
     key: str
     name: str
     says: str
+
+
+def in_order(terms: Iterable[Term], called: Callable[[str], str]) -> list[Term]:
+    """Return terms in the alphabetical order of what a language calls them, accents aside."""
+    return sorted(terms, key=lambda term: normalize("NFKD", called(term.name)).casefold())
 
 
 @cache

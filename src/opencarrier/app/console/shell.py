@@ -21,7 +21,7 @@ from opencarrier.app.console.visitor import Visitor, visitor_of
 NO_STORE = {"Cache-Control": "no-store"}
 """Pages are of now: no browser keeps one."""
 
-TURNED_ICONS: frozenset[str] = frozenset()
+TURNED_ICONS = frozenset({"list"})
 """Symbols that point along the line of reading: right to left they are mirrored."""
 
 

@@ -1,0 +1,108 @@
+"""Every page as those see it who read French, Swahili or Arabic, or a language made up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.app.serving import served
+from tests.browser.look import looked
+from tests.browser.test_pages import PAGES as OPEN
+from tests.browser.test_people_pages import Console
+from tests.console import pseudo
+from tests.console.people import installation
+
+from opencarrier.app.console import people, shell
+from opencarrier.app.console.catalogue import LOCALES, SOURCE
+from opencarrier.app.console.locales import words
+
+pytestmark = pytest.mark.peer
+
+LANGUAGES = [name for name in LOCALES if name != SOURCE]
+SIGNED_IN = {
+    "sign-in": ("", "/sign-in"),
+    "me": ("owner", "/me"),
+    "people": ("owner", "/people"),
+    "audit": ("auditor", "/audit"),
+    "approvals": ("owner", "/approvals"),
+}
+
+
+@pytest.fixture(scope="module")
+def door(browser, tmp_path_factory) -> Iterator[Console]:
+    with installation(tmp_path_factory.mktemp("languages")) as home, served(home.app) as url:
+        yield Console(home, url)
+        home.web.events.close()
+
+
+def direction(look) -> str:
+    return str(look.page.evaluate("() => getComputedStyle(document.body).direction"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", OPEN)
+def test_a_page_is_whole_on_a_phone(browser, console, name, language):
+    with looked(browser, "phone", locale=language) as look:
+        look.open(console.url + OPEN[name])
+        look.shot(f"{name}-phone-{language}")
+        assert direction(look) == words(language).direction
+        assert look.page.locator("html").get_attribute("lang") == language
+        assert not look.judge()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", SIGNED_IN)
+def test_a_page_of_people_is_whole_on_a_phone(browser, door, name, language):
+    who, path = SIGNED_IN[name]
+    with looked(browser, "phone", locale=language) as look:
+        if who:
+            door.sign_in(look.page, who)
+        look.page.goto(door.url + path)
+        look.shot(f"{name}-phone-{language}")
+        assert direction(look) == words(language).direction
+        assert not look.axe()
+        assert not look.cut_off()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_wide_page_is_whole(browser, console, language):
+    with looked(browser, "desktop", "dark", locale=language) as look:
+        look.open(console.url + "/")
+        look.shot(f"network-desktop-{language}")
+        assert not look.judge()
+
+
+def test_no_text_of_a_script_is_bare(browser, console, monkeypatch):
+    """The line's state, the countdown, what the map says of a place: all pass the catalogues."""
+    pseudo.speak(monkeypatch, shell, people)
+    monkeypatch.setattr(console.web.shell, "_environments", {})
+    with looked(browser, "desktop") as look:
+        look.open(console.url + "/")
+        look.page.evaluate("() => dispatchEvent(new Event('offline'))")
+        canvas = look.page.locator("#map canvas")
+        box = canvas.bounding_box()
+        found = look.page.evaluate(
+            "async () => (await (await fetch('/v1/network/live')).json()).nodes"
+        )
+        assert found
+        for across in range(0, int(box["width"]), 12):
+            for down in range(0, int(box["height"]), 12):
+                look.page.mouse.move(box["x"] + across, box["y"] + down)
+                if look.page.locator("#map .tip").is_visible():
+                    break
+            else:
+                continue
+            break
+        assert look.page.locator("#map .tip").inner_text()
+        assert not pseudo.bare(look.page.content())
+
+
+def test_a_language_is_chosen_by_hand_and_kept(browser, console):
+    with looked(browser, "desktop", locale="en") as look:
+        look.open(console.url + "/words")
+        look.page.get_by_role("button", name="العربية").click()
+        look.page.wait_for_selector('html[lang="ar"]')
+        assert look.page.url == console.url + "/words"
+        look.open(console.url + "/")
+        assert direction(look) == "rtl"
+        assert not look.complaints
