@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,9 @@ from tests.documents.forking import CLIENT
 PAGE_S = 300
 DOCUMENTED = re.compile(r"\b192\.0\.2\.\d+\b")
 """Addresses of documentation; here they stand for loopback."""
+
+PAGE = re.compile(r"(?<=//127\.0\.0\.1:)8400\b|(?<=//localhost:)8400\b")
+"""Where the console is, unless somebody else is there."""
 
 DEV = """#!/bin/sh
 # A reader leaves the demo when its story is told, and its page may stand anywhere.
@@ -82,8 +86,9 @@ def desk(root: Path) -> Iterator[Desk]:
         "SCENES": str(Path(__file__).with_name("scenes.sh")),
         **{
             f"OPENCARRIER_{name}": "0"
-            for name in ("RADIUS_PORT", "ACCT_PORT", "HTTP_PORT", "RADSEC_PORT", "CYCLE_S")
+            for name in ("RADIUS_PORT", "ACCT_PORT", "RADSEC_PORT", "CYCLE_S")
         },
+        "OPENCARRIER_HTTP_PORT": str(_free_port()),
     }
     with subprocess.Popen(
         command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
@@ -105,9 +110,9 @@ def do(desk: Desk, folder: Path, page: list[Block]) -> None:
     (folder / "dev").chmod(0o755)
     prelude = PRELUDE.substitute(python=shlex.quote(sys.executable), aside=aside)
     steps = "".join(_step(block, number, aside) for number, block in enumerate(page))
-    script = prelude + DOCUMENTED.sub("127.0.0.1", steps)
+    here = PAGE.sub(desk.environ["OPENCARRIER_HTTP_PORT"], DOCUMENTED.sub("127.0.0.1", steps))
     done = subprocess.run(
-        ["bash", "-c", script],
+        ["bash", "-c", prelude + here],
         cwd=folder,
         env=desk.environ,
         stdin=subprocess.DEVNULL,
@@ -152,6 +157,12 @@ def assert_told(block: Block, told: str) -> None:
 def _loosely(line: str) -> str:
     words = [r"\s+".join(re.escape(word) for word in part.split()) for part in line.split("…")]
     return r".*?" if line.strip() == "…" else r"\s*[^\n]*?\s*".join(words)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def _log(aside: Path) -> str:
