@@ -36,6 +36,9 @@ PYTHON_CALLS = {
 
 TEMPLATE_CALLS = ("_", "gettext", "ngettext", "forms")
 OPTIONS = {"trim_blocks": "true", "lstrip_blocks": "true", "newstyle_gettext": "true"}
+TITLE_PLACE = 3
+"""Where a section's own `page(request, name, view, title)` has it."""
+
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 LITERAL = re.compile(r"`[^`]+`")
 FEW = 3
@@ -124,6 +127,7 @@ def _texts_of(call: ast.Call) -> list[ast.expr]:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     if name == "page":
         titles = [one.value for one in call.keywords if one.arg == "title"]
+        titles += call.args[TITLE_PLACE : TITLE_PLACE + 1]
         return [one for one in titles if _is_text(one)]
     texts = call.args[: PYTHON_CALLS.get(name, 0)]
     return texts if texts and all(_is_text(one) for one in texts) else []

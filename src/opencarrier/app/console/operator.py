@@ -37,6 +37,7 @@ from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.console.whose import operator_of
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.sentences import Sentence, sentence
 from opencarrier.settlement.model import CloseRefusal
 from opencarrier.spine.parties import Operator, PartyId
 
@@ -78,7 +79,9 @@ class OperatorDesk:
         """Return the operator that is asked for, 404 where it is none of the visitor's."""
         return operator_of(self.base, request, PartyId(party), acts=acts)
 
-    def page(self, request: Request, name: str, view: object, title: str, **more: Any) -> Response:
+    def page(
+        self, request: Request, name: str, view: object, title: str | Sentence, **more: Any
+    ) -> Response:
         """Draw a page of the section."""
         return self.shell.page(
             request,
@@ -170,7 +173,8 @@ def _cycles(app: FastAPI, desk: OperatorDesk) -> None:
 
     @app.get("/operator/{party}/cycles/{sequence}", include_in_schema=False)
     def page(request: Request, party: Party, sequence: Sequence) -> Response:
-        return desk.page(request, "cycle", one(request, party, sequence), f"Cycle {sequence}")
+        title = sentence("Cycle %(number)s", number=sequence)
+        return desk.page(request, "cycle", one(request, party, sequence), title)
 
     @app.get("/operator/{party}/cycles/{sequence}/now", include_in_schema=False)
     def now(request: Request, party: Party, sequence: Sequence) -> Response:

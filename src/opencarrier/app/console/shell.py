@@ -17,6 +17,7 @@ from opencarrier.app.console.glossary import Term, glossary
 from opencarrier.app.console.locales import Words, words
 from opencarrier.app.console.rights import RIGHTS
 from opencarrier.app.console.visitor import Visitor, visitor_of
+from opencarrier.kernel.sentences import Sentence
 
 NO_STORE = {"Cache-Control": "no-store"}
 """Pages are of now: no browser keeps one."""
@@ -83,7 +84,7 @@ class Shell:
         template: str,
         view: object = None,
         *,
-        title: str,
+        title: str | Sentence,
         section: str = "",
         status: int = 200,
         **more: Any,
@@ -93,8 +94,8 @@ class Shell:
         The title is drawn in the visitor's language.
         """
         language = words(visitor_of(request).locale)
-        title = language.gettext(title)
-        context = {"view": view, "title": title, "section": section, **more}
+        called = language.gettext(title) if isinstance(title, str) else language.sentence(title)
+        context = {"view": view, "title": called, "section": section, **more}
         drawn = self._drawn(request, template, context)
         headers = {**NO_STORE, "Content-Language": language.name}
         return HTMLResponse(drawn, status_code=status, headers=headers)
