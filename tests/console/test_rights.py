@@ -30,6 +30,17 @@ ALL = {*ROLES, "nobody", "token"}
 SIGNED_IN = set(ROLES)
 LOOKING_ON = {"owner", "token", "operator", "visited", "auditor", "onlooker"}
 
+HOSTS_LOOKS = [
+    "GET /host", "GET /host/{party}", "GET /host/{party}/now",
+    "GET /host/{party}/nodes/{node_id:path}", "GET /v1/hosts", "GET /v1/hosts/{party}",
+    "GET /v1/hosts/{party}/nodes", "GET /v1/hosts/{party}/nodes/{node_id:path}",
+    "GET /v1/hosts/{party}/earnings",
+]  # fmt: skip
+HOSTS_ACTS = [
+    "GET /host/{party}/withdraw", "POST /host/{party}/withdraw", "GET /v1/hosts/{party}/claim",
+    "POST /v1/hosts/{party}/withdrawals",
+]  # fmt: skip
+
 MAY: dict[str, set[str]] = {
     "GET /v1/status": {"owner", "token", "auditor"},
     "GET /v1/radsec": {"owner", "token", "auditor"},
@@ -63,6 +74,8 @@ MAY: dict[str, set[str]] = {
     "GET /v1/operators/{party}/cycles/{sequence}/statement.json": LOOKING_ON,
     "GET /operator/{party}/settle": {"owner", "token", "operator", "visited"},
     "POST /operator/{party}/settle": {"owner", "token", "operator", "visited"},
+    **{key: {"owner", "token", "auditor", "onlooker", "host"} for key in HOSTS_LOOKS},
+    **{key: {"owner", "token", "host"} for key in HOSTS_ACTS},
     "GET /people": {"owner", "token", "operator", "visited", "host"},
     "GET /v1/people": {"owner", "token", "operator", "visited", "host"},
     "POST /people": {"owner", "token", "operator", "visited", "host"},
@@ -149,7 +162,7 @@ def test_what_is_open_is_named_here():
 def test_each_role_gets_through_to_exactly_what_is_its(at_the_door, name):
     """Who may not: nobody is asked to sign in, everybody else finds nothing, as at no route."""
     method, path = name.split()
-    path = re.sub(r"{\w+}", "0x" + "ab" * 32, path)
+    path = re.sub(r"{[\w:]+}", "0x" + "ab" * 32, path)
     for who, browser in at_the_door.items():
         headers = {"Authorization": f"Bearer {TOKEN}"} if who == "token" else {}
         if method == "GET":

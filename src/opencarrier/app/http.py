@@ -25,12 +25,14 @@ from opencarrier.app.console.door import Door, door_routes
 from opencarrier.app.console.events import Events
 from opencarrier.app.console.guard import Guard, guard_routes
 from opencarrier.app.console.guests import Guest
+from opencarrier.app.console.host import HostDesk, host_routes
 from opencarrier.app.console.languages import language_routes
 from opencarrier.app.console.operator import OperatorDesk, operator_routes
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.people import people_routes
 from opencarrier.app.console.rights import is_repeatable, needs_key
 from opencarrier.app.console.shell import Shell
+from opencarrier.app.console.views.host import HostViews
 from opencarrier.app.console.views.network import NetworkViews
 from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.console.watch import Watch
@@ -134,6 +136,7 @@ def make_app(web: Web) -> FastAPI:
     people_routes(app, door)
     language_routes(app, door)
     operator_routes(app, OperatorDesk(web.shell, web.place))
+    host_routes(app, HostDesk(web.shell, HostViews(web.place, web.watch)))
     _health(app, web)
     _api(app, web)
     _triggers(app, web)

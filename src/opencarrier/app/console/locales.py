@@ -128,7 +128,7 @@ class Words:
         )
 
     def when(self, at_us: int, form: str = "medium") -> Markup:
-        """Write an instant in UTC: `short` its time of day, `medium` with its date."""
+        """Write an instant in UTC: `short` its time of day, `day` its date, `medium` both."""
         at = _datetime(at_us)
         shown = format_datetime(at, self._pattern(form), locale=self.locale)
         return Markup('<time datetime="{}" title="{}">{}</time>').format(
@@ -227,6 +227,8 @@ class Words:
         return format_decimal(degrees, "0.0", locale=self.locale, numbering_system=DIGITS)
 
     def _pattern(self, form: str) -> str:
+        if form == "day":
+            return str(self.locale.datetime_skeletons["MMMd"].pattern)
         time_of_day = self.locale.datetime_skeletons["Hm" if form == "short" else "Hms"].pattern
         if form == "short":
             return str(time_of_day)

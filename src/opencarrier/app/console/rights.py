@@ -61,6 +61,10 @@ AT_OPERATOR: Final = Right(
 INVITING: Final = Right(
     whole=frozenset({Role.OWNER}), at_party=frozenset({Role.OPERATOR, Role.HOST})
 )
+HOSTING: Final = Right(
+    whole=frozenset({Role.OWNER, Role.AUDITOR}), at_party=frozenset({Role.HOST, Role.AUDITOR})
+)
+HOSTS_ACTS: Final = Right(whole=frozenset({Role.OWNER}), at_party=frozenset({Role.HOST}))
 
 RIGHTS: Final[Mapping[str, Right]] = {
     # what the network shows to everybody, and to machines
@@ -142,6 +146,20 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /v1/operators/{party}/cycles/{sequence}": AT_OPERATOR,
     "GET /v1/operators/{party}/cycles/{sequence}/statement.csv": AT_OPERATOR,
     "GET /v1/operators/{party}/cycles/{sequence}/statement.json": AT_OPERATOR,
+    # a host's own
+    "GET /host": HOSTING,
+    "GET /host/{party}": HOSTING,
+    "GET /host/{party}/now": HOSTING,
+    "GET /host/{party}/nodes/{node_id:path}": HOSTING,
+    "GET /host/{party}/withdraw": HOSTS_ACTS,
+    "POST /host/{party}/withdraw": HOSTS_ACTS,
+    "GET /v1/hosts": HOSTING,
+    "GET /v1/hosts/{party}": HOSTING,
+    "GET /v1/hosts/{party}/nodes": HOSTING,
+    "GET /v1/hosts/{party}/nodes/{node_id:path}": HOSTING,
+    "GET /v1/hosts/{party}/earnings": HOSTING,
+    "GET /v1/hosts/{party}/claim": HOSTS_ACTS,
+    "POST /v1/hosts/{party}/withdrawals": HOSTS_ACTS,
     # people
     "GET /people": INVITING,
     "GET /v1/people": INVITING,

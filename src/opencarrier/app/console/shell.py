@@ -46,6 +46,7 @@ class Section:
 SECTIONS = (
     Section("network", "/", N_("Network"), "globe"),
     Section("operator", "/operator", N_("Operator"), "coins"),
+    Section("host", "/host", N_("Host"), "home"),
     Section("approvals", "/approvals", N_("Approvals"), "check"),
     Section("people", "/people", N_("People"), "people"),
     Section("audit", "/audit", N_("What was done"), "list"),

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.identity.accounts.model import Grant, Role
-from opencarrier.spine.parties import Operator, PartyId
+from opencarrier.identity.model import PartyKind
+from opencarrier.spine.parties import Host, Operator, PartyId
 
 
 def reads_at(visitor: Visitor, role: Role, party: PartyId) -> bool:
@@ -34,3 +35,17 @@ def operator_of(
     if found is None:
         raise HTTPException(404)
     return found
+
+
+def host_of(base: Installation, request: Request, party: PartyId, *, acts: bool = False) -> Host:
+    """Return the host whose thing is asked for; 404 where it is none of the visitor's."""
+    may = acts_at if acts else reads_at
+    if not may(visitor_of(request), Role.HOST, party):
+        raise HTTPException(404)
+    with base.store.read() as unit:
+        found = base.identity.directory.party(unit, party)
+        if found is None or found.kind is not PartyKind.HOST:
+            raise HTTPException(404)
+        host = base.identity.directory.host(unit, party)
+    assert host is not None, "a party that is a host is one"
+    return host
