@@ -45,16 +45,17 @@ def check(entries: list[dict[str, Any]], folder: Path) -> Iterator[str]:
     named = {MANIFEST.name}
     for entry in entries:
         path = folder / entry["file"]
-        named |= {path.name, _licence(entry)}
+        named |= {entry["file"], _licence(entry)}
         if not path.exists():
-            yield f"{path.name}: missing"
+            yield f"{entry['file']}: missing"
         elif sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
-            yield f"{path.name}: is not what VENDOR.toml says"
+            yield f"{entry['file']}: is not what VENDOR.toml says"
         if not (folder / _licence(entry)).exists():
-            yield f"{path.name}: {_licence(entry)} is missing"
-    for path in folder.iterdir():
-        if path.name not in named:
-            yield f"{path.name}: VENDOR.toml does not name it"
+            yield f"{entry['file']}: {_licence(entry)} is missing"
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in named:
+            yield f"{name}: VENDOR.toml does not name it"
 
 
 def fetched(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -75,7 +76,9 @@ def _taken(entry: dict[str, Any], archive: Path) -> dict[str, Any]:
     with tarfile.open(archive) as packed:
         octets = _member(packed, entry["source"])
         (FOLDER / _licence(entry)).write_bytes(_member(packed, "LICENSE"))
-    (FOLDER / entry["file"]).write_bytes(octets)
+    path = FOLDER / entry["file"]
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(octets)
     return {**entry, "sha256": sha256(octets).hexdigest()}
 
 
@@ -86,7 +89,8 @@ def _member(packed: tarfile.TarFile, name: str) -> bytes:
 
 
 def _licence(entry: dict[str, Any]) -> str:
-    return f"{entry['package']}.LICENSE.txt"
+    package = str(entry["package"]).removeprefix("@").replace("/", "-")
+    return f"{package}.LICENSE.txt"
 
 
 def _written(entry: dict[str, Any]) -> str:

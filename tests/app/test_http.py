@@ -117,8 +117,7 @@ def test_a_receipt_is_for_who_holds_the_token(client):
     assert client.get("/v1/receipts/0x00").status_code == 401
     assert client.get("/v1/receipts/0x00", headers=AUTH).status_code == 422
     unknown = client.get("/v1/receipts/0x" + "ab" * 32, headers=AUTH)
-    assert unknown.status_code == 409
-    assert unknown.json()["title"] == "no_record"
+    assert unknown.status_code == 404
 
 
 def test_the_manifest_is_public(client, made):

@@ -19,6 +19,7 @@ from opencarrier.chain.node.http import (
     BATCH_MAX,
     BODY_OCTETS_MAX,
     BRACKETS_MAX,
+    ForReading,
     answer_body,
     rpc_app,
     rpc_route,
@@ -153,4 +154,25 @@ def test_a_named_origin_is_served(node: EmbeddedNode) -> None:
     app: Any = rpc_app(node, origins=frozenset({"https://wallet.example"}))
     with TestClient(app, base_url="http://localhost") as http:
         headers = {"origin": "https://wallet.example"}
-        assert http.post("/", json=ASK, headers=headers).status_code == 200
+        answer = http.post("/", json=ASK, headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "https://wallet.example"
+        asked = http.options("/", headers=headers)
+        assert (asked.status_code, asked.content) == (204, b"")
+        assert asked.headers["access-control-allow-headers"] == "content-type"
+        other = http.options("/", headers={"origin": "https://evil.example"})
+        assert other.status_code == 403
+        assert "access-control-allow-origin" not in other.headers
+
+
+def test_a_page_of_this_very_place_is_served(http: TestClient) -> None:
+    own = http.post("/", json=ASK, headers={"origin": "http://127.0.0.1:8545"})
+    assert own.status_code == 200
+    assert http.post("/", json=ASK, headers={"origin": "http://127.0.0.1:8546"}).status_code == 403
+
+
+def test_a_chain_for_reading_takes_no_transaction(node: EmbeddedNode) -> None:
+    reading = ForReading(node)
+    assert reading.request("eth_chainId", [])["result"] == "0x7a69"
+    for method in ("eth_sendRawTransaction", "evm_mine", "evm_increaseTime", "admin_peers"):
+        assert reading.request(method, ["0x00"])["error"]["code"] == -32601

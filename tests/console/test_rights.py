@@ -29,6 +29,7 @@ ROLES = ["owner", "operator", "visited", "host", "subscriber", "auditor", "onloo
 ALL = {*ROLES, "nobody", "token"}
 SIGNED_IN = set(ROLES)
 LOOKING_ON = {"owner", "token", "operator", "visited", "auditor", "onlooker"}
+HOLDERS = {"operator", "visited", "host", "subscriber"}
 
 HOSTS_LOOKS = [
     "GET /host", "GET /host/{party}", "GET /host/{party}/now",
@@ -44,7 +45,8 @@ HOSTS_ACTS = [
 MAY: dict[str, set[str]] = {
     "GET /v1/status": {"owner", "token", "auditor"},
     "GET /v1/radsec": {"owner", "token", "auditor"},
-    "GET /v1/receipts/{usage_id}": {"owner", "token"},
+    "GET /v1/receipts/{usage_id}": {"owner", "token", *HOLDERS},
+    "GET /receipt/{usage_id}": {"owner", "token", *HOLDERS},
     "GET /v1/trace/{identifier}": {"owner", "token"},
     "POST /v1/cycles/close": {"owner", "token", "operator", "visited"},
     "POST /v1/triggers/{name}": {"owner", "token"},
@@ -93,7 +95,7 @@ MAY: dict[str, set[str]] = {
 
 OPEN = {
     "GET /", "GET /network/now", "GET /v1/network", "GET /v1/network/cells", "GET /v1/network/live",
-    "GET /words", "POST /language", "GET /v1/events", "GET /healthz", "GET /readyz",
+    "GET /words", "GET /receipt", "POST /language", "GET /v1/events", "GET /healthz", "GET /readyz",
     "GET /metrics", "GET /v1/manifest", "GET /sign-in",
     "POST /sign-in/passkey/options", "POST /sign-in/passkey", "POST /sign-in/wallet/message",
     "POST /sign-in/wallet", "POST /sign-in/as",

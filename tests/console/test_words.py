@@ -186,7 +186,7 @@ def test_who_is_signed_in_chooses_by_a_form_of_its_own_pages(home):
     assert refused.status_code == 403
 
 
-PAGES = ("/", "/words", "/sign-in", "/me", "/people", "/approvals", "/audit", "/absent")
+PAGES = ("/", "/words", "/receipt", "/sign-in", "/me", "/people", "/approvals", "/audit", "/absent")
 
 
 @pytest.mark.parametrize("name", ["owner", "host", "operator", "subscriber", ""])

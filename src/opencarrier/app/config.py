@@ -124,6 +124,13 @@ class Settings:
         default="",
         metadata={"help": "where people sign in, `https://NAME`; empty: on this machine only"},
     )
+    console_rpc: str = field(
+        default="",
+        metadata={
+            "help": "nodes of the chain that receipts are checked against in a browser, URLs with"
+            " blanks between, the first unless another is chosen; empty: on this machine only"
+        },
+    )
     approval_people: int = field(
         default=0,
         metadata={

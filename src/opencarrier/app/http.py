@@ -30,6 +30,7 @@ from opencarrier.app.console.languages import language_routes
 from opencarrier.app.console.operator import OperatorDesk, operator_routes
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.people import people_routes
+from opencarrier.app.console.receipt import receipt_routes
 from opencarrier.app.console.rights import is_repeatable, needs_key
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.views.host import HostViews
@@ -50,10 +51,8 @@ from opencarrier.app.tracing import Tracing
 from opencarrier.chain.contracts import StableToken
 from opencarrier.chain.node.http import rpc_route
 from opencarrier.channels.service import ChannelService
-from opencarrier.kernel.ids import from_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.sentences import Sentence
-from opencarrier.receipts.issue import AUDIENCES
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
@@ -137,6 +136,7 @@ def make_app(web: Web) -> FastAPI:
     language_routes(app, door)
     operator_routes(app, OperatorDesk(web.shell, web.place))
     host_routes(app, HostDesk(web.shell, HostViews(web.place, web.watch)))
+    receipt_routes(app, web.shell, web.place)
     _health(app, web)
     _api(app, web)
     _triggers(app, web)
@@ -241,21 +241,6 @@ def _api(app: FastAPI, web: Web) -> None:
     def manifest() -> Response:
         """Give the venue's manifest, to be pinned by whoever verifies."""
         return Response(web.place.manifest.to_json(), media_type="application/json")
-
-    @app.get("/v1/receipts/{usage_id}")
-    def receipt(usage_id: str, audience: str = "host") -> Response:
-        """Write a settled usage's receipt for its holder."""
-        if audience not in AUDIENCES:
-            return problem(422, "unknown audience", audience)
-        try:
-            identifier = from_hex(usage_id)
-        except ValueError as error:
-            return problem(422, "not a usage id", str(error))
-        with web.place.base.store.read() as unit:
-            text = web.place.issuer.issue(unit, identifier, parts=AUDIENCES[audience])
-        if isinstance(text, Refusal):
-            return problem(409, text.code, text.detail)
-        return Response(text, media_type="application/json")
 
     @app.get("/v1/trace/{identifier}")
     def trace(identifier: str, after: str = "", limit: int = LIMIT) -> Response:

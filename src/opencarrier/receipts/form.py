@@ -7,6 +7,7 @@ would read like that (an address) is marked `text:`. A verifier maps back and en
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -21,6 +22,7 @@ BRACKETS_MAX: Final = 4_096
 A library may have raised the interpreter's recursion limit; then deep nesting ends the process.
 """
 _MARK: Final = "text:"
+_OCTETS: Final = re.compile(r"0x(?:[0-9a-f]{2})*")
 
 
 def to_json(value: Value) -> Any:
@@ -56,12 +58,9 @@ def _text_or_octets(value: str) -> str | bytes:
         return value[len(_MARK) :]
     if not value.startswith("0x"):
         return value
-    if value != value.lower():
-        raise PeerError("form", "hex digits are lower case")
-    try:
-        return bytes.fromhex(value[2:])
-    except ValueError:
-        raise PeerError("form", "not hex digits") from None
+    if _OCTETS.fullmatch(value) is None:
+        raise PeerError("form", "not lower-case hex digits in pairs")
+    return bytes.fromhex(value[2:])
 
 
 def write(document: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from opencarrier.app.cli.common import (
     taken,
     venue,
 )
-from opencarrier.app.output import Exit, emit, refused
+from opencarrier.app.output import Exit, emit, refused, say
 
 chain = group("chain", "The chain: the venue's contracts and what is under way there.")
 
@@ -62,6 +62,37 @@ def chain_deploy(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
         with at_venue(base) as place:
             told = deployed(place.manifest)
     emit(told, as_json=as_json)
+
+
+@chain.command("serve")
+def chain_serve(
+    port: Annotated[int, typer.Option(help="Where, on loopback; 0: any.")] = 8545,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A page that may ask it, as http://127.0.0.1:8400; this console if none."
+        ),
+    ] = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Serve the folder's chain over JSON-RPC, for reading alone, until Ctrl-C.
+
+    So that receipts are checked while nothing else of the installation runs. A running one serves
+    its chain itself.
+
+    Example: opencarrier chain serve --port 8545
+    """
+    from opencarrier.app.serving_chain import own_origins, serve_chain
+
+    with installation(data) as base:
+        origins = origin or own_origins(base)
+        serve_chain(base, port=port, origins=origins, ready=lambda url: _serving(url, origins))
+    say("stopped")
+
+
+def _serving(url: str, origins: list[str]) -> None:
+    say(f"chain    {url}, for reading; stop with Ctrl-C")
+    say(f"pages    of {', '.join(origins)} may ask it")
 
 
 @chain.command("claim")

@@ -57,6 +57,11 @@ AT_OPERATOR: Final = Right(
     whole=frozenset({Role.OWNER, Role.AUDITOR}), at_party=frozenset({Role.OPERATOR, Role.AUDITOR})
 )
 """Reads what is an operator's; the route judges whose."""
+HOLDING: Final = Right(
+    whole=frozenset({Role.OWNER}),
+    at_party=frozenset({Role.OPERATOR, Role.HOST, Role.SUBSCRIBER}),
+)
+"""The route shows what is its visitor's own."""
 
 INVITING: Final = Right(
     whole=frozenset({Role.OWNER}), at_party=frozenset({Role.OPERATOR, Role.HOST})
@@ -72,6 +77,7 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /network/now": ANYBODY,
     "GET /words": ANYBODY,
     "POST /language": ANYBODY,
+    "GET /receipt": ANYBODY,
     "GET /v1/events": ANYBODY,
     "GET /v1/network": ANYBODY,
     "GET /v1/network/cells": ANYBODY,
@@ -105,7 +111,8 @@ RIGHTS: Final[Mapping[str, Right]] = {
     # the installation's own
     "GET /v1/status": BOOKS,
     "GET /v1/radsec": BOOKS,
-    "GET /v1/receipts/{usage_id}": OWNER,
+    "GET /v1/receipts/{usage_id}": HOLDING,
+    "GET /receipt/{usage_id}": HOLDING,
     "GET /v1/trace/{identifier}": OWNER,
     "POST /v1/cycles/close": SETTLING,
     "POST /v1/triggers/{name}": OWNER,

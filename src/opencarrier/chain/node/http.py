@@ -1,8 +1,9 @@
-"""JSON-RPC over HTTP for the embedded node: loopback, no CORS, no keys; for wallets and `cast`.
+"""JSON-RPC over HTTP for the embedded node: loopback, no keys; for wallets, `cast` and our page.
 
-A browser page may not reach it: requests carry `application/json` (which makes a browser ask
-first, and there is nobody to say yes), an `Origin` is refused unless named, and the `Host` must
-be one of ours, so that a name rebound to 127.0.0.1 gets nothing.
+A page of another origin may not reach it unless its origin is named: requests carry
+`application/json` (which makes a browser ask first, and only named origins are told yes), another
+`Origin` is refused, and the `Host` must be one of ours, so that a name rebound to 127.0.0.1 gets
+nothing. A page of this very host and port may. Sources: Fetch Standard (CORS).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from opencarrier.chain.provider import Node
+from opencarrier.chain.provider import SEND_RAW, Node
 
 BODY_OCTETS_MAX = 1 << 20
 BATCH_MAX = 100
@@ -34,9 +35,26 @@ WAITING_MAX = 16
 BRACKETS_MAX = 4_096
 """Opening brackets in a body: bounds how deep JSON can nest before it is parsed."""
 
+PREFLIGHT_S = 600
+"""How long a browser may remember that it may ask."""
+
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+
+
+class ForReading:
+    """A node that answers what its node answers, and takes no transaction."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def request(self, method: str, params: list[Any]) -> dict[str, Any]:
+        """Answer one request; sending does not exist here."""
+        if method == SEND_RAW or not method.startswith(("eth_", "net_", "web3_")):
+            return _error(0, METHOD_NOT_FOUND, "this chain is served for reading")
+        return self._node.request(method, params)
 
 
 def rpc_app(
@@ -60,7 +78,8 @@ def rpc_route(
     origins: frozenset[str] = frozenset(),
 ) -> Route:
     """Return the same as one route of a larger app: `app.router.routes.append(rpc_route(node))`."""
-    return Route(path, _endpoint(node, hosts, origins), methods=["POST"])
+    methods = ["POST", "OPTIONS"] if origins else ["POST"]
+    return Route(path, _endpoint(node, hosts, origins), methods=methods)
 
 
 def _endpoint(
@@ -72,6 +91,10 @@ def _endpoint(
         refusal = _turned_away(request, hosts, origins)
         if refusal is not None:
             return refusal
+        answer = _permission() if request.method == "OPTIONS" else await answered(request)
+        return _shared(answer, request, origins)
+
+    async def answered(request: Request) -> Response:
         body = await _body(request)
         if body is None:
             return _plain(413, f"a request has {BODY_OCTETS_MAX} octets at most")
@@ -126,12 +149,34 @@ def _turned_away(
     if _host_name(request.headers.get("host", "")) not in hosts:
         return _plain(403, "this host name is not served here")
     origin = request.headers.get("origin")
-    if origin is not None and origin not in origins:
+    own = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    if origin is not None and origin not in origins and origin != own:
         return _plain(403, "pages of other origins are not served here")
+    if request.method == "OPTIONS":
+        return None
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json":
         return _plain(415, "a request is application/json")
     return None
+
+
+def _permission() -> Response:
+    """Tell a browser that asks first what a page of a named origin may send."""
+    headers = {
+        "Access-Control-Allow-Methods": "POST",
+        "Access-Control-Allow-Headers": "content-type",
+        "Access-Control-Max-Age": str(PREFLIGHT_S),
+    }
+    return Response(status_code=204, headers=headers)
+
+
+def _shared(answer: Response, request: Request, origins: frozenset[str]) -> Response:
+    """Let a page of a named origin read an answer."""
+    origin = request.headers.get("origin")
+    if origin in origins:
+        answer.headers["Access-Control-Allow-Origin"] = str(origin)
+        answer.headers["Vary"] = "Origin"
+    return answer
 
 
 def _host_name(host: str) -> str:
