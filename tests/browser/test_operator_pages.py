@@ -12,9 +12,20 @@ from tests.browser.test_people_pages import Console
 from tests.console.people import Installation, installation
 from tests.console.trading import Trade
 
+from opencarrier.kernel.ids import to_hex
+from opencarrier.rating.model import Agreement
+
 pytestmark = pytest.mark.peer
 
-PATHS = ["", "/cycles", "/cycles/2", "/settle"]
+PATHS = {
+    "now": "",
+    "cycles": "/cycles",
+    "cycle": "/cycles/2",
+    "settle": "/settle",
+    "agreements": "/agreements",
+    "agreement": "/agreements/{agreement}",
+    "what-if": "/agreements/{agreement}/what-if?price-0=1.25&discount=5",
+}
 
 
 def trade(home: Installation) -> None:
@@ -43,15 +54,29 @@ def console(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
             home.web.events.close()
 
 
+def told(console: Console, path: str) -> str:
+    """Fill in the agreement by which Home pays Borea."""
+    base, party = console.home.base, console.home.made.home.party_id
+    with base.store.read() as unit:
+        found = next(
+            one
+            for one in base.rating.agreements_at(unit, party, after=None, limit=99)
+            if isinstance(one, Agreement)
+            and one.home == party
+            and base.identity.directory.party(unit, one.visited).name == "Borea"
+        )
+    return path.format(agreement=to_hex(found.hash))
+
+
 def opened(console: Console, look: Look, path: str) -> str:
     console.sign_in(look.page, "operator")
-    return f"{console.url}/operator/{console.home.made.home.party_id}{path}"
+    return f"{console.url}/operator/{console.home.made.home.party_id}{told(console, path)}"
 
 
 @pytest.mark.parametrize(("device", "scheme"), LOOKS)
-@pytest.mark.parametrize("path", PATHS)
-def test_a_page_is_well_made(console, browser, path, device, scheme):
+@pytest.mark.parametrize("name", PATHS)
+def test_a_page_is_well_made(console, browser, name, device, scheme):
     with looked(browser, device, scheme) as look:
-        look.open(opened(console, look, path))
-        look.shot(f"operator{path.replace('/', '-')}-{device}-{scheme}")
+        look.open(opened(console, look, PATHS[name]))
+        look.shot(f"operator-{name}-{device}-{scheme}")
         assert [one for one in look.judge() if "asked elsewhere: http://localhost" not in one] == []

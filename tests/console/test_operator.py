@@ -132,7 +132,7 @@ def test_a_statement_has_every_position_of_the_operator_and_no_other(home, party
     assert net == told["own_minor"] == nets(home, 2)[party]
 
 
-PAGES = ("", "/cycles", "/cycles/2", "/settle")
+PAGES = ("", "/cycles", "/cycles/2", "/settle", "/agreements")
 
 
 def test_no_page_has_a_text_that_no_catalogue_knows(home, party, monkeypatch):
@@ -143,6 +143,79 @@ def test_no_page_has_a_text_that_no_catalogue_knows(home, party, monkeypatch):
     found = {path: browser.get(f"/operator/{party}{path}").text for path in PAGES}
     found["choice"] = home.browser("owner").get("/operator").text
     assert not {path: bare for path, text in found.items() if (bare := pseudo.bare(text))}
+
+
+# what is agreed
+
+
+def agreed(home: Installation, party: str, other: str) -> str:
+    """Return the hash of the agreement by which a party pays another."""
+    rows = home.browser("operator").ask(f"/v1/operators/{party}/agreements").json()["items"]
+    for row in rows:
+        told = home.browser("operator").ask(f"/v1/operators/{party}/agreements/{row['agreement']}")
+        if told.json()["lines"][0]["seller_name"] == other and row["name"] == other:
+            return row["agreement"]
+    raise AssertionError(other)
+
+
+def test_agreements_are_walked_and_say_their_prices_in_plain_words(home, party):
+    browser, path = home.browser("operator"), f"/v1/operators/{party}/agreements"
+    whole = browser.ask(path).json()["items"]
+    assert sorted(row["name"] for row in whole) == ["Borea", "Borea", "Home", "Visited", "Visited"]
+    walked, cursor = [], ""
+    while cursor is not None:
+        part = browser.ask(f"{path}?limit=2&cursor={cursor}").json()
+        walked += part["items"]
+        cursor = part["next"]
+    assert walked == whole
+    agreement = agreed(home, party, "Visited")
+    told = browser.ask(f"{path}/{agreement}").json()
+    (line,) = told["lines"]
+    assert (line["price_nano"], line["next_step"], line["plain_minor"]) == (1_900, 1_024, 1_855_469)
+    page = browser.get(f"/operator/{party}/agreements/{agreement}").text
+    assert "Home pays Visited" in page
+    assert "a gigabyte" in page
+    assert browser.ask(f"{path}/0x{'0' * 64}").status_code == 404
+    assert browser.ask(f"{path}/0xno").status_code == 422
+
+
+def test_another_tariff_is_tried_on_the_month_from_sums_alone(home, party):
+    """What was charged is what is kept; a whole price without tax is what rating says, exactly."""
+    agreement = agreed(home, party, "Borea")
+    browser = home.browser("operator")
+    path = f"/v1/operators/{party}/agreements/{agreement}/what-if"
+    told = browser.ask(path).json()
+    (line,) = told["lines"]
+    steps = 2 * -(-(233_000_000 + 23_300_000) // 1_024)
+    assert line["before_minor"] == line["least_minor"] == line["most_minor"]
+    assert line["uses"] == 2
+    cheaper = browser.ask(f"{path}?price=0:1000").json()["lines"][0]
+    assert cheaper["least_minor"] == cheaper["most_minor"] == steps
+    less = browser.ask(f"{path}?price=0:1000&discount_ppm=250000").json()["lines"][0]
+    assert less["least_minor"] == less["most_minor"] == steps - (steps + 2) // 4
+    odd = browser.ask(f"{path}?price=0:1001").json()["lines"][0]
+    assert odd["why"] == ["rounding"]
+    assert odd["least_minor"] <= steps * 1_001 // 1_000 <= odd["most_minor"]
+    page = browser.get(
+        f"/operator/{party}/agreements/{agreement}/what-if?price-0=0.9765625&discount="
+    ).text
+    assert "Exact to the last unit" in page
+    assert "Home would have paid" in page
+    assert f'value="{steps}"' in page
+    for wrong in ("price=9:1", "price=0:-1", "price=x", "discount_ppm=1000001", "month=2026-13"):
+        assert browser.ask(f"{path}?{wrong}").status_code == 422, wrong
+    for wrong in ("price-0=x", "price-0=-1", "discount=101", "price-0=1e99"):
+        found = browser.get(f"/operator/{party}/agreements/{agreement}/what-if?{wrong}")
+        assert found.status_code == 422, wrong
+    assert browser.ask(f"{path}?month=2020-01").json()["lines"] == []
+
+
+def test_an_agreement_of_others_looks_absent(home, party):
+    visited = home.made.visited.party_id
+    agreement = agreed(home, party, "Borea")
+    answer = home.browser("visited").ask(f"/v1/operators/{visited}/agreements/{agreement}")
+    none = home.browser("visited").ask(f"/v1/operators/{visited}/agreements/0x{'1' * 64}")
+    assert (answer.status_code, answer.text) == (none.status_code, none.text) == (404, none.text)
 
 
 # for whom
@@ -161,6 +234,7 @@ def test_one_operator_is_led_on_and_several_are_chosen_from(home, party):
 def test_another_operator_looks_absent(home, party):
     """Whoever has no grant there gets octet for octet what is not there; readers read, alike."""
     paths = ["", "/cycles", "/cycles/2", "/cycles/2/statement.json", "/cycles/2/statement.csv"]
+    paths.append("/agreements")
     for name in home.who:
         browser = home.browser(name)
         for path in paths:

@@ -21,6 +21,7 @@ from opencarrier.app.bootstrap import Installation, Onchain
 from opencarrier.app.closing import close_and_settle
 from opencarrier.app.config import ANY_HOST
 from opencarrier.app.console import console_routes
+from opencarrier.app.console.agreements import agreement_routes
 from opencarrier.app.console.door import Door, door_routes
 from opencarrier.app.console.events import Events
 from opencarrier.app.console.guard import Guard, guard_routes
@@ -134,9 +135,11 @@ def make_app(web: Web) -> FastAPI:
     door_routes(app, door)
     people_routes(app, door)
     language_routes(app, door)
-    operator_routes(app, OperatorDesk(web.shell, web.place))
     host_routes(app, HostDesk(web.shell, HostViews(web.place, web.watch)))
     receipt_routes(app, web.shell, web.place)
+    operator = OperatorDesk(web.shell, web.place)
+    operator_routes(app, operator)
+    agreement_routes(app, operator)
     _health(app, web)
     _api(app, web)
     _triggers(app, web)

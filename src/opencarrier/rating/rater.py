@@ -13,7 +13,16 @@ from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
-from opencarrier.rating import accepted, caps, charges, discounts, line_uses, spent, store
+from opencarrier.rating import (
+    accepted,
+    caps,
+    charges,
+    discounts,
+    line_days,
+    line_uses,
+    spent,
+    store,
+)
 from opencarrier.rating.agreements.rows import AnyAgreement
 from opencarrier.rating.holds import (
     OVERRUN,
@@ -311,8 +320,9 @@ class Run:
         unit = self._unit
         rows = [(item.charge, item.usage.session_id, item.host) for item in rated]
         charges.insert_charges(unit, rows, self._cycle_id)
-        between = ((item.usage, item.wholesale) for item in rated if item.wholesale is not None)
-        line_uses.insert(unit, between, self._cycle_id)
+        priced = [(item.usage, item.wholesale) for item in rated if item.wholesale is not None]
+        line_uses.insert(unit, priced, self._cycle_id)
+        line_days.add(unit, priced)
         lines = [self._spent(item) for item in rated if item.charge.kind is Kind.RETAIL]
         caps.told(unit, spent.add(unit, lines), at_us=self._at_us)
         charges.write_suspense(unit, waiting, self._at_us)

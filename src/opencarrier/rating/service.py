@@ -131,6 +131,16 @@ class RatingService:
         """Return every agreement, ascending by home, visited and hash."""
         return store.all_agreements(unit)
 
+    def agreements_at(
+        self, unit: Connection, party: PartyId, *, after: bytes | None, limit: int
+    ) -> list[AnyAgreement]:
+        """Return the agreements that an operator is a side of, ascending by hash, after one."""
+        return store.agreements_at(unit, party, after=after, limit=limit)
+
+    def agreement(self, unit: Connection, agreement_hash: bytes) -> AnyAgreement | None:
+        """Return an agreement by its hash."""
+        return store.agreement(unit, agreement_hash)
+
     def agreement_document(self, unit: Connection, agreement_hash: bytes) -> str | None:
         """Return an agreement's JSON with both signatures, as a receipt shows it."""
         return store.agreement_document(unit, agreement_hash)

@@ -87,6 +87,23 @@ def all_agreements(unit: Connection) -> list[AnyAgreement]:
     return [_parsed_agreement(document) for document in unit.execute(query).scalars()]
 
 
+def agreements_at(
+    unit: Connection, party: PartyId, *, after: bytes | None, limit: int
+) -> list[AnyAgreement]:
+    """Return the agreements that an operator is a side of, ascending by hash, after one.
+
+    Each side has an index of its own, so only what is shown is read.
+    """
+    found: dict[bytes, str] = {}
+    for side in (agreements.c.home, agreements.c.visited):
+        query = select(agreements.c.agreement_hash, agreements.c.document).where(side == party)
+        if after is not None:
+            query = query.where(agreements.c.agreement_hash > after)
+        rows = unit.execute(query.order_by(agreements.c.agreement_hash).limit(limit))
+        found |= {row.agreement_hash: row.document for row in rows}
+    return [_parsed_agreement(found[key]) for key in sorted(found)[:limit]]
+
+
 def has_agreement(unit: Connection, home: PartyId, visited: PartyId) -> bool:
     """Say whether a pair has any agreement, in force or not."""
     query = select(tariffs.c.place).where(tariffs.c.home == home, tariffs.c.visited == visited)

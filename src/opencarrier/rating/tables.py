@@ -35,6 +35,8 @@ agreements = Table(
     Column("asset", Text, nullable=False),
     Column("document", Text, nullable=False),
     Column("added_us", BigInteger, nullable=False),
+    Index("rating_agreements_home", "home", "agreement_hash"),
+    Index("rating_agreements_visited", "visited", "agreement_hash"),
 )
 
 tariffs = Table(
@@ -254,6 +256,25 @@ line_uses = Table(
     Column("protocol_minor", BigInteger, nullable=False),
     Column("tax_minor", BigInteger, nullable=False),
     Index("rating_line_uses_period", "agreement_hash", "place", "at_us"),
+)
+
+LINE_SUMS: Final = ("steps", "amount", "seller_minor", "host_minor", "protocol_minor", "tax_minor")
+"""What is summed of a line; each in two halves, for a database may not add beyond 64 bits."""
+
+line_days = Table(
+    "rating_line_days",
+    metadata,
+    Column("agreement_hash", LargeBinary(32), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("is_quoted", Boolean, primary_key=True),
+    Column("uses", BigInteger, nullable=False),
+    Column("sessions", BigInteger, nullable=False),
+    *(
+        Column(f"{name}_{half}", BigInteger, nullable=False)
+        for name in LINE_SUMS
+        for half in ("high", "low")
+    ),
 )
 
 deal_periods = Table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from opencarrier.app.api import Page
+from opencarrier.app.console.views.agreements import AgreementRow, AgreementView, LineView
 from opencarrier.app.console.views.flow import FlowRow, FlowView
 from opencarrier.app.console.views.operator import (
     CycleRow,
@@ -13,6 +14,7 @@ from opencarrier.app.console.views.operator import (
     OperatorLine,
     OperatorView,
 )
+from opencarrier.app.console.views.tariff_tries import TriedLine, TriedSum, TryView
 from opencarrier.spine.parties import PartyId
 
 _ASSET: Final = "eip155:31337/erc20:0x5fbdb2315678afecb367f032d93f642f64180aa3"
@@ -76,4 +78,84 @@ CYCLE: Final = CycleView(
     approval=None,
     party=_LUMEN,
     name="Lumen",
+)
+
+_TERM: Final = {"valid_from_us": 1_767_225_600_000_000, "valid_until_us": 1_798_761_600_000_000}
+AGREEMENT_ROW: Final = AgreementRow(
+    agreement=_HASH, other=_BOREA, name="Borea", payers=("Lumen",), lines=1, deals=0, **_TERM
+)
+AGREEMENT: Final = AgreementView(
+    agreement=_HASH,
+    party=_LUMEN,
+    name="Lumen",
+    other=_BOREA,
+    other_name="Borea",
+    asset=_ASSET,
+    protocol_ppm=10_000,
+    lines=(
+        LineView(
+            place=0,
+            line="wifi",
+            payer=_LUMEN,
+            payer_name="Lumen",
+            seller=_BOREA,
+            seller_name="Borea",
+            services=("wifi",),
+            unit="octets_total",
+            first_step=1_024,
+            next_step=1_024,
+            price_nano=1_900,
+            plain_minor=1_855_469,
+            plain_per="gigabyte",
+            fixed_minor=0,
+            minimum_minor=0,
+            currency="USD",
+            tax_ppm=0,
+            tax_included=False,
+            host_ppm=600_000,
+            in_band=False,
+            **_TERM,
+        ),
+    ),
+    deals=(),
+    currencies=(),
+    **_TERM,
+)
+TRIED: Final = TryView(
+    agreement=_HASH,
+    party=_LUMEN,
+    other_name="Borea",
+    month="2026-10",
+    months=("2026-11", "2026-10"),
+    discount_ppm=0,
+    lines=(
+        TriedLine(
+            place=0,
+            line="wifi",
+            payer_name="Lumen",
+            seller_name="Borea",
+            uses=2_310,
+            currency="USD",
+            plain_per="gigabyte",
+            price_nano=1_900,
+            plain_minor=1_855_469,
+            new_nano=1_536,
+            new_plain_minor=1_500_000,
+            before_minor=9_420_000,
+            least_minor=7_612_990,
+            most_minor=7_617_611,
+            why=("rounding",),
+        ),
+    ),
+    sums=(
+        TriedSum(
+            payer_name="Lumen",
+            currency="USD",
+            before_minor=9_420_000,
+            least_minor=7_612_990,
+            most_minor=7_617_611,
+        ),
+    ),
+    why=("rounding",),
+    deals=0,
 )

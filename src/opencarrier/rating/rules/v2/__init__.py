@@ -14,6 +14,7 @@ from opencarrier.rating.rules.v2.formula import (
     price_of,
     quantity,
     rate,
+    steps,
 )
 from opencarrier.spine.access import Quote
 
@@ -32,4 +33,5 @@ __all__ = [
     "price_of",
     "quantity",
     "rate",
+    "steps",
 ]

@@ -105,7 +105,7 @@ def fits(terms: Terms, amount: int, price_nano: int, discount_ppm: int = 0) -> b
     """Say whether the formula holds: quantity <= 2^62, gross < 2^63 nano, price < 9.2e12 minor."""
     if not 0 <= amount <= v1.QUANTITY_MAX or not 0 <= discount_ppm <= PPM:
         return False
-    gross_nano = _steps(terms, amount) * price_nano
+    gross_nano = steps(terms, amount) * price_nano
     return gross_nano <= INT64_MAX and _net(terms, gross_nano, discount_ppm) < CHARGE_MAX_MINOR
 
 
@@ -118,7 +118,14 @@ def cumulative(terms: Terms, amount: int, price_nano: int, discount_ppm: int = 0
     assert fits(terms, amount, price_nano, discount_ppm), "beyond the guards of the formula"
     if amount == 0:
         return 0
-    return max(terms.minimum_minor, _net(terms, _steps(terms, amount) * price_nano, discount_ppm))
+    return max(terms.minimum_minor, _net(terms, steps(terms, amount) * price_nano, discount_ppm))
+
+
+def steps(terms: Terms, amount: int) -> int:
+    """Return how many next steps a quantity counts as; the first step is a multiple of them."""
+    if amount == 0:
+        return 0
+    return max(terms.first_step // terms.next_step, divide_ceiling(amount, terms.next_step))
 
 
 def beyond(terms: Terms, after: Amounts, quote: Quote | None = None, discount_ppm: int = 0) -> bool:
@@ -160,13 +167,6 @@ def _fall(terms: Terms, protocol_ppm: int, price_minor: int) -> v1.WholesaleLegs
         host_ppm=terms.host_ppm,
         protocol_ppm=protocol_ppm,
     )
-
-
-def _steps(terms: Terms, amount: int) -> int:
-    """Return how many next steps a quantity counts as; the first step is a multiple of them."""
-    if amount == 0:
-        return 0
-    return max(terms.first_step // terms.next_step, divide_ceiling(amount, terms.next_step))
 
 
 def _net(terms: Terms, gross_nano: int, discount_ppm: int) -> int:
