@@ -41,6 +41,9 @@ TITLE_PLACE = 3
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 LITERAL = re.compile(r"`[^`]+`")
+NUMBERS = {"num", "n", "count"}
+"""What the number of a plural form is called."""
+
 FEW = 3
 """Plural forms whose texts may do without the number: none, one, two."""
 
@@ -54,7 +57,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--update"]:
         for language in LANGUAGES:
             update(path_of(language), said)
-    findings = [*unmarked(), *broken()]
+    findings = [*unmarked(), *broken(said)]
     for language in LANGUAGES:
         findings += check(language, said, whole=arguments != ["--form"])
     for finding in findings:
@@ -139,8 +142,15 @@ def _is_text(one: ast.expr) -> bool:
     )
 
 
-def broken() -> Iterator[str]:
-    """Yield f-strings where a text is wanted: nobody could find what they say."""
+def _has_bare_percent(text: str) -> bool:
+    return "%" in PLACEHOLDER.sub("", text).replace("%%", "")
+
+
+def broken(said: Mapping[Text, list[str]]) -> Iterator[str]:
+    """Yield f-strings where a text is wanted, as nobody could find what they say; a lone %."""
+    for text, files in said.items():
+        if any(map(_has_bare_percent, text)):
+            yield f"{files[0]}: {text[0]!r}: a % is written %%, for values are put in by it"
     for path in sources():
         for call in _calls(path) if path.suffix == ".py" else ():
             if any(isinstance(part, ast.JoinedStr) for part in _texts_of(call)):
@@ -235,10 +245,10 @@ def faults(message: Message, plurals: int) -> Iterator[str]:
     names = set(PLACEHOLDER.findall(" ".join(ids)))
     for form, string in enumerate(strings):
         found = set(PLACEHOLDER.findall(string))
-        may_lack = {"num"} if len(ids) > 1 and form < FEW else set()
+        may_lack = NUMBERS if len(ids) > 1 and form < FEW else set()
         if found - names or names - found - may_lack:
             yield f"has the placeholders {sorted(found)}, not {sorted(names)}"
-        if "%" in PLACEHOLDER.sub("", string).replace("%%", ""):
+        if _has_bare_percent(string):
             yield "has a % that is neither a placeholder nor doubled"
         if set(re.findall(r'[<>&"]', string)) - set("".join(ids)):
             yield "has a sign of HTML"

@@ -12,7 +12,6 @@ from tests.browser.test_people_pages import Console
 from tests.console import pseudo
 from tests.console.people import installation
 
-from opencarrier.app.console import people, shell
 from opencarrier.app.console.catalogue import LOCALES, SOURCE
 from opencarrier.app.console.locales import words
 
@@ -72,11 +71,9 @@ def test_a_wide_page_is_whole(browser, console, language):
         assert not look.judge()
 
 
-def test_no_text_of_a_script_is_bare(browser, console, monkeypatch):
+def test_no_text_of_a_script_is_bare(browser, console):
     """The line's state, the countdown, what the map says of a place: all pass the catalogues."""
-    pseudo.speak(monkeypatch, shell, people)
-    monkeypatch.setattr(console.web.shell, "_environments", {})
-    with looked(browser, "desktop") as look:
+    with pseudo.spoken(console.web.shell), looked(browser, "desktop") as look:
         look.open(console.url + "/")
         look.page.evaluate("() => dispatchEvent(new Event('offline'))")
         canvas = look.page.locator("#map canvas")

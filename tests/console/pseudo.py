@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from lxml import html
 
+from opencarrier.app.console import locales
 from opencarrier.app.console.locales import ISOLATE, ISOLATE_END, Words
+from opencarrier.app.console.shell import Shell
 
 NAME = "en-XA"
 PLAIN = "aceginouyACEGINOUYbdfhjklmpqrstvwxzBDFHJKLMPQRSTVWXZ"
@@ -74,8 +78,12 @@ def _texts(element: Any) -> Iterator[str]:
             yield child.tail or ""
 
 
-def speak(monkeypatch: Any, *modules: Any) -> None:
-    """Let modules speak it to everybody."""
-    language = Pseudo()
-    for module in modules:
-        monkeypatch.setattr(module, "words", lambda _: language)
+@contextmanager
+def spoken(shell: Shell) -> Iterator[None]:
+    """Let every page speak it to everybody."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(locales, "Words", lambda _: Pseudo())
+        patch.setattr(shell, "_environments", {})
+        locales.words.cache_clear()
+        yield
+    locales.words.cache_clear()
