@@ -34,6 +34,7 @@ LONGEST = (
     "tests/contracts/test_gas.py",
     "tests/peers/test_spark.py",
     "tests/contracts/test_index.py",
+    "tests/documents/test_pages.py",
     "tests/app/test_cli.py",
     "tests/app/test_demo.py",
     "tests/channels/test_chain.py",

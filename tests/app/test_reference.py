@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.app.scene import scene
+from tests.documents.parsing import PROGRAM, parse, typed
 
 from opencarrier.app.config import Settings
 
@@ -39,3 +40,19 @@ def test_nothing_is_left_out(pages):
         assert f"\n## {route}\n" in text["routes"]
     for metric in ("radius_accepts_total", "upstream_requests_total", "cycle_final"):
         assert f"\n## opencarrier_{metric}\n" in text["metrics"]
+
+
+COMMANDS = dict(MADE["_commands"](PROGRAM, ()))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_a_command_says_what_it_takes_and_how_it_is_called(path):
+    """Each argument and option has its meaning, and the example in the help is one of it."""
+    command = COMMANDS[path]
+    unsaid = [one.name for one in command.params if not getattr(one, "help", "")]
+    assert not unsaid
+    _, found, example = (command.help or "").partition("Example: ")
+    assert found, "no example"
+    for words in typed(" ".join(example.split())):
+        assert tuple(words[: len(path)]) == path
+        parse(words)

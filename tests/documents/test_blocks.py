@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import tomllib
 from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
 from collections import Counter
-from collections.abc import Iterator
 from configparser import ConfigParser
 
 import pytest
 from tests.documents.blocks import LANGUAGES, ROOT, Block, blocks, commands, pages
-from typer.main import get_command
+from tests.documents.parsing import parse, typed
 
-from opencarrier.__main__ import root
 from opencarrier.app.config import load
 from opencarrier.app.node_folder import NodeFolder
 from opencarrier.usage.wire.csv_mapping import parse_mapping
@@ -31,8 +28,6 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 INDENTED = re.compile(r"\n\n {4}(?! *[-*|\d]).*\S")
 FENCED = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 COMMANDS = ("opencarrier ", "./dev ", "$ ", "pip ", "python ")
-PROGRAM = get_command(root)
-ENDS = frozenset({"&&", "||", "|", ";", ">", ">>", "<", "&", "(", ")"})
 
 
 def named(block: Block) -> str:
@@ -67,33 +62,10 @@ def test_what_does_not_run_is_counted_aloud(capsys):
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language in ("sh", "console")], ids=named)
 def test_its_commands_are_as_the_program_parses_them(block):
     for line in commands(block.text):
+        if block.language == "console" and not line.startswith("$ "):
+            continue
         for words in typed(line.removeprefix("$ ")):
             parse(words)
-
-
-def typed(line: str) -> Iterator[list[str]]:
-    """Yield the words of each `opencarrier` in a line of a shell."""
-    optional = re.sub(r"\[(--[^\]]*)\]", r"\1", line)
-    reading = shlex.shlex(optional, posix=True, punctuation_chars=True)
-    reading.whitespace_split = True
-    command: list[str] = []
-    for word in [*reading, ";"]:
-        if word not in ENDS:
-            command += [word] if command or not re.match(r"[A-Z_]+=", word) else []
-            continue
-        if command and command[0].rpartition("/")[2] == "opencarrier":
-            yield command[1:]
-        command = []
-
-
-def parse(words: list[str]) -> None:
-    """Parse a command as the program does, and do not run it."""
-    command, name = PROGRAM, ["opencarrier"]
-    while hasattr(command, "commands"):
-        name.append(words[0])
-        assert words[0] in command.commands, f"there is no {' '.join(name)}"
-        command, words = command.commands[words[0]], words[1:]
-    command.make_context(" ".join(name), list(words)).close()
 
 
 def test_settings_load(tmp_path):

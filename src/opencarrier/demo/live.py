@@ -66,7 +66,12 @@ def _program() -> str:
     """How this program is called from any folder."""
     named = Path(sys.argv[0])
     if named.name == "__main__.py":
-        return f"{quote(sys.executable)} -m opencarrier"
+        installed = Path(sys.executable).with_name("opencarrier")
+        return (
+            quote(str(installed))
+            if installed.exists()
+            else f"{quote(sys.executable)} -m opencarrier"
+        )
     return named.name if shutil.which(named.name) == str(named) else quote(str(named.absolute()))
 
 

@@ -13,7 +13,7 @@ from opencarrier.identity.accounts.model import AccountId, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """Somebody to look as: the account, its name, what it is and at which party."""
+    """Somebody to look as: the account, its name, what it is and whose, in words."""
 
     account: AccountId
     name: str
