@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "network.png"
-SIZE = {"width": 1100, "height": 820}
+SIZE = ViewportSize(width=1100, height=820)
 SETTLED_MS = 4_000
 """Until the map is drawn and somebody came or went."""
 

@@ -150,13 +150,13 @@ def _step(block: Block, number: int, aside: Path) -> str:
 def assert_told(block: Block, told: str) -> None:
     """Compare loosely: blanks count once, `…` stands for anything, a line of it for any lines."""
     expected = [line for line in block.text.splitlines() if not line.startswith("$ ")]
-    pattern = r"\s+".join(_loosely(line) for line in expected if line.strip())
+    pattern = r"\s*".join(_loosely(line) for line in expected if line.strip())
     assert re.fullmatch(pattern or ".*", told.strip(), re.DOTALL), f"{block.place}:\n{told}"
 
 
 def _loosely(line: str) -> str:
-    words = [r"\s+".join(re.escape(word) for word in part.split()) for part in line.split("…")]
-    return r".*?" if line.strip() == "…" else r"\s*[^\n]*?\s*".join(words)
+    words = [r"[ \t]+".join(re.escape(word) for word in part.split()) for part in line.split("…")]
+    return ".*?" if line.strip() == "…" else r"[^\n]*?".join(words)
 
 
 def _free_port() -> int:
