@@ -24,6 +24,16 @@ someone_roams() {
     python -m tests.documents.phone cafe-1 208930000000001
 }
 
+a_settled_use() {
+    secrets
+    two_operators
+    opencarrier client add 127.0.0.1 --operator Baobab --secret-file secret.txt
+    a_subscriber
+    opencarrier up
+    someone_roams
+    opencarrier cycle close
+}
+
 given() {
     python -m tests.documents.given "$@"
 }
