@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from opencarrier.app.api import (
     CURSOR_CHARACTERS_MAX,
+    EXAMPLE,
     INT64_MAX,
     TEXT_CHARACTERS_MAX,
     After,
@@ -117,12 +118,13 @@ def test_an_operation_shows_an_answer_a_body_and_why_it_refuses():
     told = app.openapi()["paths"]["/rows"]
     assert told["get"]["tags"] == ["rows"]
     good = told["get"]["responses"]["200"]["content"]["application/json"]
-    assert good["example"]["items"] == [{"number": 1, "amount_minor": 5}]
+    shown = json.loads(good[EXAMPLE])
+    assert shown == {"items": [{"number": 1, "amount_minor": 5}], "next": None}
     assert good["schema"]["$ref"].endswith("Page_Row_")
     assert set(told["get"]["responses"]) == {"200", "409", "422"}
     taken = told["post"]["requestBody"]["content"]["application/json"]
     assert taken["schema"]["required"] == ["number", "amount_minor"]
     client = TestClient(app)
-    assert client.get("/rows").json() == {**good["example"], "next": "1"}
+    assert client.get("/rows").json() == {**shown, "next": "1"}
     for query in ("limit=0", "limit=101", f"cursor={'x' * (CURSOR_CHARACTERS_MAX + 1)}"):
         assert client.get(f"/rows?{query}").status_code == 422

@@ -291,7 +291,7 @@ def test_settling_by_hand_is_one_person_of_two_and_is_noted(home, party):
         assert browser.ask(f"/v1/operators/{party}/cycles/3").json()["row"]["state"] == "final"
     finally:
         made.place.consent._people = 0
-    log = home.browser("owner").ask("/v1/audit").json()["entries"]
+    log = home.browser("owner").ask("/v1/audit").json()["items"]
     closed = [one for one in log if one["what"] == "cycle_closed"]
     assert [one["name"] for one in closed] == ["second", "operator"]
 

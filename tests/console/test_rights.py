@@ -14,13 +14,15 @@ from tests.app.scene import taken
 from tests.console.people import ORIGIN, PAGE, TOKEN, installation, routes
 
 from opencarrier.app import http
+from opencarrier.app.api import INT64_MAX
 from opencarrier.app.console.guard import Guard, TurnedAwayError
 from opencarrier.app.console.origins import Origins
+from opencarrier.app.console.people_api import LOG, PEOPLE
 from opencarrier.app.console.rights import RIGHTS
 from opencarrier.app.http import make_app
 from opencarrier.identity.accounts.model import Grant, Role
 
-OUTSIDE = {"GET /openapi.json", "HEAD /openapi.json", "POST /rpc"}
+OUTSIDE = {"POST /rpc"}
 OUTSIDE |= {f"{method} /static/{{digest}}/{{name:path}}" for method in ("GET", "HEAD")}
 """Not of the framework's kind: open to everybody, or judging by themselves."""
 
@@ -54,6 +56,10 @@ MAY: dict[str, set[str]] = {
     "POST /sign-out": SIGNED_IN,
     "GET /me": SIGNED_IN,
     "GET /v1/me": SIGNED_IN,
+    "POST /v1/me/name": SIGNED_IN,
+    "POST /v1/me/keys/{key}/name": SIGNED_IN,
+    "POST /v1/me/keys/{key}/remove": SIGNED_IN,
+    "POST /v1/me/sessions/{session}/end": SIGNED_IN,
     "POST /me/name": SIGNED_IN,
     "POST /me/keys/passkey/options": SIGNED_IN,
     "POST /me/keys/passkey": SIGNED_IN,
@@ -86,6 +92,12 @@ MAY: dict[str, set[str]] = {
     **{key: {"owner", "token", "host"} for key in HOSTS_ACTS},
     "GET /people": {"owner", "token", "operator", "visited", "host"},
     "GET /v1/people": {"owner", "token", "operator", "visited", "host"},
+    "GET /v1/people/roles": {"owner", "token", "operator", "visited", "host"},
+    "POST /v1/people": {"owner", "token", "operator", "visited", "host"},
+    "POST /v1/people/{account}/link": {"owner", "token", "operator", "visited", "host"},
+    "POST /v1/people/{account}/give": {"owner", "token", "operator", "visited", "host"},
+    "POST /v1/people/{account}/take": {"owner", "token", "operator", "visited", "host"},
+    "POST /v1/people/{account}/remove": {"owner", "token"},
     "POST /people": {"owner", "token", "operator", "visited", "host"},
     "POST /people/{account}/link": {"owner", "token", "operator", "visited", "host"},
     "POST /people/{account}/give": {"owner", "token", "operator", "visited", "host"},
@@ -95,6 +107,7 @@ MAY: dict[str, set[str]] = {
     "GET /v1/audit": {"owner", "token", "auditor"},
     "GET /approvals": {"owner", "token", "operator", "visited"},
     "GET /v1/approvals": {"owner", "token", "operator", "visited"},
+    "POST /v1/approvals/{approval}/yes": {"owner", "token", "operator", "visited"},
     "POST /approvals/{approval}/yes": {"owner", "token", "operator", "visited"},
 }
 """Who may, written out once more by hand; whatever is not here is everybody's."""
@@ -102,7 +115,7 @@ MAY: dict[str, set[str]] = {
 OPEN = {
     "GET /", "GET /network/now", "GET /v1/network", "GET /v1/network/cells", "GET /v1/network/live",
     "GET /words", "GET /receipt", "POST /language", "GET /v1/events", "GET /healthz", "GET /readyz",
-    "GET /metrics", "GET /v1/manifest", "GET /sign-in",
+    "GET /metrics", "GET /openapi.json", "GET /v1/manifest", "GET /sign-in",
     "POST /sign-in/passkey/options", "POST /sign-in/passkey", "POST /sign-in/wallet/message",
     "POST /sign-in/wallet", "POST /sign-in/as",
     "GET /welcome/{token}", "POST /welcome/{token}", "POST /v1/adverts",
@@ -211,7 +224,7 @@ def test_the_navigation_has_what_one_may_see(home):
 
 
 def people(browser) -> dict[str, list]:
-    return {one["name"]: one["grants"] for one in browser.ask("/v1/people").json()["people"]}
+    return {one["name"]: one["grants"] for one in browser.ask("/v1/people").json()["items"]}
 
 
 def test_each_sees_people_at_its_own_parties_only(home):
@@ -259,19 +272,22 @@ def test_who_looks_on_sees_what_was_done_and_no_person(home):
         assert "198.51.100.0/24" in whole
         assert "198.51.100.0/24" not in told
         assert home.who["host"][:13] in told
-    assert home.browser("owner").ask("/v1/audit").json()["entries"][0]["name"] == "host"
-    assert home.browser("auditor").ask("/v1/audit").json()["entries"][0]["name"] == ""
+    assert home.browser("owner").ask("/v1/audit").json()["items"][0]["name"] == "host"
+    assert home.browser("auditor").ask("/v1/audit").json()["items"][0]["name"] == ""
 
 
 @pytest.mark.parametrize(
     ("who", "path", "status"),
     [
-        ("owner", f"/v1/audit?before={2**63 - 1}", 200),
-        ("owner", f"/v1/audit?before={2**63}", 422),
-        ("owner", "/v1/audit?before=0", 422),
-        ("owner", f"/v1/people?after={'x' * 64}", 200),
-        ("owner", f"/v1/people?after={'x' * 65}", 422),
-        ("owner", "/v1/people?after=%00", 400),
+        ("owner", f"/audit?before={2**63 - 1}", 200),
+        ("owner", f"/audit?before={2**63}", 422),
+        ("owner", "/audit?before=0", 422),
+        ("owner", f"/v1/audit?cursor={LOG.write((INT64_MAX,))}", 200),
+        ("owner", f"/v1/audit?cursor={LOG.write((0,))}", 422),
+        ("owner", f"/v1/people?cursor={PEOPLE.write(('x' * 64,))}", 200),
+        ("owner", f"/v1/people?cursor={LOG.write((1,))}", 422),
+        ("owner", "/people?after=" + "x" * 65, 422),
+        ("owner", "/v1/people?cursor=%00", 400),
         ("", "/?hosts=%00", 400),
         ("", "/?hosts=a%2500", 200),
         ("", "/v1/adverts/a%00b", 400),
@@ -315,7 +331,7 @@ def test_the_token_invites_wherever_it_asks(home, monkeypatch):
     assert "https://console.example/welcome/" in answer.text
     account = next(
         one["account"]
-        for one in client.get("/v1/people", headers=headers).json()["people"]
+        for one in client.get("/v1/people", headers=headers).json()["items"]
         if one["name"] == "elsewhere"
     )
     gone = client.post(f"/people/{account}/remove", headers=headers, follow_redirects=False)

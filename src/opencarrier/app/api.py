@@ -28,6 +28,9 @@ TEXT_CHARACTERS_MAX: Final = 80
 INT64_MAX: Final = 2**63 - 1
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
+EXAMPLE: Final = "x-example"
+"""Where an example travels to `openapi`, written: FastAPI drops what is null in one."""
+
 SCHEMAS: Final = "#/components/schemas/"
 
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most.")]
@@ -103,10 +106,7 @@ def _fits_a_column(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """What a route takes that reads its body itself: the form (a dataclass, a TypedDict), one such.
-
-    Where `media` is no JSON, form is `bytes` or `str` and the example a text.
-    """
+    """What a route takes that reads its body itself: a dataclass, or a schema of JSON; one such."""
 
     form: Any
     example: object
@@ -114,8 +114,7 @@ class Body:
 
     def told(self) -> dict[str, Any]:
         """Return it in OpenAPI's terms."""
-        schema = TypeAdapter(self.form).json_schema(ref_template=f"{SCHEMAS}{{model}}")
-        shown = {"schema": schema, "example": jsonable_encoder(self.example)}
+        shown = {"schema": schema_of(self.form), EXAMPLE: _written(self.example)}
         return {"required": True, "content": {self.media: shown}}
 
 
@@ -133,26 +132,39 @@ def operation(
     """Return what FastAPI is told of a route: `@app.get("/v1/...", **operation(...))`.
 
     `example` is an answer: an instance of the view that the route is annotated with, or of `model`
-    where it returns a `Response`; None where the answer is empty. `refuses` says by status why it
-    is refused, beyond what `openapi` adds to every route alike.
+    (a dataclass, or a schema) where it returns a `Response`; None where the answer is empty.
+    `refuses` says by status why it is refused, beyond what `openapi` adds to every route alike.
     """
     responses = {code: refused(why) for code, why in (refuses or {}).items()}
     responses[status] = {"description": HTTPStatus(status).phrase}
     if example is not None:
-        responses[status]["content"] = {media: {"example": jsonable_encoder(example)}}
+        responses[status]["content"] = {media: {EXAMPLE: _written(example)}}
     told: dict[str, Any] = {
         "tags": [tag],
         "summary": summary,
         "status_code": status,
         "responses": responses,
     }
-    if model is not None:
+    if isinstance(model, Mapping):
+        responses[status]["content"][media]["schema"] = model
+    elif model is not None:
         told["response_model"] = model
     if body is not None:
         told["openapi_extra"] = {"requestBody": body.told()}
     return told
 
 
-def refused(why: str) -> dict[str, Any]:
+def schema_of(form: Any) -> Mapping[str, Any]:
+    """Return the schema of a dataclass; one that is a schema already stays as it is."""
+    if isinstance(form, Mapping):
+        return form
+    return TypeAdapter(form).json_schema(ref_template=f"{SCHEMAS}{{model}}")
+
+
+def _written(example: object) -> str:
+    return json.dumps(jsonable_encoder(example))
+
+
+def refused(why: str, *, form: str = "Problem") -> dict[str, Any]:
     """Return the answer that is a problem (RFC 9457), with the sentence of when it comes."""
-    return {"description": why, "content": {PROBLEM: {"schema": {"$ref": f"{SCHEMAS}Problem"}}}}
+    return {"description": why, "content": {PROBLEM: {"schema": {"$ref": f"{SCHEMAS}{form}"}}}}

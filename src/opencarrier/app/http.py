@@ -12,11 +12,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy import Connection
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from opencarrier import __version__
 from opencarrier.access.hub.passing import Passing
 from opencarrier.access.model import Metrics
 from opencarrier.app import http_charging, http_routing, relaying
 from opencarrier.app.answers import SECRET_OCTETS, Answers
+from opencarrier.app.api import operation
 from opencarrier.app.bootstrap import Installation, Onchain
 from opencarrier.app.closing import close_and_settle
 from opencarrier.app.config import ANY_HOST
@@ -31,6 +31,7 @@ from opencarrier.app.console.languages import language_routes
 from opencarrier.app.console.operator import OperatorDesk, operator_routes
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.people import people_routes
+from opencarrier.app.console.people_api import people_api
 from opencarrier.app.console.receipt import receipt_routes
 from opencarrier.app.console.rights import is_repeatable, needs_key
 from opencarrier.app.console.shell import Shell
@@ -38,12 +39,14 @@ from opencarrier.app.console.views.host import HostViews
 from opencarrier.app.console.views.network import NetworkViews
 from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.console.watch import Watch
+from opencarrier.app.forms import installation, settling
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
 from opencarrier.app.http_exchange import exchange_routes
 from opencarrier.app.http_once import Once, once_for
 from opencarrier.app.http_paid import paid_routes
 from opencarrier.app.listening import Radius
 from opencarrier.app.metrics import exposition, passing_exposition
+from opencarrier.app.openapi import name_of, openapi_route
 from opencarrier.app.passing_on import passing_status
 from opencarrier.app.problems import problem
 from opencarrier.app.status import base_status, venue_status
@@ -55,6 +58,7 @@ from opencarrier.channels.service import ChannelService
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.sentences import Sentence
 
+TEXT = "text/plain"
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 Trigger = Callable[[], Awaitable[dict[str, Any]]]
@@ -120,10 +124,11 @@ def make_app(web: Web) -> FastAPI:
     once = Once(web.answers, repeatable=is_repeatable, needed=needs_key)
     app = FastAPI(
         title="opencarrier",
-        version=__version__,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         dependencies=[Depends(guard), Depends(once)],
+        generate_unique_id_function=name_of,
     )
     once_for(app, once)
     hosts = (*allowed_hosts(settings.http_host), *origins.hosts)
@@ -134,6 +139,7 @@ def make_app(web: Web) -> FastAPI:
     door = Door(web.shell, base, origins, web.guests)
     door_routes(app, door)
     people_routes(app, door)
+    people_api(app, door)
     language_routes(app, door)
     host_routes(app, HostDesk(web.shell, HostViews(web.place, web.watch)))
     receipt_routes(app, web.shell, web.place)
@@ -142,6 +148,8 @@ def make_app(web: Web) -> FastAPI:
     agreement_routes(app, operator)
     _health(app, web)
     _api(app, web)
+    _traces(app, web)
+    _closing(app, web)
     _triggers(app, web)
     paid_routes(app, web.place)
     relaying.add_routes(app, web.place)
@@ -153,6 +161,7 @@ def make_app(web: Web) -> FastAPI:
         app.include_router(channel_routes(_desk(web.place, web.place.channels.service)))
     if web.place.node is not None:
         app.router.routes.append(rpc_route(web.place.node))
+    openapi_route(app, cookie=origins.cookie(settings.http_port))
     return app
 
 
@@ -194,12 +203,26 @@ def allowed_hosts(bound: str) -> tuple[str, ...]:
 
 
 def _health(app: FastAPI, web: Web) -> None:
-    @app.get("/healthz", response_class=PlainTextResponse)
+    @app.get(
+        "/healthz",
+        response_class=PlainTextResponse,
+        **operation("installation", "Is it alive", example="ok\n", media=TEXT),
+    )
     def healthy() -> str:
         """Say that the process runs."""
         return "ok\n"
 
-    @app.get("/readyz")
+    @app.get(
+        "/readyz",
+        response_class=PlainTextResponse,
+        **operation(
+            "installation",
+            "Does it take traffic",
+            example="ready\n",
+            media=TEXT,
+            refuses={503: "It starts, or settling is halted."},
+        ),
+    )
     def ready() -> Response:
         """Say whether it takes traffic: listeners open, settling not halted."""
         with web.place.base.store.read() as unit:
@@ -208,7 +231,16 @@ def _health(app: FastAPI, web: Web) -> None:
             return problem(503, "not ready", "starting" if halt is None else halt.detail)
         return PlainTextResponse("ready\n")
 
-    @app.get("/metrics", response_class=PlainTextResponse)
+    @app.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        **operation(
+            "installation",
+            "Counters for Prometheus",
+            example="opencarrier_radius_accepts_total 7\n",
+            media=TEXT,
+        ),
+    )
     def metrics() -> str:
         """Give the counters in Prometheus' text format."""
         with web.place.base.store.read() as unit:
@@ -218,7 +250,15 @@ def _health(app: FastAPI, web: Web) -> None:
         told = exposition(web.metrics(), totals, cycle, radsec)
         return told + passing_exposition(web.passing)
 
-    @app.get("/v1/radsec")
+    @app.get(
+        "/v1/radsec",
+        **operation(
+            "installation",
+            "RadSec connections",
+            example=installation.RADSEC,
+            model=installation.RadsecLines,
+        ),
+    )
     def connections() -> dict[str, Any]:
         """Say which RadSec connections are open."""
         return {"radsec": web.radius.lines() if web.radius else []}
@@ -234,18 +274,48 @@ def _live(web: Web, unit: Connection) -> dict[str, Any]:
 
 
 def _api(app: FastAPI, web: Web) -> None:
-    @app.get("/v1/status")
-    def status() -> dict[str, Any]:
-        """Say where the installation stands."""
+    @app.get(
+        "/v1/status",
+        **operation(
+            "installation",
+            "Where it stands",
+            example=installation.STATUS,
+            model=installation.Status,
+        ),
+    )
+    def status() -> Response:
+        """Say where the installation stands: cycles, money, routes, exchanges; in minor units."""
         with web.place.base.store.read() as unit:
-            return {**base_status(web.place.base, unit), **_live(web, unit)}
+            return JSONResponse({**base_status(web.place.base, unit), **_live(web, unit)})
 
-    @app.get("/v1/manifest")
+    @app.get(
+        "/v1/manifest",
+        **operation(
+            "settlement",
+            "The venue to pin",
+            example=installation.MANIFEST,
+            model=installation.ManifestForm,
+        ),
+    )
     def manifest() -> Response:
         """Give the venue's manifest, to be pinned by whoever verifies."""
         return Response(web.place.manifest.to_json(), media_type="application/json")
 
-    @app.get("/v1/trace/{identifier}")
+
+def _traces(app: FastAPI, web: Web) -> None:
+    @app.get(
+        "/v1/trace/{identifier}",
+        **operation(
+            "trace",
+            "Where the money of something stands",
+            example=settling.TRACED,
+            model=settling.TraceAnswer,
+            refuses={
+                404: "Nobody here knows the id.",
+                422: "The limit is out of bounds, or the cursor is none of a page.",
+            },
+        ),
+    )
     def trace(identifier: str, after: str = "", limit: int = LIMIT) -> Response:
         """Say where the money of a usage, session, party, node, file or cycle stands."""
         told = Tracing(web.place).trace(identifier, after=after, limit=limit)
@@ -254,7 +324,20 @@ def _api(app: FastAPI, web: Web) -> None:
             return problem(status, told.code, told.detail)
         return JSONResponse(told)
 
-    @app.post("/v1/cycles/close")
+
+def _closing(app: FastAPI, web: Web) -> None:
+    @app.post(
+        "/v1/cycles/close",
+        **operation(
+            "settlement",
+            "Close the open cycle",
+            example=settling.CLOSED,
+            model=settling.CloseAnswer,
+            refuses={
+                409: "There is nothing to close, or settling is halted.",
+            },
+        ),
+    )
     def close(request: Request) -> Response:
         """Close the open cycle and see its settlement through."""
         told = _close(web, visitor_of(request))
@@ -264,7 +347,16 @@ def _api(app: FastAPI, web: Web) -> None:
 
 
 def _triggers(app: FastAPI, web: Web) -> None:
-    @app.post("/v1/triggers/{name}")
+    @app.post(
+        "/v1/triggers/{name}",
+        **operation(
+            "installation",
+            "Make one thing happen",
+            example={"name": "roam"},
+            model=settling.PLAYED_SCHEMA,
+            refuses={404: "There is no such trigger: only a demo has some."},
+        ),
+    )
     async def trigger(name: str) -> Response:
         """Make one thing happen; there is nothing to make happen where nobody plays."""
         if name not in web.triggers:

@@ -18,7 +18,9 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from opencarrier.app.answers import Answers
+from opencarrier.app.api import Body, operation
 from opencarrier.app.console.guard import guard_routes
+from opencarrier.app.forms import channels as forms
 from opencarrier.app.http_once import Once, once_for
 from opencarrier.app.problems import problem
 from opencarrier.app.store import Store
@@ -222,20 +224,43 @@ def channel_routes(desk: ChannelDesk) -> APIRouter:
     }
     for name, handler in posts.items():
         words = (handler.__doc__ or "").partition("\n")[0]
-        router.post(f"/{name}", name=f"channels_{name}", description=words)(_posted(desk, handler))
+        told = _told(words, forms.ANSWERS[name], body=forms.BODIES[name])
+        router.post(f"/{name}", name=f"channels_{name}", description=words, **told)(
+            _posted(desk, handler)
+        )
 
-    @router.get("/terms", name="channels_terms")
+    @router.get("/terms", name="channels_terms", **_told("What a slice costs", forms.TERMS))
     def terms(request: Request) -> Response:
         """Say where channels are, who would be paid, by which tariff, and what a slice is."""
         return desk.answer(request.headers.get("authorization", ""), b"", desk.terms)
 
-    @router.get("/session/{session_id}", name="channels_state")
+    @router.get(
+        "/session/{session_id}",
+        name="channels_state",
+        **_told("Where a session stands", forms.STANDING),
+    )
     def state(request: Request, session_id: str) -> Response:
         """Say where the caller's session stands."""
         asked = session_id.encode()
         return desk.answer(request.headers.get("authorization", ""), asked, desk.state)
 
     return router
+
+
+def _told(summary: str, example: object, *, body: Body | None = None) -> dict[str, Any]:
+    """Declare a route; all refuse alike."""
+    return operation(
+        "channels",
+        summary.rstrip("."),
+        example=example,
+        model=type(example),
+        body=body,
+        refuses={
+            401: "No session has this key.",
+            409: "The room says no: `type` says why.",
+            429: "This session asked too often within a second.",
+        },
+    )
 
 
 def make_channel_app(desk: ChannelDesk, answers: Answers) -> FastAPI:

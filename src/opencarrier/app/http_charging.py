@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from opencarrier.access.cui import chargeable_user_identity
+from opencarrier.app.api import operation
 from opencarrier.app.bootstrap import Installation
+from opencarrier.app.forms import charging as forms
+from opencarrier.app.problems import problem
 from opencarrier.charging.model import Answer, ChargingReason, ChargingRequest, ChargingSettings
 from opencarrier.charging.service import ChargingService, Ports
 from opencarrier.charging.wire import BODY_OCTETS_MAX, read_request
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.refusals import PeerError, Refusal
 
+TAG: Final = "Nchf_ConvergedCharging"
 BASE: Final = "/nchf-convergedcharging/v3"
 
 _PROBLEMS: Final = {
@@ -68,12 +72,12 @@ class _Desk:
 
     def router(self) -> APIRouter:
         """Return the routes of the resource `chargingdata`."""
-        router = APIRouter(prefix=BASE, tags=["Nchf_ConvergedCharging"])
-        router.add_api_route("/chargingdata", self.create, methods=["POST"], status_code=201)
-        router.add_api_route("/chargingdata/{reference}/update", self.update, methods=["POST"])
-        router.add_api_route(
-            "/chargingdata/{reference}/release", self.release, methods=["POST"], status_code=204
-        )
+        router = APIRouter(prefix=BASE)
+        created, updated, released = _declared()
+        router.add_api_route("/chargingdata", self.create, methods=["POST"], **created)
+        path = "/chargingdata/{reference}"
+        router.add_api_route(f"{path}/update", self.update, methods=["POST"], **updated)
+        router.add_api_route(f"{path}/release", self.release, methods=["POST"], **released)
         return router
 
     async def create(self, request: Request) -> Response:
@@ -127,6 +131,30 @@ class _Desk:
         return answer
 
 
+def _declared() -> Iterator[dict[str, Any]]:
+    """Declare create, update and release."""
+    whys = {
+        401: "No token of this installation was shown.",
+        403: "Charging does not apply: no consumer of ours, not prepaid, or out of money.",
+        404: "No user or no charging session is called so.",
+    }
+    operations = (
+        ("Open a charging session", 201, forms.GRANTED),
+        ("Report use and ask for more", 200, forms.GRANTED),
+        ("End a charging session", 204, None),
+    )
+    for summary, status, example in operations:
+        yield operation(
+            TAG,
+            summary,
+            example=example,
+            model=None if example is None else forms.RESPONSE,
+            body=forms.BODY,
+            status=status,
+            refuses=whys,
+        )
+
+
 async def _body(request: Request) -> bytes | None:
     """Read a body, None once it is longer than any request of ours."""
     found = bytearray()
@@ -143,7 +171,4 @@ def _told(answer: Answer, status: int, headers: dict[str, str]) -> Response:
 
 def _problem(status: int, cause: str, detail: str) -> JSONResponse:
     """Answer with ProblemDetails (TS 29.571 clause 5.2.4.1)."""
-    told = {"status": status, "title": cause.lower().replace("_", " "), "detail": detail}
-    return JSONResponse(
-        {**told, "cause": cause}, status_code=status, media_type="application/problem+json"
-    )
+    return problem(status, cause.lower().replace("_", " "), detail, cause=cause)

@@ -9,8 +9,10 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from opencarrier.app import disputing
+from opencarrier.app.api import operation
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.exchanging import MEDIA, PATH, exchanges
+from opencarrier.app.forms.market import SEALED
 from opencarrier.app.problems import problem
 from opencarrier.clearing.exchange.wire import OCTETS_MAX
 from opencarrier.kernel.refusals import PeerError, Refusal
@@ -23,7 +25,22 @@ def exchange_routes(app: FastAPI, base: Installation) -> None:
     """Add the routes of exchanges and disputes to an app."""
     places = Semaphore(WAITING_MAX)
 
-    @app.post(PATH)
+    @app.post(
+        PATH,
+        response_class=Response,
+        **operation(
+            "exchange",
+            "Swap signed messages",
+            example=SEALED.example,
+            model=SEALED.form,
+            media=MEDIA,
+            body=SEALED,
+            refuses={
+                404: "No exchange of ours is called so.",
+                503: "As many messages wait as there may be.",
+            },
+        ),
+    )
     async def exchange(request: Request) -> Response:
         """Take a message of a peer and answer with ours."""
         body = await _body(request)
@@ -34,7 +51,20 @@ def exchange_routes(app: FastAPI, base: Installation) -> None:
         async with places:
             return await run_in_threadpool(_answer, base, body)
 
-    @app.post(disputing.PATH)
+    @app.post(
+        disputing.PATH,
+        **operation(
+            "exchange",
+            "Move in a dispute",
+            example=None,
+            body=SEALED,
+            status=204,
+            refuses={
+                409: "The move does not fit where the dispute stands.",
+                503: "As many moves wait as there may be.",
+            },
+        ),
+    )
     async def dispute(request: Request) -> Response:
         """Take a peer's move in a dispute."""
         body = await _body(request)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from opencarrier.app.api import operation
 from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.forms import market as forms
 from opencarrier.app.problems import problem
 from opencarrier.app.selling import Desk, Sell
 from opencarrier.app.selling_by_channel import ChannelDesk, UnderWayError
@@ -81,19 +84,42 @@ def paid_routes(app: FastAPI, place: Onchain) -> None:
     desk = Desk(place)
     counter = Counter(desk)
 
-    @app.post("/v1/topup/{subscriber}")
+    @app.post(
+        "/v1/topup/{subscriber}",
+        **_sold("Buy prepaid money", forms.SOLD, "The subscriber is nobody's here."),
+    )
     def top_up(request: Request, subscriber: str, amount: str = "") -> Response:
         """Give a subscriber prepaid money, paid over HTTP 402."""
         sell = partial(desk.top_up, subscriber=subscriber, amount_minor=_number(amount) or 0)
         return counter.serve(request, sell)
 
-    @app.get("/v1/quote")
+    @app.get("/v1/quote", **_sold("Buy a signed price", forms.QUOTED, "Nothing is sold so."))
     def quote(request: Request, home: str = "", plan: str = "") -> Response:
         """Tell what use costs on a plan, signed, paid over HTTP 402."""
         counters = _counters(request)
         if counters is None:
             return problem(422, "bad_counters", f"whole numbers of at most {DIGITS_MAX} digits")
         return counter.serve(request, partial(desk.quote, home=home, plan=plan, counters=counters))
+
+
+def _sold(summary: str, example: object, absent: str) -> dict[str, Any]:
+    """Declare a route that is paid for."""
+    told = operation(
+        "paid",
+        summary,
+        example=example,
+        model=type(example),
+        refuses={
+            404: absent,
+            414: f"The address has over {RESOURCE_CHARACTERS_MAX} characters.",
+            422: "What is asked for is not sold in this amount.",
+            429: "Too many payments a second, or open at once.",
+            431: f"The payment has over {HEADER_CHARACTERS_MAX} characters.",
+            503: "The payment is under way, or the chain is away: the same request again is safe.",
+        },
+    )
+    told["responses"][402] = forms.ASKS_TO_PAY
+    return told
 
 
 class Counter:

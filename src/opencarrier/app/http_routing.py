@@ -9,7 +9,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from opencarrier.app.advertising import chosen, listed, take
+from opencarrier.app.api import operation
 from opencarrier.app.bootstrap import Installation
+from opencarrier.app.forms import market as forms
 from opencarrier.app.problems import problem
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import PeerError, Refusal
@@ -19,9 +21,20 @@ from opencarrier.spine.parties import PartyId
 
 def add_routes(app: FastAPI, base: Installation) -> None:
     """Add the routes of adverts; a seller's signature is what entitles to post."""
-    router = APIRouter(prefix="/v1/adverts", tags=["routing"])
+    router = APIRouter(prefix="/v1/adverts")
 
-    @router.post("", status_code=201)
+    @router.post(
+        "",
+        **operation(
+            "routing",
+            "Post an advert",
+            example=forms.TAKEN,
+            model=forms.AdvertTaken,
+            body=forms.ADVERT_BODY,
+            status=201,
+            refuses={409: "No seller of ours signed it, or a newer one is there."},
+        ),
+    )
     async def post(request: Request) -> Response:
         """Take an advert its seller signed."""
         body = bytearray()
@@ -31,7 +44,16 @@ def add_routes(app: FastAPI, base: Installation) -> None:
                 return problem(413, "too large", f"an advert has {OCTETS_MAX} octets at most")
         return await run_in_threadpool(_take, base, bytes(body))
 
-    @router.get("/{place}")
+    @router.get(
+        "/{place}",
+        **operation(
+            "routing",
+            "Adverts at a place",
+            example=forms.ADVERTS,
+            model=forms.AdvertsAnswer,
+            refuses={404: "No place is called so."},
+        ),
+    )
     def at_place(place: str, home: str = "", plan: str = "") -> Response:
         """Return the adverts at a place; with a home and a plan, who may serve, best first."""
         if not is_place(place):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -25,6 +25,21 @@ class Problem:
     title: str
     status: int
     detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrong:
+    """A part of a request that is not as it has to be, such as `query.limit`."""
+
+    where: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invalid(Problem):
+    """A problem that names what is wrong, where it is known by parts."""
+
+    errors: Sequence[Wrong] = ()
 
 
 def problem(
@@ -49,10 +64,9 @@ def type_of(title: str) -> str:
 def invalid(error: RequestValidationError) -> JSONResponse:
     """Answer 422 with what is wrong where; nothing of what was sent comes back."""
     errors = [_wrong(one) for one in error.errors()[:ERRORS_MAX]]
-    detail = "; ".join(f"{one['where']}: {one['says']}" for one in errors)
-    return problem(422, "invalid request", detail, errors=errors)
+    detail = "; ".join(f"{one.where}: {one.says}" for one in errors)
+    return problem(422, "invalid request", detail, errors=[asdict(one) for one in errors])
 
 
-def _wrong(one: Mapping[str, Any]) -> dict[str, str]:
-    where: Sequence[Any] = one["loc"]
-    return {"where": ".".join(str(part) for part in where), "says": str(one["msg"])}
+def _wrong(one: Mapping[str, Any]) -> Wrong:
+    return Wrong(where=".".join(str(part) for part in one["loc"]), says=str(one["msg"]))

@@ -15,8 +15,10 @@ from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from opencarrier.app.api import Body, operation
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.errands import Errands
+from opencarrier.app.forms import settling
 from opencarrier.app.problems import problem
 from opencarrier.chain.codec import read_address, read_data
 from opencarrier.chain.errors import ChainError
@@ -43,7 +45,23 @@ def add_routes(app: FastAPI, place: Onchain) -> None:
     """Add the relayer's routes to an app."""
     places = Semaphore(WAITING_MAX)
 
-    @app.post("/v1/relay", status_code=202)
+    @app.post(
+        "/v1/relay",
+        **operation(
+            "relay",
+            "Submit signed calls",
+            example=settling.RELAYED,
+            model=settling.RelayAnswer,
+            body=Body(form=settling.RelayRequest, example=settling.RELAY_REQUEST),
+            status=202,
+            refuses={
+                415: "The body is no application/json.",
+                422: "No such calls are sponsored: `type` says why.",
+                429: "This payer had its share of the day.",
+                503: "The chain does not answer, or as many wait as there may be.",
+            },
+        ),
+    )
     async def submit(request: Request, idempotency_key: Annotated[str, Header()] = "") -> Response:
         """Submit signed calls to be sent at the hub's expense."""
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -61,7 +79,16 @@ def add_routes(app: FastAPI, place: Onchain) -> None:
         async with places:
             return await run_in_threadpool(_submit, place, calls, idempotency_key)
 
-    @app.get("/v1/relay/{relay_id}")
+    @app.get(
+        "/v1/relay/{relay_id}",
+        **operation(
+            "relay",
+            "Where a sponsored action stands",
+            example=settling.RELAYED,
+            model=settling.RelayAnswer,
+            refuses={404: "No action is called so.", 422: "That is no action's id."},
+        ),
+    )
     def find(relay_id: str) -> Response:
         """Say where a sponsored action stands."""
         try:

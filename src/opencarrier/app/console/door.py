@@ -11,12 +11,14 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from opencarrier.app.api import operation
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.console.guests import Guest
 from opencarrier.app.console.origins import Origins, drop_session, local_path, set_session
 from opencarrier.app.console.reading import form_of, json_of
 from opencarrier.app.console.shell import SECTIONS, Shell
 from opencarrier.app.console.visitor import visitor_of
+from opencarrier.app.forms.settling import OWNER_LINK, OwnerLink
 from opencarrier.app.problems import problem
 from opencarrier.identity.accounts.model import OWNER_LINK_S, AccountReason, Role
 from opencarrier.identity.accounts.service import Origin, SignedIn
@@ -58,6 +60,11 @@ class Door:
         """Look at something."""
         with self.base.store.read() as unit:
             return work(unit)
+
+    def welcome(self, request: Request, token: str) -> str:
+        """Return the address that signs in by a link's token."""
+        http = f"http://{request.headers.get('host', '')}"
+        return self.origins.link(http, f"/welcome/{token}")
 
     def let_in(self, origin: Origin, done: SignedIn | Refusal, answer: Response) -> Response:
         """Sign a browser in with a fresh token, or say no in one way only."""
@@ -163,15 +170,22 @@ def _links(app: FastAPI, door: Door) -> None:
             raise HTTPException(404)
         return door.let_in(origin, done, RedirectResponse("/me", status_code=303))
 
-    @app.post("/v1/owner-link")
+    @app.post(
+        "/v1/owner-link",
+        **operation(
+            "people",
+            "A link for the owner",
+            example=OWNER_LINK,
+            model=OwnerLink,
+            refuses={409: "As many links are open as there may be."},
+        ),
+    )
     async def owner_link(request: Request) -> Response:
         """Make a link that signs in as the owner once, for who may read the data folder."""
-
         made = await door.write(door.accounts.owner_link)
         if isinstance(made, Refusal):
             return problem(409, made.code, made.detail)
-        http = f"http://{request.headers.get('host', '')}"
-        return JSONResponse({"url": door.origins.link(http, f"/welcome/{made}")})
+        return JSONResponse({"url": door.welcome(request, made)})
 
 
 def _guests(app: FastAPI, door: Door) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
 
+from opencarrier.app.api import operation
 from opencarrier.app.problems import problem
 from opencarrier.kernel.clock import Clock
 
@@ -24,6 +25,8 @@ KEPT_MAX = 1_024
 """Events remembered for those who come back."""
 
 LISTENERS_MAX = 256
+MEDIA = "text/event-stream"
+EXAMPLE = 'id: 5f-1\nevent: cycle\ndata: {"sequence":1,"state":"final"}\n\n'
 BEAT_S = 1.0
 """How often a quiet line is told that it lives; pages call it lost after two and a half."""
 
@@ -134,7 +137,21 @@ class Events:
 def event_routes(app: FastAPI, events: Events, *, listeners_max: int = LISTENERS_MAX) -> None:
     """Add the stream; one more listener than there may be is told to come again."""
 
-    @app.get("/v1/events", response_class=StreamingResponse)
+    @app.get(
+        "/v1/events",
+        response_class=StreamingResponse,
+        **operation(
+            "network",
+            "What happens, as it happens",
+            example=EXAMPLE,
+            model={"type": "string", "title": "Events (server-sent)"},
+            media=MEDIA,
+            refuses={
+                422: f"An event's id has at most {ID_CHARACTERS_MAX} characters.",
+                503: "As many listen as may; `Retry-After` says when to come again.",
+            },
+        ),
+    )
     async def listen(request: Request, after: str = "") -> Response:
         """Stream what happens: `session`, `cycle`, `payment`, `node`, `story`, each with an id.
 
@@ -156,7 +173,7 @@ class _Stream(StreamingResponse):
         self._events = events
         super().__init__(
             events.stream(last_id),
-            media_type="text/event-stream",
+            media_type=MEDIA,
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 

@@ -11,9 +11,21 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from opencarrier.app.api import operation
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.console.shell import Shell
-from opencarrier.app.console.views.network import STATES, Cursor, NetworkViews, network_json
+from opencarrier.app.console.views.network import (
+    CELLS,
+    FIGURES,
+    LIVE,
+    STATES,
+    CellsAnswer,
+    Cursor,
+    LiveAnswer,
+    NetworkFigures,
+    NetworkViews,
+    figures,
+)
 from opencarrier.identity.places.model import (
     LATITUDE_MAX_UDEG,
     LEVELS,
@@ -96,15 +108,20 @@ def _pages(app: FastAPI, shell: Shell, views: NetworkViews) -> None:
 
 
 def _api(app: FastAPI, cells: MapCells, views: NetworkViews) -> None:
-    @app.get("/v1/network")
-    def network() -> Response:
+    asset = str(views.place.manifest.asset)
+
+    @app.get("/v1/network", **operation("network", "How the network stands", example=FIGURES))
+    def network() -> NetworkFigures:
         """Say how the network stands: nodes, sessions now, use in the last hours, money paid.
 
         `flows` are instants (microseconds) with the octets used in the five minutes from then on.
         """
-        return JSONResponse(network_json(views.network(Cursor())))
+        return figures(views.network(Cursor()), asset)
 
-    @app.get("/v1/network/cells")
+    @app.get(
+        "/v1/network/cells",
+        **operation("network", "Nodes in a part of the map", example=CELLS, model=CellsAnswer),
+    )
     def in_box(
         west: Longitude, south: Latitude, east: Longitude, north: Latitude, level: Level
     ) -> Response:
@@ -117,7 +134,7 @@ def _api(app: FastAPI, cells: MapCells, views: NetworkViews) -> None:
         box = Box(west_udeg=west, south_udeg=min(south, north), east_udeg=east, north_udeg=north)
         return JSONResponse(cells.cells(box, level))
 
-    @app.get("/v1/network/live")
-    def live() -> Response:
+    @app.get("/v1/network/live", **operation("network", "Where sessions stand", example=LIVE))
+    def live() -> LiveAnswer:
         """Return where sessions stand now: longitude, latitude (1e-6 degrees), how many."""
-        return JSONResponse({"nodes": views.live_nodes()})
+        return LiveAnswer(nodes=views.live_nodes())

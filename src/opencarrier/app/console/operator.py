@@ -35,6 +35,7 @@ from opencarrier.app.console.views.operator import (
 from opencarrier.app.console.views.statements import csv_statement, json_statement
 from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.console.whose import operator_of
+from opencarrier.app.forms.statements import CSV_STATEMENT, STATEMENT, StatementForm
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.sentences import Sentence, sentence
@@ -249,7 +250,17 @@ def settle_noted(place: Onchain, visitor: Visitor, *, passes_max: int) -> dict[s
 
 
 def _statements(app: FastAPI, desk: OperatorDesk) -> None:
-    @app.get("/v1/operators/{party}/cycles/{sequence}/statement.csv", tags=["operators"])
+    @app.get(
+        "/v1/operators/{party}/cycles/{sequence}/statement.csv",
+        response_class=StreamingResponse,
+        **operation(
+            "operators",
+            "A cycle's statement as CSV",
+            example=CSV_STATEMENT,
+            model={"type": "string", "title": "Statement (RFC 4180)"},
+            media="text/csv",
+        ),
+    )
     def as_csv(request: Request, party: Party, sequence: Sequence) -> StreamingResponse:
         """Give an operator's positions of a cycle as CSV (RFC 4180), a row for each.
 
@@ -260,7 +271,15 @@ def _statements(app: FastAPI, desk: OperatorDesk) -> None:
         lines = csv_statement(desk.place, cycle.cycle_id, found)
         return _download(lines, "text/csv", f"cycle-{sequence}-{found}.csv")
 
-    @app.get("/v1/operators/{party}/cycles/{sequence}/statement.json", tags=["operators"])
+    @app.get(
+        "/v1/operators/{party}/cycles/{sequence}/statement.json",
+        **operation(
+            "operators",
+            "A cycle's statement with signatures",
+            example=STATEMENT,
+            model=StatementForm,
+        ),
+    )
     def as_json(request: Request, party: Party, sequence: Sequence) -> StreamingResponse:
         """Give an operator's positions of a cycle with their legs and both sides' signatures."""
         found = desk.of(request, party).party_id

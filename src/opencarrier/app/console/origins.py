@@ -43,6 +43,12 @@ class Origins:
             return None
         return self._origin("http", host)
 
+    def cookie(self, port: int) -> str:
+        """Return the name of the cookie that signed-in browsers show."""
+        if self._named is not None:
+            return cookie_name(self._origin("https", self._named.netloc))
+        return cookie_name(self._origin("http", f"localhost:{port}"))
+
     def link(self, http: str, path: str) -> str:
         """Return an address to open in a browser; passkeys want a name, so no 127.0.0.1."""
         if self._named is not None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping
+from functools import cache
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+
+T = TypeVar("T")
 
 BODY_OCTETS_MAX = 16_384
 FIELDS_MAX = 20
@@ -46,3 +51,19 @@ async def json_of(request: Request) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise HTTPException(400, "not an object in JSON")
     return found
+
+
+async def asked(request: Request, form: type[T]) -> T:
+    """Return an object in JSON as a dataclass; 422 with what is wrong where it is none."""
+    found = await json_of(request)
+    try:
+        read: T = _adapter(cast(Hashable, form)).validate_python(found)
+    except ValidationError as error:
+        wrong = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
+        raise RequestValidationError(wrong) from None
+    return read
+
+
+@cache
+def _adapter(form: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(form)

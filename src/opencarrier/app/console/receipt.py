@@ -8,11 +8,13 @@ from fastapi import FastAPI, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from opencarrier.app.api import operation
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.console.security import policy
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.views.receipt import Checking, Receipts, checking
 from opencarrier.app.console.visitor import visitor_of
+from opencarrier.app.forms.settling import RECEIPT, RECEIPT_SCHEMA
 from opencarrier.app.problems import problem
 from opencarrier.kernel.ids import Id, from_hex
 from opencarrier.kernel.refusals import Refusal
@@ -44,7 +46,19 @@ def receipt_routes(app: FastAPI, shell: Shell, place: Onchain) -> None:
     receipts, tools = Receipts(place), checking(place)
     _pages(app, shell, place, receipts, tools)
 
-    @app.get("/v1/receipts/{usage_id}")
+    @app.get(
+        "/v1/receipts/{usage_id}",
+        **operation(
+            "settlement",
+            "A usage's receipt",
+            example=RECEIPT,
+            model=RECEIPT_SCHEMA,
+            refuses={
+                409: "The usage is not settled yet.",
+                422: "No usage is called so, or no audience.",
+            },
+        ),
+    )
     def receipt(request: Request, usage_id: str, audience: Audience = "host") -> Response:
         """Write a settled usage's receipt with what its holder may see of it."""
         if audience not in AUDIENCES:

@@ -8,10 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from opencarrier.app.console.visitor import Visitor
 from opencarrier.identity.accounts.model import NOBODY, Grant, Role
+
+
+class Proof(Enum):
+    """What a route judges by itself: the name of a security scheme, if any, and words for it."""
+
+    SIGNATURE = ("", "the signature in the body is what entitles; no token is asked.")
+    PAYMENT = ("payment", "a payment in PAYMENT-SIGNATURE; without one, 402 says what to pay.")
+    SESSION_KEY = ("session_key", "the session's key that device and home derived, as Bearer.")
+    CONSUMER = ("token", "the installation's token, as 3GPP consumers show it.")
+    KNOWING = ("", "none: whoever knows the name in the path may ask.")
+
+    @property
+    def scheme(self) -> str:
+        """The security scheme of OpenAPI, empty where it has none for it."""
+        return self.value[0]
+
+    @property
+    def words(self) -> str:
+        """What to show, in a sentence."""
+        return self.value[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +41,8 @@ class Right:
 
     `anybody`: no sign-in. `people`: whoever is signed in. `installation`: its token alone.
     `whole`: roles over the whole installation. `at_party`: roles at some party. `browser`: only our
-    own pages may send it. `tried`: attempts are counted, for it guesses at secrets.
+    own pages may send it. `tried`: attempts are counted, for it guesses at secrets. `proof`: what
+    the route itself asks for.
     """
 
     anybody: bool = False
@@ -31,6 +53,7 @@ class Right:
     browser: bool = False
     tried: bool = False
     repeatable: bool = False
+    proof: Proof | None = None
 
     def allows(self, visitor: Visitor) -> bool:
         """Say whether somebody may ask."""
@@ -44,8 +67,13 @@ class Right:
 
 
 ANYBODY: Final = Right(anybody=True)
-ITS_OWN: Final = Right(anybody=True, repeatable=True)
-"""The route judges by itself: a signature, a payment, a node's key, a token in 3GPP's words."""
+ITS_OWN: Final = Right(anybody=True, proof=Proof.KNOWING, repeatable=True)
+"""The route judges by itself: a secret in its path, or whatever it is handed."""
+
+SIGNED: Final = Right(anybody=True, proof=Proof.SIGNATURE, repeatable=True)
+PAID: Final = Right(anybody=True, proof=Proof.PAYMENT, repeatable=True)
+KEYED: Final = Right(anybody=True, proof=Proof.SESSION_KEY, repeatable=True)
+CONSUMER: Final = Right(anybody=True, proof=Proof.CONSUMER, repeatable=True)
 
 PEOPLE: Final = Right(people=True, browser=True)
 KNOCKING: Final = Right(anybody=True, browser=True, tried=True)
@@ -85,26 +113,27 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /healthz": ANYBODY,
     "GET /readyz": ANYBODY,
     "GET /metrics": ANYBODY,
+    "GET /openapi.json": ANYBODY,
     "GET /v1/manifest": ANYBODY,
     # what carries its own proof
-    "POST /v1/adverts": ITS_OWN,
+    "POST /v1/adverts": SIGNED,
     "GET /v1/adverts/{place}": ITS_OWN,
-    "POST /v1/exchange": ITS_OWN,
-    "POST /v1/disputes": ITS_OWN,
-    "POST /v1/relay": ITS_OWN,
+    "POST /v1/exchange": SIGNED,
+    "POST /v1/disputes": SIGNED,
+    "POST /v1/relay": SIGNED,
     "GET /v1/relay/{relay_id}": ITS_OWN,
-    "GET /v1/quote": ITS_OWN,
-    "POST /v1/topup/{subscriber}": ITS_OWN,
-    "POST /v1/channels/open": ITS_OWN,
-    "POST /v1/channels/session": ITS_OWN,
-    "POST /v1/channels/payment": ITS_OWN,
-    "POST /v1/channels/end": ITS_OWN,
-    "POST /v1/channels/close": ITS_OWN,
-    "GET /v1/channels/terms": ITS_OWN,
-    "GET /v1/channels/session/{session_id}": ITS_OWN,
-    "POST /nchf-convergedcharging/v3/chargingdata": ITS_OWN,
-    "POST /nchf-convergedcharging/v3/chargingdata/{reference}/update": ITS_OWN,
-    "POST /nchf-convergedcharging/v3/chargingdata/{reference}/release": ITS_OWN,
+    "GET /v1/quote": PAID,
+    "POST /v1/topup/{subscriber}": PAID,
+    "POST /v1/channels/open": KEYED,
+    "POST /v1/channels/session": KEYED,
+    "POST /v1/channels/payment": KEYED,
+    "POST /v1/channels/end": KEYED,
+    "POST /v1/channels/close": KEYED,
+    "GET /v1/channels/terms": KEYED,
+    "GET /v1/channels/session/{session_id}": KEYED,
+    "POST /nchf-convergedcharging/v3/chargingdata": CONSUMER,
+    "POST /nchf-convergedcharging/v3/chargingdata/{reference}/update": CONSUMER,
+    "POST /nchf-convergedcharging/v3/chargingdata/{reference}/release": CONSUMER,
     "GET /enrol/{token}": ITS_OWN,
     "GET /enrol/{token}/{platform}/{kind}": ITS_OWN,
     "POST /enrol/{token}/certificate": ITS_OWN,
@@ -130,6 +159,10 @@ RIGHTS: Final[Mapping[str, Right]] = {
     # one's own keys and sessions
     "GET /me": PEOPLE,
     "GET /v1/me": PEOPLE,
+    "POST /v1/me/name": PEOPLE,
+    "POST /v1/me/keys/{key}/name": PEOPLE,
+    "POST /v1/me/keys/{key}/remove": PEOPLE,
+    "POST /v1/me/sessions/{session}/end": PEOPLE,
     "POST /me/name": PEOPLE,
     "POST /me/keys/passkey/options": PEOPLE,
     "POST /me/keys/passkey": PEOPLE,
@@ -176,6 +209,12 @@ RIGHTS: Final[Mapping[str, Right]] = {
     # people
     "GET /people": INVITING,
     "GET /v1/people": INVITING,
+    "GET /v1/people/roles": INVITING,
+    "POST /v1/people": INVITING,
+    "POST /v1/people/{account}/link": INVITING,
+    "POST /v1/people/{account}/give": INVITING,
+    "POST /v1/people/{account}/take": INVITING,
+    "POST /v1/people/{account}/remove": OWNER,
     "POST /people": INVITING,
     "POST /people/{account}/link": INVITING,
     "POST /people/{account}/give": INVITING,
@@ -185,6 +224,7 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /v1/audit": BOOKS,
     "GET /approvals": SETTLING,
     "GET /v1/approvals": SETTLING,
+    "POST /v1/approvals/{approval}/yes": SETTLING,
     "POST /approvals/{approval}/yes": SETTLING,
 }
 """The table: method and path of a route, and who may."""

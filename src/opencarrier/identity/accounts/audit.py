@@ -18,6 +18,9 @@ from opencarrier.kernel.clock import Clock
 from opencarrier.kernel.ids import derive
 
 PAGE = 50
+PAGE_MAX = 101
+"""A hundred, and one more that says whether there are others."""
+
 START = bytes(32)
 
 
@@ -61,7 +64,7 @@ class AuditLog:
         self, unit: Connection, *, before: int | None = None, limit: int = PAGE
     ) -> Sequence[Entry]:
         """Return the newest lines, or those before one."""
-        assert 0 < limit <= PAGE, "a page has its limit"
+        assert 0 < limit <= PAGE_MAX, "a page has its limit"
         table = store.audit
         query = select(table).order_by(table.c.sequence.desc()).limit(limit)
         if before is not None:

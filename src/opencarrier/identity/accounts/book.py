@@ -27,6 +27,8 @@ from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.parties import PartyId
 
 PAGE = 50
+PAGE_MAX = 101
+"""A hundred, and one more that says whether there are others."""
 
 
 class AccountBook:
@@ -59,15 +61,22 @@ class AccountBook:
         found = store.account(unit, account)
         return found or Refusal(AccountReason.UNKNOWN_ACCOUNT)
 
-    def page(self, unit: Connection, *, after: str = "") -> Sequence[Account]:
-        """Return accounts by name, `PAGE` at most."""
-        return store.accounts_after(unit, after, PAGE)
+    def page(self, unit: Connection, *, after: str = "", limit: int = PAGE) -> Sequence[Account]:
+        """Return accounts by name."""
+        assert 0 < limit <= PAGE_MAX, "a page has its limit"
+        return store.accounts_after(unit, after, limit)
 
     def at(
-        self, unit: Connection, parties: Collection[PartyId], *, after: str = ""
+        self,
+        unit: Connection,
+        parties: Collection[PartyId],
+        *,
+        after: str = "",
+        limit: int = PAGE,
     ) -> Sequence[Account]:
-        """Return accounts that may something at one of these parties, by name, `PAGE` at most."""
-        return store.accounts_after(unit, after, PAGE, parties)
+        """Return accounts that may something at one of these parties, by name."""
+        assert 0 < limit <= PAGE_MAX, "a page has its limit"
+        return store.accounts_after(unit, after, limit, parties)
 
     def rename(self, unit: Connection, account: AccountId, name: str) -> Refusal | None:
         """Call somebody otherwise."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -238,16 +238,68 @@ def cycle_due_us(cycle_s: int, now_us: int) -> int | None:
     return (now_us // length_us + 1) * length_us if length_us else None
 
 
-def network_json(view: NetworkView) -> Mapping[str, object]:
-    """Return the figures of a view as the API gives them; lists have their own routes."""
-    return {
-        "as_of_us": view.as_of_us,
-        "nodes": view.nodes,
-        "operators": view.operators_number,
-        "hosts": view.hosts_number,
-        "sessions": view.sessions,
-        "octets": view.octets,
-        "flows": [[flow.at_us, flow.octets] for flow in view.flows],
-        "paid_minor": view.paid_minor,
-        "cycle_due_us": view.cycle_due_us,
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFigures:
+    """The network at an instant. `flows` are instants with the octets used in the five minutes from
+    then on; `paid_minor` is what the last eight cycles moved, in minor units of `asset`.
+    """
+
+    as_of_us: int
+    nodes: int
+    operators: int
+    hosts: int
+    sessions: int
+    octets: int
+    flows: Sequence[tuple[int, int]]
+    asset: str
+    paid_minor: int
+    cycle_due_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellsAnswer:
+    """Parts of the map with nodes in them, of the size of `level`: longitude and latitude of the
+    middle of a part's nodes (1e-6 degrees), and how many.
+    """
+
+    level: int
+    cells: Sequence[tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveAnswer:
+    """Where sessions stand now: longitude, latitude (1e-6 degrees), how many."""
+
+    nodes: Sequence[tuple[int, int, int]]
+
+
+FIGURES = NetworkFigures(
+    as_of_us=1_767_603_600_000_000,
+    nodes=3,
+    operators=2,
+    hosts=1,
+    sessions=4,
+    octets=5_500_000,
+    flows=[(1_767_603_300_000_000, 5_500_000)],
+    asset="eip155:31337/erc20:0x0248740b33015cbd79c92a7d5eaa9296a3ed1b88",
+    paid_minor=12_044,
+    cycle_due_us=None,
+)
+CELLS = CellsAnswer(level=2, cells=[(2_350_000, 48_860_000, 1)])
+LIVE = LiveAnswer(nodes=[(2_350_000, 48_860_000, 1)])
+
+
+def figures(view: NetworkView, asset: str) -> NetworkFigures:
+    """Return the figures of a view; lists have their own routes."""
+    return NetworkFigures(
+        as_of_us=view.as_of_us,
+        nodes=view.nodes,
+        operators=view.operators_number,
+        hosts=view.hosts_number,
+        sessions=view.sessions,
+        octets=view.octets,
+        flows=[(flow.at_us, flow.octets) for flow in view.flows],
+        asset=asset,
+        paid_minor=view.paid_minor,
+        cycle_due_us=view.cycle_due_us,
+    )

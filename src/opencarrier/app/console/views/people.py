@@ -18,11 +18,15 @@ from opencarrier.spine.parties import PartyId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantLine:
-    """A role, and whose; `party` is empty where it is of the whole installation."""
+    """A role, and whose; `party` is empty where it is of the whole installation.
+
+    `may_take`: whether the visitor may take it away.
+    """
 
     role: str
     party: str
     name: str
+    may_take: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +67,17 @@ class MeView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonLine:
-    """Somebody who may sign in, with the grants that the visitor may see."""
+    """Somebody who may sign in, with the grants that the visitor may see.
+
+    `may_link` and `may_remove`: whether the visitor may make a new link, and remove the account.
+    """
 
     account: str
     name: str
     grants: tuple[GrantLine, ...]
     keys: int
+    may_link: bool
+    may_remove: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,16 +183,25 @@ def people_view(
     base: Installation, unit: Connection, visitor: Visitor, *, after: str = ""
 ) -> PeopleView:
     """Return everybody to an owner, to others those at their own parties."""
-    found = (
-        base.accounts.book.page(unit, after=after)
-        if visitor.is_owner
-        else base.accounts.book.at(unit, visitor.at(Role.OPERATOR, Role.HOST), after=after)
-    )
+    found = people_after(base, unit, visitor, after=after, limit=book.PAGE)
     return PeopleView(
-        people=tuple(_person(base, unit, visitor, one) for one in found),
+        people=tuple(found),
         after=found[-1].name if len(found) == book.PAGE else "",
-        may_give=_may_give(base, unit, visitor),
+        may_give=roles_to_give(base, unit, visitor),
     )
+
+
+def people_after(
+    base: Installation, unit: Connection, visitor: Visitor, *, after: str, limit: int
+) -> Sequence[PersonLine]:
+    """Return people by name, as many as asked for: whom the visitor may see."""
+    accounts = base.accounts.book
+    found = (
+        accounts.page(unit, after=after, limit=limit)
+        if visitor.is_owner
+        else accounts.at(unit, visitor.at(Role.OPERATOR, Role.HOST), after=after, limit=limit)
+    )
+    return [_person(base, unit, visitor, one) for one in found]
 
 
 def sees(unit: Connection, base: Installation, visitor: Visitor, account: AccountId) -> bool:
@@ -192,6 +210,19 @@ def sees(unit: Connection, base: Installation, visitor: Visitor, account: Accoun
     if not isinstance(found, Account):
         return False
     return visitor.is_owner or bool(_shown(visitor, found))
+
+
+def looks_after(base: Installation, unit: Connection, visitor: Visitor, account: AccountId) -> bool:
+    """Say whether a visitor may invite somebody again: all that one may do, the visitor may give.
+
+    Whoever has a key signs in by it: nobody else gets a link to an account that is in use.
+    """
+    found = base.accounts.book.find(unit, account)
+    if not isinstance(found, Account) or not sees(unit, base, visitor, account):
+        return False
+    if base.accounts.book.keys(unit, account):
+        return False
+    return all(may_give(base, visitor, grant) for grant in found.grants)
 
 
 def may_give(base: Installation, visitor: Visitor, grant: Grant) -> bool:
@@ -207,25 +238,33 @@ def may_give(base: Installation, visitor: Visitor, grant: Grant) -> bool:
 def audit_view(
     base: Installation, unit: Connection, visitor: Visitor, *, before: int | None = None
 ) -> AuditView:
-    """Return a page of the log; who it was and where from, in an owner's eyes only."""
-    entries, whole = base.accounts.audit.page(unit, before=before), visitor.is_owner
-    names = _names(base, unit, {entry.who for entry in entries}) if whole else {}
+    """Return a page of the log."""
+    entries = entries_before(base, unit, visitor, before=before, limit=PAGE)
     return AuditView(
-        entries=tuple(
-            EntryLine(
-                sequence=entry.sequence,
-                at_us=entry.at_us,
-                who=entry.who,
-                name=names.get(entry.who, ""),
-                what=entry.what,
-                about=entry.about,
-                outcome=entry.outcome,
-                came_from=entry.came_from if whole else "",
-            )
-            for entry in entries
-        ),
-        before=entries[-1].sequence if len(entries) == PAGE else 0,
+        entries=tuple(entries), before=entries[-1].sequence if len(entries) == PAGE else 0
     )
+
+
+def entries_before(
+    base: Installation, unit: Connection, visitor: Visitor, *, before: int | None, limit: int
+) -> Sequence[EntryLine]:
+    """Return lines of the log; who it was and where from, in an owner's eyes only."""
+    entries = base.accounts.audit.page(unit, before=before, limit=limit)
+    whole = visitor.is_owner
+    names = _names(base, unit, {entry.who for entry in entries}) if whole else {}
+    return [
+        EntryLine(
+            sequence=entry.sequence,
+            at_us=entry.at_us,
+            who=entry.who,
+            name=names.get(entry.who, ""),
+            what=entry.what,
+            about=entry.about,
+            outcome=entry.outcome,
+            came_from=entry.came_from if whole else "",
+        )
+        for entry in entries
+    ]
 
 
 def approvals_view(base: Installation, unit: Connection, visitor: Visitor) -> ApprovalsView:
@@ -255,8 +294,10 @@ def _person(base: Installation, unit: Connection, visitor: Visitor, found: Accou
     return PersonLine(
         account=found.account,
         name=found.name,
-        grants=_grants(base, unit, grants),
+        grants=_grants(base, unit, grants, visitor),
         keys=len(base.accounts.book.keys(unit, found.account)),
+        may_link=looks_after(base, unit, visitor, found.account),
+        may_remove=visitor.is_owner and found.account != visitor.account,
     )
 
 
@@ -265,13 +306,16 @@ def _shown(visitor: Visitor, found: Account) -> frozenset[Grant]:
     return frozenset(grant for grant in found.grants if grant.party in mine)
 
 
-def _grants(base: Installation, unit: Connection, grants: Iterable[Grant]) -> tuple[GrantLine, ...]:
+def _grants(
+    base: Installation, unit: Connection, grants: Iterable[Grant], giver: Visitor | None = None
+) -> tuple[GrantLine, ...]:
     ordered = sorted(grants, key=lambda grant: (list(Role).index(grant.role), grant.party or ""))
     return tuple(
         GrantLine(
             role=grant.role.value,
             party=grant.party or "",
             name="" if grant.party is None else _party_name(base, unit, grant.party),
+            may_take=giver is not None and may_give(base, giver, grant),
         )
         for grant in ordered
     )
@@ -283,7 +327,8 @@ def _party_name(base: Installation, unit: Connection, party: PartyId) -> str:
     return party if found is None else found.name
 
 
-def _may_give(base: Installation, unit: Connection, visitor: Visitor) -> tuple[PartyLine, ...]:
+def roles_to_give(base: Installation, unit: Connection, visitor: Visitor) -> tuple[PartyLine, ...]:
+    """Return every role at every party that a visitor may give."""
     directory = base.identity.directory
     parties = [(Role.OPERATOR, one.party_id, one.name) for one in directory.operators(unit)]
     parties += [(Role.HOST, one.party_id, one.name) for one in directory.hosts(unit)]
