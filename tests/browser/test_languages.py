@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.app.serving import served
 from tests.browser.look import looked
+from tests.browser.test_operator_pages import trade
 from tests.browser.test_pages import PAGES as OPEN
 from tests.browser.test_people_pages import Console
 from tests.console import pseudo
@@ -14,6 +15,7 @@ from tests.console.people import installation
 
 from opencarrier.app.console.catalogue import LOCALES, SOURCE
 from opencarrier.app.console.locales import words
+from opencarrier.kernel.ids import to_hex
 
 pytestmark = pytest.mark.peer
 
@@ -27,11 +29,36 @@ SIGNED_IN = {
 }
 
 
+OF_PARTIES = {
+    "operator": "/operator/{operator}",
+    "operator-cycles": "/operator/{operator}/cycles",
+    "operator-cycle": "/operator/{operator}/cycles/1",
+    "operator-settle": "/operator/{operator}/settle",
+    "host": "/host/{host}",
+    "host-node": "/host/{host}/nodes/node-1",
+    "host-withdraw": "/host/{host}/withdraw",
+    "receipt": "/receipt/{usage}",
+}
+
+
 @pytest.fixture(scope="module")
 def door(browser, tmp_path_factory) -> Iterator[Console]:
-    with installation(tmp_path_factory.mktemp("languages")) as home, served(home.app) as url:
-        yield Console(home, url)
-        home.web.events.close()
+    with installation(tmp_path_factory.mktemp("languages")) as home:
+        trade(home)
+        home.web.watch.look()
+        with served(home.app) as url:
+            yield Console(home, url)
+            home.web.events.close()
+
+
+def addressed(door: Console, path: str) -> str:
+    """Put into an address the ids of what there is."""
+    made = door.home.made
+    with made.place.base.store.read() as unit:
+        used = next(iter(made.place.clearing.usages(unit, made.closed.cycle.cycle_id)))
+    return door.url + path.format(
+        operator=made.home.party_id, host=made.node.host, usage=to_hex(used)
+    )
 
 
 def direction(look) -> str:
@@ -58,6 +85,20 @@ def test_a_page_of_people_is_whole_on_a_phone(browser, door, name, language):
             door.sign_in(look.page, who)
         look.page.goto(door.url + path)
         look.shot(f"{name}-phone-{language}")
+        assert direction(look) == words(language).direction
+        assert not look.axe()
+        assert not look.cut_off()
+
+
+@pytest.mark.parametrize("language", ["fr", "ar"])
+@pytest.mark.parametrize("name", OF_PARTIES)
+def test_a_page_of_a_party_is_whole_on_a_phone(browser, door, name, language):
+    with looked(browser, "phone", locale=language) as look:
+        door.sign_in(look.page, "owner")
+        look.open(addressed(door, OF_PARTIES[name]))
+        look.shot(f"{name}-phone-{language}")
+        for summary in look.page.locator("summary").all():
+            summary.click()
         assert direction(look) == words(language).direction
         assert not look.axe()
         assert not look.cut_off()

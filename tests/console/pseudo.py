@@ -20,6 +20,7 @@ WORN = "àçéğîñôûýÀÇÉĞÎÑÔÛÝƀđƒĥĵķłɱþɋřšţṽŵẋž
 ACCENTS = str.maketrans(PLAIN, WORN)
 PLACEHOLDER = re.compile(r"(%\(\w+\)s)")
 ISOLATED = re.compile(f"{ISOLATE}[^{ISOLATE_END}]*{ISOLATE_END}")
+AMOUNT = re.compile("[0-9.,]+\u00a0[A-Z]+")
 BARE = re.compile(r"[A-Za-z]{2}")
 SPOKEN = ("title", "aria-label", "placeholder", "alt", "data-label")
 SILENT = ("script", "style", "code", "data", "time", "bdi", "svg")
@@ -63,7 +64,7 @@ def bare(page: str) -> list[str]:
 
 
 def _is_bare(text: str) -> bool:
-    return bool(BARE.search(ISOLATED.sub("", text).replace(BRAND, "")))
+    return bool(BARE.search(AMOUNT.sub("", ISOLATED.sub("", text)).replace(BRAND, "")))
 
 
 def _texts(element: Any) -> Iterator[str]:
