@@ -89,6 +89,7 @@ PAGES = {
     "host": "",
     "host-node": "/nodes/node-1",
     "host-withdraw": "/withdraw",
+    "host-add-node": "/add-node",
 }
 
 
@@ -159,3 +160,17 @@ def test_a_host_takes_its_money_out(browser, console):
         look.page.wait_for_selector("h1:has-text('was paid out')")
         look.shot("host-paid-phone-light")
         assert not look.axe() + look.cut_off()
+
+
+def test_a_node_is_added_by_a_command_and_a_code(browser, console):
+    """Filled in by keyboard; what is shown holds one link, and the code is of that size."""
+    for device in ("desktop", "phone"):
+        with console.visit(browser, device) as look:
+            look.open(f"{console.url}{console.home}/add-node")
+            look.page.get_by_label("Name").fill(f"terrace-{device}")
+            look.page.keyboard.press("Enter")
+            look.page.wait_for_selector("h1:has-text('Paste this')")
+            assert "/v1/nodes/join#" in look.page.locator("code.copy").first.inner_text()
+            assert look.page.locator(".qr svg path").count()
+            look.shot(f"host-added-{device}-light")
+            assert not look.axe() + look.cut_off()

@@ -41,7 +41,8 @@ HOSTS_LOOKS = [
 ]  # fmt: skip
 HOSTS_ACTS = [
     "GET /host/{party}/withdraw", "POST /host/{party}/withdraw", "GET /v1/hosts/{party}/claim",
-    "POST /v1/hosts/{party}/withdrawals",
+    "POST /v1/hosts/{party}/withdrawals", "POST /v1/hosts/{party}/enrolments",
+    "GET /host/{party}/add-node", "POST /host/{party}/add-node",
 ]  # fmt: skip
 
 MAY: dict[str, set[str]] = {
@@ -127,6 +128,7 @@ OPEN = {
     "POST /nchf-convergedcharging/v3/chargingdata",
     "POST /nchf-convergedcharging/v3/chargingdata/{reference}/update",
     "POST /nchf-convergedcharging/v3/chargingdata/{reference}/release",
+    "POST /v1/nodes/join",
     "GET /enrol/{token}", "GET /enrol/{token}/{platform}/{kind}",
     "POST /enrol/{token}/certificate",
 }  # fmt: skip

@@ -28,6 +28,7 @@ from opencarrier.app.console.guard import Guard, guard_routes
 from opencarrier.app.console.guests import Guest
 from opencarrier.app.console.host import HostDesk, host_routes
 from opencarrier.app.console.languages import language_routes
+from opencarrier.app.console.nodes import node_routes
 from opencarrier.app.console.operator import OperatorDesk, operator_routes
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.people import people_routes
@@ -141,11 +142,13 @@ def make_app(web: Web) -> FastAPI:
     people_routes(app, door)
     people_api(app, door)
     language_routes(app, door)
-    host_routes(app, HostDesk(web.shell, HostViews(web.place, web.watch)))
     receipt_routes(app, web.shell, web.place)
     operator = OperatorDesk(web.shell, web.place)
     operator_routes(app, operator)
     agreement_routes(app, operator)
+    host_desk = HostDesk(web.shell, HostViews(web.place, web.watch))
+    host_routes(app, host_desk)
+    node_routes(app, host_desk, origins, partial(_radius_ports, web))
     _health(app, web)
     _api(app, web)
     _traces(app, web)
@@ -170,6 +173,14 @@ def answers_of(base: Installation) -> Answers:
     with base.store.write() as unit:
         secret = base.identity.secrets.octets(unit, "answers", SECRET_OCTETS)
     return Answers(base.store, base.real.clock, secret)
+
+
+def _radius_ports(web: Web) -> tuple[int, int]:
+    """Return where RADIUS is answered over UDP: authentication, accounting."""
+    settings = web.place.base.settings
+    if web.radius is None:
+        return settings.radius_port, settings.acct_port
+    return web.radius.udp.auth_address[1], web.radius.udp.acct_address[1]
 
 
 def _enrolment(app: FastAPI, web: Web) -> None:

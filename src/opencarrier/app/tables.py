@@ -16,6 +16,7 @@ from opencarrier.clearing import store as clearing
 from opencarrier.clearing.disputes import service as disputes
 from opencarrier.clearing.exchange import partners, told
 from opencarrier.clearing.exchange import store as exchange
+from opencarrier.identity import node_enrolment
 from opencarrier.identity.accounts import store as accounts
 from opencarrier.identity.places import store as identity
 from opencarrier.ledger import store as ledger
@@ -42,6 +43,7 @@ METADATA = [
         identity,
         ledger,
         meters,
+        node_enrolment,
         orders,
         partners,
         paywall,

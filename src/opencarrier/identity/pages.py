@@ -44,6 +44,13 @@ def nodes_counted(unit: Connection, host: PartyId, *, most: int) -> int:
     return int(unit.execute(select(func.count()).select_from(some)).scalar_one())
 
 
+def operators_of(unit: Connection, host: PartyId, *, most: int) -> Sequence[PartyId]:
+    """Return the operators that some of a host's nodes serve for; so many are looked at."""
+    some = select(store.nodes.c.operator).where(store.nodes.c.host == host).limit(most).subquery()
+    found = unit.execute(select(some.c.operator).distinct().order_by(some.c.operator))
+    return [PartyId(one) for one in found.scalars()]
+
+
 def payouts_ever(unit: Connection, hosts: Iterable[PartyId]) -> dict[PartyId, list[Address]]:
     """Return every address that some hosts' shares went to: their own, and whom they named."""
     wanted = list(hosts)

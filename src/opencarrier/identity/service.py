@@ -11,6 +11,7 @@ from opencarrier.identity.directory import Directory
 from opencarrier.identity.enrolment import Enrolments
 from opencarrier.identity.keyring import Keyring
 from opencarrier.identity.logins import Logins
+from opencarrier.identity.node_enrolment import NodeEnrolments
 from opencarrier.identity.notary import Notary
 from opencarrier.identity.places.service import Places
 from opencarrier.identity.privacy import PrivacyKeys
@@ -29,8 +30,8 @@ class Identity:
 
     `directory`, `authentication`, `logins` and `notary` answer the spine's ports Directory,
     VectorSource, Passwords and Notary. `register`, `clients`, `routing`, `subscriptions`,
-    `logins`, `enrolments`, `places` and `keyring` add and change. `vault` seals; `secrets` are the
-    installation's own; by `privacy` phones hide who they are.
+    `logins`, `enrolments`, `node_enrolments`, `places` and `keyring` add and change. `vault` seals;
+    `secrets` are the installation's own; by `privacy` phones hide who they are.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Identity:
         self.register = Register(self.directory, self.keyring, clock=clock, entropy=entropy)
         self.clients = Clients(self.directory, self.vault)
         self.enrolments = Enrolments(clock, entropy)
+        self.node_enrolments = NodeEnrolments(clock, entropy)
         self.routing = Routing(self.directory, self.vault)
         self.places = Places(self.directory, clock)
         self.logins = Logins(self.directory, self.vault, self.secrets, clock)

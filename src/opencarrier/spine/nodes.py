@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.keccak import keccak
 from opencarrier.kernel.pair_tree import twice
 from opencarrier.kernel.signatures import Address, address_word
@@ -32,3 +33,8 @@ def node_leaf_hash(leaf: NodeLeaf) -> bytes:
     assert len(leaf.node_id) == 32, "a node's id on chain has 32 octets"
     addresses = b"".join(address_word(address) for address in (leaf.owner, leaf.operator))
     return twice(leaf.node_id + addresses + leaf.valid_from.to_bytes(32, "big"))
+
+
+def join_digest(token: str, kid: Address) -> Id:
+    """Return what a node's new key signs, so that a link enters no key that is another's."""
+    return derive("node/join", token, kid)

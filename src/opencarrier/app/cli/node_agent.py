@@ -38,6 +38,19 @@ def init(data: NodeData = DEFAULT, as_json: AsJson = False) -> None:
     emit({"kid": signer.address, "settings": str(folder.settings_file)}, as_json=as_json)
 
 
+def join(data: NodeData = DEFAULT, as_json: AsJson = False) -> None:
+    """Enter this agent by a link that a host's page made; the link comes on standard input.
+
+    Example: printf %s LINK | opencarrier node join --data /var/lib/opencarrier-node
+    """
+    from opencarrier.app.node_joining import LINK_CHARACTERS_MAX, ask_over_http, read_link
+    from opencarrier.app.node_joining import join as entered
+    from opencarrier.app.system import SystemEntropy
+
+    link = read_link(sys.stdin.readline(LINK_CHARACTERS_MAX))
+    emit(entered(_folder(data), link, SystemEntropy(), ask_over_http), as_json=as_json)
+
+
 def run(data: NodeData = DEFAULT) -> None:
     """Serve the access points of this venue until Ctrl-C.
 
@@ -248,6 +261,7 @@ def _by_session(chain: list[Signed]) -> dict[str, list[Signed]]:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "init": init,
+    "join": join,
     "run": run,
     "status": status,
     "statements": statements,

@@ -37,7 +37,6 @@ from opencarrier.chain.errors import ChainError
 from opencarrier.identity.accounts.model import Grant, Role
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Reason, Refusal
-from opencarrier.rewards.model import RewardReason
 from opencarrier.spine.parties import Host, PartyId
 
 _log = logging.getLogger(__name__)
@@ -71,12 +70,10 @@ class WithdrawReason(Reason):
 
 
 NOT_WITHDRAWN: Final = {
-    RewardReason.UNKNOWN_ACCOUNT: N_("Nothing was earned yet."),
-    RewardReason.NOTHING_DUE: N_("Everything that can be withdrawn was withdrawn already."),
-    RewardReason.NOT_READY: N_("What was earned is paid a little later: it may still be checked."),
-    WithdrawReason.CHAIN_SILENT: N_(
-        "The chain does not take it just now. Nothing is lost: try later."
-    ),
+    "unknown_account": N_("Nothing was earned yet."),
+    "nothing_due": N_("Everything that can be withdrawn was withdrawn already."),
+    "not_ready": N_("What was earned is paid a little later: it may still be checked."),
+    "chain_silent": N_("The chain does not take it just now. Nothing is lost: try later."),
 }
 
 
@@ -215,7 +212,7 @@ def _asked(
     """Show what can be withdrawn, and what became of it where it was asked for."""
     refused = ""
     if isinstance(done, Refusal):
-        refused = NOT_WITHDRAWN[done.reason]
+        refused = NOT_WITHDRAWN[done.code]
     view = {"host": host, "money": desk.views.money(host), "distributor": desk.distributor}
     return desk.page(
         request,
@@ -304,7 +301,7 @@ def _money_api(app: FastAPI, desk: HostDesk) -> None:
 
 
 def _refused(refusal: Refusal) -> JSONResponse:
-    return problem(409, refusal.code, NOT_WITHDRAWN[refusal.reason])
+    return problem(409, refusal.code, NOT_WITHDRAWN[refusal.code])
 
 
 def _may(request: Request, view: HostView) -> bool:

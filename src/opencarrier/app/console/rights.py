@@ -199,6 +199,8 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /host/{party}/nodes/{node_id:path}": HOSTING,
     "GET /host/{party}/withdraw": HOSTS_ACTS,
     "POST /host/{party}/withdraw": HOSTS_ACTS,
+    "GET /host/{party}/add-node": HOSTS_ACTS,
+    "POST /host/{party}/add-node": HOSTS_ACTS,
     "GET /v1/hosts": HOSTING,
     "GET /v1/hosts/{party}": HOSTING,
     "GET /v1/hosts/{party}/nodes": HOSTING,
@@ -206,6 +208,8 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /v1/hosts/{party}/earnings": HOSTING,
     "GET /v1/hosts/{party}/claim": HOSTS_ACTS,
     "POST /v1/hosts/{party}/withdrawals": HOSTS_ACTS,
+    "POST /v1/hosts/{party}/enrolments": HOSTS_ACTS,
+    "POST /v1/nodes/join": Right(anybody=True, tried=True),
     # people
     "GET /people": INVITING,
     "GET /v1/people": INVITING,
