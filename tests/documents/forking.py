@@ -14,6 +14,9 @@ import socket
 import sys
 from contextlib import suppress
 
+LOOK_S = 1.0
+"""How often it is seen whether the reader is still there."""
+
 CLIENT = """#!{python} -ISE
 import array, json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as line:
@@ -27,27 +30,33 @@ with socket.socket(socket.AF_UNIX) as line:
 
 
 def serve(path: str) -> None:
-    """Load the program and fork for each caller until the socket's folder is gone."""
+    """Load the program and fork for each caller until whoever started this is gone."""
     import opencarrier.__main__
     import opencarrier.app.bootstrap
     import opencarrier.app.errands
     import opencarrier.chain.node  # noqa: F401
 
+    reader = os.getppid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
+        listener.settimeout(LOOK_S)
         print("ready", flush=True)
-        while True:
-            line, _ = listener.accept()
-            with line:
-                if os.fork() == 0:
-                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    os._exit(_answer(line))
+        while os.getppid() == reader:
+            with suppress(TimeoutError):
+                line, _ = listener.accept()
+                with line:
+                    if os.fork() == 0:
+                        try:
+                            _answer(line)
+                        finally:
+                            os._exit(0)
 
 
-def _answer(line: socket.socket) -> int:
+def _answer(line: socket.socket) -> None:
     """Run one command as its caller would have, and tell the caller how it ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     words, folder, environ, streams = _asked(line)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
@@ -58,7 +67,6 @@ def _answer(line: socket.socket) -> int:
     code = _run()
     with suppress(OSError):
         line.sendall(bytes([code]))
-    return 0
 
 
 def _run() -> int:

@@ -22,7 +22,7 @@ from tests.documents.blocks import ROOT, Block
 from tests.documents.forking import CLIENT
 
 PAGE_S = 300
-DOCUMENTED = re.compile(r"\b192\.0\.2\.\d+\b")
+DOCUMENTED = re.compile(r"\b192\.0\.2\.\d+\b|\bdb\.example\b")
 """Addresses of documentation; here they stand for loopback."""
 
 PAGE = re.compile(r"(?<=//127\.0\.0\.1:)8400\b|(?<=//localhost:)8400\b")
@@ -39,7 +39,10 @@ PRELUDE = Template(
 trap 'stop_serving' EXIT
 serving=
 stop_serving() {
-    [ -z "$$serving" ] || { kill -INT "$$serving"; wait "$$serving" || true; serving=; }
+    [ -n "$$serving" ] || return 0
+    kill -INT "$$serving" 2>/dev/null || true
+    wait "$$serving" || true
+    serving=
 }
 serve() {
     stop_serving

@@ -34,6 +34,13 @@ a_settled_use() {
     opencarrier cycle close
 }
 
+# Ends with the shell; `db.example` of a page is it.
+a_postgresql_server() {
+    python -m tests.documents.database "$PWD.postgresql" < /dev/null > /dev/null 2>&1 &
+    until [ -e "$PWD.postgresql" ]; do kill -0 $!; sleep 0.1; done
+    . "$PWD.postgresql"
+}
+
 given() {
     python -m tests.documents.given "$@"
 }
