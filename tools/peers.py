@@ -42,6 +42,7 @@ PROGRAMS = {
     "strace": "strace",
     "tshark": "tshark",
     "openssl": "openssl",
+    "curl": "curl",
     "xmlsec1": "xmlsec1",
     "zbarimg": "zbar-tools",
     "psql": "postgresql",
