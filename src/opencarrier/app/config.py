@@ -131,6 +131,13 @@ class Settings:
             " blanks between, the first unless another is chosen; empty: on this machine only"
         },
     )
+    webhook_networks: str = field(
+        default="",
+        metadata={
+            "help": "networks that are not public and that webhooks may go to, over http too, "
+            "as `127.0.0.0/8 10.1.0.0/16`; empty: public addresses over https alone"
+        },
+    )
     approval_people: int = field(
         default=0,
         metadata={

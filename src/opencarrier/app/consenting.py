@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from sqlalchemy import Connection
 
 from opencarrier.identity.accounts.model import NOBODY, AccountId, Approval
 from opencarrier.identity.accounts.service import Accounts
 from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.kernel.refusals import Reason, Refusal
+from opencarrier.spine.notices import Announcer, Notice, NoticeKind
+from opencarrier.spine.parties import Operator
 
 SETTLEMENT = "settlement"
 """The kind of question: may this settlement be sent."""
@@ -26,8 +30,19 @@ class SettlementConsent:
     yes to nothing.
     """
 
-    def __init__(self, accounts: Accounts, *, people: int, above_minor: int, ttl_s: int) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        announcer: Announcer,
+        operators: Callable[[Connection], Sequence[Operator]],
+        *,
+        people: int,
+        above_minor: int,
+        ttl_s: int,
+    ) -> None:
         self._accounts = accounts
+        self._announcer = announcer
+        self._operators = operators
         self._people = people
         self._above_minor = above_minor
         self._ttl_s = ttl_s
@@ -59,9 +74,10 @@ class SettlementConsent:
         self, unit: Connection, settlement_id: Id, net_minor: int, by: AccountId
     ) -> Approval:
         approvals, audit = self._accounts.approvals, self._accounts.audit
-        if approvals.about(unit, SETTLEMENT, settlement_id) is None:
+        is_new = approvals.about(unit, SETTLEMENT, settlement_id) is None
+        if is_new:
             audit.write(unit, "approval_asked", who=by, about=to_hex(settlement_id))
-        return approvals.ask(
+        asked = approvals.ask(
             unit,
             kind=SETTLEMENT,
             subject=settlement_id,
@@ -70,3 +86,20 @@ class SettlementConsent:
             ttl_s=self._ttl_s,
             by=by,
         )
+        if is_new:
+            self._announce(unit, asked)
+        return asked
+
+    def _announce(self, unit: Connection, asked: Approval) -> None:
+        """Let the machines of everybody whose people may approve know."""
+        notice = Notice(
+            kind=NoticeKind.APPROVAL_WANTED,
+            parties=frozenset(one.party_id for one in self._operators(unit)),
+            about={
+                "approval": to_hex(asked.approval),
+                "kind": asked.kind,
+                "subject": to_hex(asked.subject),
+            },
+            at_us=asked.asked_us,
+        )
+        self._announcer.tell(unit, [notice])

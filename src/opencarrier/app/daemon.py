@@ -18,6 +18,7 @@ from opencarrier.access.hub.backward import WayBack
 from opencarrier.app.answers import sweep
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.config import ANY_HOST, Settings
+from opencarrier.app.courier import Courier
 from opencarrier.app.dispute_rounds import DisputeRounds
 from opencarrier.app.errands import Errands
 from opencarrier.app.exchanger import Exchanger
@@ -68,6 +69,7 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     token = place.base.real.entropy.octets("http-token", TOKEN_OCTETS).hex()
     if radius.radsec is not None:
         way_back.connected = radius.radsec.to
+    courier = Courier(place.base)
     listeners = _listen(settings)
     try:
         await radius.start()
@@ -83,6 +85,7 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     udp = radius.udp
     task = asyncio.create_task(server.serve(sockets=listeners))
     watching = asyncio.create_task(web.watch.run())
+    carrying = asyncio.create_task(courier.run())
     base_url = f"http://{LOOPBACK}:{listeners[0].getsockname()[1]}"
     running = Running(
         pid=os.getpid(),
@@ -95,9 +98,11 @@ async def serving(place: Onchain) -> AsyncIterator[Serving]:
     try:
         yield Serving(running=running, web=web, auth=udp.auth_address, acct=udp.acct_address)
     finally:
+        courier.stop()
         web.watch.stop()
         web.events.close()
         await watching
+        await carrying
         await radius.stop()
         await way_back.stop()
         server.should_exit = True
@@ -194,6 +199,7 @@ class Scheduler:
         with self._place.base.store.write() as unit:
             ledger.expire(unit, now_us)
             sweep(unit, self._place.base.real.clock.now_us())
+            self._place.base.webhooks.sweep(unit)
         if self._due_us is not None and now_us >= self._due_us:
             self._close(self._due_us)
 

@@ -23,7 +23,7 @@ PATH = "/v1/disputes"
 def disputes(base: Installation) -> DisputeService:
     """Return the disputes of an installation's operators."""
     live = LiveDisputes(agreed_desk(base))
-    return DisputeService(base.identity.notary, exchanges(base), live)
+    return DisputeService(base.identity.notary, exchanges(base), live, base.webhooks)
 
 
 def member_of(base: Installation, unit: Connection, address: Address) -> PartyId | None:

@@ -23,6 +23,7 @@ from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id, from_hex, to_hex
 from opencarrier.kernel.refusals import PeerError, Reason, Refusal
 from opencarrier.receipts.form import check_nesting
+from opencarrier.spine.notices import Notice, NoticeKind
 
 PATH = "/v1/exchange"
 MEDIA = "application/cbor"
@@ -94,8 +95,25 @@ def exchanges(base: Installation) -> ExchangeService:
         sessions = live_records(base).conclude(unit, party)
         identifier, now_us = party.terms.exchange_id, base.clock.now_us()
         agreed_desk(base).apply(unit, sessions, by=identifier, at_us=now_us)
+        base.webhooks.tell(unit, [_agreed(base, unit, party)])
 
     return ExchangeService(base.identity.notary, concluded)
+
+
+def _agreed(base: Installation, unit: Connection, party: Party) -> Notice:
+    """Return what an operator of ours is told when a statement bears both signatures."""
+    assert party.statement is not None, "what both signed is a statement"
+    known = base.identity.directory.operators(unit)
+    return Notice(
+        kind=NoticeKind.STATEMENT_READY,
+        parties=frozenset(item.party_id for item in known if item.address == party.own),
+        about={
+            "exchange_id": to_hex(party.terms.exchange_id),
+            "statement": to_hex(party.statement.digest),
+            "sequence": party.terms.sequence,
+        },
+        at_us=base.clock.now_us(),
+    )
 
 
 def read_entries(path: Path) -> Iterator[Entry]:

@@ -45,6 +45,7 @@ from opencarrier.app.http_channels import ChannelDesk, channel_routes
 from opencarrier.app.http_exchange import exchange_routes
 from opencarrier.app.http_once import Once, once_for
 from opencarrier.app.http_paid import paid_routes
+from opencarrier.app.http_webhooks import WebhookDesk, webhook_routes
 from opencarrier.app.listening import Radius
 from opencarrier.app.metrics import exposition, passing_exposition
 from opencarrier.app.openapi import name_of, openapi_route
@@ -154,6 +155,7 @@ def make_app(web: Web) -> FastAPI:
     _traces(app, web)
     _closing(app, web)
     _triggers(app, web)
+    webhook_routes(app, WebhookDesk(base))
     paid_routes(app, web.place)
     relaying.add_routes(app, web.place)
     exchange_routes(app, web.place.base)

@@ -27,6 +27,7 @@ from opencarrier.routing import store as routing
 from opencarrier.settlement import store as settlement
 from opencarrier.staking import store as staking
 from opencarrier.usage import tables as usage
+from opencarrier.webhooks import store as webhooks
 
 METADATA = [
     room.metadata
@@ -54,5 +55,6 @@ METADATA = [
         staking,
         told,
         usage,
+        webhooks,
     )
 ]

@@ -20,7 +20,7 @@ from opencarrier.chain.logs import FinalityBrokenError, Followed, LogFollower
 from opencarrier.chain.model import Log
 from opencarrier.chain.ports import LogReader, UnitOfWork
 from opencarrier.chain.rules import BlockPoint
-from opencarrier.kernel.ids import Id, derive
+from opencarrier.kernel.ids import Id, derive, to_hex
 from opencarrier.kernel.money import int64
 from opencarrier.kernel.signatures import Address
 from opencarrier.ledger import chart
@@ -29,6 +29,7 @@ from opencarrier.ledger.model import Transfer
 from opencarrier.settlement import rules, store
 from opencarrier.settlement.bookings import Bookings, Move
 from opencarrier.settlement.model import Alarm, Halt, Venue
+from opencarrier.spine.notices import Announcer, Notice, NoticeKind
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.ports import Members
 
@@ -63,7 +64,14 @@ class _BlockedError(Exception):
 class CustodyFollower:
     """Books what happened at the venue outside settlements; `follow` as often as one likes."""
 
-    def __init__(self, venue: Venue, members: Members, chain: LogReader) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        members: Members,
+        chain: LogReader,
+        announcer: Announcer | None = None,
+    ) -> None:
+        self._announcer = announcer
         self._venue = venue
         self._members = members
         self._house = ClearingHouse(venue.clearing_house)
@@ -129,6 +137,7 @@ class CustodyFollower:
             transfers = self._transfers(unit, log, parties)
             if transfers:
                 self._book(unit, log, transfers, now_us)
+                self._announce(unit, log, transfers, now_us)
 
     def _transfers(
         self, unit: Connection, log: Log, parties: dict[Address, PartyId]
@@ -185,6 +194,31 @@ class CustodyFollower:
         for refusal in ledger.apply(unit, rules.link(transfers), now_us):
             if refusal is not None:
                 raise _BlockedError(f"{transfers[0].code} in block {log.block_number}: {refusal}")
+
+    def _announce(
+        self, unit: Connection, log: Log, transfers: Sequence[Transfer], now_us: int
+    ) -> None:
+        """Let a member know of its deposit or withdrawal, a host of what it was paid."""
+        about: dict[str, str | int] = {"tx_hash": to_hex(log.tx_hash), "log_index": log.log_index}
+        notices = [
+            Notice(kind=kind, parties=frozenset({party}), about=about, at_us=now_us)
+            for kind, party in map(_told, transfers)
+            if kind is not None
+        ]
+        if self._announcer is not None:
+            self._announcer.tell(unit, notices)
+
+
+def _told(transfer: Transfer) -> tuple[NoticeKind | None, PartyId]:
+    """Say what a booking is to whom, if it ends something that somebody waits for."""
+    match transfer.code:
+        case "venue/deposit":
+            return NoticeKind.DEPOSIT_FINAL, PartyId(transfer.credit.partition("/")[2])
+        case "venue/withdrawal":
+            return NoticeKind.WITHDRAWAL_FINAL, PartyId(transfer.debit.partition("/")[2])
+        case "venue/claim":
+            return NoticeKind.WITHDRAWAL_FINAL, chart.entitled_host(transfer.debit)
+    return None, PartyId("")
 
 
 class _Handler:

@@ -11,7 +11,7 @@ from opencarrier.chain.contracts import NETS_MAX, ClearingHouse
 from opencarrier.chain.model import Call
 from opencarrier.chain.transactions import Quote, TransactionManager
 from opencarrier.chain.typed_data import debit_digest
-from opencarrier.kernel.ids import Id, derive
+from opencarrier.kernel.ids import Id, derive, to_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.ledger import chart
@@ -26,6 +26,7 @@ from opencarrier.settlement.model import (
     Venue,
 )
 from opencarrier.spine.money import Cleared, SettlementOrder
+from opencarrier.spine.notices import Announcer, Notice, NoticeKind
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.ports import (
     Clearing,
@@ -49,6 +50,7 @@ class Ports:
     members: Members
     notary: Notary
     consent: Consent | None = None
+    announcer: Announcer | None = None
 
 
 class RolledBackError(Exception):
@@ -137,6 +139,20 @@ class OrderDesk:
         order = attempt.order
         self._book(unit, rules.posts(self._holds(attempt), order.settlement_id), at_us)
         self._ports.clearing.finish(unit, cycle_id=attempt.cycle_id)
+        self._announce(unit, attempt, at_us)
+
+    def _announce(self, unit: Connection, attempt: Attempt, at_us: int) -> None:
+        """Let the machines of everybody in the order know."""
+        order = attempt.order
+        about: dict[str, str | int] = {
+            "cycle_id": to_hex(order.cycle_id),
+            "settlement_id": to_hex(order.settlement_id),
+            "sequence": order.sequence,
+        }
+        parties = frozenset(row.party for row in attempt.rows)
+        settled = Notice(kind=NoticeKind.CYCLE_SETTLED, parties=parties, about=about, at_us=at_us)
+        if self._ports.announcer is not None:
+            self._ports.announcer.tell(unit, [settled])
 
     def undo(self, unit: Connection, attempt: Attempt, at_us: int) -> None:
         """Release everything an attempt held: money, entitlements, positions."""

@@ -58,7 +58,7 @@ class SettlementService:
         self._ports = ports
         self._manager = manager
         self._reader = VenueReader(chain, venue)
-        self._custody = CustodyFollower(venue, ports.members, chain)
+        self._custody = CustodyFollower(venue, ports.members, chain, ports.announcer)
         self._reconciler = Reconciler(self._reader, ports.members, ports.clearing, ports.rewards)
         self._desk = OrderDesk(venue, ports, manager)
 

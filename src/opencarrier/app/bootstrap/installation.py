@@ -46,6 +46,7 @@ from opencarrier.spine.ports import CarriedPayments
 from opencarrier.staking.service import StakingService
 from opencarrier.usage.service import UsageService
 from opencarrier.usage.store import is_erased
+from opencarrier.webhooks.service import Webhooks
 
 CUI_KEY_OCTETS = 32
 TILL_KEY_OCTETS = 32
@@ -81,6 +82,7 @@ class Installation:
         self.identity = Identity(sealing_key, clock=clock, entropy=entropy)
         self.real = people or Real(clock, entropy)
         self.accounts = Accounts(self.real.clock, self.real.entropy)
+        self.webhooks = Webhooks(self.identity.secrets, clock=clock, entropy=self.real.entropy)
         self.channel_book = ChannelBook()
         self.meters = MeterBook(is_erased)
         self.orders = OrderBook()

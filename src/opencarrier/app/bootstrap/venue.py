@@ -130,6 +130,7 @@ class Onchain:
                 members=identity.directory,
                 notary=identity.notary,
                 consent=self.consent,
+                announcer=base.webhooks,
             ),
             self.manager,
             client,
@@ -304,6 +305,8 @@ def _consent(base: Installation) -> SettlementConsent:
     settings = base.settings
     return SettlementConsent(
         base.accounts,
+        base.webhooks,
+        base.identity.directory.operators,
         people=settings.approval_people,
         above_minor=settings.approval_above_minor,
         ttl_s=settings.approval_s,

@@ -98,6 +98,7 @@ HOSTING: Final = Right(
     whole=frozenset({Role.OWNER, Role.AUDITOR}), at_party=frozenset({Role.HOST, Role.AUDITOR})
 )
 HOSTS_ACTS: Final = Right(whole=frozenset({Role.OWNER}), at_party=frozenset({Role.HOST}))
+HOOKING: Final = INVITING
 
 RIGHTS: Final[Mapping[str, Right]] = {
     # what the network shows to everybody, and to machines
@@ -146,6 +147,15 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "POST /v1/cycles/close": SETTLING,
     "POST /v1/triggers/{name}": OWNER,
     "POST /v1/owner-link": INSTALLATION,
+    # what machines are told of what happens
+    "GET /v1/webhooks": HOOKING,
+    "POST /v1/webhooks": HOOKING,
+    "GET /v1/webhooks/{endpoint}/deliveries": HOOKING,
+    "POST /v1/webhooks/{endpoint}/ping": HOOKING,
+    "POST /v1/webhooks/{endpoint}/remove": HOOKING,
+    "POST /v1/webhooks/{endpoint}/replay": HOOKING,
+    "POST /v1/webhooks/{endpoint}/resume": HOOKING,
+    "POST /v1/webhooks/{endpoint}/rotate": HOOKING,
     # the door
     "GET /sign-in": ANYBODY,
     "POST /sign-in/passkey/options": KNOCKING,

@@ -27,12 +27,13 @@ from opencarrier.clearing.exchange.party import Party
 from opencarrier.clearing.exchange.service import ExchangeService
 from opencarrier.clearing.exchange.statement import Difference
 from opencarrier.kernel.clock import SECOND_US
-from opencarrier.kernel.ids import Id, derive
+from opencarrier.kernel.ids import Id, derive, to_hex
 from opencarrier.kernel.refusals import PeerError, Reason, Refusal
 from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer, TransferFlags
+from opencarrier.spine.notices import Announcer, Notice, NoticeKind
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.ports import Notary
 
@@ -78,8 +79,15 @@ class DisputeRefusal(Reason):
 class DisputeService:
     """The disputes of this installation's operators, over the statements of its exchanges."""
 
-    def __init__(self, notary: Notary, exchanges: ExchangeService, live: LiveDisputes) -> None:
+    def __init__(
+        self,
+        notary: Notary,
+        exchanges: ExchangeService,
+        live: LiveDisputes,
+        announcer: Announcer | None = None,
+    ) -> None:
         self._notary, self._exchanges, self._live = notary, exchanges, live
+        self._announcer = announcer
 
     def going_on(self, unit: Connection) -> list[tuple[Id, Id]]:
         """Return the exchange and usage of each dispute whose outcome was not acted on."""
@@ -246,7 +254,28 @@ class DisputeService:
                 "octets": octets,
             }
             unit.execute(insert(moves), [row])
+            self._announce(unit, case, move, member, now_us)
         return refusal
+
+    def _announce(
+        self, unit: Connection, case: Case, move: Move, member: PartyId, now_us: int
+    ) -> None:
+        """Let our operator's machines know of a move, whoever made it."""
+        is_new = move.kind is MoveKind.OPEN
+        notice = Notice(
+            kind=NoticeKind.DISPUTE_OPENED if is_new else NoticeKind.DISPUTE_ANSWERED,
+            parties=frozenset({member}),
+            about={
+                "dispute_id": to_hex(case.dispute_id),
+                "exchange_id": to_hex(case.exchange_id),
+                "usage_id": to_hex(case.usage_id),
+                "move": move.kind.name.lower(),
+                "moved_us": move.at_us,
+            },
+            at_us=now_us,
+        )
+        if self._announcer is not None:
+            self._announcer.tell(unit, [notice])
 
     def _begin(
         self, unit: Connection, party: Party, case: Case, member: PartyId, now_us: int

@@ -1,0 +1,1 @@
+"""Webhooks: a party's own machines are told what happened, signed, until they have heard it."""

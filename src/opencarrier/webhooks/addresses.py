@@ -1,0 +1,80 @@
+"""Where a webhook may go: what its URL says, and which addresses may be connected to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from opencarrier.kernel.refusals import Refusal
+from opencarrier.webhooks.model import URL_CHARACTERS_MAX, HookReason
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+_TRANSLATED: Final = ip_network("64:ff9b::/96")
+"""IPv4 behind NAT64 (RFC 6052)."""
+
+
+class Target(NamedTuple):
+    """Where a URL leads: by which name and port, over TLS or not, and what is asked for there."""
+
+    host: str
+    port: int
+    tls: bool
+    path: str
+
+
+def read_url(text: str) -> Target | Refusal:
+    """Read an endpoint's URL: http or https, a host, no user, no fragment, printable ASCII."""
+    if len(text) > URL_CHARACTERS_MAX or not text.isascii() or not text.isprintable():
+        return Refusal(HookReason.INVALID_URL, f"{URL_CHARACTERS_MAX} ASCII characters at most")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+        host = parts.hostname or ""
+    except ValueError:
+        return Refusal(HookReason.INVALID_URL, "not a URL")
+    if parts.scheme not in ("http", "https") or not host or " " in text:
+        return Refusal(HookReason.INVALID_URL, "begin with https:// and a name")
+    if parts.fragment or "@" in parts.netloc or port == 0:
+        return Refusal(HookReason.INVALID_URL, "without a user, a fragment, or port 0")
+    tls = parts.scheme == "https"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Target(host=host, port=port or (443 if tls else 80), tls=tls, path=path)
+
+
+def read_networks(text: str) -> tuple[Network, ...]:
+    """Read networks with spaces between them; `ValueError` for what is none."""
+    return tuple(ip_network(one) for one in text.split())
+
+
+def is_allowed(address: str, networks: Sequence[Network], *, tls: bool) -> bool:
+    """Say whether an address may be connected to: a public one by TLS, or one of our networks.
+
+    Private, shared, link-local (the metadata of clouds), loopback and reserved addresses are not
+    public, nor is an IPv6 address that stands for such an IPv4 one.
+    """
+    found = ip_address(address.partition("%")[0])
+    meant = embedded(found)
+    if any(meant in network for network in networks if network.version == meant.version):
+        return True
+    return tls and meant.is_global and not meant.is_multicast
+
+
+def embedded(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 one stands for, else itself."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _TRANSLATED:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    teredo = address.teredo[1] if address.teredo else None
+    return address.ipv4_mapped or address.sixtofour or teredo or address
