@@ -105,11 +105,28 @@ def test_too_many_listeners_are_told_to_come_again():
     events.close()
     assert client.get("/v1/events").headers["content-type"].startswith("text/event-stream")
     assert events.listeners == 0
-    events.listeners = 1
+    events.held["somebody else"] = 1
     refused = client.get("/v1/events")
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
     long = {"Last-Event-ID": "x" * (ID_CHARACTERS_MAX + 1)}
     assert client.get("/v1/events", headers=long).status_code == 422
+
+
+def test_nobody_takes_the_share_of_others():
+    """A client has its share and no more; others still listen, and what ends is given back."""
+    events, app = made(), FastAPI()
+    event_routes(app, events, listeners_max=9, share_max=2)
+    client = TestClient(app, client=("192.0.2.1", 7))
+    events.close()
+    events.held["192.0.2.1"] = 1
+    assert client.get("/v1/events").status_code == 200
+    assert events.held == {"192.0.2.1": 1}
+    events.held["192.0.2.1"] = 2
+    refused = client.get("/v1/events")
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+    other = TestClient(app, client=("192.0.2.2", 7))
+    assert other.get("/v1/events").status_code == 200
+    assert events.held == {"192.0.2.1": 2}
 
 
 async def test_closing_ends_every_stream():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
 
 from opencarrier.app.api import operation
+from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.problems import problem
 from opencarrier.kernel.clock import Clock
 
@@ -25,6 +26,9 @@ KEPT_MAX = 1_024
 """Events remembered for those who come back."""
 
 LISTENERS_MAX = 256
+SHARE_MAX = 32
+"""How many of them one client may be, so that nobody keeps all others out."""
+
 MEDIA = "text/event-stream"
 EXAMPLE = 'id: 5f-1\nevent: cycle\ndata: {"sequence":1,"state":"final"}\n\n'
 BEAT_S = 1.0
@@ -57,7 +61,13 @@ class Events:
         self._lock = threading.Lock()
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
         self._closed = False
-        self.listeners = 0
+        self.held: Counter[str] = Counter()
+        """How many listeners each client has: an account, else an address."""
+
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return self.held.total()
 
     def publish(self, kind: Kind, **fields: Any) -> None:
         """Tell everybody; fields are small and name no person."""
@@ -134,7 +144,13 @@ class Events:
         return f'event: beat\ndata: {{"at_us":{self._clock.now_us()}}}\n\n'
 
 
-def event_routes(app: FastAPI, events: Events, *, listeners_max: int = LISTENERS_MAX) -> None:
+def event_routes(
+    app: FastAPI,
+    events: Events,
+    *,
+    listeners_max: int = LISTENERS_MAX,
+    share_max: int = SHARE_MAX,
+) -> None:
     """Add the stream; one more listener than there may be is told to come again."""
 
     @app.get(
@@ -148,6 +164,7 @@ def event_routes(app: FastAPI, events: Events, *, listeners_max: int = LISTENERS
             media=MEDIA,
             refuses={
                 422: f"An event's id has at most {ID_CHARACTERS_MAX} characters.",
+                429: f"Whoever asks has {share_max} streams open: close one.",
                 503: "As many listen as may; `Retry-After` says when to come again.",
             },
         ),
@@ -163,14 +180,24 @@ def event_routes(app: FastAPI, events: Events, *, listeners_max: int = LISTENERS
             return problem(422, "unknown id", "an event's id is shorter")
         if events.listeners >= listeners_max:
             return problem(503, "busy", "too many listen", {"Retry-After": "5"})
-        return _Stream(events, last_id)
+        holder = _holder(request)
+        if events.held[holder] >= share_max:
+            return problem(429, "too many streams", f"at most {share_max}", {"Retry-After": "5"})
+        return _Stream(events, last_id, holder)
+
+
+def _holder(request: Request) -> str:
+    """Return whose share a listener counts in."""
+    address = request.client.host if request.client is not None else ""
+    return visitor_of(request).account or address
 
 
 class _Stream(StreamingResponse):
     """A stream that counts as a listener for as long as it is sent."""
 
-    def __init__(self, events: Events, last_id: str) -> None:
+    def __init__(self, events: Events, last_id: str, holder: str) -> None:
         self._events = events
+        self._holder = holder
         super().__init__(
             events.stream(last_id),
             media_type=MEDIA,
@@ -179,8 +206,11 @@ class _Stream(StreamingResponse):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send until either side ends."""
-        self._events.listeners += 1
+        held = self._events.held
+        held[self._holder] += 1
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._events.listeners -= 1
+            held[self._holder] -= 1
+            if not held[self._holder]:
+                del held[self._holder]

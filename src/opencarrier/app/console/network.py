@@ -26,6 +26,7 @@ from opencarrier.app.console.views.network import (
     NetworkViews,
     figures,
 )
+from opencarrier.app.console.visitor import visitor_of
 from opencarrier.identity.places.model import (
     LATITUDE_MAX_UDEG,
     LEVELS,
@@ -89,7 +90,7 @@ def _pages(app: FastAPI, shell: Shell, views: NetworkViews) -> None:
     @app.get("/", include_in_schema=False)
     def page(request: Request, hosts: Name = "", operators: Name = "") -> Response:
         cursor = Cursor(hosts=hosts, operators=operators)
-        view = views.network(cursor)
+        view = views.seen_by(visitor_of(request), cursor, is_demo=shell.demo)
         return shell.page(
             request,
             "network/page.html",
@@ -103,7 +104,7 @@ def _pages(app: FastAPI, shell: Shell, views: NetworkViews) -> None:
     @app.get("/network/now", include_in_schema=False)
     def now(request: Request, hosts: Name = "", operators: Name = "") -> Response:
         cursor = Cursor(hosts=hosts, operators=operators)
-        view = views.network(cursor)
+        view = views.seen_by(visitor_of(request), cursor, is_demo=shell.demo)
         return shell.fragment(request, "network/now.html", view, states=STATES, cursor=cursor)
 
 

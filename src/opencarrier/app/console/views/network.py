@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -13,9 +13,11 @@ from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.story import Happening
 from opencarrier.app.console.traffic import Flow
+from opencarrier.app.console.visitor import Visitor
 from opencarrier.app.console.watch import Watch
 from opencarrier.app.views import CycleLine, cycle_line
 from opencarrier.identity import pages
+from opencarrier.identity.accounts.model import Grant, Role
 from opencarrier.identity.model import PartyKind
 from opencarrier.identity.places.model import EARTH, Cell
 from opencarrier.kernel.clock import SECOND_US
@@ -56,14 +58,17 @@ class HostRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorRow:
-    """An operator, its nodes and its money at the clearing house, minor units."""
+    """An operator, its nodes and its money at the clearing house, minor units.
+
+    Money is None in the eyes of who may not see it.
+    """
 
     party_id: PartyId
     name: str
     country: str
     nodes: int
-    collateral_minor: int
-    accrued_minor: int
+    collateral_minor: int | None
+    accrued_minor: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,9 @@ class NetworkView:
     regions: Sequence[Cell]
     """Where most nodes are, summed up over four degrees."""
 
+    whole: bool = True
+    """Whether everybody's money is shown; else that of the visitor's own parties only."""
+
     @property
     def paid_minor(self) -> int:
         """What the cycles shown have moved for good."""
@@ -133,6 +141,38 @@ class NetworkViews:
         while len(self._kept) > VIEWS_MAX:
             self._kept.popitem(last=False)
         return view
+
+    def seen_by(self, visitor: Visitor, cursor: Cursor, *, is_demo: bool) -> NetworkView:
+        """Say how the network stands in somebody's eyes: money by name is for whom it concerns.
+
+        Owners, auditors and, of a demo, everybody see all of it; a party its own.
+        """
+        view = self.network(cursor)
+        if is_demo or visitor.is_owner or Grant(Role.AUDITOR) in visitor.grants:
+            return view
+        mine = visitor.at(Role.OPERATOR, Role.HOST, Role.AUDITOR)
+        return replace(
+            view,
+            whole=False,
+            hosts=self._hosts([party for party in mine if party.startswith("host_")]),
+            hosts_after="",
+            operators=[
+                row
+                if row.party_id in mine
+                else replace(row, collateral_minor=None, accrued_minor=None)
+                for row in view.operators
+            ],
+        )
+
+    def _hosts(self, parties: Sequence[PartyId]) -> Sequence[HostRow]:
+        if not parties:
+            return ()
+        with self.place.base.store.read() as unit:
+            found = (self.place.base.identity.directory.host(unit, party) for party in parties)
+            named = sorted(
+                ((one.party_id, one.name) for one in found if one), key=lambda one: one[1]
+            )
+            return _host_rows(self.place, unit, named[:ROWS_SHOWN])
 
     def _network(self, cursor: Cursor) -> NetworkView:
         place, base, traffic = self.place, self.place.base, self._watch.traffic
@@ -181,23 +221,29 @@ class NetworkViews:
 def host_rows(place: Onchain, unit: Connection, after: str) -> tuple[Sequence[HostRow], str]:
     """Return the hosts that follow a name, and where the next ones begin."""
     found = pages.names_after(unit, PartyKind.HOST, after, limit=ROWS_SHOWN + 1)
-    payouts = pages.payouts_ever(unit, (party for party, _ in found[:ROWS_SHOWN]))
+    rows = _host_rows(place, unit, found[:ROWS_SHOWN])
+    return rows, rows[-1].name if len(found) > ROWS_SHOWN else ""
+
+
+def _host_rows(
+    place: Onchain, unit: Connection, found: Sequence[tuple[PartyId, str]]
+) -> Sequence[HostRow]:
+    payouts = pages.payouts_ever(unit, (party for party, _ in found))
     names = {
         party: [chart.entitled(address, party) for address in addresses]
         for party, addresses in payouts.items()
     }
     asset = place.manifest.asset
     balances = ledger.balances(unit, asset, (name for own in names.values() for name in own))
-    rows = [
+    return [
         HostRow(
             party_id=party,
             name=name,
             earned_minor=sum(balances[own].credits_posted for own in names[party]),
             withdrawn_minor=sum(balances[own].debits_posted for own in names[party]),
         )
-        for party, name in found[:ROWS_SHOWN]
+        for party, name in found
     ]
-    return rows, rows[-1].name if len(found) > ROWS_SHOWN else ""
 
 
 def operator_rows(
