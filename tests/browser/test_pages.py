@@ -7,7 +7,13 @@ from tests.browser.look import LOOKS, looked
 
 pytestmark = pytest.mark.peer
 
-PAGES = {"network": "/", "words": "/words", "absent": "/absent"}
+PAGES = {
+    "network": "/",
+    "chain": "/chain",
+    "contract": "/chain/contract/ClearingHouse",
+    "words": "/words",
+    "absent": "/absent",
+}
 
 
 @pytest.mark.parametrize(("device", "scheme"), LOOKS)

@@ -9,7 +9,6 @@ from tests.console import pseudo
 from tests.console.people import Installation, installation
 
 from opencarrier.app.config import ConfigError
-from opencarrier.app.console import people, shell
 from opencarrier.app.console.receipt import STEPS
 from opencarrier.app.console.views.receipt import checking, named_nodes
 from opencarrier.app.folder import FolderError
@@ -64,10 +63,9 @@ def test_each_party_reads_its_own_parts_and_nobody_elses(home, settled):
         assert "content" not in less["retail"]
 
 
-def test_no_text_of_it_passes_a_catalogue_by(home, settled, monkeypatch):
-    pseudo.speak(monkeypatch, shell, people)
-    monkeypatch.setattr(home.web.shell, "_environments", {})
-    assert not pseudo.bare(home.browser("owner").get(f"/receipt/{settled}").text)
+def test_no_text_of_it_passes_a_catalogue_by(home, settled):
+    with pseudo.spoken(home.web.shell):
+        assert not pseudo.bare(home.browser("owner").get(f"/receipt/{settled}").text)
 
 
 def test_anothers_receipt_is_as_absent_as_none(home, settled):

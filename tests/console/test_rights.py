@@ -50,7 +50,9 @@ MAY: dict[str, set[str]] = {
     "GET /v1/radsec": {"owner", "token", "auditor"},
     "GET /v1/receipts/{usage_id}": {"owner", "token", *HOLDERS},
     "GET /receipt/{usage_id}": {"owner", "token", *HOLDERS},
-    "GET /v1/trace/{identifier}": {"owner", "token"},
+    "GET /v1/trace/{identifier}": {"owner", "token", *HOLDERS},
+    "GET /trace": {"owner", "token", *HOLDERS},
+    "GET /trace/{identifier}": {"owner", "token", *HOLDERS},
     "POST /v1/cycles/close": {"owner", "token", "operator", "visited"},
     "POST /v1/triggers/{name}": {"owner", "token"},
     "POST /v1/owner-link": {"token"},
@@ -122,6 +124,9 @@ MAY: dict[str, set[str]] = {
 """Who may, written out once more by hand; whatever is not here is everybody's."""
 
 OPEN = {
+    "GET /chain", "GET /chain/block/{number}", "GET /chain/tx/{tx_hash}",
+    "GET /chain/contract/{name}", "GET /v1/chain/blocks", "GET /v1/chain/blocks/{number}",
+    "GET /v1/chain/transactions/{tx_hash}", "GET /v1/chain/contracts/{name}",
     "GET /", "GET /network/now", "GET /v1/network", "GET /v1/network/cells", "GET /v1/network/live",
     "GET /words", "GET /receipt", "POST /language", "GET /v1/events", "GET /healthz", "GET /readyz",
     "GET /metrics", "GET /openapi.json", "GET /v1/manifest", "GET /sign-in",

@@ -22,6 +22,7 @@ from opencarrier.app.closing import close_and_settle
 from opencarrier.app.config import ANY_HOST
 from opencarrier.app.console import console_routes
 from opencarrier.app.console.agreements import agreement_routes
+from opencarrier.app.console.chain import chain_routes
 from opencarrier.app.console.door import Door, door_routes
 from opencarrier.app.console.events import Events
 from opencarrier.app.console.guard import Guard, guard_routes
@@ -36,6 +37,7 @@ from opencarrier.app.console.people_api import people_api
 from opencarrier.app.console.receipt import receipt_routes
 from opencarrier.app.console.rights import is_repeatable, needs_key
 from opencarrier.app.console.shell import Shell
+from opencarrier.app.console.trace import trace_routes
 from opencarrier.app.console.views.host import HostViews
 from opencarrier.app.console.views.network import NetworkViews
 from opencarrier.app.console.visitor import Visitor, visitor_of
@@ -52,8 +54,6 @@ from opencarrier.app.openapi import name_of, openapi_route
 from opencarrier.app.passing_on import passing_status
 from opencarrier.app.problems import problem
 from opencarrier.app.status import base_status, venue_status
-from opencarrier.app.timelines import LIMIT, TraceReason
-from opencarrier.app.tracing import Tracing
 from opencarrier.chain.contracts import StableToken
 from opencarrier.chain.node.http import rpc_route
 from opencarrier.channels.service import ChannelService
@@ -144,6 +144,8 @@ def make_app(web: Web) -> FastAPI:
     people_api(app, door)
     language_routes(app, door)
     receipt_routes(app, web.shell, web.place)
+    trace_routes(app, web.shell, web.place)
+    chain_routes(app, web.shell, web.place)
     operator = OperatorDesk(web.shell, web.place)
     operator_routes(app, operator)
     agreement_routes(app, operator)
@@ -152,7 +154,6 @@ def make_app(web: Web) -> FastAPI:
     node_routes(app, host_desk, origins, partial(_radius_ports, web))
     _health(app, web)
     _api(app, web)
-    _traces(app, web)
     _closing(app, web)
     _triggers(app, web)
     webhook_routes(app, WebhookDesk(base))
@@ -313,29 +314,6 @@ def _api(app: FastAPI, web: Web) -> None:
     def manifest() -> Response:
         """Give the venue's manifest, to be pinned by whoever verifies."""
         return Response(web.place.manifest.to_json(), media_type="application/json")
-
-
-def _traces(app: FastAPI, web: Web) -> None:
-    @app.get(
-        "/v1/trace/{identifier}",
-        **operation(
-            "trace",
-            "Where the money of something stands",
-            example=settling.TRACED,
-            model=settling.TraceAnswer,
-            refuses={
-                404: "Nobody here knows the id.",
-                422: "The limit is out of bounds, or the cursor is none of a page.",
-            },
-        ),
-    )
-    def trace(identifier: str, after: str = "", limit: int = LIMIT) -> Response:
-        """Say where the money of a usage, session, party, node, file or cycle stands."""
-        told = Tracing(web.place).trace(identifier, after=after, limit=limit)
-        if isinstance(told, Refusal):
-            status = 404 if told.reason is TraceReason.UNKNOWN_ID else 422
-            return problem(status, told.code, told.detail)
-        return JSONResponse(told)
 
 
 def _closing(app: FastAPI, web: Web) -> None:

@@ -47,6 +47,8 @@ SECTIONS = (
     Section("network", "/", N_("Network"), "globe"),
     Section("operator", "/operator", N_("Operator"), "coins"),
     Section("host", "/host", N_("Host"), "home"),
+    Section("chain", "/chain", N_("Chain"), "chain"),
+    Section("trace", "/trace", N_("Trace"), "path"),
     Section("approvals", "/approvals", N_("Approvals"), "check"),
     Section("people", "/people", N_("People"), "people"),
     Section("audit", "/audit", N_("What was done"), "list"),
