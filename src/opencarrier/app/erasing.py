@@ -31,7 +31,7 @@ from opencarrier.kernel.ids import derive, to_hex
 from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
-from opencarrier.ledger.model import Transfer
+from opencarrier.ledger.model import Account, Transfer
 from opencarrier.paywall.people import PaywallPeople
 from opencarrier.rating.people import RatingPeople
 from opencarrier.routing.people import RoutingPeople
@@ -167,7 +167,7 @@ class Erasing:
     def _objection(
         self, unit: Connection, found: Subscriber, person: Person, *, waive: bool, at_us: int
     ) -> Refusal | None:
-        accounts = ledger.accounts_named(unit, chart.prepaid(found.party_id))
+        accounts = _accounts(unit, found.party_id)
         left_minor = sum(account.balance.posted_minor for account in accounts)
         held_minor = sum(account.balance.debits_pending for account in accounts)
         if self._running(unit, person, at_us):
@@ -216,13 +216,12 @@ class Erasing:
     def _retained_until_us(self, unit: Connection, found: Subscriber, person: Person) -> int:
         home = self._base.identity.directory.operator(unit, found.home)
         assert home is not None, "a subscriber without a home"
-        name = chart.prepaid(found.party_id)
         last_us = max(
             self._usage.last_us(unit, person),
             self._rating.last_us(unit, person),
             *(
-                ledger.last_us(unit, account.asset, name)
-                for account in ledger.accounts_named(unit, name)
+                ledger.last_us(unit, account.asset, account.name)
+                for account in _accounts(unit, found.party_id)
             ),
             0,
         )
@@ -253,19 +252,24 @@ class Erasing:
                     yield named_subject(self._cui_key, name, operator.party_id)
 
 
+def _accounts(unit: Connection, party: PartyId) -> list[Account]:
+    """Return the accounts with a subscriber's money: prepaid, and what it asked back."""
+    names = (chart.prepaid(party), chart.refunds(party))
+    return [account for name in names for account in ledger.accounts_named(unit, name)]
+
+
 def _take_over(unit: Connection, found: Subscriber, at_us: int) -> None:
     """Book what a subscriber waived as its home's income."""
-    name = chart.prepaid(found.party_id)
     waived = [
         Transfer(
-            transfer_id=derive("transfer", "waived", found.party_id, account.asset),
+            transfer_id=derive("transfer", "waived", account.name, account.asset),
             asset=account.asset,
-            debit=name,
+            debit=account.name,
             credit=chart.revenue(found.home),
             amount_minor=account.balance.posted_minor,
             code="waived",
         )
-        for account in ledger.accounts_named(unit, name)
+        for account in _accounts(unit, found.party_id)
         if account.balance.posted_minor
     ]
     if waived:
@@ -274,13 +278,13 @@ def _take_over(unit: Connection, found: Subscriber, at_us: int) -> None:
 
 
 def _statement(unit: Connection, party: PartyId) -> Iterator[Mapping[str, Any]]:
-    name = chart.prepaid(party)
-    for account in ledger.accounts_named(unit, name):
+    for account in _accounts(unit, party):
         after = 0
-        while page := ledger.statement(unit, account.asset, name, after=after):
+        while page := ledger.statement(unit, account.asset, account.name, after=after):
             after = page[-1].sequence
             for line in page:
                 yield {
+                    "account": account.name.partition("/")[0],
                     "asset": account.asset,
                     "at_us": line.at_us,
                     "code": line.code,

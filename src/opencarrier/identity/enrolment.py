@@ -84,6 +84,11 @@ class Enrolments:
         )
         return token, made
 
+    def close(self, unit: Connection, subscriber: PartyId) -> None:
+        """Let every link of a subscriber give nothing more."""
+        table = store.enrolments
+        unit.execute(delete(table).where(table.c.subscriber == subscriber))
+
     def find(self, unit: Connection, token: str) -> Enrolment | Refusal:
         """Return what a token still gives; looking uses nothing up."""
         table = store.enrolments

@@ -23,7 +23,17 @@ NOTICES = "notices"
 """The other side of all notices: a note that no money moved for."""
 
 _LIMITED = frozenset(
-    ("collateral", "escrow", "noticed", "accrued", "entitled", "prepaid", "discounts", "unclaimed")
+    (
+        "collateral",
+        "escrow",
+        "noticed",
+        "accrued",
+        "entitled",
+        "prepaid",
+        "refunds",
+        "discounts",
+        "unclaimed",
+    )
 )
 _OPEN = frozenset(
     ("custody", "notices", "till", "clearing", "revenue", "retail-tax", "overrun", "funding")
@@ -73,6 +83,11 @@ def entitled_host(account: str) -> PartyId:
 def prepaid(subscriber: PartyId) -> str:
     """A subscriber's prepaid money; holds are pending debits here."""
     return f"prepaid/{subscriber}"
+
+
+def refunds(subscriber: PartyId) -> str:
+    """What a subscriber asked back of its prepaid money and was not given yet."""
+    return f"refunds/{subscriber}"
 
 
 def revenue(operator: PartyId) -> str:

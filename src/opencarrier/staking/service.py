@@ -16,7 +16,7 @@ from opencarrier.kernel.signatures import Address, Signature, verify
 from opencarrier.spine.money import Discount
 from opencarrier.spine.parties import PartyId, Subscriber
 from opencarrier.staking import rules, store
-from opencarrier.staking.model import Binding, BindReason, StakeContract
+from opencarrier.staking.model import Binding, BindReason, Commitment, StakeContract
 
 SIGNED_AHEAD_S = 24 * 3600
 """How long a signature over a binding may be valid: nobody keeps one for later."""
@@ -90,6 +90,15 @@ class StakingService:
     def contract(self, unit: Connection, address: Address) -> StakeContract | None:
         """Return a contract as far as it was followed."""
         return store.contract(unit, address)
+
+    def commitment(self, unit: Connection, subscriber: PartyId, *, at_us: int) -> Commitment | None:
+        """Return what a subscriber's account has at stake, as of the newest final second."""
+        kept = store.binding_of(unit, subscriber)
+        known = kept and store.contract(unit, kept.contract)
+        if not kept or not known:
+            return None
+        timepoint_s = rules.timepoint_s(known, at_us // SECOND_US)
+        return store.commitment(unit, known.address, kept.account, timepoint_s)
 
     def staked(self, unit: Connection, subscribers: Collection[PartyId]) -> set[PartyId]:
         """Return those of some subscribers that have an account bound."""

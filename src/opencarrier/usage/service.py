@@ -100,6 +100,21 @@ class UsageService:
         condition = tables.SESSIONS.c.authorisation_id == authorisation_id
         return tuple(store.sessions(unit, condition))
 
+    def used_under(self, unit: Connection, authorisations: Sequence[bytes]) -> list[Usage]:
+        """Return every usage under some authorisations, the newest of each first."""
+        return store.newest_usages(unit, authorisations)
+
+    def newest_under(
+        self,
+        unit: Connection,
+        authorisation_id: bytes,
+        *,
+        before: tuple[int, bytes] | None,
+        limit: int,
+    ) -> list[Usage]:
+        """Return usages under an authorisation, the newest first, those after one by end and id."""
+        return store.newest_usages(unit, [authorisation_id], before=before, limit=limit)
+
     def evidence(self, unit: Connection, stream: Stream) -> Iterator[Observation]:
         """Yield every observation of a stream as it arrived."""
         return store.observations(unit, store.of_streams(tables.OBSERVATIONS, [stream]))
@@ -126,8 +141,13 @@ class UsageService:
         """Count what the room holds."""
         return store.totals(unit)
 
-    def preview(self, unit: Connection, streams: Sequence[Stream]) -> dict[Stream, list[Session]]:
-        """Return the sessions of some streams as a cut of all that was recorded would see them."""
+    def preview(
+        self, unit: Connection, streams: Sequence[Stream], *, at_us: int = FAR_US
+    ) -> dict[Stream, list[Session]]:
+        """Return the sessions of some streams as a cut of all that was recorded would see them.
+
+        What has fallen silent by `at_us` is closed: all of it where no instant is named.
+        """
         if not streams:
             return {}
         condition = and_(
@@ -135,14 +155,14 @@ class UsageService:
         )
         heard = dict(store.readings(unit, condition))
         stood = store.standing(unit, streams)
-        restarts = _Restarts(unit, until_us=FAR_US)
+        restarts = _Restarts(unit, until_us=at_us)
         return {
             stream: reduce_stream(
                 stream,
                 stood.get(stream, []),
                 heard.get(stream, []),
                 restarts=restarts.of(stream),
-                cut_us=FAR_US,
+                cut_us=at_us,
                 silence_us=self.silence_us,
             )
             for stream in streams

@@ -452,6 +452,24 @@ def usages(unit: Connection, condition: ColumnElement[bool]) -> Iterator[Usage]:
         yield tables.usage_of(row)
 
 
+def newest_usages(
+    unit: Connection,
+    authorisations: Sequence[bytes],
+    *,
+    before: tuple[int, bytes] | None = None,
+    limit: int | None = None,
+) -> list[Usage]:
+    """Return usages under some authorisations, the newest of each first."""
+    columns = USAGES.c
+    query = select(USAGES).where(columns.authorisation_id.in_(authorisations))
+    if before is not None:
+        end_us, usage_id = before
+        earlier = or_(columns.end_us < end_us, columns.usage_id < usage_id)
+        query = query.where(columns.end_us <= end_us, earlier)
+    order = (columns.authorisation_id.desc(), columns.end_us.desc(), columns.usage_id.desc())
+    return [tables.usage_of(row) for row in unit.execute(query.order_by(*order).limit(limit))]
+
+
 def all_usages(unit: Connection) -> Iterator[Usage]:
     """Yield every usage, by session and how much the session had used before."""
     columns = USAGES.c

@@ -172,6 +172,12 @@ class OrderBook:
                 unit, order.attach.authorisation_id, reason="change_refused", at_us=at_us
             )
 
+    def called_there(self, unit: Connection, authorisations: Sequence[bytes]) -> dict[bytes, str]:
+        """Return what sessions are called where they are served, as far as that is known."""
+        mine = ATTACHES.c.authorisation_id.in_(authorisations)
+        query = select(ATTACHES.c.authorisation_id, ATTACHES.c.acct_session_id).where(mine)
+        return {key: name for key, name in unit.execute(query) if name}
+
     def lines(self, unit: Connection, *, limit: int = LINES_MAX) -> Sequence[OrderLine]:
         """Return orders, the newest first."""
         rows = unit.execute(select(ORDERS).order_by(ORDERS.c.order_id.desc()).limit(limit))

@@ -39,6 +39,7 @@ from opencarrier.rating.accepted import AcceptedBook
 from opencarrier.rating.changes import TermChanges
 from opencarrier.rating.service import RatingService
 from opencarrier.rating.spending import SpendingWatch
+from opencarrier.rating.subscribers import SubscriberBook
 from opencarrier.receipts.manifest import Manifest, read_manifest
 from opencarrier.routing.model import Steering
 from opencarrier.routing.service import ChoiceBook, RoutedPolicy, Routing
@@ -110,6 +111,7 @@ class Installation:
             choices=ChoiceBook(),
             settings=rating_settings(settings),
         )
+        self.subscribers = SubscriberBook()
         self.policy = RoutedPolicy(self.routing, self.rating)
         see_where_it_is(self.store)
         with self.store.write() as unit:

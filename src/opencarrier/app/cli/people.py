@@ -426,6 +426,47 @@ def subscriber_topup(
     )
 
 
+@subscriber.command("refund")
+def subscriber_refund(
+    who: Annotated[str, typer.Argument(help="The subscriber's name, IMSI or party id.")],
+    paid: Annotated[int, typer.Option("--paid", min=0, help="Minor units you paid out.")] = 0,
+    kept: Annotated[
+        int, typer.Option("--kept", min=0, help="Minor units you give back to be used.")
+    ] = 0,
+    reference: Reference = "",
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a subscriber asked back, or book that it was paid out, or given back to be used.
+
+    Example: opencarrier subscriber refund 208930000000001 --paid 2000000 --reference bank-17
+    """
+    from opencarrier.app import refunding
+    from opencarrier.identity.cli import find_subscriber
+    from opencarrier.ledger import chart
+    from opencarrier.ledger.service import balance
+
+    if paid and kept:
+        raise CommandError(Exit.USAGE, "paid out or kept", "name one of --paid and --kept")
+    with installation(data) as base:
+        asset = asset_of(base)
+        with base.store.write() as unit:
+            found = taken(find_subscriber(base.identity, unit, who))
+            if paid or kept:
+                settle = refunding.pay_back if paid else refunding.keep
+                refusal = settle(
+                    unit,
+                    asset,
+                    found,
+                    paid or kept,
+                    reference=reference or fresh_reference(base),
+                    at_us=base.clock.now_us(),
+                )
+                taken(refusal or found)
+            waits = balance(unit, asset, chart.refunds(found.party_id)).posted_minor
+    emit({"subscriber": found.party_id, "asked_back_minor": waits}, as_json=as_json)
+
+
 @subscriber.command("enrol")
 def subscriber_enrol(
     who: Annotated[str, typer.Argument(help="The subscriber's name, IMSI or party id.")],
