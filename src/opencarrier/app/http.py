@@ -37,6 +37,9 @@ from opencarrier.app.console.people_api import people_api
 from opencarrier.app.console.receipt import receipt_routes
 from opencarrier.app.console.rights import is_repeatable, needs_key
 from opencarrier.app.console.shell import Shell
+from opencarrier.app.console.subscriber import SubscriberDesk, subscriber_routes
+from opencarrier.app.console.subscriber_acts import Acts, act_routes
+from opencarrier.app.console.subscriber_api import subscriber_api
 from opencarrier.app.console.trace import trace_routes
 from opencarrier.app.console.views.host import HostViews
 from opencarrier.app.console.views.network import NetworkViews
@@ -152,6 +155,7 @@ def make_app(web: Web) -> FastAPI:
     host_desk = HostDesk(web.shell, HostViews(web.place, web.watch))
     host_routes(app, host_desk)
     node_routes(app, host_desk, origins, partial(_radius_ports, web))
+    _subscribers(app, web, door)
     _health(app, web)
     _api(app, web)
     _closing(app, web)
@@ -184,6 +188,14 @@ def _radius_ports(web: Web) -> tuple[int, int]:
     if web.radius is None:
         return settings.radius_port, settings.acct_port
     return web.radius.udp.auth_address[1], web.radius.udp.acct_address[1]
+
+
+def _subscribers(app: FastAPI, web: Web, door: Door) -> None:
+    desk = SubscriberDesk(web.place, door)
+    acts = Acts(desk)
+    subscriber_routes(app, desk)
+    act_routes(app, acts)
+    subscriber_api(app, desk, acts)
 
 
 def _enrolment(app: FastAPI, web: Web) -> None:

@@ -128,7 +128,7 @@ class Words:
         )
 
     def when(self, at_us: int, form: str = "medium") -> Markup:
-        """Write an instant in UTC: `short` its time of day, `day` its date, `medium` both."""
+        """Write an instant in UTC: `short` its time, `day` its date, `minute` and `medium` both."""
         at = _datetime(at_us)
         shown = format_datetime(at, self._pattern(form), locale=self.locale)
         return Markup('<time datetime="{}" title="{}">{}</time>').format(
@@ -138,6 +138,10 @@ class Words:
     def duration(self, length_s: int) -> str:
         """Write a span of time in its largest unit."""
         return format_timedelta(timedelta(seconds=length_s), threshold=1, locale=self.locale)
+
+    def month(self, at_us: int) -> str:
+        """Write the month of an instant in UTC, with its year."""
+        return str(format_datetime(_datetime(at_us), "LLLL y", locale=self.locale))
 
     def gettext(self, text: str) -> str:
         """Return a text in this language, as it is where nobody translated it."""
@@ -201,6 +205,7 @@ class Words:
             "octets": self.octets,
             "share": self.share,
             "when": self.when,
+            "month": self.month,
             "duration": self.duration,
             "isolated": self.isolated,
             "sentence": self.sentence,
@@ -229,7 +234,8 @@ class Words:
     def _pattern(self, form: str) -> str:
         if form == "day":
             return str(self.locale.datetime_skeletons["MMMd"].pattern)
-        time_of_day = self.locale.datetime_skeletons["Hm" if form == "short" else "Hms"].pattern
+        skeleton = "Hms" if form == "medium" else "Hm"
+        time_of_day = self.locale.datetime_skeletons[skeleton].pattern
         if form == "short":
             return str(time_of_day)
         date = DATES.get(self.locale.language) or self.locale.datetime_skeletons["yMMMd"].pattern

@@ -7,7 +7,7 @@ judges besides whose thing is asked for, by `Visitor.at`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -99,6 +99,11 @@ HOSTING: Final = Right(
 )
 HOSTS_ACTS: Final = Right(whole=frozenset({Role.OWNER}), at_party=frozenset({Role.HOST}))
 HOOKING: Final = INVITING
+
+OWN: Final = Right(whole=frozenset({Role.OWNER}), at_party=frozenset({Role.SUBSCRIBER}))
+"""The route judges whose account it is."""
+
+OWN_ACT: Final = replace(OWN, browser=True)
 
 RIGHTS: Final[Mapping[str, Right]] = {
     # what the network shows to everybody, and to machines
@@ -250,6 +255,37 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /v1/approvals": SETTLING,
     "POST /v1/approvals/{approval}/yes": SETTLING,
     "POST /approvals/{approval}/yes": SETTLING,
+    # one's own account
+    "GET /subscriber": OWN,
+    "GET /subscriber/{party}": OWN,
+    "GET /subscriber/{party}/now": OWN,
+    "GET /subscriber/{party}/sessions": OWN,
+    "GET /subscriber/{party}/sessions/{session}": OWN,
+    "GET /subscriber/{party}/receipts": OWN,
+    "GET /subscriber/{party}/bill": OWN,
+    "GET /subscriber/{party}/connect": OWN,
+    "GET /subscriber/{party}/money": OWN,
+    "GET /subscriber/{party}/safety": OWN,
+    "POST /subscriber/{party}/cap": OWN_ACT,
+    "POST /subscriber/{party}/refund": OWN_ACT,
+    "POST /subscriber/{party}/connect": OWN_ACT,
+    "POST /subscriber/{party}/lost": OWN_ACT,
+    "POST /subscriber/{party}/export": OWN_ACT,
+    "POST /subscriber/{party}/erase": OWN_ACT,
+    "GET /v1/subscribers/{party}": OWN,
+    "GET /v1/subscribers/{party}/money": OWN,
+    "GET /v1/subscribers/{party}/price": OWN,
+    "GET /v1/subscribers/{party}/devices": OWN,
+    "GET /v1/subscribers/{party}/sessions": OWN,
+    "GET /v1/subscribers/{party}/sessions/{session}": OWN,
+    "GET /v1/subscribers/{party}/receipts": OWN,
+    "GET /v1/subscribers/{party}/bill": OWN,
+    "POST /v1/subscribers/{party}/cap": OWN,
+    "POST /v1/subscribers/{party}/refunds": OWN,
+    "POST /v1/subscribers/{party}/links": OWN,
+    "POST /v1/subscribers/{party}/lost": OWN,
+    "POST /v1/subscribers/{party}/export": OWN,
+    "POST /v1/subscribers/{party}/erase": OWN,
 }
 """The table: method and path of a route, and who may."""
 

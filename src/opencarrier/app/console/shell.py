@@ -49,6 +49,7 @@ SECTIONS = (
     Section("host", "/host", N_("Host"), "home"),
     Section("chain", "/chain", N_("Chain"), "chain"),
     Section("trace", "/trace", N_("Trace"), "path"),
+    Section("subscriber", "/subscriber", N_("Account"), "phone"),
     Section("approvals", "/approvals", N_("Approvals"), "check"),
     Section("people", "/people", N_("People"), "people"),
     Section("audit", "/audit", N_("What was done"), "list"),
