@@ -201,7 +201,7 @@ def test_taking_out_pays_once_and_is_noted(tmp_path):
         assert cafe.me.ask(f"/v1/hosts/{cafe.party}/claim").status_code == 409
         entries = [
             (one["what"], one["about"], one["outcome"])
-            for one in home.browser("owner").ask("/v1/audit").json()["entries"]
+            for one in home.browser("owner").ask("/v1/audit").json()["items"]
         ]
         noted = [("withdrawn", cafe.party, how) for how in ("nothing_due", "nothing_due", "done")]
         assert entries[:3] == noted

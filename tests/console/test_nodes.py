@@ -86,7 +86,7 @@ def test_the_pasted_command_enters_an_agent(home, tmp_path):
     assert (settings.hub.host, settings.hub.port) == ("127.0.0.1", home.base.settings.radius_port)
     assert settings.points[0].nas_identifier == "cafe-2"
     assert stat.S_IMODE((folder.root / "hub.secret").stat().st_mode) == 0o600
-    entries = home.browser("owner").ask("/v1/audit").json()["entries"]
+    entries = home.browser("owner").ask("/v1/audit").json()["items"]
     assert "node_link_made" in {one["what"] for one in entries}
 
 
