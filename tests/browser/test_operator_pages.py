@@ -10,13 +10,16 @@ from tests.app.serving import served
 from tests.browser.look import LOOKS, Look, looked
 from tests.browser.test_people_pages import Console
 from tests.console.people import Installation, installation
+from tests.console.test_disputes import disputed
 from tests.console.trading import Trade
 
+from opencarrier.clearing.disputes.rules import MoveKind
 from opencarrier.kernel.ids import to_hex
 from opencarrier.rating.model import Agreement
 
 pytestmark = pytest.mark.peer
 
+DISPUTE: list[str] = []
 PATHS = {
     "now": "",
     "cycles": "/cycles",
@@ -24,6 +27,8 @@ PATHS = {
     "settle": "/settle",
     "agreements": "/agreements",
     "agreement": "/agreements/{agreement}",
+    "disputes": "/disputes",
+    "dispute": "{dispute}",
     "what-if": "/agreements/{agreement}/what-if?price-0=1.25&discount=5",
 }
 
@@ -49,6 +54,10 @@ def trade(home: Installation) -> None:
 def console(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     with installation(tmp_path_factory.mktemp("operator")) as home:
         trade(home)
+        begun = disputed(home)
+        assert home.browser("operator").form(f"/operator{begun.path()}", kind="open")
+        begun.answer(MoveKind.CONTEST)
+        DISPUTE.append(begun.path().partition("/disputes")[2])
         with served(home.app) as url:
             yield Console(home, url)
             home.web.events.close()
@@ -65,12 +74,17 @@ def told(console: Console, path: str) -> str:
             and one.home == party
             and base.identity.directory.party(unit, one.visited).name == "Borea"
         )
-    return path.format(agreement=to_hex(found.hash))
+    return path.format(agreement=to_hex(found.hash), dispute=f"/disputes{DISPUTE[0]}")
 
 
 def opened(console: Console, look: Look, path: str) -> str:
     console.sign_in(look.page, "operator")
     return f"{console.url}/operator/{console.home.made.home.party_id}{told(console, path)}"
+
+
+def wrong(look: Look) -> list[str]:
+    """Return all that is wrong; these pages are met by the name of this machine."""
+    return [one for one in look.judge() if "asked elsewhere: http://localhost:" not in one]
 
 
 @pytest.mark.parametrize(("device", "scheme"), LOOKS)
@@ -79,4 +93,36 @@ def test_a_page_is_well_made(console, browser, name, device, scheme):
     with looked(browser, device, scheme) as look:
         look.open(opened(console, look, PATHS[name]))
         look.shot(f"operator-{name}-{device}-{scheme}")
-        assert [one for one in look.judge() if "asked elsewhere: http://localhost" not in one] == []
+        assert wrong(look) == []
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_page_is_walked_by_keyboard_and_read_without_script(console, browser, name):
+    """Whatever has the focus is seen and marked; without script it says the same sentence."""
+    with looked(browser, "desktop") as look:
+        look.open(opened(console, look, PATHS[name]))
+        said = look.page.locator("h1").inner_text()
+        for step in look.walk(14):
+            if step["tag"] != "BODY":
+                assert step["seen"], step
+                assert step["marked"], step
+    with looked(browser, "phone", java_script_enabled=False) as look:
+        look.page.goto(opened(console, look, PATHS[name]))
+        assert look.page.locator("h1").inner_text() == said
+        if name in ("now", "cycle"):
+            assert look.page.locator("svg.flow-slim").is_visible()
+            assert not look.page.locator("svg.flow-wide").is_visible()
+
+
+def test_settling_by_hand_ends_on_the_cycle(console, browser):
+    """Two presses: the button, then the one that means it; the cycle's page says what was paid."""
+    made = console.home.made
+    made.use("by hand", octets=9_000_000, grant=made.authorise())
+    made.clock.set(made.clock.now_us() + 3_600_000_000)
+    with looked(browser, "phone") as look:
+        look.open(opened(console, look, ""))
+        look.page.get_by_role("link", name="Settle now").click()
+        look.page.get_by_role("button", name="Settle now").click()
+        look.page.wait_for_url("**/cycles/3")
+        assert "cycle 3" in look.page.locator("h1").inner_text().lower()
+        assert wrong(look) == []

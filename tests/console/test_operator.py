@@ -14,7 +14,6 @@ from tests.console import pseudo
 from tests.console.people import Installation, installation
 from tests.console.trading import Trade
 
-from opencarrier.app.console import people, shell
 from opencarrier.app.console.views import flow as flows
 from opencarrier.app.console.views import statements
 from opencarrier.app.console.views.flow import FlowRow, FlowView, flow_of, folded, picture
@@ -135,13 +134,12 @@ def test_a_statement_has_every_position_of_the_operator_and_no_other(home, party
 PAGES = ("", "/cycles", "/cycles/2", "/settle", "/agreements")
 
 
-def test_no_page_has_a_text_that_no_catalogue_knows(home, party, monkeypatch):
+def test_no_page_has_a_text_that_no_catalogue_knows(home, party):
     """In a language made up for it: what wears no accent was never asked for."""
-    pseudo.speak(monkeypatch, shell, people)
-    monkeypatch.setattr(home.web.shell, "_environments", {})
     browser = home.browser("operator")
-    found = {path: browser.get(f"/operator/{party}{path}").text for path in PAGES}
-    found["choice"] = home.browser("owner").get("/operator").text
+    with pseudo.spoken(home.web.shell):
+        found = {path: browser.get(f"/operator/{party}{path}").text for path in PAGES}
+        found["choice"] = home.browser("owner").get("/operator").text
     assert not {path: bare for path, text in found.items() if (bare := pseudo.bare(text))}
 
 

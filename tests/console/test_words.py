@@ -216,6 +216,7 @@ def pages_of(home) -> list[str]:
         "sequence": "1",
         "node_id": made.node.node_id,
         "usage_id": to_hex(next(iter(used))),
+        **dict.fromkeys(("exchange", "usage"), "0x" + "0" * 64),
         "agreement": owner.ask(path).json()["items"][0]["agreement"],
     }
     pages = []

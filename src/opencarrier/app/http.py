@@ -23,6 +23,7 @@ from opencarrier.app.config import ANY_HOST
 from opencarrier.app.console import console_routes
 from opencarrier.app.console.agreements import agreement_routes
 from opencarrier.app.console.chain import chain_routes
+from opencarrier.app.console.disputes import dispute_routes
 from opencarrier.app.console.door import Door, door_routes
 from opencarrier.app.console.events import Events
 from opencarrier.app.console.guard import Guard, guard_routes
@@ -156,6 +157,7 @@ def make_app(web: Web) -> FastAPI:
     host_routes(app, host_desk)
     node_routes(app, host_desk, origins, partial(_radius_ports, web))
     _subscribers(app, web, door)
+    dispute_routes(app, operator)
     _health(app, web)
     _api(app, web)
     _closing(app, web)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from opencarrier.app.api import Page
 from opencarrier.app.console.views.agreements import AgreementRow, AgreementView, LineView
+from opencarrier.app.console.views.disputes import DisputeRow, DisputeView, MoveLine, Said
 from opencarrier.app.console.views.flow import FlowRow, FlowView
 from opencarrier.app.console.views.operator import (
     CycleRow,
@@ -158,4 +160,56 @@ TRIED: Final = TryView(
     ),
     why=("rounding",),
     deals=0,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveAsked:
+    """A move in a dispute: `open`, `accept`, `contest`, `agree` on an amount, or `evidence`."""
+
+    kind: str
+    amount_minor: int = 0
+    digest: str = ""
+
+
+MOVE: Final = MoveAsked(kind="agree", amount_minor=2_000)
+DISPUTE_ROW: Final = DisputeRow(
+    dispute=_HASH,
+    exchange=_HASH,
+    usage=_HASH,
+    name="Borea",
+    opened_us=1_767_607_200_000_000,
+    moved_us=1_767_607_260_000_000,
+    moved="contest",
+    is_over=False,
+)
+DISPUTE: Final = DisputeView(
+    party=_LUMEN,
+    name="Lumen",
+    other_name="Borea",
+    dispute=_HASH,
+    exchange=_HASH,
+    usage=_HASH,
+    is_creditor=True,
+    cause="use",
+    disputed_minor=9_000,
+    bond_minor=450,
+    stage="open",
+    until_us=1_768_212_000_000_000,
+    settled_us=None,
+    award_minor=0,
+    forfeit_minor=0,
+    ours=Said(octets=52_000_000, duration_s=600, amount_minor=10_000),
+    theirs=Said(octets=5_200_000, duration_s=600, amount_minor=1_000),
+    moves=(
+        MoveLine(
+            at_us=1_767_607_200_000_000,
+            kind="open",
+            name="Lumen",
+            is_own=True,
+            amount_minor=0,
+            digest="",
+        ),
+    ),
+    may=("agree", "evidence"),
 )

@@ -26,6 +26,7 @@ from opencarrier.clearing.exchange.model import Entry
 from opencarrier.clearing.exchange.party import Party
 from opencarrier.clearing.exchange.service import ExchangeService
 from opencarrier.clearing.exchange.statement import Difference
+from opencarrier.clearing.exchange.store import Opened, exchanges, find
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id, derive, to_hex
 from opencarrier.kernel.refusals import PeerError, Reason, Refusal
@@ -99,6 +100,35 @@ class DisputeService:
             .order_by(moves.c.exchange_id, moves.c.usage_id)
         )
         return [(Id(exchange), Id(usage)) for exchange, usage in unit.execute(query)]
+
+    def opened(
+        self, unit: Connection, own: Address, *, after: bytes, limit: int
+    ) -> list[tuple[Id, Id, Id, bool]]:
+        """Return the disputes of one of our operators, by id after one: dispute, exchange, usage.
+
+        The last of each says whether its outcome was acted on.
+        """
+        query = (
+            select(moves.c.dispute_id, moves.c.exchange_id, moves.c.usage_id, ends.c.dispute_id)
+            .join(exchanges, exchanges.c.exchange_id == moves.c.exchange_id)
+            .outerjoin(ends, ends.c.dispute_id == moves.c.dispute_id)
+            .where(exchanges.c.own == own, moves.c.dispute_id > after)
+            .distinct()
+            .order_by(moves.c.dispute_id)
+            .limit(limit)
+        )
+        return [
+            (Id(dispute), Id(exchange), Id(usage), end is not None)
+            for dispute, exchange, usage, end in unit.execute(query)
+        ]
+
+    def exchange(self, unit: Connection, identifier: Id) -> Opened | None:
+        """Return the exchange a dispute is of, as it was opened here."""
+        return find(unit, identifier)
+
+    def moves_of(self, unit: Connection, dispute: Id) -> list[Move]:
+        """Return what both sides did in a dispute, in its order; there are `MOVES_MAX` at most."""
+        return sorted(_moves(unit, dispute))
 
     def own_moves(self, unit: Connection, place: tuple[Party, Case]) -> list[tuple[Move, bytes]]:
         """Return our side's moves, as they are sent."""
