@@ -95,7 +95,7 @@ def lint(arguments: list[str]) -> int:
         ("spelling", ["-m", "codespell_lib"]),
         ("links", ["tools/links.py"]),
         ("vendor", ["tools/vendor.py"]),
-        ("catalogues", ["tools/catalogues.py", "--form"]),
+        ("catalogues", ["tools/catalogues.py"]),
         ("contracts", ["contracts/build.py", "--check"]),
     ]
     wanted = [check for check in checks if not arguments or check[0] in arguments]
