@@ -38,6 +38,12 @@ OF_PARTIES = {
     "host-node": "/host/{host}/nodes/node-1",
     "host-withdraw": "/host/{host}/withdraw",
     "receipt": "/receipt/{usage}",
+    "subscriber": "/subscriber/{subscriber}",
+    "subscriber-bill": "/subscriber/{subscriber}/bill",
+    "subscriber-money": "/subscriber/{subscriber}/money",
+    "subscriber-connect": "/subscriber/{subscriber}/connect",
+    "chain": "/chain",
+    "trace": "/trace/{usage}",
 }
 
 
@@ -57,7 +63,10 @@ def addressed(door: Console, path: str) -> str:
     with made.place.base.store.read() as unit:
         used = next(iter(made.place.clearing.usages(unit, made.closed.cycle.cycle_id)))
     return door.url + path.format(
-        operator=made.home.party_id, host=made.node.host, usage=to_hex(used)
+        operator=made.home.party_id,
+        host=made.node.host,
+        subscriber=made.subscriber.party_id,
+        usage=to_hex(used),
     )
 
 

@@ -22,7 +22,7 @@ from opencarrier.kernel.sentences import Sentence
 NO_STORE = {"Cache-Control": "no-store"}
 """Pages are of now: no browser keeps one."""
 
-TURNED_ICONS = frozenset({"list"})
+TURNED_ICONS = frozenset({"list", "path"})
 """Symbols that point along the line of reading: right to left they are mirrored."""
 
 
