@@ -23,6 +23,9 @@ Address = IPv4Address | IPv6Address
 _TRANSLATED: Final = ip_network("64:ff9b::/96")
 """IPv4 behind NAT64 (RFC 6052)."""
 
+_UNICAST: Final = ip_network("2000::/3")
+"""All of IPv6 that is given out to be reached by everybody (RFC 4291, IANA)."""
+
 
 class Target(NamedTuple):
     """Where a URL leads: by which name and port, over TLS or not, and what is asked for there."""
@@ -61,12 +64,14 @@ def is_allowed(address: str, networks: Sequence[Network], *, tls: bool) -> bool:
     """Say whether an address may be connected to: a public one by TLS, or one of our networks.
 
     Private, shared, link-local (the metadata of clouds), loopback and reserved addresses are not
-    public, nor is an IPv6 address that stands for such an IPv4 one.
+    public, nor is an IPv6 address that stands for such an IPv4 one, or lies outside 2000::/3.
     """
     found = ip_address(address.partition("%")[0])
     meant = embedded(found)
     if any(meant in network for network in networks if network.version == meant.version):
         return True
+    if meant.version == 6 and meant not in _UNICAST:
+        return False
     return tls and meant.is_global and not meant.is_multicast
 
 
