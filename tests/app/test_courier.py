@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -182,6 +183,37 @@ async def test_one_endpoint_has_its_share_of_a_turn(base, monkeypatch):
         assert len(receiver.seen) == 2
         await carry(base)
         assert len(receiver.seen) == 3
+
+
+async def test_those_that_answer_slowly_hold_up_nobody(base, monkeypatch):
+    """A turn ends in time, too; and whose last one is longest ago comes first."""
+    monkeypatch.setattr(module, "TURN_S", 0.0)
+    monkeypatch.setattr(module, "AT_ONCE_MAX", 1)
+    receivers = Receiver(), Receiver(), Receiver()
+    async with receivers[0], receivers[1], receivers[2]:
+        for one in receivers:
+            add(base, one.url)
+        for _ in range(2):
+            tell(base, next(numbers))
+        courier = Courier(base)
+        for seen in (1, 2):
+            for _ in receivers:
+                await courier.look()
+                await courier.drain()
+            assert [len(one.seen) for one in receivers] == [seen] * 3
+
+
+async def test_names_are_asked_for_in_threads_that_nobody_else_waits_for(base, monkeypatch):
+    threads = []
+
+    def asked(host, port, **_):
+        threads.append(threading.current_thread().name)
+        return [(0, 0, 0, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(module.socket, "getaddrinfo", asked)
+    courier = Courier(base)
+    assert await courier._resolve("silent.example", 443) == ["127.0.0.1"]
+    assert threads[0].startswith("courier-names")
 
 
 async def test_so_many_endpoints_are_sent_to_at_once(base, monkeypatch):

@@ -14,6 +14,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
@@ -43,6 +44,9 @@ AT_ONCE_MAX: Final = 32
 IN_A_ROW_MAX: Final = 50
 """Messages to one endpoint before others have their turn."""
 
+TURN_S: Final = 10.0
+"""After this no further one is begun."""
+
 HEAD_OCTETS_MAX: Final = 16_384
 INTERIM_MAX: Final = 4
 """Answers that announce another one (1xx)."""
@@ -55,10 +59,12 @@ class Courier:
 
     def __init__(self, base: Installation, resolve: Resolve | None = None) -> None:
         self._base = base
-        self._resolve = resolve or _addresses
+        self._resolve = resolve or self._addresses
+        self._names = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="courier-names")
         self._networks = networks_of(base.settings)
         self._tls = ssl.create_default_context()
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._turns: dict[str, int] = {}
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
@@ -73,15 +79,24 @@ class Courier:
         for task in self._busy.values():
             task.cancel()
         await asyncio.gather(*self._busy.values(), return_exceptions=True)
+        self._names.shutdown(wait=False, cancel_futures=True)
 
     def stop(self) -> None:
         """End `run`; what is on its way is sent again after the next start."""
         self._stopped.set()
 
     async def look(self) -> None:
-        """Begin with each endpoint that something is due at and that nobody is busy with."""
-        for endpoint in await asyncio.to_thread(self._due):
+        """Begin with each endpoint that something is due at and that nobody is busy with.
+
+        Whose last turn is longest ago comes first, so those that answer slowly hold up nobody.
+        """
+        due = await asyncio.to_thread(self._due)
+        newest = max(self._turns.values(), default=0)
+        self._turns = {one: self._turns.get(one, 0) for one in due}
+        for endpoint in sorted(due, key=self._turns.__getitem__):
             if endpoint not in self._busy and len(self._busy) < AT_ONCE_MAX:
+                newest += 1
+                self._turns[endpoint] = newest
                 task = asyncio.create_task(self._serve(endpoint))
                 self._busy[endpoint] = task
                 task.add_done_callback(partial(self._done, endpoint))
@@ -100,6 +115,8 @@ class Courier:
 
     async def _serve(self, endpoint: str) -> None:
         """Send what is due at an endpoint, one after the other, until it fails or had its turn."""
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + TURN_S
         try:
             for _ in range(IN_A_ROW_MAX):
                 attempt = await asyncio.to_thread(self._next, endpoint)
@@ -109,6 +126,8 @@ class Courier:
                 crashpoint("courier.sent")
                 await asyncio.to_thread(self._note, attempt, outcome)
                 crashpoint("courier.noted")
+                if loop.time() >= ends_s:
+                    return
         except Exception:
             _log.exception("a webhook's endpoint is tried again after an error")
 
@@ -140,6 +159,12 @@ class Courier:
         found = await self._resolve(target.host, target.port)
         allowed = [is_allowed(one, self._networks, tls=target.tls) for one in found]
         return found[0] if found and all(allowed) else None
+
+    async def _addresses(self, host: str, port: int) -> Sequence[str]:
+        """Ask for a name's addresses; one whose servers are silent holds a thread of our own."""
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._names, ask)
+        return [str(place[4][0]) for place in found]
 
     def _request(self, target: Target, attempt: Attempt) -> bytes:
         at_s = self._base.real.clock.now_us() // SECOND_US
@@ -215,8 +240,3 @@ async def _beginning(reader: asyncio.StreamReader, length: int) -> str:
                 found += piece
     text = found.decode(errors="replace")
     return "".join(one if one.isprintable() else " " for one in text).strip()
-
-
-async def _addresses(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(place[4][0]) for place in found]
