@@ -192,3 +192,14 @@ def test_the_open_cycle_ends_at_whole_multiples():
     assert cycle_due_us(0, 5) is None
     assert cycle_due_us(10, 9_999_999) == 10_000_000
     assert cycle_due_us(10, 10_000_000) == 20_000_000
+
+
+def test_pages_see_what_happens_while_hosts_are_not_summed_up(web, monkeypatch, caplog):
+    def broken():
+        raise RuntimeError("no sums today")
+
+    monkeypatch.setattr(web.watch._earning, "follow", broken)
+    before = web.watch.looks
+    web.watch.look()
+    assert web.watch.looks == before + 1
+    assert "summed up later" in caplog.text

@@ -104,6 +104,13 @@ class Earnings:
             add(unit, self.earned(unit, moves))
         return self.is_behind(unit)
 
+    def step_over(self, unit: Connection) -> int:
+        """Leave the next transfer out of every sum; return its number."""
+        before = _mark(unit)
+        assert before < ledger.head(unit).sequence, "there is no next transfer"
+        _advance(unit, before, before + 1)
+        return before + 1
+
     def earned(self, unit: Connection, moves: Sequence[Booked]) -> list[Earned]:
         """Return what hosts earned by some transfers; what was paid out of it is left out."""
         references = {one.transfer.reference for one in moves if one.transfer.reference is not None}

@@ -73,7 +73,7 @@ class Watch:
 
     def look(self) -> None:
         """See what changed since the last look, and tell it."""
-        self._earning.follow()
+        self._sum_up()
         with self._place.base.store.read() as unit:
             pulses = self._arrived(unit)
             shown = pulses[-PULSES_MAX:]
@@ -88,6 +88,13 @@ class Watch:
             self._events.publish("node", nodes=count)
         self._nodes = count
         self.looks += 1
+
+    def _sum_up(self) -> None:
+        """Go on with hosts' sums; pages show what happens whether or not that can be done."""
+        try:
+            self._earning.follow()
+        except Exception:
+            _log.exception("what hosts earned is summed up later")
 
     def say(self, line: Sentence) -> None:
         """Add a sentence to the story."""
