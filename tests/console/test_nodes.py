@@ -124,6 +124,20 @@ def test_what_stands_in_the_way_leaves_the_link_as_it_was(home):
     assert knock(clients[1], link).status_code == 200
 
 
+def test_a_key_enters_one_node_and_no_other(home):
+    """An agent that was entered already is told so, and the link still enters another one."""
+    first, second = (
+        TestClient(home.app, base_url="http://localhost:8400", client=(f"192.0.2.{end}", 5))
+        for end in (7, 8)
+    )
+    assert knock(first, link_of(offered(home, "one"))).status_code == 200
+    link = link_of(offered(home, "two"))
+    refused = knock(second, link)
+    assert (refused.status_code, refused.json()["title"]) == (409, "key_taken")
+    fresh = KeySigner(b"\x09" * 32)
+    assert knock(second, link, fresh, fresh).status_code == 200
+
+
 def test_links_are_bounded_and_names_are_judged(home):
     for number in range(OPEN_MAX):
         link_of(offered(home, f"node/{number}"))

@@ -26,6 +26,7 @@ class JoinReason(Reason):
 
     SIGNATURE = 1
     ADDRESS_TAKEN = 2
+    KEY_TAKEN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -83,11 +84,14 @@ def _entered(
     )
     if isinstance(node, Refusal):
         raise _RefusedError(Refusal(NodeEnrolmentReason.NODE_TAKEN))
-    _must(base.meters.add_key(unit, node.node_id, kid, at_us=base.clock.now_us()))
+    taken = base.meters.add_key(unit, node.node_id, kid, at_us=base.clock.now_us())
+    if taken is not None:
+        raise _RefusedError(Refusal(JoinReason.KEY_TAKEN))
     if found.place:
         place = read_place(found.place, found.operator)
         assert not isinstance(place, Refusal), "a place was read when the link was made"
-        _must(identity.places.put(unit, node.node_id, place))
+        unplaced = identity.places.put(unit, node.node_id, place)
+        assert unplaced is None, unplaced
     secret = base.entropy.octets("node-secret", SECRET_OCTETS).hex()
     client = identity.clients.add(
         unit,
@@ -100,8 +104,3 @@ def _entered(
         assert client.reason is IdentityReason.PREFIX_TAKEN, client
         raise _RefusedError(Refusal(JoinReason.ADDRESS_TAKEN))
     return secret
-
-
-def _must(refusal: Refusal | None) -> None:
-    if refusal is not None:
-        raise _RefusedError(refusal)

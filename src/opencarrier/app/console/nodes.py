@@ -39,6 +39,7 @@ WORDS: Final = {
     "unknown_token": N_("This link leads nowhere (any more)."),
     "signature": N_("The key did not sign for this link."),
     "address_taken": N_("Another client speaks from this address already."),
+    "key_taken": N_("This key is another node's: name another folder for this one."),
 }
 """What a refusal is in words, by its code: enumerations of two rooms count alike."""
 
