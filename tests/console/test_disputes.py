@@ -165,6 +165,7 @@ def test_disputes_are_walked_by_cursor_and_moved_in_by_json(case):
         {"kind": "agree", "amount": "-1"},
         {"kind": "agree", "amount": "0.0000001"},
         {"kind": "agree", "amount": "1e99"},
+        {"kind": "agree", "amount": "1E999999"},
         {"kind": "evidence"},
         {"kind": "evidence", "digest": "xy"},
         {"kind": "open", "digest": "ab" * 32},

@@ -127,6 +127,18 @@ def test_each_refusal_is_a_problem(home, path, body, status):
         assert answer.json()["type"].startswith("/problems/")
 
 
+@pytest.mark.parametrize("text", ['"\\ud800"', '"\\u0000"', '{"\\u0000": 1}', '"\\\\\\u0000"'])
+@pytest.mark.parametrize("path", ["/v1/nodes/join", "/sign-in/wallet/message", "/sign-in/wallet"])
+def test_a_text_that_no_database_takes_is_no_json_of_ours(home, path, text):
+    """Half a character or a zero, wherever it stands, from whoever knocks."""
+    body = f'{{"token": {text}, "kid": {text}, "signature": "0x11"}}'
+    headers = {"Content-Type": "application/json", "Origin": ORIGIN}
+    assert home.browser().client.post(path, content=body, headers=headers).status_code == 400
+    said = body.replace(text, json.dumps("\\u0000 \\ud800 \U0001f600"))
+    answer = home.browser().client.post(path, content=said, headers=headers)
+    assert answer.status_code in (403, 409, 422), "what only looks like one is a text"
+
+
 def test_a_body_has_a_limit(home):
     owner, meant = home.browser("owner"), {"Content-Type": "application/json"}
     fits = json.dumps({"name": "x" * (BODY_OCTETS_MAX - 12)})

@@ -355,7 +355,7 @@ def test_a_role_is_at_an_id_of_a_party(home):
     for party in ("op_" + "0" * 31, "op_\x00", "host_" + "x" * 60, home.host.party_id + "0"):
         role = party.partition("_")[0].replace("op", "operator")
         answer = owner.form(f"/people/{account}/give", grant=f"{role} {party}")
-        assert answer.status_code == 422, party
+        assert answer.status_code == (400 if "\x00" in party else 422), party
 
 
 def test_who_may_not_give_a_role_finds_nobody_to_give_it_to(home):

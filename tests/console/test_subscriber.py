@@ -15,9 +15,8 @@ from tests.console.people import ORIGIN, installation
 
 from opencarrier.access.orders.model import Attach
 from opencarrier.access.orders.store import ORDERS
-from opencarrier.app.console import subscriber_acts
+from opencarrier.app.console.reading import WHOLE_DIGITS_MAX, minor_of
 from opencarrier.app.console.subscriber import RECEIPTS, SESSIONS
-from opencarrier.app.console.subscriber_acts import minor_of
 from opencarrier.app.console.views import subscriber_sessions
 from opencarrier.identity.accounts.model import Grant, Role
 from opencarrier.kernel.calendar import month_of
@@ -233,11 +232,19 @@ def test_anothers_account_is_as_one_that_is_not_there(home, who):
         assert (theirs.status_code, theirs.content) == (404, absent.content), rest
     for act in ("cap", "refunds", "links", "lost", "export", "erase"):
         body = {"cap_minor": 1, "amount_minor": 1, "reference": "r", "confirm": party}
-        key = {"Idempotency-Key": f"{who} {act}"}
-        theirs = browser.script(f"/v1/subscribers/{party}/{act}", body, **key)
-        absent = browser.script(f"/v1/subscribers/{nobody}/{act}", body, **{**key, "X": "1"})
-        assert theirs.status_code == 404, (act, theirs.text)
-        assert absent.status_code in (404, 422), (act, absent.text)
+        theirs, absent = (
+            browser.script(
+                f"/v1/subscribers/{one}/{act}", body, **{"Idempotency-Key": f"{act} {one}"}
+            )
+            for one in (party, nobody)
+        )
+        assert (theirs.status_code, theirs.content) == (404, absent.content), act
+    for act in ("cap", "refund", "connect", "lost", "export", "erase"):
+        for fields in ({"amount": "1"}, {"amount": "1", "sure": "yes", "word": "ERASE"}):
+            theirs, absent = (
+                browser.form(f"/subscriber/{one}/{act}", **fields) for one in (party, nobody)
+            )
+            assert (theirs.status_code, theirs.content) == (404, absent.content), act
     assert told(home)["cap"] is None
 
 
@@ -305,11 +312,20 @@ def test_a_cap_is_set_bounds_what_is_held_and_lifts(home):
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 10**18))
+@given(st.integers(0, 10 ** (WHOLE_DIGITS_MAX + 6) - 1))
 def test_an_amount_is_read_as_it_is_written(minor):
     whole, rest = divmod(minor, 10**6)
-    if len(f"{whole}.{rest:06}") <= subscriber_acts.DIGITS_MAX + 1:
-        assert minor_of(f"{whole}.{rest:06}") == minor_of(f" {whole},{rest:06} ") == minor
+    assert minor_of(f"{whole}.{rest:06}") == minor_of(f" {whole},{rest:06} ") == minor
+
+
+@pytest.mark.parametrize(
+    "text", ["1E999999", "1e5", "NaN", "-1", "1_0", "\u0661", "", ".", "5.0000001", "1" * 13]
+)
+def test_what_is_no_amount_is_refused_before_anything_is_computed(home, text):
+    """An exponent in eight characters would be a number that takes minutes to write out."""
+    party = home.made.subscriber.party_id
+    assert browser_of(home).form(f"/subscriber/{party}/cap", amount=text).status_code == 422
+    assert minor_of(f"{'9' * WHOLE_DIGITS_MAX}.999999") < 2**63
 
 
 def test_money_is_asked_back_once_and_both_sides_are_booked(home):

@@ -182,6 +182,7 @@ def test_a_language_is_chosen_for_a_year_and_spoken(home):
     ("fr", "", 303, "/"),
     ("fr", "https://elsewhere.example//evil.example", 303, "/"),
     ("fr", "https://elsewhere.example/words", 303, "/words"),
+    ("fr", "http://[", 303, "/"),
 ])  # fmt: skip
 def test_a_choice_is_one_of_ours_and_leads_to_a_page_of_ours(home, locale, referer, status, where):
     client = home.browser().client

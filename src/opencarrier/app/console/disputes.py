@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Final
 
 from fastapi import FastAPI, Path, Request
@@ -18,7 +17,7 @@ from opencarrier.app.api import LIMIT, After, Body, Limit, Page, operation
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.operator import OperatorDesk, Party
 from opencarrier.app.console.operator_examples import DISPUTE, DISPUTE_ROW, MOVE, MoveAsked
-from opencarrier.app.console.reading import form_of, json_of
+from opencarrier.app.console.reading import form_of, json_of, minor_of
 from opencarrier.app.console.views.disputes import (
     DisputeRow,
     DisputeView,
@@ -41,8 +40,6 @@ Exchange = Annotated[
 Usage = Annotated[
     str, Path(pattern=r"^0x[0-9a-f]{64}$", description="The usage's id, 0x and 64 digits.")
 ]
-MINOR_DECIMALS: Final = 6
-AMOUNT_CHARACTERS_MAX: Final = 20
 KINDS: Final = {kind.name.lower(): kind for kind in MoveKind}
 REFUSED: Final[Mapping[str, str]] = {
     "short_of_collateral": N_("The free deposit does not cover what has to be held for this."),
@@ -104,7 +101,7 @@ def _moving(app: FastAPI, desk: OperatorDesk) -> None:
     @app.post("/operator/{party}/disputes/{exchange}/{usage}", include_in_schema=False)
     async def page(request: Request, party: Party, exchange: Exchange, usage: Usage) -> Response:
         form = await form_of(request)
-        amount = _amount_minor(form.get("amount", ""))
+        amount = minor_of(form.get("amount", "").strip() or "0")
         asked = (form.get("kind", ""), amount, form.get("digest", "").strip())
         done = await run_in_threadpool(_made, desk, request, (party, exchange, usage), asked)
         back = f"/operator/{party}/disputes/{exchange}/{usage}"
@@ -190,19 +187,3 @@ def _digest(text: str) -> bytes:
     if not re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", text):
         raise HTTPException(422, "evidence is named by its SHA-256, 64 hex digits")
     return bytes.fromhex(text.removeprefix("0x"))
-
-
-def _amount_minor(text: str) -> int:
-    """Read an amount as people write it, to the minor unit; 422 for what is none."""
-    if not text.strip():
-        return 0
-    try:
-        value = (
-            Decimal(text.strip().replace(",", ".")) if len(text) <= AMOUNT_CHARACTERS_MAX else None
-        )
-    except InvalidOperation:
-        value = None
-    minor = None if value is None or not value.is_finite() else value.scaleb(MINOR_DECIMALS)
-    if minor is None or minor != int(minor) or not 0 <= minor <= INT64_MAX:
-        raise HTTPException(422, "not an amount")
-    return int(minor)

@@ -40,5 +40,8 @@ def language_routes(app: FastAPI, door: Door) -> None:
 
 def _came_from(request: Request) -> str:
     """Return the page that the choice was made on: an error page says nothing of its address."""
-    found = urlsplit(request.headers.get("referer", ""))
+    try:
+        found = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return "/"
     return local_path(found.path + (f"?{found.query}" if found.query else ""))

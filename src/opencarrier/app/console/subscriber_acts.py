@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -18,9 +17,8 @@ from starlette.exceptions import HTTPException
 
 from opencarrier.app import refunding
 from opencarrier.app.console.catalogue import N_
-from opencarrier.app.console.locales import DECIMALS
 from opencarrier.app.console.origins import drop_session
-from opencarrier.app.console.reading import form_of
+from opencarrier.app.console.reading import form_of, minor_of
 from opencarrier.app.console.shell import NO_STORE
 from opencarrier.app.console.subscriber import SubscriberDesk, drawn
 from opencarrier.app.console.views.subscriber_devices import LinkView, LostView, put_out
@@ -33,7 +31,6 @@ from opencarrier.rating.caps import SpendCap
 from opencarrier.spine.parties import Subscriber
 
 LINK_TTL_S: Final = 3_600
-DIGITS_MAX: Final = 13
 WORD: Final = "ERASE"
 """What a person types who wants to be erased."""
 
@@ -237,6 +234,7 @@ def _device_forms(app: FastAPI, acts: Acts) -> None:
     @app.post("/subscriber/{party}/lost", include_in_schema=False)
     async def lost(request: Request, party: str) -> Response:
         form = await form_of(request)
+        desk.read(request, party, lambda unit, who: None)
         if form.get("sure") != "yes":
             words = N_("Nothing was changed: tick the box to say that you are sure.")
             return _told(acts, request, party, "safety", words)
@@ -265,20 +263,6 @@ def _data_forms(app: FastAPI, acts: Acts) -> None:
         if isinstance(done, Refusal):
             return _told(acts, request, party, "safety", _why_not(done))
         return _gone(acts, request)
-
-
-def minor_of(text: str) -> int:
-    """Read an amount as people write it, `5`, `5.20` or `5,20`, in minor units; 422 for others."""
-    plain = text.strip().replace(",", ".")
-    try:
-        amount = Decimal(plain).scaleb(DECIMALS)
-    except InvalidOperation:
-        amount = Decimal(-1)
-    digits = plain.replace(".", "", 1)
-    fits = digits.isascii() and digits.isdigit() and len(plain) <= DIGITS_MAX + 1
-    if not fits or amount != amount.to_integral_value():
-        raise HTTPException(422, f"an amount has digits and at most {DECIMALS} decimals")
-    return int(amount)
 
 
 def _why_not(refusal: Refusal) -> str:
