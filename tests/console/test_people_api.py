@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.app.scene import taken
-from tests.console.people import ORIGIN, TOKEN, installation
+from tests.console.people import ORIGIN, TOKEN, installation, routes
 
 from opencarrier.app.console.guard import csrf_of
 from opencarrier.app.console.reading import BODY_OCTETS_MAX
@@ -148,6 +148,18 @@ def test_a_body_has_a_limit(home):
             "/v1/me/name", content=text, headers={**meant, **headers_of(owner)}
         )
         assert answer.status_code == status
+
+
+def test_a_body_has_a_limit_for_whoever_is_nobody(home):
+    """What the framework reads itself is read to its end, before anybody asked who it is from."""
+    assert not [name for name, route in routes(home.app).items() if getattr(route, "body_field", 0)]
+    long = json.dumps({"url": "x" * BODY_OCTETS_MAX})
+    for path in ("/v1/webhooks", "/v1/webhooks/hook_0/replay"):
+        answers = [
+            browser.client.post(path, content=long, headers=headers_of(browser))
+            for browser in (home.browser(), home.browser("owner"))
+        ]
+        assert [answer.status_code for answer in answers] == [401, 413]
 
 
 def headers_of(browser) -> dict[str, str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypeVar
+from functools import partial
+from typing import Annotated, Final, TypeVar
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from opencarrier.app.api import INT64_MAX, JSON, LIMIT, After, Cursor, Limit, Page, operation
+from opencarrier.app.api import INT64_MAX, LIMIT, After, Body, Cursor, Limit, Page, operation
 from opencarrier.app.bootstrap import Installation
+from opencarrier.app.console.reading import asked
 from opencarrier.app.console.views.webhooks import (
     ROLES,
     DeliveryLine,
@@ -51,6 +54,7 @@ _LINE: Final = EndpointLine(
     failures=0,
     rests_until_us=0,
 )
+_NEW: Final = {"party": _LINE.party, "url": _LINE.url, "kinds": ["cycle.settled"]}
 _MADE: Final = EndpointMade(endpoint=_LINE, secret="whsec_" + "A" * 43 + "=")
 _DELIVERY: Final = DeliveryLine(
     number=7,
@@ -215,12 +219,13 @@ def _endpoints(app: FastAPI, desk: WebhookDesk) -> None:
                 404: "There is no such party of yours.",
                 409: f"A party has {ENDPOINTS_MAX} endpoints at most.",
             },
+            body=Body(form=NewEndpoint, example=_NEW),
         ),
-        openapi_extra=_asked({"party": _LINE.party, "url": _LINE.url, "kinds": ["cycle.settled"]}),
     )
-    def add(request: Request, asked: NewEndpoint) -> EndpointMade:
+    async def add(request: Request) -> EndpointMade:
         """Register an endpoint for a party; its secret is told this once."""
-        return _shown(desk.add(visitor_of(request), asked.party, asked.url, asked.kinds))
+        new, visitor = await asked(request, NewEndpoint), visitor_of(request)
+        return _shown(await run_in_threadpool(desk.add, visitor, new.party, new.url, new.kinds))
 
 
 def _one(app: FastAPI, desk: WebhookDesk) -> None:
@@ -282,21 +287,16 @@ def _deliveries(app: FastAPI, desk: WebhookDesk) -> None:
             example=Replayed(messages=3),
             status=202,
             refuses={404: "There is no such endpoint or message of yours."},
+            body=Body(form=Again, example={"since_us": 1_767_603_600_000_000}),
         ),
-        openapi_extra=_asked({"since_us": 1_767_603_600_000_000}),
     )
-    def replay(request: Request, endpoint: str, asked: Again) -> Replayed:
+    async def replay(request: Request, endpoint: str) -> Replayed:
         """Send one message, or all since an instant (up to 10,000), once more, under its id."""
-        if bool(asked.message) == (asked.since_us is not None):
+        again, visitor = await asked(request, Again), visitor_of(request)
+        if bool(again.message) == (again.since_us is not None):
             raise HTTPException(422, "say either a message or since_us")
-        visitor = visitor_of(request)
-        done = desk.replay(visitor, endpoint, message=asked.message, since_us=asked.since_us)
-        return Replayed(messages=_taken(done))
-
-
-def _asked(example: dict[str, Any]) -> dict[str, Any]:
-    """Return a body's example, beside the form that its model says."""
-    return {"requestBody": {"content": {JSON: {"example": example}}}}
+        work = partial(desk.replay, message=again.message, since_us=again.since_us)
+        return Replayed(messages=_taken(await run_in_threadpool(work, visitor, endpoint)))
 
 
 def _shown(made: Shown | Refusal) -> EndpointMade:
