@@ -215,10 +215,27 @@ def test_a_long_answer_is_kept_whole_or_not_at_all(triggers, monkeypatch):
 
 
 def test_every_post_of_the_api_is_under_the_one_mechanism(triggers):
-    """Each that there is: what is no key is refused at its door, before the route does anything."""
+    """Each that the installation's token may ask for: what is no key is refused at its door."""
     client = client_of(triggers)
-    posts = [name[5:] for name in RIGHTS if name.startswith("POST /v1/")]
+    api = {name[5:]: right for name, right in RIGHTS.items() if name.startswith("POST /v1/")}
+    posts = [path for path, right in api.items() if not right.people]
     assert len(posts) >= 12
     for path in posts:
         told = client.post(path, headers={**AUTH, "Idempotency-Key": "k" * (KEY_MAX + 1)})
         assert (told.status_code, told.json()["title"]) == (400, "no key"), path
+
+
+def test_strangers_have_so_many_keys_where_they_come_from(triggers, monkeypatch):
+    """Whatever each shows as its proof; whoever comes from elsewhere has its own."""
+    monkeypatch.setattr(answers, "KEYS_MAX", 2)
+
+    def knock(source: str, number: int) -> str:
+        client = TestClient(make_app(triggers.web), "http://127.0.0.1", client=(source, 5))
+        headers = {"Idempotency-Key": f"k{number}", "Authorization": f"Bearer {number}"}
+        told = {"token": "x", "kid": "y", "signature": "0x00"}
+        return client.post("/v1/nodes/join", headers=headers, json=told).json()["title"]
+
+    titles = [knock("192.0.2.7", number) for number in range(3)]
+    assert titles[2] == "too_many_keys"
+    assert "too_many_keys" not in titles[:2]
+    assert knock("198.51.100.7", 3) != "too_many_keys"

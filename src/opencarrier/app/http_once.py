@@ -226,7 +226,7 @@ def _asking(request: Request, route: str, key: str, body: bytes, *, repeatable: 
     who = _who(request)
     said = derive("asked/said", request.url.path, request.url.query, sha256(body).digest())
     return Asking(
-        holder=who if not repeatable else "whoever proves it by what it sends",
+        holder=_holder(request, who) if not repeatable else "whoever proves it by what it sends",
         who=who,
         route=route,
         key=key,
@@ -244,6 +244,13 @@ def _who(request: Request) -> str:
         return "the installation"
     shown = [request.headers.get(name, "") for name in PROOFS]
     return derive("asked/proof", *shown).hex()
+
+
+def _holder(request: Request, who: str) -> str:
+    """Say whose keys are counted together: a stranger's are those of where it comes from."""
+    visitor = visitor_of(request)
+    known = visitor.is_signed_in or visitor.is_owner
+    return who if known else f"a stranger from {visitor.came_from}"
 
 
 def _told(known: Answer | Refusal) -> Response:
