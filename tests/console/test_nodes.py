@@ -8,6 +8,8 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 from starlette.testclient import TestClient
@@ -15,6 +17,7 @@ from tests.app.scene import START_US, taken
 from tests.app.serving import served
 from tests.console.people import Installation, installation
 
+from opencarrier.app import node_joining
 from opencarrier.app.console.nodes import JOIN_PATH
 from opencarrier.app.node_folder import NodeFolder
 from opencarrier.app.node_joining import ask_over_http, join, read_link
@@ -88,6 +91,31 @@ def test_the_pasted_command_enters_an_agent(home, tmp_path):
     assert stat.S_IMODE((folder.root / "hub.secret").stat().st_mode) == 0o600
     entries = home.browser("owner").ask("/v1/audit").json()["items"]
     assert "node_link_made" in {one["what"] for one in entries}
+
+
+def test_where_the_answer_is_lost_the_agent_is_told_once_more(home, tmp_path, monkeypatch):
+    """The link is used up, and the node entered: the same answer comes again, secret and all."""
+    asked = []
+
+    def losing(request, **more):
+        answer = urlopen(request, **more)
+        asked.append(request)
+        if len(asked) == 1:
+            answer.close()
+            raise URLError("the line broke")
+        return answer
+
+    monkeypatch.setattr(node_joining, "urlopen", losing)
+    with served(home.app) as url:
+        link = link_of(offered(home, "cafe-2"))
+        read = read_link(link.replace("localhost:8400", f"127.0.0.1:{url.rpartition(':')[2]}"))
+        folder = NodeFolder(tmp_path / "agent")
+        join(folder, read, SeededEntropy(3), ask_over_http)
+        home.web.events.close()
+    with home.base.store.read() as unit:
+        client = home.base.identity.directory.client(unit, "127.0.0.1")
+    assert folder.load().hub.secret == client.secret
+    assert len(asked) == 2
 
 
 def test_a_link_is_used_once_by_the_key_that_signs_and_is_over_in_an_hour(home):

@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -24,10 +25,14 @@ LINK_CHARACTERS_MAX: Final = 1_024
 ANSWER_OCTETS_MAX: Final = 16_384
 TIMEOUT_S: Final = 30
 SECRET_OCTETS: Final = 24
+REQUEST_OCTETS: Final = 16
 BESIDE_THE_HUB: Final = 20_000
 """Added to the agent's ports where the hub is on the same machine and has the usual ones."""
 
-Ask = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
+TRIES_MAX: Final = 3
+"""How often is asked under one Idempotency-Key: what was entered is told again."""
+
+Ask = Callable[[str, Mapping[str, str], str], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -61,7 +66,9 @@ def join(folder: NodeFolder, link: Link, entropy: Entropy, ask: Ask) -> dict[str
     signer = folder.begin(entropy)
     signature = signer.sign(join_digest(link.token, Address(signer.address))).octets
     told = ask(
-        link.url, {"token": link.token, "kid": signer.address, "signature": to_hex(signature)}
+        link.url,
+        {"token": link.token, "kid": signer.address, "signature": to_hex(signature)},
+        entropy.octets("join-request", REQUEST_OCTETS).hex(),
     )
     _write(folder.root / "hub.secret", str(told["secret"]) + "\n")
     _write(
@@ -77,25 +84,38 @@ def join(folder: NodeFolder, link: Link, entropy: Entropy, ask: Ask) -> dict[str
     }
 
 
-def ask_over_http(url: str, body: Mapping[str, str]) -> Mapping[str, Any]:
-    """Post to the console; its refusal ends the command with 1."""
+def ask_over_http(url: str, body: Mapping[str, str], key: str) -> Mapping[str, Any]:
+    """Post to the console; its refusal ends the command with 1.
+
+    The link is used up by the first time it is heard, so where the answer is lost the same is asked
+    again under the same Idempotency-Key.
+    """
+    headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     request = Request(  # noqa: S310 - http or https, as the link was read
-        url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+        url, data=json.dumps(body).encode(), headers=headers
     )
-    try:
-        with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - as above
-            told: Mapping[str, Any] = json.loads(answer.read(ANSWER_OCTETS_MAX))
-            return told
-    except HTTPError as error:
-        with error:
+    why: Exception | None = None
+    for _ in range(TRIES_MAX):
+        try:
+            with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - as above
+                told: Mapping[str, Any] = json.loads(answer.read(ANSWER_OCTETS_MAX))
+                return told
+        except HTTPError as error:
+            raise _refused(error) from None
+        except (OSError, HTTPException, ValueError) as error:
+            why = error
+    raise CommandError(
+        Exit.UNKNOWN, f"{urlsplit(url).netloc} does not answer: {why}", "make another link"
+    )
+
+
+def _refused(error: HTTPError) -> CommandError:
+    with error:
+        try:
             problem = json.loads(error.read(ANSWER_OCTETS_MAX) or b"{}")
-        raise CommandError(
-            Exit.REFUSED, str(problem.get("detail", error.reason)), "make another link"
-        ) from None
-    except (URLError, TimeoutError, ValueError) as error:
-        raise CommandError(
-            Exit.UNKNOWN, f"{urlsplit(url).netloc} does not answer: {error}", "make another link"
-        ) from None
+        except ValueError:
+            problem = {}
+    return CommandError(Exit.REFUSED, str(problem.get("detail", error.reason)), "make another link")
 
 
 def _settings(link: Link, told: Mapping[str, Any]) -> str:
