@@ -91,6 +91,28 @@ def test_what_is_offered_is_what_may_be_done(home):
     assert answer.status_code == 404
 
 
+def test_many_parties_are_offered_from_a_name_on(home, monkeypatch):
+    """Twenty of a kind and no more: an installation has many thousand hosts."""
+    monkeypatch.setattr("opencarrier.app.console.views.people.PARTIES_OFFERED", 1)
+    owner = home.browser("owner")
+
+    def offered(named: str) -> list[tuple[str, str]]:
+        told = owner.client.get("/v1/people/roles", params={"named": named}).json()
+        return [(one["role"], one["name"]) for one in told if one["party"]]
+
+    first = offered("")
+    operator, host = first[0][1], first[1][1]
+    assert first == [(role, name) for role, name in (("operator", operator), ("host", host))] + [
+        ("auditor", operator),
+        ("auditor", host),
+    ]
+    later = offered(operator + " ")
+    assert [one for one in later if one[0] == "operator"] != [("operator", operator)]
+    assert ("operator", operator) in offered(operator[:3])
+    assert offered("\U0010ffff") == []
+    assert 'value="Ho"' in owner.client.get("/people", params={"named": "Ho"}).text
+
+
 def test_who_approves_settlements_is_not_offered_a_second_one(home, monkeypatch):
     monkeypatch.setattr(home.base, "settings", replace(home.base.settings, approval_people=2))
     operator = home.browser("operator")

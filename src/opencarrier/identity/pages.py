@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, func, select, union
+from sqlalchemy import ColumnElement, Connection, func, select, union
 
 from opencarrier.identity import store
 from opencarrier.identity.model import PartyKind
@@ -16,10 +16,23 @@ def names_after(
     unit: Connection, kind: PartyKind, after: str, *, limit: int
 ) -> Sequence[tuple[PartyId, str]]:
     """Return the parties of a kind whose names follow one, ascending by name."""
+    return _names(unit, kind, store.parties.c.name > after, limit)
+
+
+def names_from(
+    unit: Connection, kind: PartyKind, start: str, *, limit: int
+) -> Sequence[tuple[PartyId, str]]:
+    """Return the parties of a kind from a name on, or from what names begin with, ascending."""
+    return _names(unit, kind, store.parties.c.name >= start, limit)
+
+
+def _names(
+    unit: Connection, kind: PartyKind, which: ColumnElement[bool], limit: int
+) -> Sequence[tuple[PartyId, str]]:
     parties = store.parties.c
     chosen = (
         select(parties.party_id, parties.name)
-        .where(parties.kind == kind.value, parties.name > after)
+        .where(parties.kind == kind.value, which)
         .order_by(parties.name)
         .limit(limit)
     )

@@ -142,8 +142,8 @@ def _my_keys(app: FastAPI, door: Door) -> None:
 
 def _people(app: FastAPI, door: Door) -> None:
     @app.get("/people", include_in_schema=False)
-    def page(request: Request, after: Name = "") -> Response:
-        return _people_page(door, request, after=after)
+    def page(request: Request, after: Name = "", named: Name = "") -> Response:
+        return _people_page(door, request, after=after, named=named)
 
     @app.post("/people", include_in_schema=False)
     async def invite(request: Request) -> Response:
@@ -201,9 +201,11 @@ def _approvals(app: FastAPI, door: Door) -> None:
 # shared
 
 
-def _people_page(door: Door, request: Request, *, after: str = "", link: str = "") -> Response:
+def _people_page(
+    door: Door, request: Request, *, after: str = "", named: str = "", link: str = ""
+) -> Response:
     visitor = visitor_of(request)
-    view = door.read(lambda unit: people_view(door.base, unit, visitor, after=after))
+    view = door.read(lambda unit: people_view(door.base, unit, visitor, after=after, named=named))
     return door.shell.page(
         request, "people/people.html", view, title="People", section="people", link=link
     )

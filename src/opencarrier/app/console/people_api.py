@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from opencarrier.app.api import INT64_MAX, LIMIT, After, Body, Cursor, Limit, Page, operation
 from opencarrier.app.console.acts import Acts, Invited, grant_of
 from opencarrier.app.console.door import Door
-from opencarrier.app.console.people import ABSENT, SAID
+from opencarrier.app.console.people import ABSENT, SAID, Name
 from opencarrier.app.console.reading import asked
 from opencarrier.app.console.views.people import (
     ApprovalsView,
@@ -72,9 +72,14 @@ def _lists(app: FastAPI, door: Door) -> None:
         "/v1/people/roles",
         **operation("people", "Roles one may give", example=[forms.PARTY]),
     )
-    def roles(request: Request) -> Sequence[PartyLine]:
-        """List each role at each party that whoever asks may give."""
-        return door.read(lambda unit: roles_to_give(door.base, unit, visitor_of(request)))
+    def roles(request: Request, named: Name = "") -> Sequence[PartyLine]:
+        """List the roles that whoever asks may give, at its parties.
+
+        An owner, who may give each at any, sees the first 20 operators and hosts from the name
+        `named` on.
+        """
+        visitor = visitor_of(request)
+        return door.read(lambda unit: roles_to_give(door.base, unit, visitor, named=named))
 
     @app.get("/v1/audit", **operation("people", "What was done", example=forms.page(forms.ENTRY)))
     def audit(request: Request, cursor: After = "", limit: Limit = LIMIT) -> Page[EntryLine]:

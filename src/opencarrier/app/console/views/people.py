@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.console.visitor import Visitor
+from opencarrier.identity import pages
 from opencarrier.identity.accounts import book, rules
 from opencarrier.identity.accounts.audit import PAGE
 from opencarrier.identity.accounts.model import BY_LINK, Account, AccountId, Grant, Role
+from opencarrier.identity.model import PartyKind
 from opencarrier.kernel.ids import to_hex
 from opencarrier.spine.parties import PartyId
+
+PARTIES_OFFERED = 20
+"""Of each kind, at once: there may be many thousand hosts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +96,16 @@ class PartyLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleView:
-    """People by name; `after` is where the next page begins, empty on the last."""
+    """People by name; `after` is where the next page begins, empty on the last.
+
+    `may_give` are roles at the parties from the name `named` on; there may be more of them.
+    """
 
     people: tuple[PersonLine, ...]
     after: str
     may_give: tuple[PartyLine, ...]
+    named: str
+    may_look_further: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,14 +190,19 @@ def me_view(base: Installation, unit: Connection, visitor: Visitor) -> MeView:
 
 
 def people_view(
-    base: Installation, unit: Connection, visitor: Visitor, *, after: str = ""
+    base: Installation, unit: Connection, visitor: Visitor, *, after: str = "", named: str = ""
 ) -> PeopleView:
-    """Return everybody to an owner, to others those at their own parties."""
+    """Return everybody to an owner, to others those at their own parties.
+
+    Roles are offered at the parties from the name `named` on.
+    """
     found = people_after(base, unit, visitor, after=after, limit=book.PAGE)
     return PeopleView(
         people=tuple(found),
         after=found[-1].name if len(found) == book.PAGE else "",
-        may_give=roles_to_give(base, unit, visitor),
+        may_give=roles_to_give(base, unit, visitor, named=named),
+        named=named,
+        may_look_further=visitor.is_owner,
     )
 
 
@@ -327,11 +342,14 @@ def _party_name(base: Installation, unit: Connection, party: PartyId) -> str:
     return party if found is None else found.name
 
 
-def roles_to_give(base: Installation, unit: Connection, visitor: Visitor) -> tuple[PartyLine, ...]:
-    """Return every role at every party that a visitor may give."""
-    directory = base.identity.directory
-    parties = [(Role.OPERATOR, one.party_id, one.name) for one in directory.operators(unit)]
-    parties += [(Role.HOST, one.party_id, one.name) for one in directory.hosts(unit)]
+def roles_to_give(
+    base: Installation, unit: Connection, visitor: Visitor, *, named: str = ""
+) -> tuple[PartyLine, ...]:
+    """Return the roles that a visitor may give, at its parties.
+
+    To an owner, who may give each at any, those of the first parties from a name on.
+    """
+    parties = list(_offered(base, unit, visitor, named))
     offered: list[tuple[Role, PartyId | None, str]] = [
         (Role.OWNER, None, ""),
         (Role.AUDITOR, None, ""),
@@ -343,6 +361,17 @@ def roles_to_give(base: Installation, unit: Connection, visitor: Visitor) -> tup
         for role, party, name in offered
         if may_give(base, visitor, Grant(role, party))
     )
+
+
+def _offered(
+    base: Installation, unit: Connection, visitor: Visitor, named: str
+) -> Iterator[tuple[Role, PartyId, str]]:
+    for role, kind in ((Role.OPERATOR, PartyKind.OPERATOR), (Role.HOST, PartyKind.HOST)):
+        if visitor.is_owner:
+            found = pages.names_from(unit, kind, named, limit=PARTIES_OFFERED)
+        else:
+            found = [(one, _party_name(base, unit, one)) for one in sorted(visitor.at(role))]
+        yield from ((role, party, name) for party, name in found)
 
 
 def _names(base: Installation, unit: Connection, who: Iterable[AccountId]) -> dict[AccountId, str]:
