@@ -7,6 +7,8 @@ from importlib import import_module
 import pytest
 
 from opencarrier.app.benches import BENCHES
+from opencarrier.app.console.rights import RIGHTS
+from opencarrier.bench import pages
 
 
 @pytest.mark.parametrize("name", BENCHES)
@@ -36,6 +38,20 @@ def test_the_console_bench_finds_every_node_on_the_map():
     assert all(told["answers_ms"][name] >= 0 for name in ("the page", "figures"))
     assert told["cells"]["the world"]["cells"] > 40
     assert 60_000 < told["page_octets"] < 300_000
+
+
+def test_the_bench_of_pages_has_something_for_every_route():
+    samples = dict.fromkeys((*pages.NAMES, *pages.UNKNOWN), "1")
+    asked = [route.removeprefix("GET ") for route in RIGHTS if route.startswith("GET ")]
+    assert not any("{" in pages.filled(path, samples) for path in asked)
+
+
+@pytest.mark.crash
+def test_the_bench_of_pages_loads_a_month_and_asks_for_every_page():
+    told = pages.run(records=4_000, nodes=500)
+    assert told["rows"]["usage_observation"] > 4_000
+    assert told["failed"] == told["heavy"] == []
+    assert sum(one["status"] == 200 for one in told["asked"].values()) > 60
 
 
 @pytest.mark.crash

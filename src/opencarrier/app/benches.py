@@ -13,6 +13,7 @@ BENCHES = {
     "demo": "opencarrier.bench.demo",
     "ledger": "opencarrier.ledger.bench",
     "netting": "opencarrier.clearing.bench",
+    "pages": "opencarrier.bench.pages",
     "records": "opencarrier.clearing.tree_bench",
     "rating": "opencarrier.rating.bench",
     "rounds": "opencarrier.bench.rounds",
@@ -22,7 +23,7 @@ BENCHES = {
 }
 
 
-SIZED = frozenset(("clearing",))
+SIZED = frozenset(("clearing", "pages"))
 """Benches that can be told how many records to make."""
 
 
