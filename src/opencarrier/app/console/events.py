@@ -160,7 +160,7 @@ def event_routes(
             "network",
             "What happens, as it happens",
             example=EXAMPLE,
-            model={"type": "string", "title": "Events (server-sent)"},
+            model={"type": "object", "title": "Event (server-sent)"},
             media=MEDIA,
             refuses={
                 422: f"An event's id has at most {ID_CHARACTERS_MAX} characters.",

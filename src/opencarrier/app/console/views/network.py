@@ -296,7 +296,7 @@ class NetworkFigures:
     hosts: int
     sessions: int
     octets: int
-    flows: Sequence[tuple[int, int]]
+    flows: Sequence[Sequence[int]]
     asset: str
     paid_minor: int
     cycle_due_us: int | None
@@ -309,14 +309,14 @@ class CellsAnswer:
     """
 
     level: int
-    cells: Sequence[tuple[int, int, int]]
+    cells: Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveAnswer:
     """Where sessions stand now: longitude, latitude (1e-6 degrees), how many."""
 
-    nodes: Sequence[tuple[int, int, int]]
+    nodes: Sequence[Sequence[int]]
 
 
 FIGURES = NetworkFigures(
