@@ -189,7 +189,9 @@ def bench(
     what: Annotated[str, typer.Argument(help="Which bench; without a name they are listed.")] = "",
     records: Annotated[
         int | None,
-        typer.Option("--records", min=1, max=RECORDS_MAX, help="How many records clearing makes."),
+        typer.Option(
+            "--records", min=1, max=RECORDS_MAX, help="How many records a bench of a month makes."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
