@@ -121,6 +121,24 @@ def test_a_wide_page_is_whole(browser, console, language):
         assert not look.judge()
 
 
+@pytest.mark.parametrize("language", LOCALES)
+def test_the_owners_navigation_has_room_in_one_line(browser, door, language):
+    """It has the most entries; what is behind *More* opens by keyboard, and without script."""
+    with looked(browser, "desktop", locale=language, java_script_enabled=False) as look:
+        door.sign_in(look.page, "owner")
+        look.page.goto(door.url + "/people")
+        ways = look.page.locator("nav > :is(a, button)")
+        heights = {way.bounding_box()["y"] for way in ways.all()}
+        assert len(heights) == 1
+        current = look.page.locator("nav .more [aria-current]")
+        assert not current.is_visible()
+        ways.last.press("Enter")
+        assert current.is_visible()
+        look.shot(f"navigation-desktop-{language}")
+        look.page.keyboard.press("Escape")
+        assert not current.is_visible()
+
+
 def test_no_text_of_a_script_is_bare(browser, console):
     """The line's state, the countdown, what the map says of a place: all pass the catalogues."""
     with pseudo.spoken(console.web.shell), looked(browser, "desktop") as look:

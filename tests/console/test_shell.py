@@ -6,6 +6,7 @@ import gzip
 import re
 import shutil
 import tomllib
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,8 +21,11 @@ from opencarrier.app.console.events import Events
 from opencarrier.app.console.glossary import glossary
 from opencarrier.app.console.locales import chosen_locale, words
 from opencarrier.app.console.security import POLICY
-from opencarrier.app.console.shell import SECTIONS, Shell
+from opencarrier.app.console.shell import SECTIONS, SECTIONS_ABREAST, Shell, sections_of
+from opencarrier.app.console.visitor import Visitor
+from opencarrier.identity.accounts.model import AccountId, Grant, Role
 from opencarrier.kernel.clock import FixedClock
+from opencarrier.spine.parties import PartyId
 
 ROOT = Path(__file__).parents[2]
 VENDOR = ROOT / "src" / "opencarrier" / "app" / "console" / "static" / "vendor"
@@ -197,6 +201,17 @@ def test_every_icon_of_a_template_and_of_the_navigation_is_in_the_sprite():
     symbols = set(re.findall(r'<symbol id="([a-z-]+)"', assets().octets("icons.svg").decode()))
     assert {part.icon for part in SECTIONS} <= symbols
     assert {"check", "clock", "alert", "cloud-off", "mark"} <= symbols
+
+
+def test_the_navigation_keeps_what_is_rare_behind_more_where_not_all_has_room():
+    owner = Visitor(account=AccountId("somebody"), grants=frozenset({Grant(Role.OWNER)}))
+    shown, more = sections_of(owner)
+    assert [part.key for part in more] == ["approvals", "people", "audit"]
+    assert {*shown, *more} == set(SECTIONS)
+    operator = replace(owner, grants=frozenset({Grant(Role.OPERATOR, PartyId("op_1"))}))
+    shown, more = sections_of(operator)
+    assert len(shown) == SECTIONS_ABREAST
+    assert not more
 
 
 def test_the_vendored_scripts_are_those_of_the_manifest():

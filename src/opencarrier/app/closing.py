@@ -15,7 +15,7 @@ from opencarrier.app.views import cycle_line
 from opencarrier.identity.accounts.model import NOBODY, AccountId
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.settlement.model import CloseRefusal, CycleState
+from opencarrier.settlement.model import CloseRefusal
 
 PASSES_MAX = 240
 PAUSE_S = 0.25
@@ -72,16 +72,13 @@ def close_and_settle(
 
 def show(place: Onchain, unit: Connection, sequence: int) -> dict[str, Any] | None:
     """Return a cycle that was ordered, and what it settles (`USAGES_SHOWN_MAX` of each at most)."""
-    found = place.settlement.cycles(unit, limit=1, before=sequence + 1)
-    cycle, attempt = found[0] if found else (None, None)
-    if cycle is None or attempt is None or cycle.sequence != sequence:
-        return None
-    if cycle.state is CycleState.OPEN:
+    cycle = next(iter(place.settlement.figures(unit, limit=1, before=sequence + 1)), None)
+    if cycle is None or cycle.sequence != sequence:
         return None
     usages = place.clearing.usages(unit, cycle.cycle_id)[:USAGES_SHOWN_MAX]
     dues = place.clearing.due_records(unit, cycle.cycle_id)[:USAGES_SHOWN_MAX]
     return {
-        **asdict(cycle_line(cycle, attempt)),
+        **asdict(cycle_line(cycle)),
         "usage_ids": [to_hex(u) for u in usages],
         "adjustment_ids": [to_hex(due.record_id) for due in dues],
     }

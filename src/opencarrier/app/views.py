@@ -13,7 +13,7 @@ from opencarrier.kernel.ids import to_hex
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Balance
-from opencarrier.settlement.model import Attempt, Cycle
+from opencarrier.settlement.figures import CycleFigures
 from opencarrier.spine.parties import Host, PartyId
 
 CYCLES_MAX = 100
@@ -57,8 +57,7 @@ class OperatorLine:
 
 def cycle_lines(place: Onchain, unit: Connection) -> list[CycleLine]:
     """Return the cycles that were ordered, oldest first."""
-    found = place.settlement.cycles(unit, limit=CYCLES_MAX)
-    return [cycle_line(c, attempt) for c, attempt in reversed(found) if attempt is not None]
+    return [cycle_line(c) for c in reversed(place.settlement.figures(unit, limit=CYCLES_MAX))]
 
 
 def host_lines(place: Onchain, unit: Connection) -> list[HostLine]:
@@ -89,19 +88,19 @@ def operator_lines(place: Onchain, unit: Connection) -> list[OperatorLine]:
     ]
 
 
-def cycle_line(cycle: Cycle, attempt: Attempt) -> CycleLine:
+def cycle_line(cycle: CycleFigures) -> CycleLine:
     """Put a cycle and its last attempt in one line."""
     return CycleLine(
         sequence=cycle.sequence,
         state=cycle.state.value,
         cycle_id=to_hex(cycle.cycle_id),
-        settlement_id=to_hex(attempt.order.settlement_id),
-        tx_hash=to_hex(attempt.tx_hash) if attempt.tx_hash is not None else "",
-        records_root=to_hex(attempt.order.records_root),
-        records=attempt.records,
-        gross_minor=attempt.gross_minor,
-        net_minor=attempt.net_minor,
-        payments=attempt.payments,
+        settlement_id=to_hex(cycle.settlement_id),
+        tx_hash=to_hex(cycle.tx_hash) if cycle.tx_hash is not None else "",
+        records_root=to_hex(cycle.records_root),
+        records=cycle.records,
+        gross_minor=cycle.gross_minor,
+        net_minor=cycle.net_minor,
+        payments=cycle.payments,
     )
 
 

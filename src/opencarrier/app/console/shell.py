@@ -30,13 +30,14 @@ TURNED_ICONS = frozenset({"list", "path"})
 class Section:
     """A part of the console as the navigation shows it; `icon` is a symbol of the sprite.
 
-    It is shown to whoever may go there.
+    It is shown to whoever may go there; behind *More* if it is `rare` and not all have room.
     """
 
     key: str
     path: str
     label: str
     icon: str
+    rare: bool = False
 
     def shown_to(self, visitor: Visitor) -> bool:
         """Say whether the navigation has it."""
@@ -47,14 +48,25 @@ SECTIONS = (
     Section("network", "/", N_("Network"), "globe"),
     Section("operator", "/operator", N_("Operator"), "coins"),
     Section("host", "/host", N_("Host"), "home"),
+    Section("subscriber", "/subscriber", N_("Account"), "phone"),
     Section("chain", "/chain", N_("Chain"), "chain"),
     Section("trace", "/trace", N_("Trace"), "path"),
-    Section("subscriber", "/subscriber", N_("Account"), "phone"),
-    Section("approvals", "/approvals", N_("Approvals"), "check"),
-    Section("people", "/people", N_("People"), "people"),
-    Section("audit", "/audit", N_("What was done"), "list"),
+    Section("approvals", "/approvals", N_("Approvals"), "check", rare=True),
+    Section("people", "/people", N_("People"), "people", rare=True),
+    Section("audit", "/audit", N_("What was done"), "list", rare=True),
 )
 """The navigation, in its order."""
+
+SECTIONS_ABREAST = 6
+"""How many have room beside each other, in every language."""
+
+
+def sections_of(visitor: Visitor) -> tuple[list[Section], list[Section]]:
+    """Return what a visitor's navigation shows, and what it keeps behind *More*."""
+    shown = [part for part in SECTIONS if part.shown_to(visitor)]
+    if len(shown) <= SECTIONS_ABREAST:
+        return shown, []
+    return [part for part in shown if not part.rare], [part for part in shown if part.rare]
 
 
 @dataclass(slots=True)
@@ -112,9 +124,11 @@ class Shell:
     def _drawn(self, request: Request, template: str, context: Mapping[str, Any]) -> str:
         visitor = visitor_of(request)
         language = words(visitor.locale)
+        sections, more = sections_of(visitor)
         shared = {
             "shell": self,
-            "sections": [part for part in SECTIONS if part.shown_to(visitor)],
+            "sections": sections,
+            "more": more,
             "visitor": visitor,
             "language": language,
             "languages": [words(name) for name in LOCALES],

@@ -182,7 +182,7 @@ class NetworkViews:
             numbers = base.identity.places.numbers(unit)
             hosts, hosts_after = host_rows(place, unit, cursor.hosts)
             operators, operators_after = operator_rows(place, unit, cursor.operators)
-            cycles = place.settlement.cycles(unit, limit=CYCLES_SHOWN)
+            cycles = place.settlement.figures(unit, limit=CYCLES_SHOWN)
             regions = base.identity.places.filled(unit, EARTH, REGIONS_LEVEL).cells
         return NetworkView(
             as_of_us=now_us,
@@ -196,7 +196,7 @@ class NetworkViews:
             turned_away=sum(counted.rejects.values()),
             answered=counted.accounting_responses,
             cycle_due_us=cycle_due_us(base.settings.cycle_s, now_us),
-            cycles=[cycle_line(cycle, attempt) for cycle, attempt in cycles if attempt is not None],
+            cycles=[cycle_line(cycle) for cycle in cycles],
             hosts=hosts,
             hosts_after=hosts_after,
             operators=operators,
@@ -273,9 +273,6 @@ def operator_rows(
             )
         )
     return rows, rows[-1].name if len(found) > ROWS_SHOWN else ""
-
-
-_OPERATORS_MONEY = (chart.collateral, chart.clearing)
 
 
 def cycle_due_us(cycle_s: int, now_us: int) -> int | None:
