@@ -128,7 +128,8 @@ class Page(HTMLParser):
         self.svg += tag == "svg"
         if tag == "a":
             self.links.append(dict(attrs)["href"])
-        assert tag not in ("script", "form", "iframe")
+        assert tag not in ("script", "iframe")
+        assert tag != "form" or dict(attrs)["action"] == "/language"
 
     def handle_data(self, data) -> None:
         if self._title and data.strip():

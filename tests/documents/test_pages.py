@@ -8,9 +8,6 @@ import pytest
 from tests.documents.blocks import blocks, pages
 from tests.documents.reader import Desk, desk, do
 
-FAST = frozenset({"docs/guides/access-point.md"})
-"""Pages that the fast tests read; all others are read by `./dev test --peers`."""
-
 READ = [page for page in pages() if any(b.runs and b.language != "meanwhile" for b in blocks(page))]
 
 
@@ -20,9 +17,8 @@ def reading(tmp_path_factory):
         yield laid
 
 
+@pytest.mark.peer
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(
-    "page", [pytest.param(one, marks=() if one in FAST else pytest.mark.peer) for one in READ]
-)
+@pytest.mark.parametrize("page", READ)
 def test_a_page_works_as_it_is_pasted(reading: Desk, tmp_path: Path, page: str):
     do(reading, tmp_path / "reader", blocks(page))

@@ -41,7 +41,7 @@ def init(data: NodeData = DEFAULT, as_json: AsJson = False) -> None:
 def join(data: NodeData = DEFAULT, as_json: AsJson = False) -> None:
     """Enter this agent by a link that a host's page made; the link comes on standard input.
 
-    Example: printf %s LINK | opencarrier node join --data /var/lib/opencarrier-node
+    Example: opencarrier node join --data /var/lib/opencarrier-node <link.txt
     """
     from opencarrier.app.node_joining import LINK_CHARACTERS_MAX, ask_over_http, read_link
     from opencarrier.app.node_joining import join as entered
