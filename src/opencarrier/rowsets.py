@@ -10,7 +10,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Row, Select, Table, bindparam, func
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Row,
+    RowMapping,
+    Select,
+    Table,
+    bindparam,
+    func,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 KEYS_MAX: Final = 2_000
@@ -19,6 +30,36 @@ KEYS_MAX: Final = 2_000
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 Values: TypeAlias = tuple[Any, ...]
 """A row's values in the order of its statement's columns; none that needs a conversion."""
+
+_HALF_BITS: Final = 31
+_LOW: Final = (1 << _HALF_BITS) - 1
+
+
+def halves(name: str) -> tuple[str, str]:
+    """Name the columns of a number's two halves."""
+    return f"{name}_high", f"{name}_low"
+
+
+def split(name: str, value: int) -> dict[str, int]:
+    """Return a number as two, of which many can be summed: a database adds up to 64 bits."""
+    return dict(
+        zip(halves(name), (value >> _HALF_BITS, value & ((1 << _HALF_BITS) - 1)), strict=True)
+    )
+
+
+def sums(column: Column[int], name: str) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """Sum a column in halves, each labelled."""
+    high, low = halves(name)
+    return (
+        func.sum(column.op(">>")(_HALF_BITS)).label(high),
+        func.sum(column.op("&")(_LOW)).label(low),
+    )
+
+
+def whole(row: RowMapping, name: str) -> int:
+    """Put a number together again from its halves, or a sum from those of its halves."""
+    high, low = (int(row[half]) for half in halves(name))
+    return (high << _HALF_BITS) + low
 
 
 class Insertion:

@@ -17,14 +17,14 @@ from opencarrier.ledger import service as ledger
 
 def base_status(base: Installation, unit: Connection) -> dict[str, Any]:
     """Return what is known without any chain."""
-    totals = base.usage.totals(unit)
+    totals, numbers = base.usage.totals(unit), base.identity.places.numbers(unit)
     return {
         "data": str(base.folder.root),
         "domain": base.settings.domain,
         "settles_as": base.hub.address,
-        "operators": len(base.identity.directory.operators(unit)),
-        "nodes": len(base.identity.directory.nodes(unit)),
-        "hosts": len(base.identity.directory.hosts(unit)),
+        "operators": numbers["operator"],
+        "nodes": numbers["node"],
+        "hosts": numbers["host"],
         "roles": asdict(roles_of(base, unit)),
         "routes": route_lines(base.identity.directory.routes(unit)),
         "usage": asdict(totals),

@@ -10,15 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, func, or_, select
 
+from opencarrier import rowsets
 from opencarrier.clearing.model import Standing
 from opencarrier.clearing.store import legs, positions
 from opencarrier.kernel.ids import Id
 from opencarrier.spine.money import Role
 from opencarrier.spine.parties import PartyId
 
-_HALF_BITS: Final = 31
 _UNSETTLED: Final = (Standing.OPEN.value, Standing.TAKEN.value)
 
 Where: TypeAlias = tuple[ColumnElement[bool], ...]
@@ -102,7 +102,7 @@ def _pairs(unit: Connection, other: Column[str], where: Where) -> tuple[PairSum,
             other.label("other"),
             func.count().label("positions"),
             func.sum(positions.c.records).label("records"),
-            *_halves(positions.c.amount_minor),
+            *rowsets.sums(positions.c.amount_minor, "amount"),
         )
         .where(*where)
         .group_by(other)
@@ -110,7 +110,7 @@ def _pairs(unit: Connection, other: Column[str], where: Where) -> tuple[PairSum,
     found = [
         PairSum(
             other=PartyId(row.other),
-            amount_minor=_whole(row),
+            amount_minor=rowsets.whole(row._mapping, "amount"),
             positions=row.positions,
             records=int(row.records),
         )
@@ -122,23 +122,14 @@ def _pairs(unit: Connection, other: Column[str], where: Where) -> tuple[PairSum,
 def _legs(unit: Connection, where: Where) -> dict[Role, int]:
     joined = legs.join(positions, legs.c.position_id == positions.c.position_id)
     query = (
-        select(legs.c.role, *_halves(legs.c.amount_minor))
+        select(legs.c.role, *rowsets.sums(legs.c.amount_minor, "amount"))
         .select_from(joined)
         .where(*where)
         .group_by(legs.c.role)
         .order_by(legs.c.role)
     )
-    return {Role(row.role): whole for row in unit.execute(query) if (whole := _whole(row))}
-
-
-def _halves(amount: Column[int]) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    """Sum in halves: a database may not add beyond 64 bits."""
-    high = func.sum(amount.op(">>")(_HALF_BITS)).label("high")
-    return high, func.sum(amount.op("&")((1 << _HALF_BITS) - 1)).label("low")
-
-
-def _whole(row: Row[tuple[object, ...]]) -> int:
-    return (int(row.high) << _HALF_BITS) + int(row.low)
+    found = ((row.role, rowsets.whole(row._mapping, "amount")) for row in unit.execute(query))
+    return {Role(role): amount for role, amount in found if amount}
 
 
 def _total(pairs: Iterable[PairSum]) -> int:

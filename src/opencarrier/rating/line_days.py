@@ -13,14 +13,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from opencarrier import rowsets
 from opencarrier.rating.periods import Legs
 from opencarrier.rating.rules.versions import WholesaleInputs
 from opencarrier.rating.tables import LINE_SUMS, line_days
 from opencarrier.rating.traffic import NOTHING, LineDay, Traffic, by_line, kept
 from opencarrier.spine.usage import Usage
 
-_HALF_BITS: Final = 31
-_LOW: Final = (1 << _HALF_BITS) - 1
 _COUNTS: Final = ("uses", "sessions")
 _KEYS: Final = LineDay.__slots__
 
@@ -60,24 +59,22 @@ def days(unit: Connection, agreement_hash: bytes) -> tuple[int, int] | None:
 
 
 def _halves() -> list[str]:
-    return [f"{name}_{half}" for name in LINE_SUMS for half in ("high", "low")]
+    return [half for name in LINE_SUMS for half in rowsets.halves(name)]
 
 
 def _row(line: LineDay, traffic: Traffic) -> dict[str, Any]:
     legs = traffic.legs
     whole = {"steps": traffic.steps, "amount": traffic.amount}
     whole |= {name: getattr(legs, name) for name in legs.__slots__}
-    halves = {f"{name}_high": value >> _HALF_BITS for name, value in whole.items()}
-    halves |= {f"{name}_low": value & _LOW for name, value in whole.items()}
+    halves: dict[str, int] = {}
+    for name, value in whole.items():
+        halves |= rowsets.split(name, value)
     named = {name: getattr(line, name) for name in _KEYS}
     return {**named, "uses": traffic.uses, "sessions": traffic.sessions, **halves}
 
 
 def _traffic(row: Any) -> Traffic:
-    whole = {
-        name: (int(row[f"{name}_high"]) << _HALF_BITS) + int(row[f"{name}_low"])
-        for name in LINE_SUMS
-    }
+    whole = {name: rowsets.whole(row, name) for name in LINE_SUMS}
     return Traffic(
         uses=int(row["uses"]),
         sessions=int(row["sessions"]),

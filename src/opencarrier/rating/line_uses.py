@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from opencarrier import rowsets
 from opencarrier.kernel.clock import Window
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.rating.agreements.model import Deal, RoamingAgreement
@@ -21,7 +22,6 @@ from opencarrier.rating.tables import line_uses
 from opencarrier.spine.usage import Usage
 
 SUBJECT_OCTETS = 16
-_HALF_BITS = 31
 
 
 def insert(unit: Connection, items: Iterable[tuple[Usage, WholesaleInputs]], cycle_id: Id) -> None:
@@ -66,23 +66,12 @@ def sums(unit: Connection, agreement: RoamingAgreement, deal: Deal, window: Wind
 
 
 def _line_sum(unit: Connection, where: Iterable[ColumnElement[bool]]) -> LineSum | None:
-    """Sum in halves: a database may not add beyond 64 bits."""
     named = ("amount", *Legs.__slots__)
-    halves = [
-        func.sum(half).label(f"{name}_{label}")
-        for name in named
-        for label, half in (
-            ("high", line_uses.c[name].op(">>")(_HALF_BITS)),
-            ("low", line_uses.c[name].op("&")((1 << _HALF_BITS) - 1)),
-        )
-    ]
+    halves = [half for name in named for half in rowsets.sums(line_uses.c[name], name)]
     row = unit.execute(select(func.count().label("uses"), *halves).where(*where)).one()
     if not row.uses:
         return None
-    found = row._mapping
-    amount, *legs = (
-        (int(found[f"{name}_high"]) << _HALF_BITS) + int(found[f"{name}_low"]) for name in named
-    )
+    amount, *legs = (rowsets.whole(row._mapping, name) for name in named)
     return LineSum(amount, Legs(**dict(zip(Legs.__slots__, legs, strict=True))))
 
 

@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 
 from opencarrier.app.api import LIMIT, After, Limit, Page, operation
 from opencarrier.app.console.operator import OperatorDesk, Party
-from opencarrier.app.console.operator_examples import AGREEMENT, AGREEMENT_ROW, TRIED
 from opencarrier.app.console.views.agreements import (
     PLAIN,
     AgreementRow,
@@ -23,6 +22,7 @@ from opencarrier.app.console.views.agreements import (
     terms_at,
 )
 from opencarrier.app.console.views.tariff_tries import TryView, try_view
+from opencarrier.app.forms.operators import AGREEMENT, AGREEMENT_ROW, TRIED
 from opencarrier.kernel.calendar import month_named
 from opencarrier.kernel.money import NANO, PPM
 from opencarrier.rating.agreements.rows import AnyAgreement

@@ -16,7 +16,6 @@ from opencarrier.app import disputing
 from opencarrier.app.api import LIMIT, After, Body, Limit, Page, operation
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.operator import OperatorDesk, Party
-from opencarrier.app.console.operator_examples import DISPUTE, DISPUTE_ROW, MOVE, MoveAsked
 from opencarrier.app.console.reading import form_of, json_of, minor_of
 from opencarrier.app.console.views.disputes import (
     DisputeRow,
@@ -26,6 +25,7 @@ from opencarrier.app.console.views.disputes import (
 )
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.console.whose import acts_at
+from opencarrier.app.forms.operators import DISPUTE, DISPUTE_ROW, MOVE, MoveAsked
 from opencarrier.app.problems import problem
 from opencarrier.clearing.disputes.rules import MoveKind
 from opencarrier.clearing.disputes.service import DisputeRefusal

@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 
 from opencarrier.app.api import LIMIT, After, Limit, Page, operation
 from opencarrier.app.bootstrap import Onchain
-from opencarrier.app.console import host_examples as examples
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.views.bars import picture
@@ -31,6 +30,7 @@ from opencarrier.app.console.views.host import (
 from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.console.whose import host_of
 from opencarrier.app.errands import Errands
+from opencarrier.app.forms import hosts as examples
 from opencarrier.app.problems import problem
 from opencarrier.app.venue import ChainWorkError, GasError
 from opencarrier.chain.errors import ChainError

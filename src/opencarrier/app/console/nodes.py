@@ -15,10 +15,10 @@ from starlette.exceptions import HTTPException
 from opencarrier.app.api import Body, operation
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.host import TAG, HostDesk, Party
-from opencarrier.app.console.host_examples import OPERATOR
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.reading import form_of, json_of
 from opencarrier.app.console.visitor import Visitor, visitor_of
+from opencarrier.app.forms.hosts import OPERATOR
 from opencarrier.app.node_enrolling import Joined, join
 from opencarrier.app.problems import problem
 from opencarrier.identity import pages

@@ -16,7 +16,6 @@ from opencarrier.app.api import LIMIT, After, Limit, Page, operation
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.closing import close_and_settle
 from opencarrier.app.console.catalogue import N_
-from opencarrier.app.console.operator_examples import CYCLE, CYCLE_ROW, OPERATOR, OPERATORS
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.views.flow import picture
 from opencarrier.app.console.views.network import STATES
@@ -35,6 +34,7 @@ from opencarrier.app.console.views.operator import (
 from opencarrier.app.console.views.statements import csv_statement, json_statement
 from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.console.whose import operator_of
+from opencarrier.app.forms.operators import CYCLE, CYCLE_ROW, OPERATOR, OPERATORS
 from opencarrier.app.forms.statements import CSV_STATEMENT, STATEMENT, StatementForm
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
