@@ -227,6 +227,15 @@ def test_an_answer_is_read_and_another_questions_is_not() -> None:
     assert peer_error(answers.read, answers.write(QUESTION, 7), QUESTION, 7) == "dns_mismatch"
 
 
+def test_an_answer_of_another_class_is_no_answer() -> None:
+    """`IN` ends the question (RFC 1035 section 4.1.2); the library reads no records of class 0."""
+    octets = wire_answer(RECORD)
+    name = octets[12:].split(b"\0", 1)[0] + b"\0"
+    of_class_zero = octets.replace(name + b"\0\x23\0\1", name + b"\0\x23\0\0")
+    assert of_class_zero != octets
+    assert peer_error(answers.read, of_class_zero, QUESTION, 7) == "dns_mismatch"
+
+
 def test_aliases_and_records_have_a_limit() -> None:
     chain = [f"n{n}.example. CNAME n{n + 1}.example." for n in range(12)]
     start = Question("n0.example", Kind.A)

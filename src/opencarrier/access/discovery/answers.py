@@ -11,7 +11,7 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
-import dns.rdatatype
+import dns.rdataclass
 
 from opencarrier.access.discovery.model import Answer, Kind, Naptr, Question, Srv
 from opencarrier.kernel.refusals import PeerError
@@ -65,6 +65,7 @@ def _see_that_it_answers(message: Any, question: Question, identifier: int) -> N
         and bool(message.flags & dns.flags.QR)
         and len(message.question) == 1
         and message.question[0].name == dns.name.from_text(question.name + ".")
+        and message.question[0].rdclass == dns.rdataclass.IN  # in others, records have no fields
         and int(message.question[0].rdtype) == int(question.kind)
     )
     if not same:
