@@ -35,7 +35,8 @@ pytestmark = [pytest.mark.peer, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 SUITES = (
     *("tests/ledger/test_service.py", "tests/ledger/test_precedence.py"),
-    *("tests/ledger/test_export.py", "tests/usage/test_cut.py", "tests/rating/test_rating.py"),
+    *("tests/ledger/test_export.py", "tests/usage/test_cut.py", "tests/usage/test_tallies.py"),
+    "tests/rating/test_rating.py",
     *("tests/rating/test_discounts.py", "tests/clearing/test_service.py", "tests/settlement"),
     *("tests/rewards/test_rewards.py", "tests/identity", "tests/staking/test_history.py"),
     *("tests/chain/test_relayer.py",),

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, MetaData, inspect, text
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0051"
+HEAD = "0062"
 """The version this program reads and writes."""
 
 

@@ -131,9 +131,10 @@ class Tracing:
         word, _, number = text.partition(":")
         if word != "cycle" or not (number.isascii() and number.isdigit()) or len(number) > 18:
             return None
-        found = self._place.settlement.cycles(unit, limit=1, before=int(number) + 1)
-        is_it = bool(found) and found[0][0].sequence == int(number)
-        return _of_cycle(found[0][0]) if is_it else None
+        for cycle in self._place.settlement.standing(unit, limit=1, before=int(number) + 1):
+            if cycle.sequence == int(number):
+                return _of_cycle(cycle)
+        return None
 
     def _party(self, unit: Connection, party: PartyId) -> Subject | None:
         if self._directory.subscriber(unit, party) is not None:

@@ -98,6 +98,15 @@ OBSERVATION: Final[Mapping[str, str]] = {
 """What becomes of an accounting record, told until all are there."""
 
 OBSERVATIONS: Final = "usage_observation"
+TALLIED: Final[Mapping[str, str]] = {
+    "sessions": "usage_session",
+    "sessions_open": "usage_session WHERE closed_by = ''",
+    "taken": f"{OBSERVATIONS} WHERE sequence NOT IN (SELECT sequence FROM usage_deferred)",  # noqa: S608 # ours
+    "usages": "usage",
+    "cuts": "usage_cut",
+}
+"""What the room of use tallies, and the rows of each."""
+
 _LEAVES: Final = "SELECT max(leaf_index) + 1 AS leaf_index FROM main.clearing_record"
 _NUMBERS: Final = (
     "WITH RECURSIVE n(k) AS (SELECT :first UNION ALL SELECT k + 1 FROM n WHERE k < :last)"
@@ -128,9 +137,18 @@ def tell(path: Path, now_us: int, records: int = MONTH_RECORDS) -> Mapping[str, 
         often[OBSERVATIONS] = records // _rows(unit, OBSERVATIONS)
         for table, times in often.items():
             _tell(unit, table, times, given)
+        _cut(unit)
         unit.execute("ANALYZE")
         unit.execute("PRAGMA journal_mode = WAL")
         return {table: _rows(unit, table) * (1 + times) for table, times in often.items()}
+
+
+def _cut(unit: sqlite3.Connection) -> None:
+    """Let the cuts have taken what was told, and tally what was told."""
+    unit.execute("UPDATE usage_cut SET mark = (SELECT max(sequence) FROM usage_observation)")
+    for what, rows in TALLIED.items():
+        counted = f"SELECT count(*) FROM {rows}"  # noqa: S608 # names of ours
+        unit.execute(f"UPDATE usage_tally SET number = ({counted}) WHERE what = ?", (what,))  # noqa: S608
 
 
 def _rows(unit: sqlite3.Connection, table: str) -> int:

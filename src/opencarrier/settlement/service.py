@@ -438,6 +438,12 @@ class SettlementService:
         found = store.cycles_of(unit, self.venue, limit=limit, before=before)
         return [(c, store.attempt(unit, c.cycle_id, c.attempt)) for c in found]
 
+    def standing(
+        self, unit: Connection, *, limit: int, before: int | None = None
+    ) -> Sequence[Cycle]:
+        """Return cycles and how far they are, newest first, without what any of them pays."""
+        return store.cycles_of(unit, self.venue, limit=limit, before=before)
+
     def figures(
         self, unit: Connection, *, limit: int, before: int | None = None
     ) -> list[CycleFigures]:

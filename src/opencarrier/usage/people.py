@@ -15,7 +15,7 @@ from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import Id
 from opencarrier.spine.people import Held, Person, batches
 from opencarrier.spine.usage import Status
-from opencarrier.usage import store
+from opencarrier.usage import store, tallies
 from opencarrier.usage.model import Session, Stream
 from opencarrier.usage.record import SUBJECT_OCTETS
 from opencarrier.usage.service import UsageService
@@ -98,6 +98,7 @@ class UsagePeople:
             ended = SESSIONS.c.authorisation_id.in_(some)
             ids = select(SESSIONS.c.session_id).where(ended)
             unit.execute(delete(WITHHELD).where(WITHHELD.c.session_id.in_(ids)))
+            tallies.forget(unit, ended)
             unit.execute(delete(SESSIONS).where(ended))
             unit.execute(insert(ERASED), [{"authorisation_id": one} for one in some])
         for subjects in batches(person.subjects):

@@ -38,8 +38,9 @@ from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import int64
 from opencarrier.rowsets import Insertion
 from opencarrier.spine.parties import Node
+from opencarrier.spine.people import batches
 from opencarrier.spine.usage import Observation, Sought, Status, Usage
-from opencarrier.usage import tables
+from opencarrier.usage import tables, tallies
 from opencarrier.usage.model import Reading, Session, Stream, Totals
 from opencarrier.usage.rules import observation_id
 from opencarrier.usage.set_aside import note_copies
@@ -362,11 +363,14 @@ def replace_sessions(
     """Put sessions in the place of what stood; what did not change is not written."""
     before = {session.session_id: session for session in stood}
     changed = [session for session in sessions if before.pop(session.session_id, None) != session]
-    gone = [{"gone": session_id} for session_id in {*before, *(s.session_id for s in changed)}]
-    if gone:
-        unit.execute(delete(SESSIONS).where(SESSIONS.c.session_id == bindparam("gone")), gone)
+    for some in batches(sorted({*before, *(session.session_id for session in changed)})):
+        gone = SESSIONS.c.session_id.in_(some)
+        tallies.forget(unit, gone)
+        unit.execute(delete(SESSIONS).where(gone))
     if changed:
         unit.execute(insert(SESSIONS), [tables.session_row(session) for session in changed])
+        still_open = sum(not session.closed_by for session in changed)
+        tallies.count(unit, sessions=len(changed), sessions_open=still_open)
 
 
 def add_usages(unit: Connection, cycle_id: Id, usages: Sequence[Usage]) -> None:
@@ -375,6 +379,7 @@ def add_usages(unit: Connection, cycle_id: Id, usages: Sequence[Usage]) -> None:
         unit.execute(
             insert(USAGES), [{"cycle_id": cycle_id, **tables.usage_row(u)} for u in usages]
         )
+        tallies.count(unit, usages=len(usages))
 
 
 def close_by_rule(unit: Connection, *, cut_us: int, silence_us: int) -> None:
@@ -390,11 +395,8 @@ def close_by_rule(unit: Connection, *, cut_us: int, silence_us: int) -> None:
         .exists()
     )
     silent = SESSIONS.c.last_us < cut_us - silence_us
-    unit.execute(
-        update(SESSIONS)
-        .where(SESSIONS.c.closed_by == "", or_(silent, restarted))
-        .values(closed_by="rule")
-    )
+    over = update(SESSIONS).where(tallies.OPEN, or_(silent, restarted))
+    tallies.count(unit, sessions_open=-unit.execute(over.values(closed_by="rule")).rowcount)
 
 
 def last_cut_us(unit: Connection) -> int | None:
@@ -405,6 +407,7 @@ def last_cut_us(unit: Connection) -> int | None:
 
 def finish_cut(unit: Connection, cycle_id: Id, *, cut_us: int, usages: int) -> None:
     """Remember a cut, and put off what was ahead of its time."""
+    waiting = _pending(unit)
     ahead = select(OBSERVATIONS.c.sequence).where(
         OBSERVATIONS.c.sequence > mark(unit), OBSERVATIONS.c.event_us > cut_us
     )
@@ -416,6 +419,7 @@ def finish_cut(unit: Connection, cycle_id: Id, *, cut_us: int, usages: int) -> N
     unit.execute(insert(DEFERRED).from_select(["sequence"], ahead))
     row = {"cycle_id": cycle_id, "cut_us": cut_us, "mark": newest(unit), "usages": usages}
     unit.execute(insert(CUTS), [row])
+    tallies.count(unit, taken=waiting - _pending(unit), cuts=1)
 
 
 def add_file(
@@ -499,24 +503,35 @@ def observations(unit: Connection, condition: ColumnElement[bool]) -> Iterator[O
 
 
 def totals(unit: Connection) -> Totals:
-    """Count what the room holds; what no cut has taken yet counts by its stream."""
+    """Say how much the room holds: what is tallied, and what came since the last cut, counted.
 
-    def count(table: Table, *conditions: ColumnElement[bool]) -> int:
-        return int(unit.scalar(select(func.count()).select_from(table).where(*conditions)) or 0)
-
+    What no cut has taken yet counts by its stream.
+    """
     waiting = and_(pending(unit), OBSERVATIONS.c.status.not_in(_RESTARTS))
     streams = select(*_STREAM, func.max(_STOPPED).label("stop"))
     heard = streams.where(waiting).group_by(*_STREAM).subquery()
     same = and_(*(heard.c[name] == SESSIONS.c[name] for name in Stream._fields))
     known = select(SESSIONS.c.session_id).where(same).exists()
-    new = select(func.count()).select_from(heard).where(~known)
-    stopped = select(heard.c.stop).where(same, heard.c.stop == 1).exists()
+    opened = select(func.count()).select_from(SESSIONS).where(same, tallies.OPEN)
+    begun, running, ended = unit.execute(
+        select(
+            func.count().filter(~known),
+            func.count().filter(~known, heard.c.stop == 0),
+            func.coalesce(func.sum(heard.c.stop * opened.scalar_subquery()), 0),
+        ).select_from(heard)
+    ).one()
+    kept, later = tallies.kept(unit), _pending(unit)
     return Totals(
-        sessions=count(SESSIONS) + int(unit.scalar(new) or 0),
-        sessions_open=count(SESSIONS, SESSIONS.c.closed_by == "", ~stopped)
-        + int(unit.scalar(new.where(heard.c.stop == 0)) or 0),
-        observations=count(OBSERVATIONS),
-        observations_pending=count(OBSERVATIONS, pending(unit)),
-        usages=count(USAGES),
-        cuts=count(CUTS),
+        sessions=kept["sessions"] + int(begun),
+        sessions_open=kept["sessions_open"] + int(running) - int(ended),
+        observations=kept["taken"] + later,
+        observations_pending=later,
+        usages=kept["usages"],
+        cuts=kept["cuts"],
     )
+
+
+def _pending(unit: Connection) -> int:
+    """Count the observations that no cut has taken."""
+    counted = select(func.count()).select_from(OBSERVATIONS).where(pending(unit))
+    return int(unit.scalar(counted) or 0)

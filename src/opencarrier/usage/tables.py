@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     Row,
     SmallInteger,
+    String,
     Table,
     Text,
 )
@@ -150,6 +151,14 @@ CUTS = Table(
     Column("mark", BigInteger, nullable=False),
     Column("usages", Integer, nullable=False),
 )
+
+TALLIES = Table(
+    "usage_tally",
+    metadata,
+    Column("what", String(16), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+"""How many rows there are of what is too many to count while somebody waits."""
 
 FILES = Table(
     "usage_file",

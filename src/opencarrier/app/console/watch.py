@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -18,8 +18,10 @@ from opencarrier.app.console.story import Happening, Story
 from opencarrier.app.console.traffic import Pulse, Traffic
 from opencarrier.app.earning import Earning
 from opencarrier.identity.places.model import Place
+from opencarrier.kernel.ids import Id
 from opencarrier.kernel.sentences import Sentence
-from opencarrier.settlement.model import Attempt, Cycle, CycleState
+from opencarrier.settlement.figures import CycleFigures
+from opencarrier.settlement.model import Cycle, CycleState
 from opencarrier.spine.usage import Observation
 
 _log = logging.getLogger(__name__)
@@ -79,11 +81,12 @@ class Watch:
             shown = pulses[-PULSES_MAX:]
             nodes = {pulse.node_id for pulse in shown if pulse.node_id is not None}
             places = self._place.base.identity.places.of(unit, nodes)
-            cycles = self._place.settlement.cycles(unit, limit=CYCLES_WATCHED)
+            cycles = self._place.settlement.standing(unit, limit=CYCLES_WATCHED)
+            figures = self._place.settlement.figures(unit, limit=CYCLES_WATCHED)
             count = self._place.base.identity.places.numbers(unit)["node"]
         for pulse in shown:
             self._tell_pulse(pulse, places.get(pulse.node_id or ""))
-        self._tell_cycles(cycles)
+        self._tell_cycles(cycles, {one.cycle_id: one for one in figures})
         if self._nodes not in (None, count):
             self._events.publish("node", nodes=count)
         self._nodes = count
@@ -131,18 +134,17 @@ class Watch:
             )
             self._add(ended)
 
-    def _tell_cycles(self, cycles: Sequence[tuple[Cycle, Attempt | None]]) -> None:
-        before, self._cycles = self._cycles, {c.sequence: c.state for c, _ in cycles}
+    def _tell_cycles(self, cycles: Sequence[Cycle], figures: Mapping[Id, CycleFigures]) -> None:
+        before, self._cycles = self._cycles, {cycle.sequence: cycle.state for cycle in cycles}
         if before is None:
             return
-        for cycle, attempt in reversed(cycles):
+        for cycle in reversed(cycles):
             if before.get(cycle.sequence) is cycle.state:
                 continue
             self._events.publish("cycle", sequence=cycle.sequence, state=cycle.state.value)
-            if cycle.state is CycleState.FINAL and attempt is not None:
-                self._events.publish(
-                    "payment", moved_minor=attempt.net_minor, payments=attempt.payments
-                )
+            paid = figures.get(cycle.cycle_id)
+            if cycle.state is CycleState.FINAL and paid is not None:
+                self._events.publish("payment", moved_minor=paid.net_minor, payments=paid.payments)
             if not self.narrated and cycle.state is not CycleState.OPEN:
                 self._add(
                     Happening(
