@@ -1,12 +1,16 @@
-"""Every operation of the document, asked at random by schemathesis: it answers as it says."""
+"""Every operation of the document, asked at random as everybody: it answers as it says."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from schemathesis import openapi
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import (
@@ -15,7 +19,10 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.console.people import ORIGIN, TOKEN, installation
+from tests.console.asking import WHO, World, world
+from tests.console.people import ORIGIN
+
+from opencarrier.app.openapi import rights
 
 pytestmark = pytest.mark.peer
 
@@ -25,6 +32,7 @@ CHECKS = (
     response_headers_conformance,
     response_schema_conformance,
 )
+EXAMPLES = [3, pytest.param(40, marks=pytest.mark.deep)]
 
 
 @schemathesis.serializer("application/cbor")
@@ -34,44 +42,94 @@ def sealed(_: object, value: object) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    with installation(tmp_path_factory.mktemp("fuzzed")) as found:
-        found.made.use("one", octets=5_000_000, grant=found.made.authorise())
-        found.made.settle()
-        found.web.events.close()
-        found.web.ready = True
-        yield found
+def found(tmp_path_factory):
+    with world(tmp_path_factory.mktemp("fuzzed")) as made:
+        yield made
 
 
-def asked(home, examples: int) -> list[str]:
-    """Ask each operation; return what was answered otherwise than it is said."""
-    found: list[str] = []
-    schema = openapi.from_dict(json.loads(json.dumps(home.app.openapi())))
-    schema.app = home.app
+def operations(found: World) -> Iterator[schemathesis.APIOperation]:
+    app = found.home.app
+    schema = openapi.from_dict(json.loads(json.dumps(app.openapi())))
+    schema.app = app
     schema.config.update(base_url=ORIGIN)
-    headers = {"Authorization": f"Bearer {TOKEN}"}
     for result in schema.get_all_operations():
-        operation = result.ok()
-
-        @settings(
-            max_examples=examples,
-            derandomize=True,
-            database=None,
-            deadline=None,
-            phases=(Phase.generate,),
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(case=operation.as_strategy())
-        def ask(case: schemathesis.Case) -> None:
-            answer = case.call(headers=headers)
-            try:
-                case.validate_response(answer, checks=CHECKS)
-            except FailureGroup as error:
-                found.append(f"{case.operation.label}: {error.exceptions}")
-
-        ask()
-    return found
+        yield result.ok()
 
 
-def test_each_operation_answers_the_installation_as_the_document_says(home):
-    assert not asked(home, 5)
+def fuzzed(made: st.SearchStrategy, examples: int, ask: Callable[[schemathesis.Case], None]):
+    """Ask what is made at random, so many times."""
+    settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )(given(case=made)(lambda case: ask(case)))()
+
+
+@st.composite
+def cases(draw, operation, ids: Mapping[str, list[str]]) -> schemathesis.Case:
+    """A case whose path has ids that there are, every other time."""
+    case = draw(operation.as_strategy())
+    if draw(st.booleans()):
+        known = {name: draw(st.sampled_from(ids[name])) for name in names(operation) & set(ids)}
+        case.path_parameters = {**case.path_parameters, **known}
+    return case
+
+
+def names(operation) -> set[str]:
+    return set(re.findall(r"{(\w+)}", operation.path))
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+@pytest.mark.parametrize("who", WHO)
+def test_each_operation_answers_everybody_as_the_document_says(found, who, examples):
+    wrong: list[str] = []
+
+    def ask(case: schemathesis.Case) -> None:
+        answer = case.call(headers=headers)
+        try:
+            case.validate_response(answer, checks=CHECKS)
+        except FailureGroup as error:
+            wrong.append(f"{case.operation.label} {case.path_parameters}: {error.exceptions}")
+
+    for operation in operations(found):
+        headers = found.headers(who)
+        fuzzed(cases(operation, found.ids), examples, ask)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("examples", [1, pytest.param(8, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("who", [who for who in WHO if who != "installation"])
+def test_ids_of_others_look_like_absent_ones(found, who, examples):
+    """The same status, headers and octets, whatever else is asked."""
+    wrong: list[str] = []
+
+    def ask(case: schemathesis.Case) -> None:
+        order, own = sorted(names(case.operation)), found.own(who, case.operation.path)
+        for ids in product(*(found.ids[name] for name in order)):
+            theirs = dict(zip(order, ids, strict=True))
+            none = {name: one if one in own else absent(one) for name, one in theirs.items()}
+            if none != theirs and told(case, none) != told(case, theirs):
+                wrong.append(f"{case.operation.label} {theirs}: {told(case, theirs)[::2]}")
+
+    def told(case: schemathesis.Case, ids: Mapping[str, str]):
+        case.path_parameters = {**case.path_parameters, **ids}
+        answer = case.call(headers=headers)
+        return answer.status_code, dict(answer.headers), answer.content
+
+    for operation in operations(found):
+        headers = found.headers(who)
+        if names(operation) and names(operation) <= set(found.ids) and not is_open(operation):
+            fuzzed(operation.as_strategy(), examples, ask)
+    assert not wrong, "\n".join(wrong)
+
+
+def is_open(operation) -> bool:
+    return rights()[f"{operation.method.upper()} {operation.path}"].anybody
+
+
+def absent(one: str) -> str:
+    """An id of the same form that nothing has."""
+    return one[:-1] + ("0" if one[-1] != "0" else "1")

@@ -22,6 +22,8 @@ from opencarrier.kernel.refusals import Refusal
 
 Sought = Annotated[str, Query(max_length=ID_MAX)]
 After = Annotated[str, Query(max_length=ID_MAX)]
+ABSENT = "Nobody here knows the id, or it is another's."
+"""Without the id, so that both answer with the same octets."""
 
 
 def trace_routes(app: FastAPI, shell: Shell, place: Onchain) -> None:
@@ -37,7 +39,7 @@ def trace_routes(app: FastAPI, shell: Shell, place: Onchain) -> None:
             example=TRACED,
             model=TraceAnswer,
             refuses={
-                404: "Nobody here knows the id, or it is another's.",
+                404: ABSENT,
                 422: "The limit is out of bounds, or the cursor is none of a page.",
             },
         ),
@@ -46,8 +48,9 @@ def trace_routes(app: FastAPI, shell: Shell, place: Onchain) -> None:
         """Say where the money of a usage, session, party, node, file or cycle stands."""
         told = traces.told(visitor_of(request), identifier, after=after, limit=limit)
         if isinstance(told, Refusal):
-            status = 404 if told.reason is TraceReason.UNKNOWN_ID else 422
-            return problem(status, told.code, told.detail)
+            if told.reason is TraceReason.UNKNOWN_ID:
+                return problem(404, told.code, ABSENT)
+            return problem(422, told.code, told.detail)
         return JSONResponse(told)
 
 
