@@ -10,6 +10,7 @@ from opencarrier.app.closing import close_and_settle
 from opencarrier.app.consenting import SETTLEMENT
 from opencarrier.app.daemon import Scheduler
 from opencarrier.identity.accounts.model import NOBODY
+from opencarrier.settlement import service
 from opencarrier.settlement.model import CycleState
 from opencarrier.settlement.store import rows
 
@@ -71,6 +72,32 @@ def test_who_closes_is_one_and_another_is_needed(made, people):
         assert "0x" + attempt.order.settlement_id.hex() == told["settlement_id"]
         assert made.place.settlement.reconcile(unit).agrees
         assert unit.execute(select(rows)).first() is not None
+
+
+def test_a_crash_after_the_close_loses_neither_the_line_nor_the_yes(made, people, monkeypatch):
+    """They stand with the close, and a close that does not come to stand leaves none."""
+    ada, _ = people
+    lines: list[tuple[str, str]] = []
+
+    def noted(unit, *, about, outcome):
+        assert unit.in_transaction()
+        lines.append((about, outcome))
+
+    for point in ("settlement.close.before_commit", "settlement.close.after_commit"):
+        monkeypatch.setattr(service, "crashpoint", lambda name, point=point: die(name, point))
+        with pytest.raises(InterruptedError, match=point):
+            close_and_settle(made.place, by=ada, noted=noted, pause=lambda _: None)
+        assert [asked.by for asked in waiting(made)] == [(ada,)] * point.endswith("after_commit")
+    assert lines[1][0].startswith("0x")
+    monkeypatch.undo()
+    made.place.consent._people = 2
+    told = close_and_settle(made.place, by=ada, noted=noted, pause=lambda _: None)
+    assert lines[1:] == [(told["cycle_id"], "done"), ("", "in_flight")]
+
+
+def die(name: str, point: str) -> None:
+    if name == point:
+        raise InterruptedError(name)
 
 
 def test_the_daemons_own_close_needs_two_others(made, people):

@@ -139,6 +139,19 @@ def test_a_difference_is_looked_at_disputed_contested_and_agreed_on(case):
     assert moved == ["evidence", "agree", "open"]
 
 
+def test_no_move_stands_without_its_line_in_the_log(case, monkeypatch):
+    browser = case.home.browser("operator")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr(case.home.accounts.audit, "write", full)
+        browser.form(f"/operator{case.path(USAGES[1])}", kind="open")
+    told = browser.ask(f"/v1/operators{case.path(USAGES[1])}").json()
+    assert (told["stage"], told["moves"]) == ("unopened", [])
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError("the disk is full")
+
+
 def test_disputes_are_walked_by_cursor_and_moved_in_by_json(case):
     browser, path = case.home.browser("operator"), f"/v1/operators{case.path(USAGES[1])}"
     answer = browser.script(f"{path}/moves", {"kind": "open"}, **{"Idempotency-Key": "one"})

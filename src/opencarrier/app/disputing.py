@@ -8,10 +8,12 @@ from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.exchanging import agreed_desk, exchanges, line_of, post
+from opencarrier.chain.ports import Beside
 from opencarrier.clearing.disputes.live import LiveDisputes
 from opencarrier.clearing.disputes.rules import Case, MoveKind, Outcome
 from opencarrier.clearing.disputes.service import DisputeService
 from opencarrier.clearing.exchange.model import Entry
+from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
@@ -40,8 +42,12 @@ def make(
     *,
     amount_minor: int = 0,
     digest: bytes = b"",
+    beside: Beside | None = None,
 ) -> tuple[dict[str, Any], bytes] | Refusal:
-    """Make our side's move; return where the dispute stands, and the move to be delivered."""
+    """Make our side's move; return where the dispute stands, and the move to be delivered.
+
+    `beside` writes in the same transaction who made it.
+    """
     service, now_us = disputes(base), base.clock.now_us()
     with base.store.write() as unit:
         place = service.case(unit, exchange, usage)
@@ -60,7 +66,11 @@ def make(
         )
         if isinstance(octets, Refusal):
             return octets
+        if beside is not None:
+            beside(unit)
         outcome = service.outcome(unit, place[1], now_us=now_us)
+        crashpoint("dispute.moved.before_commit")
+    crashpoint("dispute.moved.after_commit")
     return told(place[1], outcome), octets
 
 

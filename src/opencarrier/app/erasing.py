@@ -18,6 +18,7 @@ from opencarrier.app.disputing import disputes
 from opencarrier.app.errands import book
 from opencarrier.app.exchanger import sides_of
 from opencarrier.app.retention import read_retention
+from opencarrier.chain.ports import Beside
 from opencarrier.channels.people import ChannelPeople
 from opencarrier.charging.people import ChargingPeople
 from opencarrier.clearing.exchange import partners, told
@@ -123,16 +124,22 @@ class Erasing:
 
     # erasing
 
-    def erase(self, who: str, *, cause: Cause, waive: bool = False) -> Erased | Refusal:
+    def erase(
+        self, who: str, *, cause: Cause, waive: bool = False, beside: Beside | None = None
+    ) -> Erased | Refusal:
         """Erase a subscriber in one transaction, then clean the files; again only cleans.
 
         Refused while anything of it is under way, in the order of `ErasureReason`. With `waive`
-        the money it leaves becomes its home's income.
+        the money it leaves becomes its home's income. `beside` writes in that transaction who
+        asked for it.
         """
         with self._base.store.write() as unit:
-            made = self._erasure(unit, who, cause, waive=waive)
+            known = self._identity.erasure(unit, PartyId(who))
+            made = known or self._erasure(unit, who, cause, waive=waive)
             if isinstance(made, Refusal):
                 return made
+            if known is None and beside is not None:
+                beside(unit)
             crashpoint("erasing.before_commit")
         crashpoint("erasing.committed")
         files_clean = self._base.store.wipe() and not self._left_behind()
@@ -146,9 +153,6 @@ class Erasing:
     def _erasure(
         self, unit: Connection, who: str, cause: Cause, *, waive: bool
     ) -> Erasure | Refusal:
-        known = self._identity.erasure(unit, PartyId(who))
-        if known is not None:
-            return known
         found = self._found(unit, who)
         if isinstance(found, Refusal):
             return found

@@ -17,6 +17,7 @@ from opencarrier.app.bootstrap import Onchain
 from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
 from opencarrier.chain.errors import ChainError
 from opencarrier.chain.model import Call
+from opencarrier.chain.ports import Beside
 from opencarrier.chain.relay_rules import Relay
 from opencarrier.chain.relayer import RelayReport
 from opencarrier.channels.claims import ClaimReport
@@ -30,6 +31,7 @@ from opencarrier.ledger.model import Transfer
 from opencarrier.rewards.claims import Claims
 from opencarrier.settlement.custody import Caught
 from opencarrier.settlement.model import CycleClosed, Driven
+from opencarrier.settlement.service import ClosedBeside
 from opencarrier.spine.parties import Host, Operator, PartyId
 
 AMOUNT_MAX = 10**15
@@ -116,12 +118,16 @@ class Errands:
         )
 
     @in_turn
-    def withdraw(self, host: Host) -> Withdrawn | Refusal:
-        """Have the distributor pay a host what it is entitled to and has not been paid."""
-        return self.claim(host.payout)
+    def withdraw(self, host: Host, *, beside: Beside | None = None) -> Withdrawn | Refusal:
+        """Have the distributor pay a host what it is entitled to and has not been paid.
+
+        `beside` writes in the transaction that orders it who did; what is ordered already it is not
+        told of.
+        """
+        return self.claim(host.payout, beside=beside)
 
     @in_turn
-    def claim(self, account: Address) -> Withdrawn | Refusal:
+    def claim(self, account: Address, *, beside: Beside | None = None) -> Withdrawn | Refusal:
         """Push an account's claim, whoever it is: its entitlement goes to it, the hub pays gas.
 
         What a former process claimed and did not book is booked first.
@@ -132,7 +138,8 @@ class Errands:
             due = self._claims.due(unit, account, chain=place.client, now_s=place.chain_now_s())
         if isinstance(due, Refusal):
             return due
-        done = place.work.do(derive("errand/claim", account, due.root), self._claims.call(due))
+        intent = derive("errand/claim", account, due.root)
+        done = place.work.do(intent, self._claims.call(due), beside=beside)
         assert done.mined is not None
         self.follow()
         return Withdrawn(
@@ -186,13 +193,14 @@ class Errands:
         self.drive()
 
     @in_turn
-    def close(self, at_us: int) -> CycleClosed | Refusal:
+    def close(self, at_us: int, *, beside: ClosedBeside | None = None) -> CycleClosed | Refusal:
         """End the open cycle at an instant and order its settlement."""
         self.place.enrol()
         self.follow()
         with self._base.store.write() as unit:
             ledger.expire(unit, at_us)
-        return self.place.settlement.close(self._base.store.write, at_us=at_us)
+        write = self._base.store.write
+        return self.place.settlement.close(write, at_us=at_us, beside=beside)
 
     @in_turn
     def drive(self) -> Driven:

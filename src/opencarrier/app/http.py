@@ -18,7 +18,7 @@ from opencarrier.app import http_charging, http_routing, relaying
 from opencarrier.app.answers import SECRET_OCTETS, Answers
 from opencarrier.app.api import operation
 from opencarrier.app.bootstrap import Installation, Onchain
-from opencarrier.app.closing import close_and_settle
+from opencarrier.app.closing import PASSES_MAX
 from opencarrier.app.config import ANY_HOST
 from opencarrier.app.console import console_routes
 from opencarrier.app.console.agreements import agreement_routes
@@ -31,7 +31,7 @@ from opencarrier.app.console.guests import Guest
 from opencarrier.app.console.host import HostDesk, host_routes
 from opencarrier.app.console.languages import language_routes
 from opencarrier.app.console.nodes import node_routes
-from opencarrier.app.console.operator import OperatorDesk, operator_routes
+from opencarrier.app.console.operator import OperatorDesk, operator_routes, settle_noted
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.people import people_routes
 from opencarrier.app.console.people_api import people_api
@@ -44,7 +44,7 @@ from opencarrier.app.console.subscriber_api import subscriber_api
 from opencarrier.app.console.trace import trace_routes
 from opencarrier.app.console.views.host import HostViews
 from opencarrier.app.console.views.network import NetworkViews
-from opencarrier.app.console.visitor import Visitor, visitor_of
+from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.console.watch import Watch
 from opencarrier.app.forms import installation, settling
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
@@ -345,7 +345,7 @@ def _closing(app: FastAPI, web: Web) -> None:
     )
     def close(request: Request) -> Response:
         """Close the open cycle and see its settlement through."""
-        told = _close(web, visitor_of(request))
+        told = settle_noted(web.place, visitor_of(request), passes_max=PASSES_MAX)
         if isinstance(told, Refusal):
             return problem(409, told.code, str(told))
         return JSONResponse(told)
@@ -368,21 +368,6 @@ def _triggers(app: FastAPI, web: Web) -> None:
             known = ", ".join(sorted(web.triggers)) or "none: only a demo has some"
             return problem(404, "no such trigger", f"{name}; known here: {known}")
         return JSONResponse(await web.triggers[name]())
-
-
-def _close(web: Web, visitor: Visitor) -> dict[str, Any] | Refusal:
-    base = web.place.base
-    told = close_and_settle(web.place, by=visitor.account)
-    with base.store.write() as unit:
-        base.accounts.audit.write(
-            unit,
-            "cycle_closed",
-            who=visitor.account,
-            about="" if isinstance(told, Refusal) else str(told.get("cycle_id", "")),
-            outcome=told.code if isinstance(told, Refusal) else "done",
-            came_from=visitor.came_from,
-        )
-    return told
 
 
 def _allowed(web: Web, authorization: str) -> bool:

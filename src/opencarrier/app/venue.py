@@ -29,10 +29,11 @@ from opencarrier.chain.contracts import (
 from opencarrier.chain.keys import create_address
 from opencarrier.chain.model import Call
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
-from opencarrier.chain.ports import UnitOfWork
+from opencarrier.chain.ports import Beside, UnitOfWork
 from opencarrier.chain.rules import Transaction, TransactionState
 from opencarrier.chain.transactions import TransactionManager
 from opencarrier.kernel.clock import Clock
+from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import INT64_MAX, PPM
 from opencarrier.kernel.refusals import Refusal
@@ -97,9 +98,10 @@ class ChainWork:
         self._clock = clock
         self._pause = pause
 
-    def do(self, intent: Id, call: Call) -> Transaction:
+    def do(self, intent: Id, call: Call, *, beside: Beside | None = None) -> Transaction:
         """Send a call and wait until it is mined; the same intent again returns what became of it.
 
+        `beside` writes in the transaction in which it is first kept, before it is sent.
         Raises `RevertedError` where it would revert, `GasError` where the account cannot pay for
         it, and `ChainWorkError` where it did revert or the chain does not take it.
         """
@@ -114,8 +116,11 @@ class ChainWork:
                 prepared = self.manager.prepare(
                     unit, intent, quote, now_us=self._clock.now_us(), purpose="errand"
                 )
-            if isinstance(prepared, Refusal):
-                raise ChainWorkError(str(prepared))
+                if isinstance(prepared, Refusal):
+                    raise ChainWorkError(str(prepared))
+                if beside is not None:
+                    beside(unit)
+            crashpoint("errand.kept")
         return self._wait(intent)
 
     def _wait(self, intent: Id) -> Transaction:

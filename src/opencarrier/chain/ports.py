@@ -15,6 +15,9 @@ from opencarrier.kernel.signatures import Address
 UnitOfWork = Callable[[], AbstractContextManager[Connection]]
 """Opens a database transaction that commits when its block ends, such as `engine.begin`."""
 
+Beside = Callable[[Connection], None]
+"""What is written in the transaction of what it tells of."""
+
 
 class BlockReader(Protocol):
     """Where the chain's head is and what is final."""

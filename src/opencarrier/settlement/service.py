@@ -43,6 +43,9 @@ from opencarrier.spine.parties import PartyId
 ATTEMPTS_MAX = 8
 """Dead attempts of one cycle after which a person must look."""
 
+ClosedBeside = Callable[[Connection, CycleClosed], None]
+"""What is written in the transaction that closes a cycle, of what it came to."""
+
 
 class SettlementService:
     """The cycles of one venue. `begin` opens a unit of work; the chain is never asked inside one.
@@ -64,11 +67,13 @@ class SettlementService:
 
     # closing
 
-    def close(self, begin: UnitOfWork, *, at_us: int) -> CycleClosed | Refusal:
+    def close(
+        self, begin: UnitOfWork, *, at_us: int, beside: ClosedBeside | None = None
+    ) -> CycleClosed | Refusal:
         """End the open cycle at an instant: cut, rate, book, clear, net, order, in one transaction.
 
         Where nothing is due the cut and its positions stay and the cycle remains open. A refusal
-        changes nothing.
+        changes nothing. `beside` writes in the same transaction who closed it.
         """
         with begin() as unit:
             refusal = self._may_close(unit, at_us)
@@ -78,6 +83,8 @@ class SettlementService:
             quote = self._desk.quote()
             with begin() as unit:
                 closed = self._close(unit, at_us, quote)
+                if beside is not None:
+                    beside(unit, closed)
                 crashpoint("settlement.close.before_commit")
         except RolledBackError as error:
             return error.refusal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import FastAPI, Path, Request
@@ -166,19 +167,21 @@ def _made(
     amount_minor = asked[1] if kind is MoveKind.AGREE else 0
     if asked[0] not in view.may:
         return Refusal(DisputeRefusal.WRONG_STAGE, view.stage)
-    ids = Id(from_hex(exchange)), Id(from_hex(usage))
+    ids, visitor = (Id(from_hex(exchange)), Id(from_hex(usage))), visitor_of(request)
+    beside = partial(
+        desk.base.accounts.audit.write,
+        what="dispute_moved",
+        who=visitor.account,
+        about=f"{view.dispute} {asked[0]}",
+        came_from=visitor.came_from,
+    )
     try:
-        made = disputing.make(desk.base, *ids, kind, amount_minor=amount_minor, digest=digest)
+        made = disputing.make(
+            desk.base, *ids, kind, amount_minor=amount_minor, digest=digest, beside=beside
+        )
     except PeerError as error:
         raise HTTPException(409, str(error)) from None
-    if isinstance(made, Refusal):
-        return made
-    visitor, about = visitor_of(request), f"{view.dispute} {asked[0]}"
-    with desk.base.store.write() as unit:
-        desk.base.accounts.audit.write(
-            unit, "dispute_moved", who=visitor.account, about=about, came_from=visitor.came_from
-        )
-    return None
+    return made if isinstance(made, Refusal) else None
 
 
 def _digest(text: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Query, Request
@@ -34,6 +35,7 @@ from opencarrier.app.forms import hosts as examples
 from opencarrier.app.problems import problem
 from opencarrier.app.venue import ChainWorkError, GasError
 from opencarrier.chain.errors import ChainError
+from opencarrier.chain.ports import Beside
 from opencarrier.identity.accounts.model import Grant, Role
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Reason, Refusal
@@ -117,23 +119,27 @@ class HostDesk:
         )
 
     def withdraw(self, host: Host, visitor: Visitor) -> WithdrawnView | Refusal:
-        """Have the distributor pay a host, and write down who asked; again pays nothing twice."""
-        done = self._withdrawn(host)
+        """Have the distributor pay a host, and write down who asked; again pays nothing twice.
+
+        The line `ordered` stands with the transaction before it is sent, or one says why not.
+        """
+        noted = partial(
+            self.base.accounts.audit.write,
+            what="withdrawn",
+            who=visitor.account,
+            about=host.party_id,
+            came_from=visitor.came_from,
+        )
+        done = self._withdrawn(host, partial(noted, outcome="ordered"))
         self.views.forget(host)
-        with self.base.store.write() as unit:
-            self.base.accounts.audit.write(
-                unit,
-                "withdrawn",
-                who=visitor.account,
-                about=host.party_id,
-                outcome=done.code if isinstance(done, Refusal) else "done",
-                came_from=visitor.came_from,
-            )
+        if isinstance(done, Refusal):
+            with self.base.store.write() as unit:
+                noted(unit, outcome=done.code)
         return done
 
-    def _withdrawn(self, host: Host) -> WithdrawnView | Refusal:
+    def _withdrawn(self, host: Host, beside: Beside) -> WithdrawnView | Refusal:
         try:
-            done = Errands(self.place).withdraw(host)
+            done = Errands(self.place).withdraw(host, beside=beside)
         except (ChainError, ChainWorkError, GasError) as error:
             _log.warning("a withdrawal of %s failed: %s", host.party_id, error)
             return Refusal(WithdrawReason.CHAIN_SILENT, "the chain does not take it now")

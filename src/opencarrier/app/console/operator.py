@@ -235,18 +235,14 @@ def _settling(app: FastAPI, desk: OperatorDesk) -> None:
 
 
 def settle_noted(place: Onchain, visitor: Visitor, *, passes_max: int) -> dict[str, Any] | Refusal:
-    """Close the open cycle as a visitor, and write to the log that it did."""
-    told = close_and_settle(place, by=visitor.account, passes_max=passes_max)
-    with place.base.store.write() as unit:
-        place.base.accounts.audit.write(
-            unit,
-            "cycle_closed",
-            who=visitor.account,
-            about="" if isinstance(told, Refusal) else str(told.get("cycle_id", "")),
-            outcome=told.code if isinstance(told, Refusal) else "done",
-            came_from=visitor.came_from,
-        )
-    return told
+    """Close the open cycle as a visitor, with a line in the log that it did."""
+    noted = partial(
+        place.base.accounts.audit.write,
+        what="cycle_closed",
+        who=visitor.account,
+        came_from=visitor.came_from,
+    )
+    return close_and_settle(place, by=visitor.account, noted=noted, passes_max=passes_max)
 
 
 def _statements(app: FastAPI, desk: OperatorDesk) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -164,16 +165,14 @@ class Acts:
         """Erase a subscriber; what was done is noted under ids that are nobody's then."""
         visitor = visitor_of(request)
         self.desk.read(request, party, lambda unit, who: None)
-        done = await run_in_threadpool(
-            lambda: Erasing(self.base).erase(party, cause=Cause.REQUEST, waive=waive)
+        beside = partial(
+            self.base.accounts.audit.write, what="erased", who=visitor.account, about=party
         )
-        if isinstance(done, Erased):
-            await self.desk.door.write(
-                lambda unit: self.base.accounts.audit.write(
-                    unit, "erased", who=visitor.account, about=party
-                )
+        return await run_in_threadpool(
+            partial(
+                Erasing(self.base).erase, party, cause=Cause.REQUEST, waive=waive, beside=beside
             )
-        return done
+        )
 
     def is_gone(self, visitor: Visitor) -> bool:
         """Say whether a visitor's own account went with what was erased."""
