@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.app.scene import scene
 
-from opencarrier.app.refunding import ask_back, keep, pay_back
+from opencarrier.app import refunding
+from opencarrier.app.errands import ErrandRefusal, top_up
+from opencarrier.app.refunding import (
+    ASKED_MAX,
+    ASKED_S,
+    RefundRefusal,
+    ask_back,
+    keep,
+    pay_back,
+)
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 
@@ -15,7 +25,54 @@ STEPS = st.lists(
 )
 
 
-def test_no_unit_is_given_twice(tmp_path):
+def test_one_reference_is_one_request_and_a_day_has_so_many(tmp_path):
+    """Another amount under a reference is refused; the limit counts no retry and is of a day."""
+    with scene(tmp_path) as made:
+        base, asset = made.place.base, made.place.manifest.asset
+
+        def ask(name: str, amount: int = 1):
+            with base.store.write() as unit:
+                at_us = made.clock.now_us()
+                return ask_back(unit, asset, made.subscriber, amount, reference=name, at_us=at_us)
+
+        assert [ask(str(number)) for number in range(ASKED_MAX)] == [None] * ASKED_MAX
+        assert ask("more").reason is RefundRefusal.TOO_OFTEN
+        assert ask("0") is None
+        assert ask("0", 2).code == "exists_with_different_amount_minor"
+        made.clock.set(made.clock.now_us() + ASKED_S * SECOND_US - 1)
+        assert ask("more").reason is RefundRefusal.TOO_OFTEN
+        made.clock.set(made.clock.now_us() + 1)
+        assert ask("more") is None
+        with base.store.read() as unit:
+            name = chart.refunds(made.subscriber.party_id)
+            assert ledger.balance(unit, asset, name).posted_minor == ASKED_MAX + 1
+
+
+def test_a_reference_tops_up_and_deposits_one_amount(tmp_path):
+    with scene(tmp_path) as made:
+        base, asset, party = made.place.base, made.place.manifest.asset, made.subscriber.party_id
+
+        def pay(amount: int):
+            with base.store.write() as unit:
+                return top_up(
+                    unit,
+                    asset,
+                    subscriber=party,
+                    home=made.home.party_id,
+                    amount_minor=amount,
+                    reference="r",
+                    at_us=made.clock.now_us(),
+                )
+
+        assert [pay(5), pay(5)] == [None, None]
+        assert pay(6).code == "exists_with_different_amount_minor"
+        first = made.errands.deposit(made.home, 1_000, reference="r")
+        assert made.errands.deposit(made.home, 1_000, reference="r") == first
+        refused = made.errands.deposit(made.home, 2_000, reference="r")
+        assert refused.reason is ErrandRefusal.REFERENCE_OF_ANOTHER
+
+
+def test_no_unit_is_given_twice(tmp_path, monkeypatch):
     """Whatever is asked, paid and kept: nothing is below zero, and the sum is what came in."""
     with scene(tmp_path) as made:
         base, asset = made.place.base, made.place.manifest.asset
@@ -24,6 +81,8 @@ def test_no_unit_is_given_twice(tmp_path):
 
         def stands(unit):
             return [ledger.balance(unit, asset, name).posted_minor for name in names]
+
+        monkeypatch.setattr(refunding, "ASKED_MAX", 1_000)
 
         @settings(max_examples=15, deadline=None)
         @given(STEPS)

@@ -31,7 +31,7 @@ class Installation:
         self.made = made
         self.base = made.place.base
         self.accounts = self.base.accounts
-        self.accounts.addresses._allowed = 1_000_000
+        self.accounts.addresses._allowed = self.accounts.acts._allowed = 1_000_000
         with self.base.store.write() as unit:
             host = self.base.identity.register.add_host(unit, name="Elsewhere")
         assert isinstance(host, Host)

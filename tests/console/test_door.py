@@ -19,7 +19,7 @@ from opencarrier.app.console.guard import TRIED_MAX, Seen, csrf_of
 from opencarrier.app.console.origins import Origins, local_path
 from opencarrier.app.console.reading import BODY_OCTETS_MAX
 from opencarrier.app.http import make_app
-from opencarrier.identity.accounts.attempts import PER_ADDRESS
+from opencarrier.identity.accounts.attempts import PER_ADDRESS, Attempts
 from opencarrier.identity.accounts.model import SEEN_EVERY_S
 
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
@@ -331,6 +331,16 @@ def test_people_are_invited_let_do_more_and_removed(home):
 
 
 # limits
+
+
+def test_one_account_acts_so_often_and_holds_up_nobody_else(home, monkeypatch):
+    """Each act is a line that is kept: what one account may add in an hour is bounded."""
+    monkeypatch.setattr(home.accounts, "acts", Attempts(home.made.clock, allowed=2))
+    asks = [home.browser(who) for who in ("guest", "guest", "guest", "host")]
+    answers = [one.form("/me/keys/none/remove") for one in asks]
+    assert [one.status_code for one in answers] == [404, 404, 429, 404]
+    assert answers[2].headers["retry-after"]
+    assert asks[0].get("/me").status_code == 200, "looking is no act"
 
 
 def test_knocking_is_counted_for_each_network_and_for_nothing_else(home):

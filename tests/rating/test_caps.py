@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from opencarrier.kernel.calendar import month_of
 from opencarrier.kernel.money import INT64_MAX
@@ -18,6 +19,7 @@ from opencarrier.rating.desk import RatingSettings
 from opencarrier.rating.exposure import ExposureSettings
 from opencarrier.rating.reasons import AccessReason
 from opencarrier.rating.store import authorisations_by_id
+from opencarrier.rating.tables import notices
 from opencarrier.spine.access import Grant
 from opencarrier.spine.money import Kind
 from opencarrier.spine.parties import PartyId
@@ -125,6 +127,14 @@ def test_lowering_a_cap_below_what_was_spent_is_told_at_once(world: World) -> No
     world.rate(usage(grant=world.granted(), after=counters(100 * KIB), closed=True))
     assert caps.put(world.unit, cap(200)) is None
     assert percents(world) == [80, 100]
+
+
+def test_cap_after_cap_keeps_so_many_notices(world: World) -> None:
+    world.rate(usage(grant=world.granted(), after=counters(100 * KIB), closed=True))
+    for minor in range(2, 22):
+        assert caps.put(world.unit, cap(minor)) is None
+    kept = world.unit.execute(select(notices.c.cap_minor)).scalars().all()
+    assert len(kept) == len(percents(world)) == caps._NOTICES_MAX
 
 
 def test_a_new_month_begins_at_nothing(world: World) -> None:

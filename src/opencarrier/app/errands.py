@@ -1,7 +1,8 @@
 """What people ask an installation to do with money: deposit, top up, withdraw, close, follow.
 
 Each errand takes a reference, its owner's own name for it: the same reference again is the same
-errand, so a retry after a crash or a lost answer moves nothing twice.
+errand, so a retry after a crash or a lost answer moves nothing twice; with another amount it is
+refused.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class ErrandRefusal(Reason):
     BAD_AMOUNT = 1
     SHORT_OF_TOKENS = 2
     NOT_BOOKED_YET = 3
+    REFERENCE_OF_ANOTHER = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +101,13 @@ class Errands:
         if not 0 < amount_minor <= AMOUNT_MAX:
             return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
         self.place.enrol()
-        intent = derive("errand/deposit", operator.party_id, amount_minor, reference)
-        refusal = self._provide(amount_minor, intent)
+        intent = derive("errand/deposit", operator.party_id, reference)
+        approve = self._token.approve(self.place.manifest.clearing_house, amount_minor)
+        refusal = self._of_another(intent, approve) or self._provide(amount_minor, intent)
         if refusal is not None:
             return refusal
-        house = self.place.manifest.clearing_house
         work = self.place.work
-        work.do(derive("errand/approve", intent), self._token.approve(house, amount_minor))
+        work.do(derive("errand/approve", intent), approve)
         done = work.do(
             intent, self._house.deposit(self._token.address, operator.address, amount_minor)
         )
@@ -236,6 +238,14 @@ class Errands:
         query = self._house.balance_of(self._token.address, operator.address)
         return query.ask(self.place.client)
 
+    def _of_another(self, intent: bytes, approve: Call) -> Refusal | None:
+        """Refuse a reference under which another amount was deposited."""
+        with self._base.store.read() as unit:
+            known = self.place.work.manager.find(unit, derive("errand/approve", intent))
+        if known is None or known.call == approve:
+            return None
+        return Refusal(ErrandRefusal.REFERENCE_OF_ANOTHER, "it was used for another amount")
+
     def _provide(self, amount_minor: int, intent: bytes) -> Refusal | None:
         """See that the hub has the tokens, making them where the token is its own."""
         work, client = self.place.work, self.place.client
@@ -271,7 +281,7 @@ def top_up(
         unit,
         [
             Transfer(
-                transfer_id=derive("transfer", "topup", subscriber, amount_minor, reference),
+                transfer_id=derive("transfer", "topup", subscriber, reference),
                 asset=asset,
                 debit=debit,
                 credit=credit,
@@ -299,7 +309,7 @@ def set_aside(
         unit,
         [
             Transfer(
-                transfer_id=derive("transfer", "budget", home, amount_minor, reference),
+                transfer_id=derive("transfer", "budget", home, reference),
                 asset=asset,
                 debit=chart.funding(home),
                 credit=chart.discounts(home),

@@ -9,12 +9,23 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from opencarrier.app.errands import AMOUNT_MAX, ErrandRefusal, book
-from opencarrier.kernel.ids import derive
+from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
-from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.ledger import chart
+from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
-from opencarrier.spine.parties import Subscriber
+from opencarrier.spine.parties import PartyId, Subscriber
+
+ASKED_MAX = 16
+ASKED_S = 24 * 3_600
+
+
+class RefundRefusal(Reason):
+    """Why nothing is set aside."""
+
+    TOO_OFTEN = 1
 
 
 def ask_back(
@@ -26,10 +37,15 @@ def ask_back(
     reference: str,
     at_us: int,
 ) -> Refusal | None:
-    """Set free prepaid money aside to be paid out; the same reference again moves nothing."""
-    party = subscriber.party_id
+    """Set free prepaid money aside to be paid out; the same reference again moves nothing.
+
+    `ASKED_MAX` times in `ASKED_S` at most: each is a transfer that is kept for good.
+    """
+    party, code = subscriber.party_id, "retail/refund-asked"
     between = (chart.prepaid(party), chart.refunds(party))
-    return _move(unit, asset, between, amount_minor, "retail/refund-asked", reference, at_us)
+    if _is_new(unit, code, between[0], reference) and _asks_too_often(unit, asset, party, at_us):
+        return Refusal(RefundRefusal.TOO_OFTEN, f"at most {ASKED_MAX} in {ASKED_S // 3_600} hours")
+    return _move(unit, asset, between, amount_minor, code, reference, at_us)
 
 
 def pay_back(
@@ -74,7 +90,7 @@ def _move(
         return Refusal(ErrandRefusal.BAD_AMOUNT, f"1 to {AMOUNT_MAX} minor units")
     debit, credit = between
     move = Transfer(
-        transfer_id=derive("transfer", code, debit, amount_minor, reference),
+        transfer_id=_transfer_id(code, debit, reference),
         asset=asset,
         debit=debit,
         credit=credit,
@@ -82,3 +98,18 @@ def _move(
         code=code,
     )
     return book(unit, [move], at_us)
+
+
+def _transfer_id(code: str, debit: str, reference: str) -> Id:
+    return derive("transfer", code, debit, reference)
+
+
+def _is_new(unit: Connection, code: str, debit: str, reference: str) -> bool:
+    return not ledger.booked(unit, [_transfer_id(code, debit, reference)])
+
+
+def _asks_too_often(unit: Connection, asset: AssetId, party: PartyId, at_us: int) -> bool:
+    since_us = at_us - ASKED_S * SECOND_US
+    account = chart.refunds(party)
+    asked = ledger.credits_since(unit, asset, account, since_us, limit=ASKED_MAX)
+    return asked >= ASKED_MAX

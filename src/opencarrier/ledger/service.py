@@ -161,6 +161,11 @@ def last_us(unit: Connection, asset: AssetId, name: str) -> int:
     return store.last_us(unit, account_id(asset, name))
 
 
+def credits_since(unit: Connection, asset: AssetId, name: str, since_us: int, *, limit: int) -> int:
+    """Return how often an account was credited after an instant, counting `limit` at most."""
+    return store.credits_since(unit, account_id(asset, name), since_us, limit=limit)
+
+
 def booked(unit: Connection, transfer_ids: Iterable[Id]) -> dict[Id, Booked]:
     """Return the booked among some transfers, by id: what each moved, and when."""
     return store.booked(unit, transfer_ids)

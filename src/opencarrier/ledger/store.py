@@ -265,6 +265,21 @@ def last_us(unit: Connection, key: Id) -> int:
     return unit.execute(query).scalar() or 0
 
 
+def credits_since(unit: Connection, key: Id, since_us: int, *, limit: int) -> int:
+    """Count the newest credits of an account that were booked after an instant, up to a limit."""
+    newest = (
+        select(transfers.c.entry)
+        .where(transfers.c.credit_id == key)
+        .order_by(transfers.c.sequence.desc())
+        .limit(limit)
+        .subquery()
+    )
+    query = (
+        select(func.count()).select_from(newest).join(journal, journal.c.entry == newest.c.entry)
+    )
+    return unit.execute(query.where(journal.c.at_us > since_us)).scalar_one()
+
+
 def to_account(row: AnyRow) -> Account:
     """Read a row of `accounts`."""
     balance = Balance(

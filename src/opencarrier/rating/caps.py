@@ -139,6 +139,18 @@ def _note(
     ]
     if rows:
         unit.execute(insert(notices).on_conflict_do_nothing(), rows)
+        _forget_oldest(unit, cap.subscriber, month_us)
+
+
+def _forget_oldest(unit: Connection, subscriber: PartyId, month_us: int) -> None:
+    """Keep a month's newest notices: whoever sets cap after cap is told anew, in bounded room."""
+    mine = (notices.c.subscriber == subscriber) & (notices.c.month_us == month_us)
+    name = (notices.c.cap_minor, notices.c.percent)
+    order = (notices.c.at_us.desc(), notices.c.percent.desc(), notices.c.cap_minor)
+    older = unit.execute(select(*name).where(mine).order_by(*order).offset(_NOTICES_MAX)).all()
+    for cap_minor, percent in older:
+        one = (notices.c.cap_minor == cap_minor) & (notices.c.percent == percent)
+        unit.execute(delete(notices).where(mine, one))
 
 
 _NOTICES_MAX: Final = 10

@@ -23,6 +23,7 @@ from opencarrier.app.console.reading import form_of
 from opencarrier.app.console.rights import RIGHTS
 from opencarrier.app.console.visitor import Visitor, locale_of
 from opencarrier.app.store import Store
+from opencarrier.identity.accounts.attempts import Attempts
 from opencarrier.identity.accounts.model import SEEN_EVERY_S, Grant, Role, Session
 from opencarrier.identity.accounts.rules import coarse
 from opencarrier.identity.accounts.service import Accounts
@@ -89,23 +90,20 @@ class Guard:
         if "\x00" in request.url.path or "%00" in request.url.query:
             raise HTTPException(400, "no name has a zero octet, and PostgreSQL takes none")
         if right.tried:
-            self._count(request)
+            _pass(self._accounts.addresses, _came_from(request))
         visitor = await self.know(request)
         if not right.allows(visitor):
             raise _turned_away(request, visitor)
         if request.method not in _SAFE and (right.browser or visitor.session):
             await self._check_meant(request, visitor)
+            if visitor.is_signed_in:
+                _pass(self._accounts.acts, visitor.account)
 
     async def know(self, request: Request) -> Visitor:
         """Find out who asks, and leave it with the request."""
         visitor = await self._visitor(request)
         request.state.visitor = visitor
         return visitor
-
-    def _count(self, request: Request) -> None:
-        wait_s = self._accounts.addresses.retry_after_s(_came_from(request))
-        if wait_s:
-            raise HTTPException(429, "too many attempts", {"Retry-After": str(wait_s)})
 
     async def _visitor(self, request: Request) -> Visitor:
         bearer = request.headers.get("authorization", "").encode()
@@ -149,6 +147,13 @@ class Guard:
             shown = (await form_of(request)).get("csrf", "")
         if not hmac.compare_digest(shown.encode(), visitor.csrf.encode()):
             raise HTTPException(403, "the page is too old")
+
+
+def _pass(attempts: Attempts, who: str) -> None:
+    """Count what somebody does, and end it where that is too often."""
+    wait_s = attempts.retry_after_s(who)
+    if wait_s:
+        raise HTTPException(429, "too many attempts", {"Retry-After": str(wait_s)})
 
 
 def csrf_of(token: str) -> str:

@@ -15,7 +15,13 @@ from sqlalchemy import Connection
 
 from opencarrier.identity.accounts import siwe
 from opencarrier.identity.accounts.approvals import Approvals
-from opencarrier.identity.accounts.attempts import PER_ADDRESS, PER_CREDENTIAL, Attempts
+from opencarrier.identity.accounts.attempts import (
+    ACTS_PER_ACCOUNT,
+    ACTS_WINDOW_S,
+    PER_ADDRESS,
+    PER_CREDENTIAL,
+    Attempts,
+)
 from opencarrier.identity.accounts.audit import AuditLog
 from opencarrier.identity.accounts.book import AccountBook
 from opencarrier.identity.accounts.challenges import CHALLENGE_OCTETS, Challenges
@@ -89,6 +95,7 @@ class Accounts:
         self.challenges = Challenges(clock, entropy)
         self.addresses = Attempts(clock, allowed=PER_ADDRESS)
         self.credentials = Attempts(clock, allowed=PER_CREDENTIAL)
+        self.acts = Attempts(clock, allowed=ACTS_PER_ACCOUNT, window_s=ACTS_WINDOW_S)
 
     # the first owner
 
