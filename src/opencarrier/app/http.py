@@ -27,7 +27,7 @@ from opencarrier.app.console.disputes import dispute_routes
 from opencarrier.app.console.door import Door, door_routes
 from opencarrier.app.console.events import Events
 from opencarrier.app.console.guard import Guard, guard_routes
-from opencarrier.app.console.guests import Guest
+from opencarrier.app.console.guests import GuestBook
 from opencarrier.app.console.host import HostDesk, host_routes
 from opencarrier.app.console.languages import language_routes
 from opencarrier.app.console.nodes import node_routes
@@ -82,7 +82,7 @@ class Web:
         self.token = token
         self.ready = False
         self.triggers: dict[str, Trigger] = {}
-        self.guests: dict[str, Guest] = {}
+        self.guests = GuestBook(place.base.accounts)
         self.answers = answers_of(place.base)
         self.events = Events(place.base.clock)
         settings = place.base.settings

@@ -8,7 +8,6 @@ from opencarrier.app.bootstrap import Installation
 from opencarrier.app.console.guests import Guest
 from opencarrier.identity.accounts.model import Grant, Role
 from opencarrier.identity.model import PartyKind
-from opencarrier.kernel.refusals import Refusal
 
 CAST: Final = (
     (Role.OPERATOR, "Maud", PartyKind.OPERATOR, "Lumen Mobile", "Lumen Mobile"),
@@ -18,14 +17,10 @@ CAST: Final = (
 """Who they are: each one's role and name, at which party of the story, and whose it is in words."""
 
 
-def invite(base: Installation, guests: dict[str, Guest]) -> None:
-    """Add their accounts, each with the right of its role at its party, and let everybody in."""
-    book = base.accounts.book
-    with base.store.write() as unit:
+def invite(base: Installation, cast: dict[str, Guest]) -> None:
+    """Let everybody look as them, each with the right of its role at its party."""
+    with base.store.read() as unit:
         for role, name, kind, party, whose in CAST:
             found = base.identity.directory.named(unit, kind, party)
             assert found is not None, f"{party} was signed up before"
-            made = book.add(unit, name)
-            assert not isinstance(made, Refusal), made
-            assert book.give(unit, made.account, Grant(role, found.party_id)) is None
-            guests[role] = Guest(account=made.account, name=name, role=role, party=whose)
+            cast[role] = Guest(name=name, grant=Grant(role, found.party_id), party=whose)

@@ -171,7 +171,7 @@ def _people() -> str:
 
 async def _tell(place: Onchain, web: Web, story: Story, teller: Teller) -> Told:
     await story.set_up()
-    invite(place.base, web.guests)
+    invite(place.base, web.guests.cast)
     return await story.play(step=teller.step)
 
 

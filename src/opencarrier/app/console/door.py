@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -13,14 +14,14 @@ from starlette.exceptions import HTTPException
 
 from opencarrier.app.api import operation
 from opencarrier.app.bootstrap import Installation
-from opencarrier.app.console.guests import Guest
+from opencarrier.app.console.guests import GuestBook
 from opencarrier.app.console.origins import Origins, drop_session, local_path, set_session
 from opencarrier.app.console.reading import form_of, json_of
 from opencarrier.app.console.shell import SECTIONS, Shell
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.forms.settling import OWNER_LINK, OwnerLink
 from opencarrier.app.problems import problem
-from opencarrier.identity.accounts.model import OWNER_LINK_S, AccountReason, Role
+from opencarrier.identity.accounts.model import AccountReason, Role
 from opencarrier.identity.accounts.service import Origin, SignedIn
 from opencarrier.identity.rules import read_address
 from opencarrier.kernel.refusals import Refusal
@@ -32,7 +33,7 @@ class Door:
     """What the routes of sign-in share."""
 
     def __init__(
-        self, shell: Shell, base: Installation, origins: Origins, guests: Mapping[str, Guest]
+        self, shell: Shell, base: Installation, origins: Origins, guests: GuestBook
     ) -> None:
         self.shell = shell
         self.base = base
@@ -91,7 +92,7 @@ def door_routes(app: FastAPI, door: Door) -> None:
             "here": origin is not None,
             "named": door.origins.link(f"http://{request.headers.get('host', '')}", "/sign-in"),
             "passkeys": origin is not None and origin.rp_id not in ("127.0.0.1", "[::1]"),
-            "guests": list(door.guests.values()),
+            "guests": list(door.guests.cast.values()),
         }
         return door.shell.page(request, "people/sign-in.html", view, title="Sign in")
 
@@ -191,18 +192,11 @@ def _links(app: FastAPI, door: Door) -> None:
 def _guests(app: FastAPI, door: Door) -> None:
     @app.post("/sign-in/as", include_in_schema=False)
     async def look_as(request: Request) -> Response:
-        guest = door.guests.get((await form_of(request)).get("role", ""))
+        guest = door.guests.cast.get((await form_of(request)).get("role", ""))
         if guest is None:
             raise HTTPException(404)
         origin, came_from = door.origin(request), visitor_of(request).came_from
-
-        def enter(unit: Connection) -> SignedIn | Refusal:
-            link = door.accounts.links.open(unit, guest.account, ttl_s=OWNER_LINK_S)
-            if isinstance(link, Refusal):
-                return link
-            return door.accounts.sign_in_by_link(unit, link, came_from=came_from)
-
-        done = await door.write(enter)
+        done = await door.write(partial(door.guests.enter, guest=guest, came_from=came_from))
         return door.let_in(origin, done, RedirectResponse(_section(guest.role), status_code=303))
 
 
