@@ -7,10 +7,11 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from opencarrier.app import moving, schema
 from opencarrier.app.store import Store, StoreError, check_text, open_engine
+from opencarrier.identity.accounts.store import accounts, keys
 from opencarrier.ledger import service as ledger
 from opencarrier.settlement.store import rows
 
@@ -64,6 +65,30 @@ def test_each_beneficiary_has_a_row_in_a_settlement(store):
         made = inspect(unit).get_pk_constraint("settlement_row")["constrained_columns"]
         assert made == [column.name for column in rows.primary_key]
         assert schema.differences(unit) == []
+
+
+def test_people_keep_their_keys_where_names_may_be_the_same(store):
+    """The table of accounts is made anew under those that refer to it; two may have one name."""
+    kept = {"account": "acct_1", "name": "Ada", "made_us": 5}
+    key = {"key": "k", "account": "acct_1", "kind": "wallet", "name": "n", "credential": b"c"}
+    key |= {"public_key": b"", "sign_count": 0, "made_us": 5, "used_us": None}
+    with store.write() as unit:
+        command.upgrade(schema.alembic_config(unit), "0044")
+        unit.execute(insert(accounts).values(kept))
+        unit.execute(insert(keys).values(key))
+    with store.write() as unit:
+        schema.upgrade(unit)
+    with store.write() as unit:
+        unit.execute(insert(accounts).values({**kept, "account": "acct_2"}))
+        assert unit.execute(
+            select(accounts).where(accounts.c.account == "acct_1")
+        ).mappings().all() == [kept]
+        assert unit.execute(select(keys)).mappings().all() == [key]
+        assert schema.differences(unit) == []
+    with pytest.raises(IntegrityError), store.write() as unit:
+        unit.execute(
+            insert(keys).values({**key, "key": "l", "account": "acct_3", "credential": b"d"})
+        )
 
 
 @pytest.mark.parametrize(("name", "column", "is_owed"), OLD_ACCOUNTS)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
+from sqlalchemy import text
 from tests.console import pseudo
 from tests.console.people import Installation, installation
 
@@ -13,6 +14,7 @@ from opencarrier.app import disputing
 from opencarrier.app.exchanging import exchanges
 from opencarrier.clearing.disputes import wire
 from opencarrier.clearing.disputes.rules import Move, MoveKind
+from opencarrier.clearing.disputes.service import opened_query
 from opencarrier.clearing.exchange.model import Entry, Terms
 from opencarrier.clearing.exchange.party import Party
 from opencarrier.kernel.ids import Id, derive, to_hex
@@ -141,9 +143,10 @@ def test_a_difference_is_looked_at_disputed_contested_and_agreed_on(case):
 
 def test_no_move_stands_without_its_line_in_the_log(case, monkeypatch):
     browser = case.home.browser("operator")
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+    with monkeypatch.context() as patch:
         patch.setattr(case.home.accounts.audit, "write", full)
-        browser.form(f"/operator{case.path(USAGES[1])}", kind="open")
+        with pytest.raises(OSError, match="full"):
+            browser.form(f"/operator{case.path(USAGES[1])}", kind="open")
     told = browser.ask(f"/v1/operators{case.path(USAGES[1])}").json()
     assert (told["stage"], told["moves"]) == ("unopened", [])
 
@@ -187,6 +190,18 @@ def test_disputes_are_walked_by_cursor_and_moved_in_by_json(case):
 def test_what_is_no_move_is_refused(case, asked):
     answer = case.home.browser("operator").form(f"/operator{case.path(USAGES[1])}", **asked)
     assert answer.status_code == 422
+
+
+def test_an_operators_disputes_are_found_by_its_address(case):
+    """However many others have: no table is read whole, and nothing is sorted aside."""
+    with case.home.base.store.read() as unit:
+        if unit.dialect.name != "sqlite":
+            return  # a server may read a short table whole
+        made = opened_query(case.home.made.home.address, after=b"", limit=3).compile()
+        plan = unit.execute(text(f"EXPLAIN QUERY PLAN {made}"), made.params)
+        lines = [line.detail for line in plan]
+    assert all("SEARCH" in line for line in lines if "clearing_dispute" in line), lines
+    assert any("ix_clearing_dispute_move_own_dispute_id" in line for line in lines)
 
 
 def test_nobody_else_sees_or_moves(case):

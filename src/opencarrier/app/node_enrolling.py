@@ -1,7 +1,8 @@
 """A node's agent enters itself by a link: its node, its key, its place, and how it reaches us.
 
 What the agent shows is signed by the key it made: nobody enters a key that is another's. It reaches
-us over UDP from the address it asked from, with a secret of its own.
+us over UDP from the address it asked from, with a secret of its own. Where it ended before that
+was written down it asks again with the same key, and is told the same.
 """
 
 from __future__ import annotations
@@ -53,16 +54,19 @@ def join(
 ) -> Joined | Refusal:
     """Enter the node that a link is for; whatever stands in the way leaves the link unused.
 
+    Within the link's time the key that it entered is told the same once more.
+
     `ports` are those of RADIUS here: authentication, accounting.
     """
     if not verify(join_digest(token, signature.kid), signature):
         return Refusal(JoinReason.SIGNATURE)
     try:
         with base.store.write() as unit:
-            found = base.identity.node_enrolments.use(unit, token)
+            found = base.identity.node_enrolments.use(unit, token, signature.kid)
             if isinstance(found, Refusal):
                 return found
-            secret = _entered(base, unit, found, signature.kid, source)
+            tell = _entered if found.used_by is None else _told
+            secret = tell(base, unit, found, signature.kid, source)
     except _RefusedError as error:
         return error.refusal
     return Joined(
@@ -72,6 +76,20 @@ def join(
         acct_port=ports[1],
         secret=secret,
     )
+
+
+def _told(
+    base: Installation, unit: Connection, found: NodeEnrolment, kid: Address, source: str
+) -> str:
+    """Return the secret of an agent that was entered before, from the address it was entered at."""
+    client = base.identity.directory.client(unit, source)
+    if client is None or client.client_id != _client_id(kid):
+        raise _RefusedError(Refusal(NodeEnrolmentReason.UNKNOWN_TOKEN))
+    return client.secret.decode()
+
+
+def _client_id(kid: Address) -> str:
+    return f"agent {kid}"
 
 
 def _entered(
@@ -98,7 +116,7 @@ def _entered(
         prefix=source,
         operator=found.operator,
         secret=secret.encode(),
-        client_id=f"agent {kid}",
+        client_id=_client_id(kid),
     )
     if isinstance(client, Refusal):
         assert client.reason is IdentityReason.PREFIX_TAKEN, client

@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 
 from opencarrier.app.node_folder import EXAMPLE, NodeFolder
 from opencarrier.app.output import CommandError, Exit
+from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.signatures import Address
@@ -58,7 +59,10 @@ def read_link(text: str) -> Link:
 
 
 def join(folder: NodeFolder, link: Link, entropy: Entropy, ask: Ask) -> dict[str, Any]:
-    """Enter the node a link is for; the folder is then ready to be run."""
+    """Enter the node a link is for; the folder is then ready to be run.
+
+    Killed at any instant it is run again with the same link: the folder keeps the key that asks.
+    """
     if folder.settings_file.exists() and folder.settings_file.read_text() != EXAMPLE:
         raise CommandError(
             Exit.REFUSED, f"{folder.settings_file} is written already", "name another folder"
@@ -70,7 +74,9 @@ def join(folder: NodeFolder, link: Link, entropy: Entropy, ask: Ask) -> dict[str
         {"token": link.token, "kid": signer.address, "signature": to_hex(signature)},
         entropy.octets("join-request", REQUEST_OCTETS).hex(),
     )
+    crashpoint("node.join.told")
     _write(folder.root / "hub.secret", str(told["secret"]) + "\n")
+    crashpoint("node.join.secret")
     _write(
         folder.root / "access-point.secret",
         entropy.octets("access-point-secret", SECRET_OCTETS).hex() + "\n",
@@ -87,8 +93,7 @@ def join(folder: NodeFolder, link: Link, entropy: Entropy, ask: Ask) -> dict[str
 def ask_over_http(url: str, body: Mapping[str, str], key: str) -> Mapping[str, Any]:
     """Post to the console; its refusal ends the command with 1.
 
-    The link is used up by the first time it is heard, so where the answer is lost the same is asked
-    again under the same Idempotency-Key.
+    Where the answer is lost the same is asked again: its key is told the same until the link ends.
     """
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     request = Request(  # noqa: S310 - http or https, as the link was read

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, MetaData, inspect, text
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0062"
+HEAD = "0064"
 """The version this program reads and writes."""
 
 

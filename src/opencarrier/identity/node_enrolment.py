@@ -1,6 +1,7 @@
 """Links by which a node's agent enters itself: each for one node, once, hashed at rest.
 
-A token has 256 bits, so its plain hash tells nothing of it. Unknown, over and used are one answer.
+A token has 256 bits, so its plain hash tells nothing of it. A link is the first key's that used it:
+until it is over that one may ask again. Unknown, over and another's are one answer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    update,
 )
 
 from opencarrier.identity import store
@@ -29,6 +31,7 @@ from opencarrier.identity.places.rules import read_place
 from opencarrier.kernel.clock import SECOND_US, Clock
 from opencarrier.kernel.entropy import Entropy
 from opencarrier.kernel.refusals import Reason, Refusal
+from opencarrier.kernel.signatures import Address
 from opencarrier.spine.parties import PartyId
 
 TOKEN_OCTETS = 32
@@ -47,6 +50,7 @@ links = Table(
     Column("operator", String(48), nullable=False),
     Column("place", String(32), nullable=False),
     Column("expires_us", BigInteger, nullable=False, index=True),
+    Column("used_by", String(42), nullable=True),
 )
 """Links by which nodes' agents enter themselves; a token is kept as its hash."""
 
@@ -68,13 +72,17 @@ class NodeEnrolmentReason(Reason):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeEnrolment:
-    """The node that a link enters: whose it is, whom it serves for, where; `place` may be empty."""
+    """The node that a link enters: whose it is, whom it serves for, where; `place` may be empty.
+
+    `used_by` is the key it entered already, None before.
+    """
 
     node_id: str
     host: PartyId
     operator: PartyId
     place: str
     expires_us: int
+    used_by: Address | None = None
 
 
 class NodeEnrolments:
@@ -114,8 +122,11 @@ class NodeEnrolments:
         )
         return token, made
 
-    def use(self, unit: Connection, token: str) -> NodeEnrolment | Refusal:
-        """Use a token up and return what it enters; of two at once one is refused."""
+    def use(self, unit: Connection, token: str, kid: Address) -> NodeEnrolment | Refusal:
+        """Use a token up by a key and return what it enters, to that key again what it entered.
+
+        Of two keys at once one is refused. The caller has seen that the key signed for it.
+        """
         refusal = Refusal(NodeEnrolmentReason.UNKNOWN_TOKEN)
         if not _TOKEN.fullmatch(token):
             return refusal
@@ -123,7 +134,10 @@ class NodeEnrolments:
         row = unit.execute(select(links).where(mine)).one_or_none()
         if row is None or row.expires_us <= self._clock.now_us():
             return refusal
-        if unit.execute(delete(links).where(mine)).rowcount != 1:
+        if row.used_by not in (None, kid):
+            return refusal
+        first = update(links).where(mine, links.c.used_by.is_(None)).values(used_by=kid)
+        if row.used_by is None and unit.execute(first).rowcount != 1:
             return refusal
         return NodeEnrolment(
             node_id=row.node_id,
@@ -131,6 +145,7 @@ class NodeEnrolments:
             operator=PartyId(row.operator),
             place=row.place,
             expires_us=row.expires_us,
+            used_by=row.used_by,
         )
 
     def _objection(
@@ -143,7 +158,7 @@ class NodeEnrolments:
         for column in ("node_id", "nas_identifier"):
             if store.node(unit, column=column, value=node_id) is not None:
                 return Refusal(NodeEnrolmentReason.NODE_TAKEN)
-        mine = select(func.count()).where(links.c.host == host)
+        mine = select(func.count()).where(links.c.host == host, links.c.used_by.is_(None))
         if (unit.scalar(mine) or 0) >= OPEN_MAX:
             return Refusal(NodeEnrolmentReason.TOO_MANY, f"{OPEN_MAX} links are open")
         return None

@@ -63,8 +63,16 @@ def test_a_name_is_one_line_that_shows_as_it_is(unit, accounts, name):
     assert isinstance(accounts.book.add(unit, "x" * NAME_MAX), Account)
 
 
-def test_a_name_is_had_once(unit, accounts, ada):
-    assert reason(accounts.book.add(unit, "Ada")) is AccountReason.NAME_TAKEN
+def test_a_name_tells_nobody_who_else_there_is(unit, accounts, ada):
+    """Two may have one; a list goes on between them."""
+    other = accounts.book.add(unit, "Ada")
+    assert isinstance(other, Account)
+    assert accounts.book.rename(unit, other.account, "Ada") is None
+    pages, after = [], None
+    while found := accounts.book.page(unit, after=after, limit=1):
+        pages += [one.account for one in found]
+        after = (found[-1].name, found[-1].account)
+    assert sorted(pages) == sorted({ada.account, other.account})
 
 
 @pytest.mark.parametrize(

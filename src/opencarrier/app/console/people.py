@@ -10,11 +10,13 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
+from opencarrier.app.api import After, Cursor
 from opencarrier.app.console.acts import Acts, Invited, grant_of
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.door import Door, octets_of
 from opencarrier.app.console.locales import words
 from opencarrier.app.console.reading import form_of, json_of
+from opencarrier.app.console.views.people import After as PersonAfter
 from opencarrier.app.console.views.people import approvals_view, audit_view, me_view, people_view
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.problems import problem
@@ -38,12 +40,13 @@ ABSENT = frozenset(
 )
 SAID = {
     AccountReason.INVALID_NAME: N_("A name has 1 to 64 characters on one line."),
-    AccountReason.NAME_TAKEN: N_("Somebody has this name already; choose another."),
     AccountReason.LAST_KEY: N_("This is the only key: add another one first."),
     AccountReason.LAST_OWNER: N_("Somebody has to own the installation: make another owner first."),
     AccountReason.TOO_MANY: N_("There are as many as there may be; remove one first."),
     AccountReason.EXPIRED: N_("This question is over; it is asked anew if it is still wanted."),
 }
+
+PEOPLE = Cursor("people", (str, str))
 
 LINE_MAX = 2**63 - 1
 """The highest number a line of the log can have."""
@@ -142,8 +145,8 @@ def _my_keys(app: FastAPI, door: Door) -> None:
 
 def _people(app: FastAPI, door: Door) -> None:
     @app.get("/people", include_in_schema=False)
-    def page(request: Request, after: Name = "", named: Name = "") -> Response:
-        return _people_page(door, request, after=after, named=named)
+    def page(request: Request, cursor: After = "", named: Name = "") -> Response:
+        return _people_page(door, request, cursor=cursor, named=named)
 
     @app.post("/people", include_in_schema=False)
     async def invite(request: Request) -> Response:
@@ -202,13 +205,26 @@ def _approvals(app: FastAPI, door: Door) -> None:
 
 
 def _people_page(
-    door: Door, request: Request, *, after: str = "", named: str = "", link: str = ""
+    door: Door, request: Request, *, cursor: str = "", named: str = "", link: str = ""
 ) -> Response:
-    visitor = visitor_of(request)
+    visitor, after = visitor_of(request), people_read(cursor)
     view = door.read(lambda unit: people_view(door.base, unit, visitor, after=after, named=named))
+    further = "" if view.after is None else PEOPLE.write(view.after)
     return door.shell.page(
-        request, "people/people.html", view, title="People", section="people", link=link
+        request,
+        "people/people.html",
+        view,
+        title="People",
+        section="people",
+        link=link,
+        further=further,
     )
+
+
+def people_read(cursor: str) -> PersonAfter | None:
+    """Return the person to go on after; 422 for a cursor of no list of people."""
+    key = PEOPLE.read(cursor)
+    return None if key is None else (str(key[0]), str(key[1]))
 
 
 def _acts(door: Door, request: Request) -> Acts:

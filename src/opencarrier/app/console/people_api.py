@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from opencarrier.app.api import INT64_MAX, LIMIT, After, Body, Cursor, Limit, Page, operation
 from opencarrier.app.console.acts import Acts, Invited, grant_of
 from opencarrier.app.console.door import Door
-from opencarrier.app.console.people import ABSENT, SAID, Name
+from opencarrier.app.console.people import ABSENT, PEOPLE, SAID, Name, people_read
 from opencarrier.app.console.reading import asked
 from opencarrier.app.console.views.people import (
     ApprovalsView,
@@ -31,7 +31,6 @@ from opencarrier.app.problems import problem
 from opencarrier.identity.accounts.model import AccountId, AccountReason, Grant
 from opencarrier.kernel.refusals import Refusal
 
-PEOPLE = Cursor("people", (str,))
 LOG = Cursor("audit", (int,))
 
 _NO_ROLE = "The role is none, or none at such a party."
@@ -61,12 +60,11 @@ def _lists(app: FastAPI, door: Door) -> None:
         """List who may sign in, by name: everybody to an owner, to others those at their own
         parties.
         """
-        visitor, key = visitor_of(request), PEOPLE.read(cursor)
-        after = "" if key is None else str(key[0])
+        visitor, after = visitor_of(request), people_read(cursor)
         found = door.read(
             lambda unit: people_after(door.base, unit, visitor, after=after, limit=limit + 1)
         )
-        return PEOPLE.page(found, limit, lambda person: (person.name,))
+        return PEOPLE.page(found, limit, lambda person: (person.name, person.account))
 
     @app.get(
         "/v1/people/roles",

@@ -8,8 +8,20 @@ when it is settled: the outcome is paid as entries of the next exchange.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Column, Connection, LargeBinary, MetaData, Table, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    LargeBinary,
+    MetaData,
+    Select,
+    String,
+    Table,
+    insert,
+    select,
+)
 
 from opencarrier.clearing.disputes import wire
 from opencarrier.clearing.disputes.live import LiveDisputes
@@ -26,7 +38,7 @@ from opencarrier.clearing.exchange.model import Entry
 from opencarrier.clearing.exchange.party import Party
 from opencarrier.clearing.exchange.service import ExchangeService
 from opencarrier.clearing.exchange.statement import Difference
-from opencarrier.clearing.exchange.store import Opened, exchanges, find
+from opencarrier.clearing.exchange.store import Opened, find
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id, derive, to_hex
 from opencarrier.kernel.refusals import PeerError, Reason, Refusal
@@ -51,9 +63,12 @@ moves = Table(
     Column("dispute_id", LargeBinary(32), primary_key=True),
     Column("move_id", LargeBinary(32), primary_key=True),
     Column("exchange_id", LargeBinary(32), nullable=False),
-    Column("usage_id", LargeBinary(32), nullable=False),
+    Column("usage_id", LargeBinary(32), nullable=False, index=True),
+    Column("own", String(42), nullable=False),
     Column("octets", LargeBinary, nullable=False),
+    Index("ix_clearing_dispute_move_own_dispute_id", "own", "dispute_id"),
 )
+"""`own` is the address of ours whose exchange it is of, so that one operator's are found by it."""
 
 
 ends = Table(
@@ -108,18 +123,11 @@ class DisputeService:
 
         The last of each says whether its outcome was acted on.
         """
-        query = (
-            select(moves.c.dispute_id, moves.c.exchange_id, moves.c.usage_id, ends.c.dispute_id)
-            .join(exchanges, exchanges.c.exchange_id == moves.c.exchange_id)
-            .outerjoin(ends, ends.c.dispute_id == moves.c.dispute_id)
-            .where(exchanges.c.own == own, moves.c.dispute_id > after)
-            .distinct()
-            .order_by(moves.c.dispute_id)
-            .limit(limit)
-        )
         return [
             (Id(dispute), Id(exchange), Id(usage), end is not None)
-            for dispute, exchange, usage, end in unit.execute(query)
+            for dispute, exchange, usage, end in unit.execute(
+                opened_query(own, after=after, limit=limit)
+            )
         ]
 
     def exchange(self, unit: Connection, identifier: Id) -> Opened | None:
@@ -281,6 +289,7 @@ class DisputeService:
                 "move_id": derive("dispute/octets", octets),
                 "exchange_id": case.exchange_id,
                 "usage_id": case.usage_id,
+                "own": party.own,
                 "octets": octets,
             }
             unit.execute(insert(moves), [row])
@@ -338,6 +347,18 @@ class DisputeService:
         if refused is not None and ours:
             return Refusal(DisputeRefusal.SHORT_OF_COLLATERAL, str(refused))
         return None
+
+
+def opened_query(own: Address, *, after: bytes, limit: int) -> Select[Any]:
+    """Return the query for the disputes of an address of ours, each once, by id."""
+    return (
+        select(moves.c.dispute_id, moves.c.exchange_id, moves.c.usage_id, ends.c.dispute_id)
+        .outerjoin(ends, ends.c.dispute_id == moves.c.dispute_id)
+        .where(moves.c.own == own, moves.c.dispute_id > after)
+        .distinct()
+        .order_by(moves.c.dispute_id)
+        .limit(limit)
+    )
 
 
 def _objection(case: Case, move: Move, outcome: Outcome, count: int) -> Refusal | None:

@@ -12,7 +12,7 @@ PER_CREDENTIAL = 10
 WINDOW_S = 60
 ACTS_PER_ACCOUNT = 1_200
 ACTS_WINDOW_S = 3_600
-"""How often whoever is signed in may change something: each time is a line that stays in the log."""
+"""How often whoever is signed in may change something: each is a line that stays in the log."""
 ORIGINS_MAX = 10_000
 _OTHERS = "*"
 

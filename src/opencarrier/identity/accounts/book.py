@@ -41,13 +41,14 @@ class AccountBook:
     # accounts
 
     def add(self, unit: Connection, name: str) -> Account | Refusal:
-        """Add somebody, who may nothing yet and has no key."""
+        """Add somebody, who may nothing yet and has no key.
+
+        Others may have the same name: were it refused, it would tell who else there is.
+        """
         refusal = rules.checked_name(name)
         if refusal is not None:
             return refusal
         table = store.accounts
-        if unit.scalar(select(table.c.account).where(table.c.name == name)) is not None:
-            return Refusal(AccountReason.NAME_TAKEN, name)
         if (unit.scalar(select(func.count()).select_from(table)) or 0) >= ACCOUNTS_MAX:
             return Refusal(AccountReason.TOO_MANY, f"{ACCOUNTS_MAX} accounts")
         made = Account(account=AccountId(self._id("acct")), name=name, made_us=self._now())
@@ -61,8 +62,10 @@ class AccountBook:
         found = store.account(unit, account)
         return found or Refusal(AccountReason.UNKNOWN_ACCOUNT)
 
-    def page(self, unit: Connection, *, after: str = "", limit: int = PAGE) -> Sequence[Account]:
-        """Return accounts by name."""
+    def page(
+        self, unit: Connection, *, after: tuple[str, str] | None = None, limit: int = PAGE
+    ) -> Sequence[Account]:
+        """Return accounts by name and id, those after one."""
         assert 0 < limit <= PAGE_MAX, "a page has its limit"
         return store.accounts_after(unit, after, limit)
 
@@ -71,10 +74,10 @@ class AccountBook:
         unit: Connection,
         parties: Collection[PartyId],
         *,
-        after: str = "",
+        after: tuple[str, str] | None = None,
         limit: int = PAGE,
     ) -> Sequence[Account]:
-        """Return accounts that may something at one of these parties, by name."""
+        """Return accounts that may something at one of these parties, by name and id."""
         assert 0 < limit <= PAGE_MAX, "a page has its limit"
         return store.accounts_after(unit, after, limit, parties)
 
@@ -84,9 +87,6 @@ class AccountBook:
         if refusal is not None:
             return refusal
         table = store.accounts
-        holder = unit.scalar(select(table.c.account).where(table.c.name == name))
-        if holder not in (None, account):
-            return Refusal(AccountReason.NAME_TAKEN, name)
         renamed = update(table).where(table.c.account == account).values(name=name)
         known = unit.execute(renamed).rowcount
         return None if known else Refusal(AccountReason.UNKNOWN_ACCOUNT)

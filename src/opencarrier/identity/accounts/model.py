@@ -158,7 +158,6 @@ class AccountReason(Reason):
     UNKNOWN_APPROVAL = 14
     NOT_SIGNED_IN = 20
     NOT_GRANTED = 21
-    NAME_TAKEN = 30
     KEY_TAKEN = 31
     LAST_KEY = 32
     LAST_OWNER = 33

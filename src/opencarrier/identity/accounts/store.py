@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Text,
     delete,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.engine import Row
@@ -41,8 +43,9 @@ accounts = Table(
     "accounts_account",
     metadata,
     Column("account", String(48), primary_key=True),
-    Column("name", String(64), nullable=False, unique=True),
+    Column("name", String(64), nullable=False),
     Column("made_us", BigInteger, nullable=False),
+    Index("ix_accounts_account_name_account", "name", "account"),
 )
 
 keys = Table(
@@ -129,10 +132,16 @@ def account(unit: Connection, account_id: AccountId) -> Account | None:
 
 
 def accounts_after(
-    unit: Connection, name: str, limit: int, parties: Collection[PartyId] | None = None
+    unit: Connection,
+    after: tuple[str, str] | None,
+    limit: int,
+    parties: Collection[PartyId] | None = None,
 ) -> Sequence[Account]:
-    """Return accounts by name, those after one; with `parties` only who has a grant there."""
-    query = select(accounts).where(accounts.c.name > name).order_by(accounts.c.name).limit(limit)
+    """Return accounts by name and id, those after one; with `parties` only who has a grant."""
+    order = (accounts.c.name, accounts.c.account)
+    query = select(accounts).order_by(*order).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(*order) > after)
     if parties is not None:
         there = select(grants.c.account).where(grants.c.party.in_(parties))
         query = query.where(accounts.c.account.in_(there))

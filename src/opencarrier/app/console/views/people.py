@@ -17,6 +17,9 @@ from opencarrier.identity.model import PartyKind
 from opencarrier.kernel.ids import to_hex
 from opencarrier.spine.parties import PartyId
 
+After = tuple[str, str]
+"""Name and account of the last person of a page: two may have one name."""
+
 PARTIES_OFFERED = 20
 """Of each kind, at once: there may be many thousand hosts."""
 
@@ -96,13 +99,13 @@ class PartyLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleView:
-    """People by name; `after` is where the next page begins, empty on the last.
+    """People by name; `after` is the last of them, None on the last page.
 
     `may_give` are roles at the parties from the name `named` on; there may be more of them.
     """
 
     people: tuple[PersonLine, ...]
-    after: str
+    after: After | None
     may_give: tuple[PartyLine, ...]
     named: str
     may_look_further: bool
@@ -132,14 +135,19 @@ class AuditView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalLine:
-    """A question that waits; `by` are the names of those who said yes."""
+    """A question that waits; `given` people said yes.
+
+    `by` are the names of those whom the visitor may know, `others` the roles of everybody else.
+    """
 
     approval: str
     kind: str
     subject: str
     amount_minor: int
     needed: int
+    given: int
     by: tuple[str, ...]
+    others: tuple[str, ...]
     said: bool
     asked_us: int
     expires_us: int
@@ -190,7 +198,12 @@ def me_view(base: Installation, unit: Connection, visitor: Visitor) -> MeView:
 
 
 def people_view(
-    base: Installation, unit: Connection, visitor: Visitor, *, after: str = "", named: str = ""
+    base: Installation,
+    unit: Connection,
+    visitor: Visitor,
+    *,
+    after: After | None = None,
+    named: str = "",
 ) -> PeopleView:
     """Return everybody to an owner, to others those at their own parties.
 
@@ -199,7 +212,7 @@ def people_view(
     found = people_after(base, unit, visitor, after=after, limit=book.PAGE)
     return PeopleView(
         people=tuple(found),
-        after=found[-1].name if len(found) == book.PAGE else "",
+        after=(found[-1].name, found[-1].account) if len(found) == book.PAGE else None,
         may_give=roles_to_give(base, unit, visitor, named=named),
         named=named,
         may_look_further=visitor.is_owner,
@@ -207,7 +220,7 @@ def people_view(
 
 
 def people_after(
-    base: Installation, unit: Connection, visitor: Visitor, *, after: str, limit: int
+    base: Installation, unit: Connection, visitor: Visitor, *, after: After | None, limit: int
 ) -> Sequence[PersonLine]:
     """Return people by name, as many as asked for: whom the visitor may see."""
     accounts = base.accounts.book
@@ -285,7 +298,9 @@ def entries_before(
 def approvals_view(base: Installation, unit: Connection, visitor: Visitor) -> ApprovalsView:
     """Return what waits, and whether the visitor said yes already."""
     waiting = base.accounts.approvals.waiting(unit)
-    names = _names(base, unit, {who for one in waiting for who in one.by})
+    said = {who for one in waiting for who in one.by}
+    known = {who for who in said if who == visitor.account or sees(unit, base, visitor, who)}
+    names = _names(base, unit, known)
     return ApprovalsView(
         waiting=tuple(
             ApprovalLine(
@@ -294,7 +309,9 @@ def approvals_view(base: Installation, unit: Connection, visitor: Visitor) -> Ap
                 subject=to_hex(one.subject),
                 amount_minor=int(one.detail),
                 needed=one.needed,
-                by=tuple(names.get(who, "") for who in one.by),
+                given=len(one.by),
+                by=tuple(names[who] for who in one.by if who in names),
+                others=tuple(_role(base, unit, who) for who in one.by if who not in names),
                 said=visitor.account in one.by,
                 asked_us=one.asked_us,
                 expires_us=one.expires_us,
@@ -302,6 +319,13 @@ def approvals_view(base: Installation, unit: Connection, visitor: Visitor) -> Ap
             for one in waiting
         )
     )
+
+
+def _role(base: Installation, unit: Connection, who: AccountId) -> str:
+    """Say as what somebody says yes, nothing where the account is gone."""
+    found = base.accounts.book.find(unit, who)
+    held = {grant.role for grant in found.grants} if isinstance(found, Account) else set()
+    return next((role.value for role in Role if role in held), "")
 
 
 def _person(base: Installation, unit: Connection, visitor: Visitor, found: Account) -> PersonLine:
