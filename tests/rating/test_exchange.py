@@ -8,9 +8,15 @@ from math import floor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.rating.roaming import TERM, deal, pricing, rate, roaming
 
 from opencarrier.kernel.money import INT64_MAX, MoneyError
+from opencarrier.kernel.refusals import PeerError
+from opencarrier.rating.adjustment_inputs import encode_inputs
+from opencarrier.rating.adjustments import due_again, inputs_of
 from opencarrier.rating.agreements.exchange import Part, converted
+from opencarrier.rating.agreements.plans import Flat
+from opencarrier.rating.periods import PeriodSums
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,17 @@ def test_positions_worked_by_hand(parts: list[Part], expected: tuple[int, ...]) 
 def test_what_leaves_64_bits_is_refused() -> None:
     with pytest.raises(MoneyError):
         converted([Part((INT64_MAX,), 1, 0), Part((1,), 1, 0)])
+
+
+def test_an_adjustment_that_leaves_64_bits_in_the_asset_is_a_peers_mistake() -> None:
+    """Whoever verifies a receipt meets it: terms within bounds, whose product is not."""
+    flat = deal(pricing(plan=Flat(fixed_minor=10**18)), currency="EUR")
+    exchange = rate(rate=10**15, decimals=0)
+    signed = roaming(rates=(exchange,), deals=(flat,))
+    sums = PeriodSums({}, (0,))
+    made = inputs_of(signed, flat, TERM, sums, is_final=True)
+    with pytest.raises(PeerError):
+        due_again(encode_inputs(made), exchange)
 
 
 PARTS = st.lists(

@@ -195,6 +195,18 @@ def test_limits(verifier):
             read_manifest(deep)
 
 
+def test_a_truth_is_no_number(co_signed, verifier):
+    """Python's True is 1 and JSON's is not: what was rated from a number is not `true`."""
+    document = json.loads(co_signed)
+    for path, step in (
+        (("usage", "content", "rung"), "usage"),
+        (("wholesale", "content", "kind"), "rating"),
+    ):
+        with pytest.raises(PeerError) as failure:
+            verifier.verify(form.write(put(document, path, True)))
+        assert failure.value.reason == step
+
+
 @pytest.mark.parametrize(
     "spoilt", ["\ud800", [[[[[[[[[[[[[[[0]]]]]]]]]]]]]]]], ids=["half", "deep"]
 )

@@ -137,12 +137,12 @@ def due_again(data: bytes, exchange: ExchangeRate | None) -> Due:
     inputs = decode_inputs(data)
     try:
         made = adjust(inputs)
+        if made is None:
+            raise PeerError("inputs", "they move nothing")
+        _check_rate(inputs, exchange)
+        return _due(made, exchange)
     except MoneyError as error:
         raise PeerError("inputs", str(error)) from None
-    if made is None:
-        raise PeerError("inputs", "they move nothing")
-    _check_rate(inputs, exchange)
-    return _due(made, exchange)
 
 
 def _check_rate(inputs: AdjustmentInputs, rate: ExchangeRate | None) -> None:

@@ -27,7 +27,7 @@ from opencarrier.clearing.tree import (
     stake_reading,
 )
 from opencarrier.kernel.decoding import decode
-from opencarrier.kernel.encoding import EncodingError, Value
+from opencarrier.kernel.encoding import EncodingError, Value, encode
 from opencarrier.kernel.ids import Id
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.kernel.signatures import Address
@@ -247,7 +247,7 @@ def _check_usage(receipt: Receipt) -> Mapping[str, Value] | None:
     if (content["home"], content["visited"]) != (receipt.path.debtor, receipt.path.creditor):
         raise PeerError("usage", "home and visited are not the position's parties")
     rung = content["rung"]
-    if not isinstance(rung, int) or rung < receipt.path.rung:
+    if type(rung) is not int or rung < receipt.path.rung:
         raise PeerError("usage", "the position stands on a higher rung than its evidence")
     return content
 
@@ -338,7 +338,7 @@ def _check_rating(receipt: Receipt, name: str, usage: Mapping[str, Value] | None
             [int(leg.role), leg.party, leg.account, leg.amount_minor] for leg in priced.allocations
         ],
     }
-    if priced.kind is not KINDS[name] or content != expected:
+    if priced.kind is not KINDS[name] or encode(content) != encode(expected):
         raise PeerError("rating", f"rating again does not give the {name} charge")
     _check_inputs(receipt, name, priced, inputs, usage)
     return True

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from opencarrier.clearing.dues import PART, Flow, due_part, flows_of, leaf_data
 from opencarrier.clearing.rules import statement_digest
 from opencarrier.clearing.tree import commit, position_of_record, root_of_record
-from opencarrier.kernel.encoding import Value
+from opencarrier.kernel.encoding import Value, encode
 from opencarrier.kernel.refusals import PeerError
 from opencarrier.kernel.signatures import Address
 from opencarrier.rating.adjustment_inputs import decode_inputs
@@ -32,14 +32,14 @@ def check_due(receipt: DueReceipt) -> RoamingHead:
     """
     content = receipt.adjustment.content
     inputs, role = content.get("inputs"), content.get("role")
-    if not isinstance(inputs, bytes) or not isinstance(role, int):
+    if not isinstance(inputs, bytes) or type(role) is not int:
         raise PeerError("rating", "the adjustment lacks what it was made from")
     try:
         due = due_again(inputs, _rate(content.get("exchange")))
     except PeerError as error:
         raise PeerError("rating", f"adjustment: {error}") from None
     flow = next((item for item in flows_of(due) if item.role == role), None)
-    if flow is None or due_part(due, role) != content:
+    if flow is None or encode(due_part(due, role)) != encode(content):
         raise PeerError("rating", "adjusting again does not give this record")
     _check_flow(receipt, flow)
     return decode_inputs(inputs).head

@@ -57,7 +57,7 @@ const FIGURES = {
 
 const stepOf = (name) => place.querySelector(`[data-step="${name}"]`);
 
-/** Show how a step ended: good, none (not part of the receipt), partly, wait, act (it broke). */
+/** Show how a step ended: good, none (not part of the receipt), wait, act (it broke). */
 function show(name, state, figure = "", detail = "") {
   const step = stepOf(name);
   step.dataset.state = state;
@@ -73,12 +73,12 @@ function show(name, state, figure = "", detail = "") {
 
 const isEmpty = (name, facts) => facts === null
   || (name === "signature" && !Object.keys(facts.signedBy).length)
-  || (name === "rating" && !facts.partly && !facts.amounts.length);
+  || (name === "rating" && !facts.amounts.length);
 
 function told(name, facts) {
   if (isEmpty(name, facts)) return show(name, "none");
   if (name === "finality" && !facts.isFinal) return show(name, "wait", FIGURES.finality(facts));
-  return show(name, facts.partly ? "partly" : "good", FIGURES[name](facts));
+  return show(name, "good", FIGURES[name](facts));
 }
 
 function clear() {

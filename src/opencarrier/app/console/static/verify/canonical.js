@@ -6,7 +6,7 @@ import { Broken } from "./form.js";
 const DEPTH_MAX = 16;
 const PATH_MAX = 64;
 const NO_CHARACTER = /\p{Surrogate}/u;
-const utf8 = new TextEncoder();
+export const utf8 = new TextEncoder();
 
 export { sha256 };
 
@@ -86,6 +86,9 @@ export function compared(a, b) {
   for (let i = 0; i < a.length && i < b.length; i += 1) if (a[i] !== b[i]) return a[i] - b[i];
   return a.length - b.length;
 }
+
+/** Order texts by their characters; UTF-16, which JavaScript orders by, has those beyond 16 bits too low. */
+export const ordered = (a, b) => compared(utf8.encode(a), utf8.encode(b));
 
 /** Say whether two values encode to the same octets. */
 export const equal = (a, b) => compared(encode(a), encode(b)) === 0;

@@ -1,4 +1,5 @@
 // Choosing again of whom could serve a session, by the rule of docs/reference/routing.md.
+import { ordered } from "./canonical.js";
 import { Broken } from "./form.js";
 import { INT64_MAX } from "./terms.js";
 
@@ -28,12 +29,12 @@ function read(content) {
   const known = ["place", "taken", "demand", "candidates", "refusals"];
   check(content instanceof Map && content.size === 5 && known.every((k) => content.has(k)), "out of form");
   const [place, taken, demand, candidates, refusals] = known.map((key) => content.get(key));
-  check(isText(place) && place.length > 0 && place.length <= PLACE_MAX && isText(taken), "out of form");
+  check(isText(place) && place.length > 0 && [...place].length <= PLACE_MAX && isText(taken), "out of form");
   check(isAmount(refusals) && Array.isArray(candidates), "out of form");
   check(candidates.length <= CANDIDATES_MAX, "out of form");
   const found = candidates.map(readCandidate);
   const sellers = found.map((item) => item.seller);
-  const ascend = sellers.every((seller, i) => !i || sellers[i - 1] < seller);
+  const ascend = sellers.every((seller, i) => !i || ordered(sellers[i - 1], seller) < 0);
   check(ascend && sellers.includes(taken), "out of form");
   return { taken, demand: readDemand(demand), candidates: found };
 }
@@ -65,5 +66,5 @@ function better(a, b) {
   ];
   const first = differences.find((difference) => difference !== 0n);
   if (first !== undefined) return first < 0n ? -1 : 1;
-  return a.seller < b.seller ? -1 : 1;
+  return ordered(a.seller, b.seller);
 }

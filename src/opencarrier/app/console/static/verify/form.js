@@ -98,7 +98,7 @@ class Reader {
     const word = this.matched(/true|false|null|-?(?:0|[1-9][0-9]*)(?![.eE0-9])/y);
     if (word === "null") return null;
     if (word === "true" || word === "false") return word === "true";
-    if (word.length > DIGITS_MAX) throw wrong("a number is too long");
+    if (word.replace("-", "").length > DIGITS_MAX) throw wrong("a number is too long");
     return BigInt(word);
   }
 

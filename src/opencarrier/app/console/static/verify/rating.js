@@ -3,11 +3,11 @@
 import { derive } from "./canonical.js";
 import * as forms from "./terms.js";
 import {
-  CHARGE_MAX_MINOR, INT64_MAX, RETAIL, WHOLESALE, among, check, fields, holds,
+  CHARGE_MAX_MINOR, INT64_MAX, PPM, RETAIL, WHOLESALE, among, check, fields, holds,
 } from "./terms.js";
 
-const PPM = 1_000_000n;
 const NANO = 1_000_000_000n;
+const KIB = 1_024n;
 const QUANTITY_MAX = 1n << 62n;
 const [SELLER, HOST, PROTOCOL, TAX] = [1n, 2n, 3n, 4n];
 
@@ -178,6 +178,8 @@ function checkLine(read, head, line, rate, hash, offered) {
   }
   check(holds(line, at) && (!rate || holds(rate, at)), "the line was not in force");
   check(line.first_step % line.next_step === 0n, "line.first_step is out of form");
+  const isPerKib = line.next_step === KIB && line.unit.startsWith("octets");
+  check(!line.in_band || isPerKib, "a line with quotes counts no steps of a KiB");
   const fits = line.services.includes(offered.service) && line.qos.includes(offered.qos)
     && line.rcoi.includes(offered.rcoi);
   check(fits, "the line is for other use than was offered");

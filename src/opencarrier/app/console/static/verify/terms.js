@@ -3,7 +3,7 @@
 import { compared } from "./canonical.js";
 import { Broken } from "./form.js";
 
-const PPM = 1_000_000n;
+export const PPM = 1_000_000n;
 export const INT64_MAX = (1n << 63n) - 1n;
 export const CHARGE_MAX_MINOR = 9_200_000_000_000n;
 export const WHOLESALE = 1n;
@@ -16,32 +16,37 @@ const wrong = (detail) => new Broken("rating", detail);
 
 // what a field may be
 
-const whole = (least, most) => (value) =>
+export const whole = (least, most) => (value) =>
   typeof value === "bigint" && least <= value && value <= most;
 const matching = (pattern) => (value) => typeof value === "string" && pattern.test(value);
-const oneOf = (words) => (value) => words.includes(value);
-const isBoolean = (value) => typeof value === "boolean";
-const isParty = (value) =>
+export const oneOf = (words) => (value) => words.includes(value);
+export const isBoolean = (value) => typeof value === "boolean";
+export const isParty = (value) =>
   matching(/^[a-z0-9]+(?:[_-][a-z0-9]+)*$/)(value) && value.length <= 80;
 const isAddress = matching(/^0x[0-9a-f]{40}$/);
 const isAsset = matching(/^[!-~]{1,160}$/);
 export const isCurrency = matching(/^[A-Z]{3}$/);
-const isName = matching(/^[a-z0-9][a-z0-9._-]{0,63}$/);
+export const isName = matching(/^[a-z0-9][a-z0-9._-]{0,63}$/);
 const isHash = (value) => value instanceof Uint8Array && value.length === 32;
 export const isListOf = (is, least, most) => (value) =>
   Array.isArray(value) && least <= value.length && value.length <= most && value.every(is);
 const isCounters = isListOf(whole(0n, INT64_MAX), 3, 3);
 export const isAnything = () => true;
+const areEnds = (value) => isListOf(instant, 2, 121)(value)
+  && value.every((end, i) => !i || value[i - 1] < end);
 const areWordsOf = (known) => (value) =>
   isListOf(oneOf(known), 1, known.length)(value)
   && value.every((item, i) => !i || known.indexOf(value[i - 1]) < known.indexOf(item));
 
-const ppm = whole(0n, PPM);
+export const ppm = whole(0n, PPM);
 export const instant = whole(0n, INT64_MAX);
+export const step = whole(1n, 1n << 32n);
+export const sum = whole(0n, 1n << 100n);
+const booked = whole(-(1n << 100n), 1n << 100n);
 const minor = whole(0n, CHARGE_MAX_MINOR - 1n);
 const WINDOW = { valid_from_us: instant, valid_until_us: instant };
 export const PRICE = {
-  ...WINDOW, unit: oneOf(UNITS), step: whole(1n, 1n << 32n), price_nano: instant,
+  ...WINDOW, unit: oneOf(UNITS), step, price_nano: instant,
   minimum_minor: minor, tax_ppm: ppm, tax_included: isBoolean,
 };
 export const TARIFF = { ...PRICE, host_ppm: ppm };
@@ -69,7 +74,7 @@ const HASHES = {
 };
 export const HEAD = {
   parties: isListOf((value) => value instanceof Map, 1, 2), asset: isAsset, currency: isCurrency,
-  protocol_party: isParty, protocol_ppm: ppm, periods_us: isListOf(instant, 2, 121),
+  protocol_party: isParty, protocol_ppm: ppm, periods_us: areEnds,
 };
 export const SIGNATORY = { party: isParty, address: isAddress, tax_party: isParty };
 const SHARED_2 = {
@@ -87,7 +92,7 @@ export const LINE = {
   line: isName, home: isParty, visited: isParty, ...WINDOW, services: areWordsOf(SERVICES),
   qos: areWordsOf(QOS), rcoi: areWordsOf(["none", "settled", "own"]),
   unit: oneOf([...UNITS, "units"]), first_step: whole(1n, 1n << 32n),
-  next_step: whole(1n, 1n << 32n), price_nano: instant, fixed_minor: minor, minimum_minor: minor,
+  next_step: step, price_nano: instant, fixed_minor: minor, minimum_minor: minor,
   currency: isCurrency, tax_ppm: ppm, tax_included: isBoolean, host_ppm: ppm, in_band: isBoolean,
 };
 export const RATE = {
@@ -96,14 +101,9 @@ export const RATE = {
 
 export const ADJUSTMENT = {
   head: isAnything, ...HASHES, deal: isAnything, start_us: instant, end_us: instant,
-  number: whole(0n, 1n << 20n), is_final: isBoolean, lines: isAnything, subscribers: isAnything,
-  booked: isAnything,
-};
-export const CONTENT = {
-  adjustment_id: isHash, payer: isParty, seller: isParty, asset: isAsset,
-  amount_minor: whole(-INT64_MAX, INT64_MAX), agreement_hash: isHash, deal_hash: isHash,
-  inputs: isAnything, exchange: isAnything, allocations: Array.isArray,
-  role: whole(0n, 4n),
+  number: whole(0n, 1n << 20n), is_final: isBoolean,
+  lines: isListOf(isListOf(isAnything, 6, 6), 0, 1_000), subscribers: Array.isArray,
+  booked: isListOf(booked, 4, 4),
 };
 
 /** Return a mapping's fields where it has exactly those known, each as it must be. */

@@ -88,8 +88,8 @@ export class Verifier {
 
   checkAdjusted(receipt) {
     const head = checkAdjustment(receipt);
-    this.told("rating", { amounts: [], partly: true });
-    return { names: [], signers: adjustmentSigners(receipt, head) };
+    this.told("rating", { amounts: [[receipt.kind, receipt.path.amountMinor]] });
+    return { names: [receipt.kind], signers: adjustmentSigners(receipt, head) };
   }
 
   /** Check that the pinned contract tells the discount a retail charge was rated with. */
@@ -188,10 +188,11 @@ function checkUsage({ parts, path, recordId }, told) {
   const counters = ["counters_from", "counters_to"].map((name) => content.get(name));
   if (!counters.every(areCounters)) throw new Broken("usage", "counters are three whole numbers");
   const derived = derive("usage", session, ...counters);
-  if (!equal([derived, derived], [content.get("usage_id"), recordId])) {
+  const named = content.get("usage_id");
+  if (!(named instanceof Uint8Array && same(derived, named) && same(derived, recordId))) {
     throw new Broken("usage", "the usage id does not follow from session and counters");
   }
-  if (!equal([content.get("home"), content.get("visited")], [path.debtor, path.creditor])) {
+  if (content.get("home") !== path.debtor || content.get("visited") !== path.creditor) {
     throw new Broken("usage", "home and visited are not the position's parties");
   }
   const rung = content.get("rung");
