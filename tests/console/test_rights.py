@@ -37,12 +37,22 @@ HOSTS_LOOKS = [
     "GET /host", "GET /host/{party}", "GET /host/{party}/now",
     "GET /host/{party}/nodes/{node_id:path}", "GET /v1/hosts", "GET /v1/hosts/{party}",
     "GET /v1/hosts/{party}/nodes", "GET /v1/hosts/{party}/nodes/{node_id:path}",
-    "GET /v1/hosts/{party}/earnings",
+    "GET /v1/hosts/{party}/earnings", "GET /v1/hosts/{party}/bans",
 ]  # fmt: skip
 HOSTS_ACTS = [
     "GET /host/{party}/withdraw", "POST /host/{party}/withdraw", "GET /v1/hosts/{party}/claim",
     "POST /v1/hosts/{party}/withdrawals", "POST /v1/hosts/{party}/enrolments",
     "GET /host/{party}/add-node", "POST /host/{party}/add-node",
+    "GET /host/{party}/appeal", "POST /host/{party}/appeal", "POST /host/{party}/close-ban",
+    "GET /v1/hosts/{party}/appeal", "POST /v1/hosts/{party}/appeals",
+    "POST /v1/hosts/{party}/closings",
+]  # fmt: skip
+
+BANNING = [
+    "GET /host/{party}/ban", "POST /host/{party}/ban", "POST /host/{party}/ban/draft",
+    "GET /host/{party}/decide", "POST /host/{party}/decide", "POST /v1/hosts/{party}/bans",
+    "POST /v1/hosts/{party}/bans/signatures", "POST /v1/hosts/{party}/bans/send",
+    "GET /v1/hosts/{party}/decision", "POST /v1/hosts/{party}/decisions",
 ]  # fmt: skip
 
 MAY: dict[str, set[str]] = {
@@ -109,6 +119,7 @@ MAY: dict[str, set[str]] = {
     "POST /operator/{party}/settle": {"owner", "token", "operator", "visited"},
     **{key: {"owner", "token", "auditor", "onlooker", "host"} for key in HOSTS_LOOKS},
     **{key: {"owner", "token", "host"} for key in HOSTS_ACTS},
+    **{key: {"owner", "token"} for key in BANNING},
     "GET /people": {"owner", "token", "operator", "visited", "host"},
     "GET /v1/people": {"owner", "token", "operator", "visited", "host"},
     "GET /v1/people/roles": {"owner", "token", "operator", "visited", "host"},

@@ -194,6 +194,7 @@ class Scheduler:
         self._errands.follow()
         self._note("settlement", self._errands.drive().note)
         self._note("payments", self._errands.see_payments_through())
+        self._note("bans", self._errands.follow_bans())
         self._note("relays", self._errands.relay_on().unavailable)
         self._note("channels", self._errands.tend_channels().note)
         with self._place.base.store.write() as unit:

@@ -160,6 +160,12 @@ class Errands:
         )
 
     @in_turn
+    def follow_bans(self) -> str:
+        """Keep what the registry of nodes tells of bans; return what holds it up, if anything."""
+        bans = self.place.bans
+        return "" if bans is None else bans.follower.follow(self._base.store.write)
+
+    @in_turn
     def see_payments_through(self) -> str:
         """Do once what is due for payments over HTTP; return what holds them up, if anything."""
         now_us = self._base.clock.now_us()

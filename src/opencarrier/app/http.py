@@ -22,6 +22,7 @@ from opencarrier.app.closing import PASSES_MAX
 from opencarrier.app.config import ANY_HOST
 from opencarrier.app.console import console_routes
 from opencarrier.app.console.agreements import agreement_routes
+from opencarrier.app.console.bans import BanDesk, ban_routes
 from opencarrier.app.console.chain import chain_routes
 from opencarrier.app.console.disputes import dispute_routes
 from opencarrier.app.console.door import Door, door_routes
@@ -155,6 +156,7 @@ def make_app(web: Web) -> FastAPI:
     agreement_routes(app, operator)
     host_desk = HostDesk(web.shell, HostViews(web.place, web.watch))
     host_routes(app, host_desk)
+    ban_routes(app, BanDesk(host_desk, host_desk.views.bans))
     node_routes(app, host_desk, origins, partial(_radius_ports, web))
     _subscribers(app, web, door)
     dispute_routes(app, operator)

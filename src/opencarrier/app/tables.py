@@ -9,6 +9,7 @@ from opencarrier.access.hub import store as access
 from opencarrier.access.meters import tables as meters
 from opencarrier.access.orders import store as orders
 from opencarrier.app import answers
+from opencarrier.bans import store as bans
 from opencarrier.chain import tables as chain
 from opencarrier.channels import store as channels
 from opencarrier.charging import store as charging
@@ -35,6 +36,7 @@ METADATA = [
         access,
         accounts,
         answers,
+        bans,
         chain,
         channels,
         charging,

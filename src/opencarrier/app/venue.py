@@ -248,6 +248,9 @@ SETUP: dict[str, Callable[[Placed, Terms], Call]] = {
         at[RewardDistributor].address
     ),
     "set registrar": lambda at, terms: at[NodeRegistry].set_registrar(terms.owner),
+    "set node guardians": lambda at, terms: at[NodeRegistry].set_guardians([terms.owner], 1),
+    "set node arbiter": lambda at, terms: at[NodeRegistry].set_arbiter(terms.owner),
+    "set node beneficiary": lambda at, terms: at[NodeRegistry].set_beneficiary(terms.owner),
     "set minter": lambda at, terms: at[StableToken].set_minter(terms.owner, allowed=True),
 }
 """What the owner tells the contracts once all of them stand, in order."""

@@ -12,9 +12,10 @@ from opencarrier.app.bootstrap.installation import (
     load_settings,
     open_installation,
 )
-from opencarrier.app.bootstrap.venue import Channels, Onchain
+from opencarrier.app.bootstrap.venue import Bans, Channels, Onchain
 
 __all__ = [
+    "Bans",
     "Channels",
     "Installation",
     "Onchain",

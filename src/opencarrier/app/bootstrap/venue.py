@@ -20,6 +20,8 @@ from opencarrier.app.venue import (
     read_tiers,
     rulebook_hash,
 )
+from opencarrier.bans.follower import BanFollower
+from opencarrier.bans.service import BanService
 from opencarrier.chain.client import ChainClient
 from opencarrier.chain.contracts import (
     X402_COLLECTOR_ADDRESS,
@@ -29,6 +31,7 @@ from opencarrier.chain.contracts import (
     Contract,
     Erc3009DepositCollector,
     HouseTerms,
+    NodeRegistry,
     StableToken,
     StakeDiscount,
 )
@@ -80,6 +83,14 @@ class Channels:
     service: ChannelService
     follower: ChannelFollower
     claimer: Claimer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bans:
+    """Bans of nodes at a venue: what is kept of them, and what follows the contract."""
+
+    service: BanService
+    follower: BanFollower
 
 
 class Onchain:
@@ -150,6 +161,7 @@ class Onchain:
             timeout_s=settings.payment_timeout_s,
         )
         self.stakes = _stakes(self.manifest, client)
+        self.bans = _bans(self.manifest, client)
         self.channels = self._channels()
         self.channel_sales = self._channel_sales()
         self.issuer = Issuer(
@@ -347,6 +359,16 @@ def _stakes(manifest: Manifest, client: ChainClient) -> StakeFollower | None:
         from_block=manifest.from_block,
     )
     return StakeFollower(venue, client)
+
+
+def _bans(manifest: Manifest, client: ChainClient) -> Bans | None:
+    """Follow the venue's bans; None at a venue that was put up before it had a registry."""
+    if NodeRegistry.NAME not in manifest.contracts:
+        return None
+    address = manifest.at(NodeRegistry)
+    domain = NodeRegistry(address).signing_domain(manifest.chain_id)
+    follower = BanFollower(address, client, from_block=manifest.from_block)
+    return Bans(service=BanService(domain), follower=follower)
 
 
 def _index(client: ChainClient, manifest: Manifest) -> Indexer:

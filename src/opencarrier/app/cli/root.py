@@ -6,6 +6,7 @@ import typer
 
 from opencarrier.app.cli import (
     advert,
+    bans,
     books,
     chain,
     chain_channel,
@@ -53,6 +54,10 @@ for _group in (
 for _name, _command in {**node_agent.COMMANDS, **node_meters.COMMANDS}.items():
     people.node.command(_name)(_command)
 
+for _name, _act in bans.COMMANDS.items():
+    people.node.command(_name)(_act)
+
+chain_node.node.command("appoint")(bans.appoint)
 
 people.subscriber.add_typer(credentials.credential)
 

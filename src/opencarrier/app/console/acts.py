@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from opencarrier.app.asking import OWNERS_KINDS
 from opencarrier.app.console.door import Door
 from opencarrier.app.console.views.people import looks_after, may_give, sees
 from opencarrier.app.console.visitor import Visitor
@@ -85,12 +86,11 @@ class Acts:
         """Say yes to what waits for several people."""
 
         def said(unit: Connection) -> Refusal | None:
-            try:
-                found = self._accounts.approvals.say_yes(
-                    unit, from_hex(approval), self._visitor.account
-                )
-            except ValueError:
+            approvals, octets = self._accounts.approvals, _octets(approval)
+            asked = None if octets is None else approvals.find(unit, octets)
+            if asked is None or (asked.kind in OWNERS_KINDS and not self._visitor.is_owner):
                 return Refusal(AccountReason.UNKNOWN_APPROVAL)
+            found = approvals.say_yes(unit, asked.approval, self._visitor.account)
             refusal = found if isinstance(found, Refusal) else None
             return self._note(unit, refusal, "approved", approval)
 
@@ -166,6 +166,13 @@ class Acts:
                 came_from=self._visitor.came_from,
             )
         return refusal
+
+
+def _octets(approval: str) -> bytes | None:
+    try:
+        return from_hex(approval)
+    except ValueError:
+        return None
 
 
 def grant_of(role: str, party: str) -> Grant | None:

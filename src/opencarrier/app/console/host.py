@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 
 from opencarrier.app.api import LIMIT, After, Limit, Page, operation
 from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.console.ban_words import STAGES as BAN_STAGES
+from opencarrier.app.console.ban_words import WHY
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.views.bars import picture
@@ -29,7 +31,7 @@ from opencarrier.app.console.views.host import (
     WithdrawnView,
 )
 from opencarrier.app.console.visitor import Visitor, visitor_of
-from opencarrier.app.console.whose import host_of
+from opencarrier.app.console.whose import acts_at, host_of
 from opencarrier.app.errands import Errands
 from opencarrier.app.forms import hosts as examples
 from opencarrier.app.problems import problem
@@ -194,10 +196,21 @@ def _pages(app: FastAPI, desk: HostDesk) -> None:
 
     @app.get("/host/{party}/nodes/{node_id:path}", include_in_schema=False)
     def node(request: Request, party: Party, node_id: NodeId) -> Response:
-        view = desk.views.node(desk.of(request, party), node_id)
+        host = desk.of(request, party)
+        view = desk.views.node(host, node_id)
         if view is None:
             raise HTTPException(404)
-        return desk.page(request, "node", view, view.node.node_id)
+        visitor = visitor_of(request)
+        return desk.page(
+            request,
+            "node",
+            view,
+            view.node.node_id,
+            standing=desk.views.bans.standing(host, node_id, drafts=visitor.is_owner),
+            may=acts_at(visitor, Role.HOST, host.party_id),
+            why=WHY,
+            stages=BAN_STAGES,
+        )
 
 
 def _withdrawing(app: FastAPI, desk: HostDesk) -> None:
@@ -312,5 +325,4 @@ def _refused(refusal: Refusal) -> JSONResponse:
 
 def _may(request: Request, view: HostView) -> bool:
     """Say whether the visitor may do something for a host, beside looking."""
-    visitor = visitor_of(request)
-    return visitor.is_owner or PartyId(view.party) in visitor.at(Role.HOST)
+    return acts_at(visitor_of(request), Role.HOST, PartyId(view.party))

@@ -43,6 +43,7 @@ _LINE: Final = NodeLine(
     heard_us=NOW_US - 40_000_000,
     octets=81_200_000_000,
     earned_minor=3_420_000,
+    standing="good",
 )
 NODES: Final = Page(items=(_LINE,), next=NODES_AFTER.write(("cafe-1",)))
 _GUESTS: Final = ReasonLine(

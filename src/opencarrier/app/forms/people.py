@@ -78,6 +78,7 @@ APPROVALS = ApprovalsView(
             kind="settlement",
             subject=hex_id(2),
             amount_minor=12_044,
+            about="",
             needed=2,
             given=1,
             by=("Amina",),

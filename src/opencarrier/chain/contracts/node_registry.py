@@ -284,6 +284,10 @@ class NodeRegistry(Ownable):
         """How many guardians sign a ban."""
         return self._query("threshold")
 
+    def ban_s_max(self) -> Query[int]:
+        """The longest ban, in seconds."""
+        return self._query("ban_s_max")
+
     def token(self) -> Query[Address]:
         """The token bonds are in."""
         return self._query("token")

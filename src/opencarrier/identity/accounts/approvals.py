@@ -7,7 +7,7 @@ they did not, it is over, and asked anew from nobody's yes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
@@ -57,15 +57,19 @@ class Approvals:
 
     def say_yes(self, unit: Connection, approval: bytes, by: AccountId) -> Approval | Refusal:
         """Take a person's yes; again it is the same yes."""
-        table = store.approvals
-        row = unit.execute(select(table).where(table.c.approval == approval)).one_or_none()
-        if row is None:
+        found = self.find(unit, approval)
+        if found is None:
             return Refusal(AccountReason.UNKNOWN_APPROVAL)
-        found = _approval(unit, row)
         if self._over(found):
             return Refusal(AccountReason.EXPIRED, "it is asked anew when it is still wanted")
         self._vote(unit, found, by)
         return self._read(unit, approval)
+
+    def find(self, unit: Connection, approval: bytes) -> Approval | None:
+        """Return a question, over or not."""
+        table = store.approvals
+        row = unit.execute(select(table).where(table.c.approval == approval)).one_or_none()
+        return None if row is None else _approval(unit, row)
 
     def about(self, unit: Connection, kind: str, subject: bytes) -> Approval | None:
         """Return the question about something while it stands, granted or not."""
@@ -75,10 +79,14 @@ class Approvals:
         found = next((_approval(unit, row) for row in rows), None)
         return None if found is None or self._over(found) else found
 
-    def waiting(self, unit: Connection) -> Sequence[Approval]:
-        """Return what is asked and not granted, oldest first, `PAGE` at most."""
+    def waiting(self, unit: Connection, *, besides: Collection[str] = ()) -> Sequence[Approval]:
+        """Return what is asked and not granted, of other kinds than some, oldest first.
+
+        `PAGE` at most.
+        """
         table = store.approvals
-        query = select(table).where(self._waits()).order_by(table.c.asked_us).limit(PAGE)
+        chosen = self._waits() & table.c.kind.not_in(besides)
+        query = select(table).where(chosen).order_by(table.c.asked_us).limit(PAGE)
         return [_approval(unit, row) for row in unit.execute(query).all()]
 
     def forget(self, unit: Connection, who: AccountId) -> None:

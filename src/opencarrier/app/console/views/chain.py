@@ -191,6 +191,16 @@ class ChainViews:
             events=[self._event(log.address, log.topics, log.data) for log in logs],
         )
 
+    def input_of(self, tx_hash: bytes, to: Address) -> bytes | None:
+        """Return what a transaction called an address with, None where it called another."""
+        raw = self._client().request("eth_getTransactionByHash", [codec.data(tx_hash)])
+        try:
+            if raw is None or raw["to"] is None or codec.read_address(raw["to"]) != to:
+                return None
+            return codec.read_data(raw["input"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _out_of_form(error) from error
+
     def contract(self, name: str) -> ContractView | None:
         """Return a contract of the venue with who holds its roles now."""
         pinned = self._place.manifest.contracts.get(name)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from opencarrier.app.api import Cursor, Page
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.console.traffic import SILENT_US, Presence
+from opencarrier.app.console.views.bans import BanViews
 from opencarrier.app.console.watch import Watch
 from opencarrier.chain.contracts import RewardDistributor
 from opencarrier.chain.errors import ChainError
@@ -50,8 +51,8 @@ class HostLine:
 class NodeLine:
     """A node as an asset; what was used (octets) and earned (minor units) is of the last 30 days.
 
-    `state` is `in_use`, `alive` (heard within the hour) or `silent`; the place is in millionths of
-    a degree, null where nobody said.
+    `state` is `in_use`, `alive` (heard within the hour) or `silent`, `standing` is `good` or
+    `banned`; the place is in millionths of a degree, null where nobody said.
     """
 
     node_id: str
@@ -65,6 +66,7 @@ class NodeLine:
     heard_us: int | None
     octets: int
     earned_minor: int
+    standing: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +188,7 @@ class HostViews:
     def __init__(self, place: Onchain, watch: Watch) -> None:
         self.place = place
         self._watch = watch
+        self.bans = BanViews(place)
         self._claims = Claims(place.rewards, RewardDistributor(place.manifest.distributor))
         self._paid: OrderedDict[PartyId, tuple[int, Standing | None]] = OrderedDict()
 
@@ -364,6 +367,7 @@ class HostViews:
         present = self._watch.traffic.at(set(ids), now_us)
         since = self._since_day(DAYS)
         earned = earnings.by_node(unit, host.party_id, ids, asset, since_day=since)
+        banned = self.bans.banned(unit, ids)
         names = _remembered(
             lambda party: getattr(identity.directory.operator(unit, party), "name", "")
         )
@@ -384,6 +388,7 @@ class HostViews:
                     heard_us=here.heard_us,
                     octets=octets,
                     earned_minor=amount_minor,
+                    standing="banned" if node.node_id in banned else "good",
                 )
             )
         return lines

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from opencarrier.app.asking import OWNERS_KINDS
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.console.visitor import Visitor
 from opencarrier.identity import pages
@@ -138,12 +139,16 @@ class ApprovalLine:
     """A question that waits; `given` people said yes.
 
     `by` are the names of those whom the visitor may know, `others` the roles of everybody else.
+
+    `kind` is `settlement`, or what owners alone approve: `node-ban`, `node-ban-lifted`,
+    `node-ban-upheld` (`about` is the node), `refund` (`about` is the subscriber).
     """
 
     approval: str
     kind: str
     subject: str
     amount_minor: int
+    about: str
     needed: int
     given: int
     by: tuple[str, ...]
@@ -296,8 +301,9 @@ def entries_before(
 
 
 def approvals_view(base: Installation, unit: Connection, visitor: Visitor) -> ApprovalsView:
-    """Return what waits, and whether the visitor said yes already."""
-    waiting = base.accounts.approvals.waiting(unit)
+    """Return what waits for the visitor's kind, and whether it said yes already."""
+    besides = frozenset() if visitor.is_owner else OWNERS_KINDS
+    waiting = base.accounts.approvals.waiting(unit, besides=besides)
     said = {who for one in waiting for who in one.by}
     known = {who for who in said if who == visitor.account or sees(unit, base, visitor, who)}
     names = _names(base, unit, known)
@@ -307,7 +313,8 @@ def approvals_view(base: Installation, unit: Connection, visitor: Visitor) -> Ap
                 approval=to_hex(one.approval),
                 kind=one.kind,
                 subject=to_hex(one.subject),
-                amount_minor=int(one.detail),
+                amount_minor=int(one.detail.partition(" ")[0]),
+                about=one.detail.partition(" ")[2],
                 needed=one.needed,
                 given=len(one.by),
                 by=tuple(names[who] for who in one.by if who in names),

@@ -1,0 +1,535 @@
+"""Pages and routes of bans: how a node stands, banning it, appealing, deciding, closing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from opencarrier.app.api import Body, operation
+from opencarrier.app.banning import Banning, Begun, Wish
+from opencarrier.app.console.ban_words import NOT_DONE, STAGES, WHY
+from opencarrier.app.console.host import TAG, HostDesk, Party
+from opencarrier.app.console.reading import asked, form_of, minor_of
+from opencarrier.app.console.views.bans import BanViews, DraftView, StandingView
+from opencarrier.app.console.views.host import TransactionView
+from opencarrier.app.console.visitor import visitor_of
+from opencarrier.app.forms import bans as examples
+from opencarrier.app.forms.bans import (
+    AppealAsked,
+    BanAsked,
+    BegunView,
+    DecisionAsked,
+    DoneView,
+    DraftAsked,
+    NodeAsked,
+    SignatureAsked,
+)
+from opencarrier.app.problems import problem
+from opencarrier.app.venue import ChainWorkError, GasError
+from opencarrier.bans.model import CODES, BanReason, words_hash
+from opencarrier.chain.errors import ChainError
+from opencarrier.chain.model import Call
+from opencarrier.kernel.ids import from_hex, to_hex
+from opencarrier.kernel.refusals import Reason, Refusal
+from opencarrier.kernel.signatures import SIGNATURE_OCTETS
+from opencarrier.spine.parties import Host
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+NodeQuery = Annotated[str, Query(alias="node", max_length=64, description="The node's id.")]
+Digest = Annotated[str, Query(max_length=66, description="Keccak-256 of the grounds, in hex.")]
+Lifted = Annotated[bool, Query(description="Whether the ban ends.")]
+
+
+class SilentReason(Reason):
+    """Why nothing was done, beyond what bans say."""
+
+    CHAIN_SILENT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that is done about a node, with its line in the log."""
+
+    what: str
+    do: Callable[[], Any]
+
+
+class BanDesk:
+    """What the routes of bans share."""
+
+    def __init__(self, desk: HostDesk, views: BanViews) -> None:
+        self.desk = desk
+        self.views = views
+        self.bans = Banning(desk.place)
+
+    def of(
+        self, request: Request, party: str, node_id: str, *, acts: bool = False, owner: bool = False
+    ) -> Host:
+        """Return the host whose node is asked for, 404 where either is none of the visitor's."""
+        host = self.desk.of(request, party, acts=acts)
+        if owner and not visitor_of(request).is_owner:
+            raise HTTPException(404)
+        with self.desk.base.store.read() as unit:
+            found = self.desk.base.identity.directory.node_by_id(unit, node_id)
+        if found is None or found.host != host.party_id or self.desk.place.bans is None:
+            raise HTTPException(404)
+        return host
+
+    def draft_of(self, request: Request, party: str, ban_id: str) -> tuple[Host, bytes, str]:
+        """Return a draft that is asked for: its host, id and node; 404 where there is none."""
+        octets = digest_of(ban_id)
+        with self.desk.base.store.read() as unit:
+            bans = self.desk.place.bans
+            found = None if bans is None else bans.service.draft(unit, octets)
+        if found is None:
+            self.desk.of(request, party)
+            raise HTTPException(404)
+        return self.of(request, party, found.node_id, owner=True), octets, found.node_id
+
+    def do(self, request: Request, node_id: str, act: Act) -> Any:
+        """Do something about a node, and write down who asked and what came of it."""
+        visitor = visitor_of(request)
+        try:
+            done = act.do()
+        except (ChainError, ChainWorkError, GasError) as error:
+            _log.warning("%s of %s failed: %s", act.what, node_id, error)
+            done = Refusal(SilentReason.CHAIN_SILENT, "the chain does not take it now")
+        waits = done.waits if isinstance(done, Begun) else None
+        refused = done if isinstance(done, Refusal) else waits
+        with self.desk.base.store.write() as unit:
+            self.desk.base.accounts.audit.write(
+                unit,
+                act.what,
+                who=visitor.account,
+                about=node_id,
+                outcome="done" if refused is None else refused.code,
+                came_from=visitor.came_from,
+            )
+        return done
+
+    def ban(self, request: Request, wish: Wish) -> Begun | Refusal:
+        """Prepare a ban, and send it where nothing is missing."""
+        who = visitor_of(request).account
+        act = Act("node_ban_begun", lambda: self.bans.begin(wish, who))
+        done: Begun | Refusal = self.do(request, wish.node_id, act)
+        return done
+
+    def send(self, request: Request, ban_id: bytes, node_id: str) -> str | Refusal:
+        """Send what was prepared."""
+        who = visitor_of(request).account
+        done: str | Refusal = self.do(
+            request, node_id, Act("node_banned", lambda: self.bans.send(ban_id, who))
+        )
+        return done
+
+    def appeal(self, request: Request, node_id: str, grounds: str) -> str | Refusal:
+        """Appeal by the key that is held here."""
+        act = Act("node_ban_appealed", lambda: self.bans.appeal(node_id, grounds))
+        done: str | Refusal = self.do(request, node_id, act)
+        return done
+
+    def decide(self, request: Request, node_id: str, *, lifted: bool) -> str | Refusal:
+        """Decide an appeal by the arbiter's key that is held here."""
+        who = visitor_of(request).account
+        what = "node_ban_lifted" if lifted else "node_ban_upheld"
+        act = Act(what, lambda: self.bans.decide(node_id, lifted=lifted, by=who))
+        done: str | Refusal = self.do(request, node_id, act)
+        return done
+
+    def close(self, request: Request, node_id: str) -> str | Refusal:
+        """Have what silence decided written down."""
+        act = Act("node_ban_closed", lambda: self.bans.close(node_id))
+        done: str | Refusal = self.do(request, node_id, act)
+        return done
+
+    def appeal_call(self, node_id: str, grounds_hash: bytes) -> TransactionView | Refusal:
+        """Return the call by which a node's owner appeals."""
+        case = self.asked(lambda: self.bans.appealable(node_id))
+        if isinstance(case, Refusal):
+            return case
+        told = {"ban_id": to_hex(case.ban_id), "grounds_hash": to_hex(grounds_hash)}
+        return self._told("appeal", self.bans.contract.appeal(case.ban_id, grounds_hash), told)
+
+    def decision_call(self, node_id: str, *, lifted: bool) -> TransactionView | Refusal:
+        """Return the call by which the arbiter decides."""
+        case = self.asked(lambda: self.bans.decidable(node_id))
+        if isinstance(case, Refusal):
+            return case
+        told = {"ban_id": to_hex(case.ban_id), "lifted": str(lifted).lower()}
+        return self._told("decide", self.bans.contract.decide(case.ban_id, lifted=lifted), told)
+
+    def asked(self, question: Callable[[], T | Refusal]) -> T | Refusal:
+        """Ask something of the chain."""
+        try:
+            return question()
+        except ChainError:
+            return Refusal(SilentReason.CHAIN_SILENT, "the chain does not answer")
+
+    def _told(self, function: str, call: Call, arguments: dict[str, str]) -> TransactionView:
+        assert call.to is not None, "a call of the contract"
+        return TransactionView(
+            chain_id=self.desk.place.manifest.chain_id,
+            to=call.to,
+            data=to_hex(call.data),
+            function=function,
+            arguments=arguments,
+        )
+
+    def page(self, request: Request, name: str, host: Host, node_id: str, **more: Any) -> Response:
+        """Draw a page about a node's ban."""
+        view = self.views.standing(host, node_id, drafts=visitor_of(request).is_owner)
+        told = {"host": host, "node_id": node_id, "standing": view}
+        shown = {"refused": "", "tx_hash": "", "waits": False, "wish": None, **more}
+        return self.desk.page(
+            request, name, told, node_id, why=WHY, stages=STAGES, codes=CODES, **shown
+        )
+
+
+def ban_routes(app: FastAPI, desk: BanDesk) -> None:
+    """Add the pages, what their forms do, and the same as JSON."""
+    _banning(app, desk)
+    _drafts(app, desk)
+    _appealing(app, desk)
+    _deciding(app, desk)
+    _api(app, desk)
+    _drafts_api(app, desk)
+    _appeals_api(app, desk)
+    _decisions_api(app, desk)
+
+
+def _banning(app: FastAPI, desk: BanDesk) -> None:
+    @app.get("/host/{party}/ban", include_in_schema=False)
+    def form(request: Request, party: Party, node_id: NodeQuery = "") -> Response:
+        return desk.page(
+            request, "ban", desk.of(request, party, node_id, owner=True), node_id, sure=False
+        )
+
+    @app.post("/host/{party}/ban", include_in_schema=False)
+    async def ban(request: Request, party: Party) -> Response:
+        told = await form_of(request)
+        node_id = told.get("node", "")[:64]
+        host = await run_in_threadpool(desk.of, request, party, node_id, owner=True)
+        wish = _wish(node_id, told)
+        if "sure" not in told:
+            return await run_in_threadpool(
+                desk.page, request, "ban", host, node_id, wish=wish, sure=True
+            )
+        done = await run_in_threadpool(desk.ban, request, wish)
+        shown = _shown(done.waits or done.tx_hash if isinstance(done, Begun) else done)
+        return await run_in_threadpool(desk.page, request, "ban", host, node_id, wish=wish, **shown)
+
+
+def _drafts(app: FastAPI, desk: BanDesk) -> None:
+    @app.post("/host/{party}/ban/draft", include_in_schema=False)
+    async def draft(request: Request, party: Party) -> Response:
+        told = await form_of(request)
+        host, ban_id, node_id = await run_in_threadpool(
+            desk.draft_of, request, party, told.get("ban", "")
+        )
+        shown: dict[str, Any] = {"sure": False}
+        if "drop" in told:
+            act = Act("node_ban_dropped", lambda: desk.bans.drop(ban_id))
+            await run_in_threadpool(desk.do, request, node_id, act)
+        else:
+            shown = _shown(await run_in_threadpool(desk.send, request, ban_id, node_id))
+        return await run_in_threadpool(desk.page, request, "ban", host, node_id, **shown)
+
+
+def _appealing(app: FastAPI, desk: BanDesk) -> None:
+    @app.get("/host/{party}/appeal", include_in_schema=False)
+    def form(request: Request, party: Party, node_id: NodeQuery = "") -> Response:
+        host = desk.of(request, party, node_id, acts=True)
+        return desk.page(request, "appeal", host, node_id, grounds="", sure=False)
+
+    @app.post("/host/{party}/appeal", include_in_schema=False)
+    async def appeal(request: Request, party: Party) -> Response:
+        told = await form_of(request)
+        node_id, grounds = told.get("node", "")[:64], told.get("grounds", "").strip()
+        host = await run_in_threadpool(desk.of, request, party, node_id, acts=True)
+        shown: dict[str, Any] = {"sure": True, "digest": to_hex(words_hash(grounds))}
+        if "sure" in told:
+            done = await run_in_threadpool(desk.appeal, request, node_id, grounds)
+            shown |= _shown(done)
+        else:
+            kept = await run_in_threadpool(desk.bans.say, grounds)
+            shown |= _shown(kept) if isinstance(kept, Refusal) else {}
+        return await run_in_threadpool(
+            desk.page, request, "appeal", host, node_id, grounds=grounds, **shown
+        )
+
+    @app.post("/host/{party}/close-ban", include_in_schema=False)
+    async def close(request: Request, party: Party) -> Response:
+        node_id = (await form_of(request)).get("node", "")[:64]
+        host = await run_in_threadpool(desk.of, request, party, node_id, acts=True)
+        done = await run_in_threadpool(desk.close, request, node_id)
+        back = f"/host/{host.party_id}/nodes/{node_id}"
+        if isinstance(done, Refusal):
+            view = {"says": NOT_DONE[done.code], "back": back}
+            return desk.desk.shell.page(
+                request, "people/refused.html", view, title="Nothing was changed", status=409
+            )
+        return RedirectResponse(back, status_code=303)
+
+
+def _deciding(app: FastAPI, desk: BanDesk) -> None:
+    @app.get("/host/{party}/decide", include_in_schema=False)
+    def form(request: Request, party: Party, node_id: NodeQuery = "") -> Response:
+        host = desk.of(request, party, node_id, owner=True)
+        return desk.page(request, "decide", host, node_id, sure=False, lifted=False)
+
+    @app.post("/host/{party}/decide", include_in_schema=False)
+    async def decide(request: Request, party: Party) -> Response:
+        told = await form_of(request)
+        node_id, lifted = told.get("node", "")[:64], told.get("lifted") == "yes"
+        host = await run_in_threadpool(desk.of, request, party, node_id, owner=True)
+        shown: dict[str, Any] = {"sure": True}
+        if "sure" in told:
+            done = await run_in_threadpool(lambda: desk.decide(request, node_id, lifted=lifted))
+            shown = _shown(done)
+        return await run_in_threadpool(
+            lambda: desk.page(request, "decide", host, node_id, lifted=lifted, **shown)
+        )
+
+
+def _api(app: FastAPI, desk: BanDesk) -> None:
+    @app.get(
+        "/v1/hosts/{party}/bans",
+        **operation(TAG, "How a node stands", example=examples.STANDING),
+    )
+    def standing(request: Request, party: Party, node_id: NodeQuery) -> StandingView:
+        """Say whether a node is banned, by whom and why, and how far an appeal is.
+
+        The newest 20 bans; what is held of its bond is in minor units of `asset`. Drafts are told
+        to the owner of the installation.
+        """
+        host = desk.of(request, party, node_id)
+        return desk.views.standing(host, node_id, drafts=visitor_of(request).is_owner)
+
+    @app.post(
+        "/v1/hosts/{party}/bans",
+        **operation(
+            TAG,
+            "Ban a node",
+            example=examples.BEGUN,
+            refuses={409: "Why it is not banned."},
+            model=BegunView,
+            body=Body(form=BanAsked, example=examples.BAN),
+        ),
+    )
+    async def ban(request: Request, party: Party) -> Any:
+        """Prepare a ban and send it where guardians held here suffice and nobody has to approve.
+
+        Otherwise `waits` says what is missing and the draft is kept. Days are of 86,400 s, the
+        amount is in minor units of the bond's asset.
+        """
+        told = await asked(request, BanAsked)
+        await run_in_threadpool(desk.of, request, party, told.node_id, owner=True)
+        wish = Wish(
+            node_id=told.node_id,
+            code=told.reason,
+            days=told.days,
+            slash_minor=told.slash_minor,
+            evidence=told.evidence,
+        )
+        done = await run_in_threadpool(desk.ban, request, wish)
+        return _refused(done) if isinstance(done, Refusal) else _begun(done)
+
+
+def _drafts_api(app: FastAPI, desk: BanDesk) -> None:
+    @app.post(
+        "/v1/hosts/{party}/bans/signatures",
+        **operation(
+            TAG,
+            "Hand in a guardian's signature of a ban",
+            example=examples.DRAFT,
+            refuses={409: "No guardian signed exactly this."},
+            model=DraftView,
+            body=Body(form=SignatureAsked, example=examples.SIGNATURE),
+        ),
+    )
+    async def sign(request: Request, party: Party) -> Any:
+        """Keep a guardian's signature over a draft's `digest`: 65 octets in hex, low s."""
+        told = await asked(request, SignatureAsked)
+        signature = octets_of(told.signature, SIGNATURE_OCTETS)
+        host, ban_id, node_id = await run_in_threadpool(desk.draft_of, request, party, told.ban_id)
+        act = Act("node_ban_signed", lambda: desk.bans.sign(ban_id, signature))
+        done = await run_in_threadpool(desk.do, request, node_id, act)
+        if isinstance(done, Refusal):
+            return _refused(done)
+        view = await run_in_threadpool(lambda: desk.views.standing(host, node_id, drafts=True))
+        return next(one for one in view.drafts if one.ban_id == to_hex(ban_id))
+
+    @app.post(
+        "/v1/hosts/{party}/bans/send",
+        **operation(
+            TAG,
+            "Send a ban that was prepared",
+            example=examples.DONE,
+            refuses={409: "What is missing."},
+            model=DoneView,
+            body=Body(form=DraftAsked, example=examples.SEND),
+        ),
+    )
+    async def send(request: Request, party: Party) -> Any:
+        """Send a ban once people approved it and enough guardians signed; the hub pays the gas."""
+        told = await asked(request, DraftAsked)
+        _, ban_id, node_id = await run_in_threadpool(desk.draft_of, request, party, told.ban_id)
+        return _answer(await run_in_threadpool(desk.send, request, ban_id, node_id))
+
+
+def _appeals_api(app: FastAPI, desk: BanDesk) -> None:
+    why = {409: "Why nothing is done."}
+
+    @app.get(
+        "/v1/hosts/{party}/appeal",
+        **operation(
+            TAG,
+            "The transaction that appeals",
+            example=examples.APPEAL_CALL,
+            refuses=why,
+            model=TransactionView,
+        ),
+    )
+    def call(request: Request, party: Party, node_id: NodeQuery, grounds_hash: Digest = "") -> Any:
+        """Return the call by which a node's owner appeals, for its own wallet to send."""
+        digest = digest_of(grounds_hash) if grounds_hash else bytes(32)
+        desk.of(request, party, node_id, acts=True)
+        return _answer(desk.appeal_call(node_id, digest))
+
+    @app.post(
+        "/v1/hosts/{party}/appeals",
+        **operation(
+            TAG,
+            "Appeal against a ban",
+            example=examples.DONE,
+            refuses=why,
+            model=DoneView,
+            body=Body(form=AppealAsked, example=examples.APPEAL),
+        ),
+    )
+    async def appeal(request: Request, party: Party) -> Any:
+        """Appeal by the key held here; the words stay here, their Keccak-256 goes there."""
+        told = await asked(request, AppealAsked)
+        await run_in_threadpool(desk.of, request, party, told.node_id, acts=True)
+        done = await run_in_threadpool(desk.appeal, request, told.node_id, told.grounds)
+        return _answer(done)
+
+    @app.post(
+        "/v1/hosts/{party}/closings",
+        **operation(
+            TAG,
+            "Have silence decide",
+            example=examples.DONE,
+            refuses=why,
+            model=DoneView,
+            body=Body(form=NodeAsked, example=examples.CLOSE),
+        ),
+    )
+    async def close(request: Request, party: Party) -> Any:
+        """Have it written down that a ban was upheld or an appeal granted, by nobody's word."""
+        told = await asked(request, NodeAsked)
+        await run_in_threadpool(desk.of, request, party, told.node_id, acts=True)
+        return _answer(await run_in_threadpool(desk.close, request, told.node_id))
+
+
+def _decisions_api(app: FastAPI, desk: BanDesk) -> None:
+    why = {409: "Why nothing is decided."}
+
+    @app.get(
+        "/v1/hosts/{party}/decision",
+        **operation(
+            TAG,
+            "The transaction that decides an appeal",
+            example=examples.DECISION_CALL,
+            refuses=why,
+            model=TransactionView,
+        ),
+    )
+    def call(request: Request, party: Party, node_id: NodeQuery, lifted: Lifted) -> Any:
+        """Return the call by which the arbiter decides, for its own wallet to send."""
+        desk.of(request, party, node_id, owner=True)
+        return _answer(desk.decision_call(node_id, lifted=lifted))
+
+    @app.post(
+        "/v1/hosts/{party}/decisions",
+        **operation(
+            TAG,
+            "Decide an appeal",
+            example=examples.DONE,
+            refuses=why,
+            model=DoneView,
+            body=Body(form=DecisionAsked, example=examples.DECISION),
+        ),
+    )
+    async def decide(request: Request, party: Party) -> Any:
+        """Lift a ban or uphold it, by the arbiter's key held here, once people approved it."""
+        told = await asked(request, DecisionAsked)
+        await run_in_threadpool(desk.of, request, party, told.node_id, owner=True)
+        return _answer(
+            await run_in_threadpool(lambda: desk.decide(request, told.node_id, lifted=told.lifted))
+        )
+
+
+def digest_of(text: str) -> bytes:
+    """Read 32 octets in hex; 422 for what is none."""
+    try:
+        return from_hex(text)
+    except ValueError:
+        raise HTTPException(422, "32 octets in hex, as 0x and 64 digits") from None
+
+
+def octets_of(text: str, number: int) -> bytes:
+    """Read so many octets in hex; 422 for what is none."""
+    try:
+        octets = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        octets = b""
+    if len(octets) != number:
+        raise HTTPException(422, f"{number} octets in hex")
+    return octets
+
+
+def _wish(node_id: str, told: Mapping[str, str]) -> Wish:
+    days, cost = told.get("days", ""), told.get("cost", "").strip()
+    return Wish(
+        node_id=node_id,
+        code=told.get("reason", ""),
+        days=int(days) if days.isascii() and days.isdigit() and len(days) < 6 else 0,
+        slash_minor=minor_of(cost) if cost else 0,
+        evidence=told.get("evidence", "").strip(),
+    )
+
+
+def _shown(done: str | bytes | Refusal) -> dict[str, Any]:
+    """Return what a page shows of what came of something."""
+    if isinstance(done, Refusal):
+        waits = done.code in ("not_approved", "signatures_missing")
+        return {"refused": NOT_DONE[done.code], "waits": waits, "sure": False}
+    return {"tx_hash": done, "sure": False}
+
+
+def _begun(done: Begun) -> BegunView:
+    waits = "" if done.waits is None else done.waits.code
+    return BegunView(ban_id=to_hex(done.draft.ban_id), tx_hash=done.tx_hash, waits=waits)
+
+
+def _answer(done: str | TransactionView | Refusal) -> Any:
+    if isinstance(done, Refusal):
+        return _refused(done)
+    return DoneView(tx_hash=done) if isinstance(done, str) else done
+
+
+def _refused(refusal: Refusal) -> JSONResponse:
+    contract = refusal.reason is BanReason.REFUSED
+    detail = refusal.detail if contract and refusal.detail else NOT_DONE[refusal.code]
+    return problem(409, refusal.code, detail)

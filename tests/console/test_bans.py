@@ -1,0 +1,257 @@
+"""Bans as people meet them: how a node stands, banning, appealing, deciding; whose it is to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.app.scene import taken
+from tests.console.people import Installation, installation
+from tests.console.pseudo import bare, spoken
+
+from opencarrier.app.banning import Banning
+from opencarrier.app.registering import Registry
+from opencarrier.app.venue import NODE_TERMS
+from opencarrier.bans.model import CODES, words_hash
+from opencarrier.identity.accounts.model import Grant, Role
+from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.ids import to_hex
+from opencarrier.kernel.signatures import KeySigner
+
+DAY_US = 86_400 * SECOND_US
+
+
+class Court:
+    """An installation whose host has a person, and whose node is a token."""
+
+    def __init__(self, home: Installation) -> None:
+        self.home, self.made = home, home.made
+        self.party, self.node_id = home.made.node.host, home.made.node.node_id
+        home.add("cafe", Grant(Role.HOST, self.party))
+        home.add("second", Grant(Role.OWNER))
+        registry = Registry(home.made.place)
+        taken(registry.publish())
+        taken(registry.mint(self.node_id))
+        self.owner, self.second, self.me = map(home.browser, ("owner", "second", "cafe"))
+
+    def told(self, who: Any = None) -> dict[str, Any]:
+        answer = (who or self.me).client.get(
+            f"/v1/hosts/{self.party}/bans", params={"node": self.node_id}
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def ask(self, who: Any, path: str, body: dict[str, Any]) -> Any:
+        return who.script(f"/v1/hosts/{self.party}/{path}", {"node_id": self.node_id, **body})
+
+    def ban(self, **more: Any) -> Any:
+        return self.ask(self.owner, "bans", {"reason": "false_place", "days": 10, **more})
+
+    def page(self, who: Any = None) -> str:
+        return (who or self.me).get(f"/host/{self.party}/nodes/{self.node_id}").text
+
+    def later(self, seconds: int) -> None:
+        self.made.clock.set(self.made.clock.now_us() + seconds * SECOND_US)
+        self.owner, self.second, self.me = map(self.home.browser, ("owner", "second", "cafe"))
+
+    def approved(self, people: int) -> None:
+        object.__setattr__(self.home.base.settings, "approval_people", people)
+
+
+@pytest.fixture(scope="module")
+def court(tmp_path_factory):
+    with installation(tmp_path_factory.mktemp("bans")) as home:
+        yield Court(home)
+
+
+@pytest.fixture(autouse=True)
+def over(court):
+    """Leave no ban in force: the longest ends."""
+    yield
+    court.approved(0)
+    court.later(NODE_TERMS["ban_s_max"])
+    if court.told()["bans"] and court.told()["bans"][0]["may_close"]:
+        assert court.ask(court.me, "closings", {}).status_code == 200
+
+
+def test_a_host_reads_why_appeals_and_is_heard(court):
+    assert court.told()["standing"] == "good"
+    assert "in good standing" in court.page()
+    assert court.ban(evidence="It moved to <Lyon>.").json()["waits"] == ""
+    told = court.told()
+    (ban,) = told["bans"]
+    assert told["standing"] == "banned"
+    assert (ban["reason"], ban["evidence"], ban["stage"]) == (
+        "false_place",
+        "It moved to <Lyon>.",
+        "open",
+    )
+    hub = court.made.place.manager.sender
+    assert ban["signers"] == [{"address": hub, "name": "opencarrier"}]
+    assert ban["due_us"] - ban["starts_us"] == NODE_TERMS["appeal_s"] * SECOND_US
+    page = court.page()
+    for words in (
+        "banned",
+        "It moved to &lt;Lyon&gt;.",
+        "it stands elsewhere",
+        hub,
+        "checked here",
+    ):
+        assert words in page
+    assert f"/host/{court.party}/appeal?node=" in page
+    assert "/appeal?node=" not in court.page(court.home.browser("auditor"))
+    host = court.me.get(f"/host/{court.party}").text
+    assert 'class="state act">banned' in host
+
+    form = {"node": court.node_id, "grounds": "We never moved."}
+    sure = court.me.form(f"/host/{court.party}/appeal", **form).text
+    digest = to_hex(words_hash("We never moved."))
+    assert f"grounds_hash={digest}" in sure
+    query = {"node": court.node_id, "grounds_hash": digest}
+    call = court.me.client.get(f"/v1/hosts/{court.party}/appeal", params=query).json()
+    contract = court.home.made.place.bans.follower.contract
+    expected = contract.appeal(bytes.fromhex(ban["ban_id"][2:]), words_hash("We never moved."))
+    assert (call["to"], call["data"]) == (contract.address, to_hex(expected.data))
+    done = court.me.form(f"/host/{court.party}/appeal", **form, sure="yes").text
+    assert "with the arbiter" in done
+    (ban,) = court.told()["bans"]
+    assert (ban["stage"], ban["grounds"], ban["may_decide"]) == (
+        "appealed",
+        "We never moved.",
+        True,
+    )
+    assert court.ask(court.me, "appeals", {"grounds": "again"}).json()["title"] == "not_open"
+
+    path = f"/host/{court.party}/decide"
+    decided = {"node": court.node_id, "lifted": "yes"}
+    assert "Lift the ban" in court.owner.form(path, **decided).text
+    assert court.told()["bans"][0]["stage"] == "appealed", "nothing before one is sure"
+    assert "The ban is lifted" in court.owner.form(path, **decided, sure="yes").text
+    assert court.told()["standing"] == "good"
+    again = court.ask(court.owner, "decisions", {"lifted": False})
+    assert (again.status_code, again.json()["title"]) == (409, "not_appealed")
+    assert "1 ban before" in court.page()
+    with court.home.base.store.read() as unit:
+        lines = court.home.accounts.audit.page(unit, before=None, limit=10)
+    acts = {(one.what, one.outcome) for one in lines if one.about == court.node_id}
+    assert {("node_ban_begun", "done"), ("node_ban_appealed", "done")} <= acts
+    assert {("node_ban_lifted", "done"), ("node_ban_upheld", "not_appealed")} <= acts
+
+
+def test_a_form_asks_once_more_before_it_bans(court):
+    form = {"node": court.node_id, "reason": "other", "days": "3", "cost": "1.5", "evidence": "so"}
+    path = f"/host/{court.party}/ban"
+    assert court.owner.client.get(path, params={"node": court.node_id}).status_code == 200
+    sure = court.owner.form(path, **form).text
+    assert "1500000" in sure.replace(".", "")
+    assert court.told()["standing"] == "good"
+    assert "is banned" in court.owner.form(path, **form, sure="yes").text
+    assert court.told()["standing"] == "banned"
+    assert "banned already" in court.owner.form(path, **form, sure="yes").text
+    court.later(NODE_TERMS["appeal_s"])
+    assert "Nobody appealed in time" in court.page()
+    assert court.ask(court.me, "appeals", {}).json()["title"] == "late"
+    closed = court.me.form(f"/host/{court.party}/close-ban", node=court.node_id)
+    assert closed.status_code == 303
+    assert court.told()["bans"][0]["stage"] == "upheld"
+    assert court.me.form(f"/host/{court.party}/close-ban", node=court.node_id).status_code == 409
+
+
+def test_two_people_approve_a_ban_and_a_decision(court):
+    """Only owners see and answer these; the installation's token is nobody."""
+    court.approved(2)
+    assert court.ban(days=5).json()["waits"] == "not_approved"
+    (draft,) = court.told(court.owner)["drafts"]
+    assert (draft["said"], draft["needed"]) == (1, 2)
+    assert court.told()["drafts"] == []
+    send = {"ban_id": draft["ban_id"]}
+    assert court.ask(court.owner, "bans/send", send).json()["title"] == "not_approved"
+    (waits,) = court.second.ask("/v1/approvals").json()["waiting"]
+    assert (waits["kind"], waits["about"]) == ("node-ban", court.node_id)
+    yes = f"/v1/approvals/{waits['approval']}/yes"
+    operator = court.home.browser("operator")
+    assert operator.ask("/v1/approvals").json()["waiting"] == []
+    assert operator.script(yes, {}).status_code == 404
+    assert "The ban of a node" in court.second.get("/approvals").text
+    assert court.second.script(yes, {}).status_code == 204
+    sent = court.ask(court.owner, "bans/send", send)
+    assert sent.status_code == 200
+    assert court.told()["bans"][0]["ban_id"] == draft["ban_id"]
+    assert court.ask(court.me, "appeals", {"grounds": "no"}).status_code == 200
+    lift = {"lifted": True}
+    assert court.ask(court.owner, "decisions", lift).json()["title"] == "not_approved"
+    assert court.ask(court.owner, "decisions", {"lifted": False}).status_code == 409
+    assert court.ask(court.second, "decisions", lift).status_code == 200
+    assert court.told()["bans"][0]["stage"] == "lifted"
+
+
+def test_guardians_elsewhere_sign_what_is_prepared(court):
+    guardian, stranger = KeySigner(bytes([31]) * 32), KeySigner(bytes([32]) * 32)
+    bans, hub = court.home.made.place.bans, court.home.made.place.manager.sender
+    desk = Banning(court.made.place)
+    both = {"threshold": 2, "arbiter": None, "beneficiary": None}
+    taken(desk.appoint(guardians=[hub, guardian.address], **both))
+    begun = court.ban().json()
+    assert begun["waits"] == "signatures_missing"
+    (draft,) = court.told(court.owner)["drafts"]
+    digest = bytes.fromhex(draft["digest"][2:])
+    for signer, status in ((stranger, 409), (guardian, 200)):
+        body = {"ban_id": draft["ban_id"], "signature": to_hex(signer.sign(digest).octets)}
+        assert court.ask(court.owner, "bans/signatures", body).status_code == status
+    assert (
+        court.ask(court.owner, "bans/signatures", {"ban_id": "0x", "signature": ""}).status_code
+        == 422
+    )
+    page = court.owner.client.get(f"/host/{court.party}/ban", params={"node": court.node_id}).text
+    assert draft["digest"] in page
+    sent = court.owner.form(f"/host/{court.party}/ban/draft", ban=draft["ban_id"], send="yes").text
+    assert "is banned" in sent
+    signers = {one["address"] for one in court.told()["bans"][0]["signers"]}
+    assert signers == {hub, guardian.address}
+    taken(desk.appoint(guardians=[hub], threshold=1, arbiter=None, beneficiary=None))
+    assert bans is court.home.made.place.bans
+
+
+def test_anothers_node_is_as_one_that_is_not_there(court):
+    """Whoever asks: another host, an owner under another host's name, somebody without a role."""
+    other, absent = court.home.browser("host"), "host_" + "0" * 32
+    mine = court.home.host.party_id
+    node = {"node": court.node_id}
+    for who in (other, court.home.browser("onlooker")):
+        for way in ("bans", "appeal"):
+            theirs = who.client.get(f"/v1/hosts/{court.party}/{way}", params=node)
+            none = who.client.get(f"/v1/hosts/{absent}/{way}", params=node)
+            assert (theirs.status_code, theirs.text) == (404, none.text)
+    for who in (other, court.owner):
+        assert who.client.get(f"/v1/hosts/{mine}/bans", params=node).status_code == 404
+    body = {"node_id": court.node_id, "reason": "other", "days": 1}
+    assert court.owner.script(f"/v1/hosts/{mine}/bans", body).status_code == 404
+    for path in ("bans", "decisions", "bans/send"):
+        for who in (court.me, court.home.browser("operator"), court.home.browser("auditor")):
+            assert who.script(f"/v1/hosts/{court.party}/{path}", {}).status_code == 404
+    for path in ("appeals", "closings"):
+        assert court.ask(other, path, {}).status_code == 404
+    assert court.ask(court.owner, "bans", {"reason": "no", "days": 1}).status_code == 409
+    assert court.ask(court.owner, "bans", {"reason": "other", "days": "x"}).status_code == 422
+
+
+def test_every_text_passes_the_catalogues(court):
+    court.ban(evidence="so")
+    paths = [
+        (court.me, f"/host/{court.party}/nodes/{court.node_id}"),
+        (court.me, f"/host/{court.party}/appeal?node={court.node_id}"),
+        (court.owner, f"/host/{court.party}/ban?node={court.node_id}"),
+        (court.owner, f"/host/{court.party}/decide?node={court.node_id}"),
+    ]
+    with spoken(court.home.web.shell):
+        for who, path in paths:
+            assert not bare(who.get(path).text), path
+        form = {"node": court.node_id, "grounds": "1"}
+        assert not bare(court.me.form(f"/host/{court.party}/appeal", **form).text)
+        for code in CODES:
+            wish = {"node": court.node_id, "reason": code, "days": "2"}
+            assert not bare(court.owner.form(f"/host/{court.party}/ban", **wish).text)
+        court.ask(court.me, "appeals", {"grounds": "1"})
+        for lifted in ("yes", "no"):
+            told = {"node": court.node_id, "lifted": lifted}
+            assert not bare(court.owner.form(f"/host/{court.party}/decide", **told).text)
