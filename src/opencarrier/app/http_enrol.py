@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from asyncio import Semaphore
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import segno
 from fastapi import FastAPI, Request
@@ -95,6 +97,15 @@ def enrol_routes(app: FastAPI, enrolling: Enrolling, shell: Shell) -> None:
 def platform_of(agent: str) -> str:
     """Return which platform a browser says it is on, nothing where it says none that is known."""
     return next((platform for word, platform in _AGENTS if word in agent), "")
+
+
+def of_this_machine(link: str) -> bool:
+    """Return whether a link opens only where it is served: no phone gets there."""
+    host = urlsplit(link).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def qr_code(link: str) -> str:

@@ -23,6 +23,7 @@ from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.app.teller import Teller
 from opencarrier.demo.guests import invite
 from opencarrier.demo.live import live
+from opencarrier.demo.profiles import certify
 from opencarrier.demo.stage import DemoStage, Endpoints
 from opencarrier.kernel.clock import FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
@@ -76,7 +77,7 @@ def run(request: Request) -> int:
         stack.enter_context(folder.lock())
         if folder.begun:
             raise FolderError(f"{folder.root} holds data", "the demo needs a new folder")
-        clock = FixedClock(world.SETUP_US)
+        clock, entropy = FixedClock(world.SETUP_US), DemoEntropy(request.seed)
         settings = Settings(
             domain=DOMAIN,
             radius_port=0,
@@ -85,12 +86,13 @@ def run(request: Request) -> int:
             cycle_s=0,
             slice_octets=SLICE_OCTETS,
             slice_s=SLICE_S,
+            **certify(folder.root, request.http_port, clock=clock, entropy=entropy),
         )
         base = open_installation(
             folder,
             settings,
             clock=clock,
-            entropy=DemoEntropy(request.seed),
+            entropy=entropy,
             people=Real(SystemClock(), SystemEntropy()),
         )
         stack.callback(base.close)

@@ -133,7 +133,11 @@ class DemoStage:
         identity = self._base.identity
         with self._base.store.write() as unit:
             made = identity.register.add_operator(
-                unit, name=plan.name, jurisdiction=plan.jurisdiction, plmns=[plan.mcc + plan.mnc]
+                unit,
+                name=plan.name,
+                jurisdiction=plan.jurisdiction,
+                realms=[plan.domain],
+                plmns=[plan.mcc + plan.mnc],
             )
             operator = _taken(made)
             tax = f"tax {plan.jurisdiction}"

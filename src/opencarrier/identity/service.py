@@ -40,8 +40,10 @@ class Identity:
         *,
         clock: Clock,
         entropy: Entropy,
+        people: Clock | None = None,
         monotonic_s: Callable[[], float] = monotonic,
     ) -> None:
+        links = people or clock  # a link is followed by who lives by the time of day
         self.vault = Vault(sealing_key, entropy)
         self.secrets = Secrets(self.vault, entropy)
         self.directory = Directory(self.vault, clock, monotonic_s=monotonic_s)
@@ -51,8 +53,8 @@ class Identity:
         self.keyring = Keyring(self.vault, clock=clock, entropy=entropy)
         self.register = Register(self.directory, self.keyring, clock=clock, entropy=entropy)
         self.clients = Clients(self.directory, self.vault)
-        self.enrolments = Enrolments(clock, entropy)
-        self.node_enrolments = NodeEnrolments(clock, entropy)
+        self.enrolments = Enrolments(links, entropy)
+        self.node_enrolments = NodeEnrolments(links, entropy)
         self.routing = Routing(self.directory, self.vault)
         self.places = Places(self.directory, clock)
         self.logins = Logins(self.directory, self.vault, self.secrets, clock)

@@ -49,6 +49,11 @@ class OperatorPlan:
         """The 3GPP Wi-Fi realm of its SIMs (TS 23.003 section 14.2)."""
         return f"wlan.mnc{self.mnc.zfill(3)}.mcc{self.mcc}.3gppnetwork.org"
 
+    @property
+    def domain(self) -> str:
+        """The realm of those that get on without a SIM."""
+        return f"{self.name.lower().replace(' ', '-')}.example"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlan:

@@ -210,7 +210,7 @@ def _device_forms(app: FastAPI, acts: Acts) -> None:
     @app.post("/subscriber/{party}/connect", include_in_schema=False)
     async def connect(request: Request, party: str) -> Response:
         """Show a new link once, as a code to point a phone at."""
-        from opencarrier.app.http_enrol import platform_of, qr_code
+        from opencarrier.app.http_enrol import of_this_machine, platform_of, qr_code
 
         made = await acts.link(request, party)
         if isinstance(made, Refusal):
@@ -227,6 +227,7 @@ def _device_forms(app: FastAPI, acts: Acts) -> None:
             view,
             link=made,
             qr=qr_code(made.url),
+            near=of_this_machine(made.url),
             platform=platform,
         )
 
