@@ -142,6 +142,7 @@ def make_app(web: Web) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     guard_routes(app)
     web.shell.know = guard.know
+    web.shell.once = lambda: base.real.entropy.octets("console/once", 16).hex()
     console_routes(app, web.shell, web.events, NetworkViews(web.place, web.watch, web.metrics))
     door = Door(web.shell, base, origins, web.guests)
     door_routes(app, door)

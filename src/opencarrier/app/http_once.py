@@ -4,11 +4,16 @@ A key belongs to who asks and to the route. The same request gets the answer it 
 `Idempotency-Replayed`; another request under its key 422; one that still runs, or of which only the
 outcome is unknown, 409. A dependency claims the key once the guard let the request through, and a
 layer around the app keeps what was answered before it is sent.
+
+A page's form carries its key in a field, drawn anew for each page. Pressed twice it is done once:
+the second press waits for the first one's answer. Other content is another request, whatever its
+key, so who goes back and corrects a field is not turned away; nor is a refusal kept.
 """
 
 from __future__ import annotations
 
 import re
+from asyncio import sleep
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
@@ -16,11 +21,14 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from opencarrier.app.answers import Answer, Answers, Asking, KeyReason
+from opencarrier.app.console.errors import LostError
 from opencarrier.app.console.guard import TurnedAwayError
+from opencarrier.app.console.reading import body_of, form_of
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.problems import problem
 from opencarrier.app.store import beside
@@ -42,6 +50,14 @@ PROOFS: Final = ("authorization", "payment-signature")
 
 COME_AGAIN: Final = frozenset({402, 408, 425, 429, 503})
 """Answers that ask for the same request once more: under the same key, too."""
+
+FORM: Final = "application/x-www-form-urlencoded"
+FIELD: Final = "once"
+"""Where a page's form has its key."""
+
+LOOK_S: Final = 0.1
+LOOKS_MAX: Final = 300
+"""How often a second press looks whether the first has its answer."""
 
 _STATUS: Final = {KeyReason.KEY_OF_ANOTHER: 422, KeyReason.TOO_MANY_KEYS: 429}
 _WORDS: Final = {
@@ -78,6 +94,8 @@ class Once:
     async def __call__(self, request: Request) -> None:
         """Let a request through that is to be done, or end it with the answer that it has."""
         route = f"{request.method} {request.scope['route'].path}"
+        if _is_form(request.scope):
+            await self._press(request, route)
         if not _concerns(request.scope):
             return
         text = request.headers.get("idempotency-key")
@@ -99,6 +117,25 @@ class Once:
         passage.asking = asking
         crashpoint("once.begun")
 
+    async def _press(self, request: Request, route: str) -> None:
+        """Claim the key of a signed-in visitor's form, or wait for what its first press gets."""
+        key = read_key((await form_of(request)).get(FIELD, "")) if _session(request) else None
+        if key is None:
+            return
+        body = await body_of(request)
+        key = f"{key} {sha256(body).hexdigest()}"
+        asking = _asking(request, route, key, body, repeatable=False)
+        known = await run_in_threadpool(self.answers.begin, asking)
+        for _ in range(LOOKS_MAX):
+            if not _runs(known):
+                break
+            await sleep(LOOK_S)
+            known = await run_in_threadpool(self.answers.begin, asking)
+        if known is not None:
+            raise _pressed(known)
+        request.scope["state"][_PASSAGE].asking = asking
+        crashpoint("once.begun")
+
 
 def once_for(app: FastAPI, once: Once) -> None:
     """Put the layer around an app whose routes depend on `once`."""
@@ -114,10 +151,11 @@ class Layer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; one without a key passes as it is."""
-        if not _concerns(scope) or "idempotency-key" not in Headers(scope=scope):
+        has_key = _concerns(scope) and "idempotency-key" in Headers(scope=scope)
+        if not has_key and not _is_form(scope):
             await self._app(scope, receive, send)
             return
-        passage = Passage(self._answers, receive, send)
+        passage = Passage(self._answers, receive, send, keeps_refusals=has_key)
         scope.setdefault("state", {})[_PASSAGE] = passage
         noting = beside.set(passage.commit_beside)
         try:
@@ -130,8 +168,11 @@ class Layer:
 class Passage:
     """One request on its way in, and its answer on the way out."""
 
-    def __init__(self, answers: Answers, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, answers: Answers, receive: Receive, send: Send, *, keeps_refusals: bool
+    ) -> None:
         self.asking: Asking | None = None
+        self._keeps_refusals = keeps_refusals
         self._answers = answers
         self._receive = receive
         self._send = send
@@ -193,7 +234,8 @@ class Passage:
         start = self._held[0]
         status: int = start["status"]
         headers = Headers(raw=start["headers"])
-        if status in COME_AGAIN:
+        is_refused = 400 <= status < 500 and not self._keeps_refusals
+        if status in COME_AGAIN or is_refused:
             self._answers.end(asking, undone=True)
         elif status >= 500 or (asking.repeatable and status >= 300):
             self._answers.end(asking)
@@ -220,6 +262,29 @@ def _concerns(scope: Scope) -> bool:
         return False
     path: str = scope["path"]
     return path.startswith(PREFIX)
+
+
+def _is_form(scope: Scope) -> bool:
+    if scope["type"] != "http" or scope["method"] != "POST" or scope["path"].startswith(PREFIX):
+        return False
+    return Headers(scope=scope).get("content-type", "").startswith(FORM)
+
+
+def _session(request: Request) -> str:
+    return visitor_of(request).session
+
+
+def _runs(known: Answer | Refusal | None) -> bool:
+    return isinstance(known, Refusal) and known.reason is KeyReason.STILL_RUNNING
+
+
+def _pressed(known: Answer | Refusal) -> Exception:
+    """Return what ends a second press: the first one's answer, or what is known of it."""
+    if isinstance(known, Answer):
+        return TurnedAwayError(_told(known))
+    if known.reason in (KeyReason.OUTCOME_UNKNOWN, KeyReason.ANSWER_NOT_KEPT):
+        return LostError()
+    return HTTPException(503 if _runs(known) else 429, known.code, {"Retry-After": "1"})
 
 
 def _asking(request: Request, route: str, key: str, body: bytes, *, repeatable: bool) -> Asking:

@@ -26,6 +26,10 @@ _TOO_MUCH = (
     N_("That was too much at once"),
     N_("What was sent is longer than anything that is taken here: shorten it and send it again."),
 )
+_LOST = (
+    N_("It is not known whether that was done"),
+    N_("It was begun, and its answer was lost. Look at what stands before you send it again."),
+)
 _ERRORS = {
     400: (
         N_("That could not be read"),
@@ -68,6 +72,13 @@ _ERRORS = {
 }
 
 
+class LostError(HTTPException):
+    """Something was sent before and begun, and nobody knows any more what came of it."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "it was begun, and its answer was lost: look at what stands")
+
+
 def error_pages(app: FastAPI, shell: Shell) -> None:
     """Answer every error as a page or as a problem."""
 
@@ -76,7 +87,8 @@ def error_pages(app: FastAPI, shell: Shell) -> None:
         if not wants_page(request):
             title = HTTPStatus(error.status_code).phrase
             return problem(error.status_code, title, str(error.detail), error.headers)
-        page = await _page(shell, request, error.status_code)
+        texts = _LOST if isinstance(error, LostError) else None
+        page = await _page(shell, request, error.status_code, texts)
         page.headers.update(error.headers or {})
         return page
 
@@ -102,16 +114,20 @@ def wants_page(request: Request) -> bool:
     return not is_api and "text/html" in request.headers.get("accept", "")
 
 
-async def _page(shell: Shell, request: Request, status: int) -> Response:
+async def _page(
+    shell: Shell, request: Request, status: int, texts: tuple[str, str] | None = None
+) -> Response:
     """Draw an error for whoever asks: no route may have found out who that is."""
     if shell.know is not None:
         await shell.know(request)
-    return _error(shell, request, status)
+    return _error(shell, request, status, texts)
 
 
-def _error(shell: Shell, request: Request, status: int) -> Response:
+def _error(
+    shell: Shell, request: Request, status: int, texts: tuple[str, str] | None = None
+) -> Response:
     """Draw a page that says what happened, what to do next, and nothing of the inside."""
-    title, advice = _ERRORS.get(status, _ERRORS[404 if status < 500 else 500])
+    title, advice = texts or _ERRORS.get(status, _ERRORS[404 if status < 500 else 500])
     return shell.page(
         request, "errors/error.html", advice, title=title, status=status, number=status
     )

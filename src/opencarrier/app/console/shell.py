@@ -90,6 +90,9 @@ class Shell:
         self.know: Callable[[Request], Awaitable[Visitor]] | None = None
         """What finds out who asks where no route did: error pages have the same frame."""
 
+        self.once: Callable[[], str] = lambda: ""
+        """What gives a form the key it is done once under; nothing where no page is served."""
+
         self._code = code
         self._environments: dict[str, Environment] = {}
         self._loader = PackageLoader("opencarrier.app.console")

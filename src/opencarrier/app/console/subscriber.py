@@ -241,8 +241,7 @@ def _account(app: FastAPI, desk: SubscriberDesk) -> None:
     @app.get("/subscriber/{party}/money", include_in_schema=False)
     def money(request: Request, party: str) -> Response:
         view = desk.read(request, party, lambda unit, who: money_view(desk.place, unit, who))
-        once = desk.base.real.entropy.octets("console/once", 16).hex()
-        return drawn(desk, request, party, "money", view, once=once)
+        return drawn(desk, request, party, "money", view)
 
     @app.get("/subscriber/{party}/safety", include_in_schema=False)
     def safety(request: Request, party: str) -> Response:

@@ -1,0 +1,132 @@
+"""Forms that move money or make a link: pressed twice, sent again, or cut off, they act once."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+from tests.console.people import COOKIE, Browser, Installation, installation
+
+from opencarrier.app.console import nodes
+
+FORM = re.compile(r'<form method="post"[^>]*>(.*?)</form>', re.DOTALL)
+HOUR_US = 3_600_000_000
+KEY = re.compile(r'name="once" value="([0-9a-f]{32})"')
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with installation(tmp_path_factory.mktemp("pressed")) as found:
+        yield found
+
+
+def add_node(home: Installation, browser: Browser, name: str, **fields: str):
+    path = f"/host/{home.made.node.host}/add-node"
+    return browser.form(path, node_id=name, operator=home.made.visited.party_id, **fields)
+
+
+def link_in(page) -> str:
+    return re.findall(r"printf %s .+ node join", page.text)[0]
+
+
+def test_the_forms_that_move_something_carry_a_key_drawn_anew(home):
+    """Each form on a page of its own key; no key twice."""
+    subscriber, operator, owner = map(home.browser, ("subscriber", "operator", "owner"))
+    pages = [
+        (subscriber, f"/subscriber/{home.made.subscriber.party_id}/money"),
+        (operator, f"/operator/{home.made.home.party_id}/settle"),
+        (owner, f"/host/{home.made.node.host}/add-node"),
+    ]
+    keys = []
+    for who, path in (*pages, *pages):
+        page = who.get(path)
+        assert page.status_code == 200, path
+        forms = [one for one in FORM.findall(page.text) if 'name="csrf"' in one]
+        meant = [one for one in forms if "sign-out" not in one]
+        assert meant, path
+        assert all(KEY.search(one) for one in meant), path
+        keys += KEY.findall(page.text)
+    assert len(set(keys)) == len(keys) >= 6
+
+
+def test_pressed_twice_a_form_makes_one_link_and_shows_it_again(home):
+    owner = home.browser("owner")
+    one, two = (add_node(home, owner, "n-1", once="a") for _ in range(2))
+    assert one.status_code == two.status_code == 200
+    assert link_in(one) == link_in(two)
+    assert "idempotency-replayed" not in one.headers
+    assert two.headers["idempotency-replayed"] == "true"
+    assert two.headers["content-security-policy"] == one.headers["content-security-policy"]
+    assert link_in(add_node(home, owner, "n-1", once="b")) != link_in(one)
+    assert link_in(add_node(home, owner, "n-1")) != link_in(one)
+
+
+def test_a_cycle_is_closed_once_however_often_the_button_is_pressed(home):
+    """The same press comes again when there is something to close once more: nothing is closed."""
+    operator, path = home.browser("operator"), f"/operator/{home.made.home.party_id}/settle"
+    told = []
+    for key in ("the one", "the one", "another"):
+        home.made.use(f"more-{len(told)}", octets=5_000_000, grant=home.made.authorise())
+        home.made.clock.set(home.made.clock.now_us() + HOUR_US)
+        told.append(operator.form(path, once=key).headers["location"])
+    assert told[0].endswith("/cycles/1")
+    assert told[1] == told[0]
+    assert told[2].endswith("/cycles/2")
+
+
+def test_what_was_corrected_is_another_request_and_a_refusal_is_not_kept(home):
+    browser = home.browser("subscriber")
+    account = f"/subscriber/{home.made.subscriber.party_id}"
+    refused = browser.form(f"{account}/refund", once="r", amount="999999")
+    assert refused.status_code >= 400
+    corrected = browser.form(f"{account}/refund", once="r", amount="1.5")
+    assert corrected.status_code == 303
+    before = _asked_back(home)
+    again = browser.form(f"{account}/refund", once="r", amount="1.5")
+    assert (again.status_code, _asked_back(home)) == (303, before)
+    repeated = browser.form(f"{account}/refund", once="r", amount="999999")
+    assert "idempotency-replayed" not in repeated.headers
+    assert repeated.status_code == refused.status_code
+
+
+def _asked_back(home: Installation) -> int:
+    told = home.browser("subscriber").ask(f"/v1/subscribers/{home.made.subscriber.party_id}/money")
+    return int(told.json()["asked_back_minor"])
+
+
+def test_the_second_of_two_presses_waits_for_the_firsts_answer(home, monkeypatch):
+    came, go, made = Event(), Event(), nodes._opened
+
+    def slowly(*args):
+        came.set()
+        assert go.wait(20)
+        return made(*args)
+
+    monkeypatch.setattr(nodes, "_opened", slowly)
+    one, two = home.browser("owner"), home.browser()
+    two.token = one.token
+    two.client.cookies.set(COOKIE, one.token)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(add_node, home, one, "n-2", once="both")
+        assert came.wait(20)
+        second = pool.submit(add_node, home, two, "n-2", once="both")
+        go.set()
+        assert link_in(first.result(20)) == link_in(second.result(20))
+
+
+def test_where_the_answer_was_lost_the_page_says_so_and_nothing_is_done_again(home, monkeypatch):
+    owner, calls, made = home.browser("owner"), [], nodes._opened
+
+    def fails(*args):
+        calls.append(made(*args))
+        raise RuntimeError("the process is as good as gone")
+
+    monkeypatch.setattr(nodes, "_opened", fails)
+    with pytest.raises(RuntimeError):
+        add_node(home, owner, "n-3", once="lost")
+    page = add_node(home, owner, "n-3", once="lost")
+    assert page.status_code == 409
+    assert "It is not known whether that was done" in page.text
+    assert len(calls) == 1
