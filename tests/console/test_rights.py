@@ -32,6 +32,7 @@ ALL = {*ROLES, "nobody", "token"}
 SIGNED_IN = set(ROLES)
 LOOKING_ON = {"owner", "token", "operator", "visited", "auditor", "onlooker"}
 HOLDERS = {"operator", "visited", "host", "subscriber"}
+HOOKING = {"owner", "token", *HOLDERS}
 
 HOSTS_LOOKS = [
     "GET /host", "GET /host/{party}", "GET /host/{party}/now",
@@ -66,14 +67,27 @@ MAY: dict[str, set[str]] = {
     "POST /v1/cycles/close": {"owner", "token", "operator", "visited"},
     "POST /v1/triggers/{name}": {"owner", "token"},
     "POST /v1/owner-link": {"token"},
-    "GET /v1/webhooks": {"owner", "token", "operator", "visited", "host"},
-    "POST /v1/webhooks": {"owner", "token", "operator", "visited", "host"},
-    "GET /v1/webhooks/{endpoint}/deliveries": {"owner", "token", "operator", "visited", "host"},
-    "POST /v1/webhooks/{endpoint}/ping": {"owner", "token", "operator", "visited", "host"},
-    "POST /v1/webhooks/{endpoint}/remove": {"owner", "token", "operator", "visited", "host"},
-    "POST /v1/webhooks/{endpoint}/replay": {"owner", "token", "operator", "visited", "host"},
-    "POST /v1/webhooks/{endpoint}/resume": {"owner", "token", "operator", "visited", "host"},
-    "POST /v1/webhooks/{endpoint}/rotate": {"owner", "token", "operator", "visited", "host"},
+    "GET /v1/webhooks": HOOKING,
+    "POST /v1/webhooks": HOOKING,
+    "GET /v1/webhooks/{endpoint}/deliveries": HOOKING,
+    "POST /v1/webhooks/{endpoint}/ping": HOOKING,
+    "POST /v1/webhooks/{endpoint}/remove": HOOKING,
+    "POST /v1/webhooks/{endpoint}/replay": HOOKING,
+    "POST /v1/webhooks/{endpoint}/resume": HOOKING,
+    "POST /v1/webhooks/{endpoint}/rotate": HOOKING,
+    "GET /v1/webhooks/events": HOOKING,
+    "GET /v1/webhooks/{endpoint}": HOOKING,
+    "POST /v1/webhooks/{endpoint}/pause": HOOKING,
+    "GET /webhooks": HOOKING,
+    "GET /webhooks/{endpoint}": HOOKING,
+    "GET /webhooks/{endpoint}/now": HOOKING,
+    "POST /webhooks": HOOKING,
+    "POST /webhooks/{endpoint}/pause": HOOKING,
+    "POST /webhooks/{endpoint}/ping": HOOKING,
+    "POST /webhooks/{endpoint}/remove": HOOKING,
+    "POST /webhooks/{endpoint}/replay": HOOKING,
+    "POST /webhooks/{endpoint}/resume": HOOKING,
+    "POST /webhooks/{endpoint}/rotate": HOOKING,
     "POST /sign-out": SIGNED_IN,
     "GET /me": SIGNED_IN,
     "GET /v1/me": SIGNED_IN,

@@ -206,10 +206,10 @@ def test_every_icon_of_a_template_and_of_the_navigation_is_in_the_sprite():
 def test_the_navigation_keeps_what_is_rare_behind_more_where_not_all_has_room():
     owner = Visitor(account=AccountId("somebody"), grants=frozenset({Grant(Role.OWNER)}))
     shown, more = sections_of(owner)
-    assert [part.key for part in more] == ["approvals", "people", "audit"]
+    assert [part.key for part in more] == ["webhooks", "approvals", "people", "audit"]
     assert {*shown, *more} == set(SECTIONS)
-    operator = replace(owner, grants=frozenset({Grant(Role.OPERATOR, PartyId("op_1"))}))
-    shown, more = sections_of(operator)
+    host = replace(owner, grants=frozenset({Grant(Role.HOST, PartyId("host_1"))}))
+    shown, more = sections_of(host)
     assert len(shown) == SECTIONS_ABREAST
     assert not more
 

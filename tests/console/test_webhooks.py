@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.console.people import TOKEN, installation
 
-from opencarrier.webhooks.model import KINDS, URL_CHARACTERS_MAX, Outcome
+from opencarrier.app.console.views.webhooks import SAYS
+from opencarrier.app.console.webhooks import REASONS, REFUSED
+from opencarrier.spine.notices import NoticeKind
+from opencarrier.webhooks.model import (
+    EVENTS,
+    OWN_ENDPOINTS_MAX,
+    URL_CHARACTERS_MAX,
+    HookReason,
+    Obstacle,
+    Outcome,
+)
 
 URL = "https://books.example/in"
 
@@ -20,7 +32,7 @@ def home(tmp_path_factory):
 def anew(home):
     yield
     with home.base.store.write() as unit:
-        for one in home.base.webhooks.endpoints(unit, None):
+        for one in home.base.webhooks.endpoints(unit, None, limit=100):
             home.base.webhooks.remove(unit, one)
 
 
@@ -30,6 +42,7 @@ def party(home, who: str) -> str:
         "operator": home.made.home.party_id,
         "visited": home.made.visited.party_id,
         "host": home.host.party_id,
+        "subscriber": home.made.subscriber.party_id,
     }[who]
 
 
@@ -85,6 +98,7 @@ def test_others_endpoints_are_as_if_absent(home):
     for what, body in (
         ("rotate", {}),
         ("resume", {}),
+        ("pause", {}),
         ("remove", {}),
         ("ping", {}),
         ("replay", {"since_us": 0}),
@@ -93,17 +107,37 @@ def test_others_endpoints_are_as_if_absent(home):
         one = host.script(f"/v1/webhooks/{theirs}/{what}", body)
         none = host.script(f"/v1/webhooks/hook_0/{what}", body)
         assert (one.status_code, one.text) == (none.status_code, none.text) == (404, none.text)
-    one, none = (host.ask(f"/v1/webhooks/{it}/deliveries") for it in (theirs, "hook_0"))
-    assert (one.status_code, one.text) == (none.status_code, none.text) == (404, none.text)
+    for way in (
+        "/v1/webhooks/{}/deliveries",
+        "/v1/webhooks/{}",
+        "/webhooks/{}",
+        "/webhooks/{}/now",
+    ):
+        one, none = (host.ask(way.format(it)) for it in (theirs, "hook_0"))
+        assert (one.status_code, one.text) == (none.status_code, none.text) == (404, none.text)
     for owner in (party(home, "operator"), "", "op_none"):
         answer = host.script("/v1/webhooks", {"party": owner, "url": URL})
         assert answer.status_code == 404
     assert len(home.browser("operator").ask("/v1/webhooks").json()["items"]) == 1
 
 
-def test_an_auditor_and_a_subscriber_have_none(home):
-    for who in ("auditor", "onlooker", "subscriber", "guest"):
+def test_who_looks_on_and_guests_have_none(home):
+    for who in ("auditor", "onlooker", "guest"):
         assert home.browser(who).ask("/v1/webhooks").status_code == 404
+
+
+def test_a_subscriber_hears_of_its_own_alone(home):
+    """What is others' it can neither ask for nor get; and it has few endpoints."""
+    subscriber = home.browser("subscriber")
+    offered = {one["kind"]: one for one in subscriber.ask("/v1/webhooks/events").json()}
+    assert set(offered) == {kind for kind, heard_by in EVENTS.items() if "subscriber" in heard_by}
+    assert "cycle.settled" not in offered
+    assert add(home, "subscriber", kinds=["cycle.settled"]).status_code == 422
+    assert add(home, "operator", kinds=["receipt.ready"]).status_code == 422
+    for _ in range(OWN_ENDPOINTS_MAX):
+        assert add(home, "subscriber").status_code == 201
+    assert add(home, "subscriber").status_code == 409
+    assert len(subscriber.ask("/v1/webhooks").json()["items"]) == OWN_ENDPOINTS_MAX
 
 
 @pytest.mark.parametrize(
@@ -114,7 +148,7 @@ def test_an_auditor_and_a_subscriber_have_none(home):
         {"url": ""},
         {"url": "https://a.example/" + "x" * URL_CHARACTERS_MAX},
         {"url": URL, "kinds": ["no.such"]},
-        {"url": URL, "kinds": [KINDS[0]] * (len(KINDS) + 1)},
+        {"url": URL, "kinds": ["cycle.settled"] * (len(EVENTS) + 1)},
         {"url": URL, "more": 1},
         {},
     ],
@@ -178,6 +212,80 @@ def test_the_token_registers_for_the_installation(home):
     headers = {"Authorization": f"Bearer {TOKEN}"}
     answer = home.browser().client.post("/v1/webhooks", json={"url": URL}, headers=headers)
     assert (answer.status_code, answer.json()["endpoint"]["party"]) == (201, "")
+
+
+# the pages
+
+
+def test_the_page_does_what_the_api_does(home):
+    """A secret is shown once; each form is a change with its line in the log."""
+    operator = home.browser("operator")
+    assert "None of your machines" in operator.get("/webhooks").text
+    fields = {"party": party(home, "operator"), "url": URL, "hear-cycle.settled": "yes"}
+    shown = operator.form("/webhooks", **fields).text
+    secret = re.search(r"whsec_[A-Za-z0-9+/]+=", shown)
+    assert secret is not None
+    listed = operator.get("/webhooks").text
+    assert secret[0] not in listed
+    assert URL in listed
+    (line,) = operator.ask("/v1/webhooks").json()["items"]
+    assert line["kinds"] == ["cycle.settled"]
+    path = f"/webhooks/{line['endpoint']}"
+    for act, says in (
+        ("ping", "waiting"),
+        ("pause", "is turned off"),
+        ("resume", "hears what happens"),
+    ):
+        assert operator.form(f"{path}/{act}").headers["location"] == path
+        assert says in operator.get(path).text
+        assert says in operator.get(f"{path}/now").text
+    assert "whsec_" in operator.form(f"{path}/rotate").text
+    assert operator.form(f"{path}/remove").headers["location"] == "/webhooks"
+    assert operator.get(path).status_code == 404
+    log = [one["what"] for one in home.browser("owner").ask("/v1/audit").json()["items"][:6]]
+    assert log == [f"webhook_{what}" for what in (
+        "removed", "rotated", "resumed", "paused", "pinged", "added",
+    )]  # fmt: skip
+
+
+def test_the_page_says_what_was_in_the_way_and_sends_again(home):
+    operator, name = home.browser("operator"), names(home, "operator")["operator"]
+    path, hooks = f"/webhooks/{name}", home.base.webhooks
+    operator.form(f"{path}/ping")
+    with home.base.store.write() as unit:
+        attempt = hooks.next(unit, name)
+        hooks.tried(unit, attempt, Outcome.failed(Obstacle.EXPIRED, "certificate has expired"))
+    page = operator.get(path).text
+    assert "The server’s certificate has expired" in page
+    assert "does not answer" in page
+    (row,) = operator.ask(f"/v1{path}/deliveries").json()["items"]
+    assert (row["reason"], row["answer"]) == ("certificate_expired", "certificate has expired")
+    with home.base.store.write() as unit:
+        hooks.tried(unit, attempt, Outcome(status=410))
+    assert "wants nothing more" in operator.get(path).text
+    assert operator.form(f"{path}/replay", message=row["message"]).status_code == 303
+    (row,) = operator.ask(f"/v1{path}/deliveries").json()["items"]
+    assert (row["state"], row["reason"], row["attempts"]) == ("waiting", "", 0)
+    assert operator.form(f"{path}/replay", back="day").status_code == 303
+    assert operator.form(f"{path}/replay", message="msg_0").status_code == 409
+    assert operator.form(f"{path}/replay").status_code == 422
+
+
+def test_every_obstacle_and_every_event_has_its_sentence():
+    assert set(REASONS) == set(Obstacle)
+    assert set(SAYS) == set(EVENTS) == set(NoticeKind)
+    assert set(REFUSED) == set(HookReason) - {HookReason.UNKNOWN_ENDPOINT}
+
+
+@pytest.mark.parametrize("asked", [
+    {"url": "gopher://a.example"},
+    {"url": "http://a.example"},
+    {"url": URL, "hear-receipt.ready": "yes"},
+])  # fmt: skip
+def test_the_page_says_why_nothing_was_registered(home, asked):
+    answer = home.browser("operator").form("/webhooks", party=party(home, "operator"), **asked)
+    assert answer.status_code == 409
+    assert "Nothing was changed" in answer.text
 
 
 # what is told, as it happens

@@ -219,6 +219,8 @@ def pages_of(home) -> list[str]:
     with made.place.base.store.read() as unit:
         used = made.place.clearing.usages(unit, made.closed.cycle.cycle_id)
     owner = home.browser("owner")
+    hook = owner.script("/v1/webhooks", {"url": "https://a.example"}).json()
+    owner.script(f"/v1/webhooks/{hook['endpoint']['endpoint']}/ping", {})
     of_operator, of_subscriber = made.home.party_id, made.subscriber.party_id
     ids = {
         "sequence": "1",
@@ -230,6 +232,7 @@ def pages_of(home) -> list[str]:
         "node_id": made.node.node_id,
         "usage_id": to_hex(next(iter(used))),
         **dict.fromkeys(("exchange", "usage"), "0x" + "0" * 64),
+        "endpoint": hook["endpoint"]["endpoint"],
         "agreement": named(owner, f"/operator/{of_operator}/agreements", "/agreements/"),
     }
     pages = []

@@ -138,6 +138,10 @@ class Settings:
             "as `127.0.0.0/8 10.1.0.0/16`; empty: public addresses over https alone"
         },
     )
+    webhook_roots: str = field(
+        default="",
+        metadata={"help": "roots that webhooks' servers may end in besides the system's, PEM"},
+    )
     approval_people: int = field(
         default=0,
         metadata={

@@ -24,8 +24,9 @@ from opencarrier.app.config import ConfigError, Settings
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.spine.parties import PartyId
 from opencarrier.webhooks.addresses import Network, Target, is_allowed, read_networks, read_url
-from opencarrier.webhooks.model import ANSWER_OCTETS_MAX, Outcome
+from opencarrier.webhooks.model import ANSWER_OCTETS_MAX, Audience, Obstacle, Outcome
 from opencarrier.webhooks.rules import signature
 from opencarrier.webhooks.service import Attempt
 
@@ -62,7 +63,7 @@ class Courier:
         self._resolve = resolve or self._addresses
         self._names = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="courier-names")
         self._networks = networks_of(base.settings)
-        self._tls = ssl.create_default_context()
+        self._tls = trust_in(base.settings)
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._turns: dict[str, int] = {}
         self._stopped = asyncio.Event()
@@ -145,19 +146,24 @@ class Courier:
         assert not isinstance(target, Refusal), "an endpoint's URL was read when it was registered"
         try:
             async with asyncio.timeout(ATTEMPT_S):
-                address = await self._address(target)
+                address = await self._address(target, attempt.endpoint.party)
                 if address is None:
-                    return Outcome(status=0, answer="its address is none that may be reached")
+                    return Outcome.failed(Obstacle.ADDRESS)
                 return await self._asked(target, address, self._request(target, attempt))
         except TimeoutError:
-            return Outcome(status=0, answer=f"no answer within {ATTEMPT_S:.0f} s")
+            return Outcome.failed(Obstacle.NO_ANSWER, f"within {ATTEMPT_S:.0f} s")
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
-            return Outcome(status=0, answer=f"{type(error).__name__}: {error}"[:ANSWER_OCTETS_MAX])
+            return failure_of(error)
 
-    async def _address(self, target: Target) -> str | None:
-        """Return the address to connect to: every address of the name has to be allowed."""
+    async def _address(self, target: Target, party: PartyId) -> str | None:
+        """Return the address to connect to: every address of the name has to be allowed.
+
+        What a subscriber names never leads into networks of ours.
+        """
+        own = Audience.of(party) is Audience.SUBSCRIBER
+        networks = () if own else self._networks
         found = await self._resolve(target.host, target.port)
-        allowed = [is_allowed(one, self._networks, tls=target.tls) for one in found]
+        allowed = [is_allowed(one, networks, tls=target.tls) for one in found]
         return found[0] if found and all(allowed) else None
 
     async def _addresses(self, host: str, port: int) -> Sequence[str]:
@@ -208,6 +214,48 @@ def networks_of(settings: Settings) -> tuple[Network, ...]:
         return read_networks(settings.webhook_networks)
     except ValueError as error:
         raise ConfigError(f"webhook_networks: {error}") from None
+
+
+def trust_in(settings: Settings) -> ssl.SSLContext:
+    """Return whom webhooks believe over TLS: the system's authorities, and ours where there are.
+
+    `ConfigError` where the file of `webhook_roots` is none of certificates.
+    """
+    trust = ssl.create_default_context()
+    if settings.webhook_roots:
+        try:
+            trust.load_verify_locations(cafile=settings.webhook_roots)
+        except OSError as error:
+            raise ConfigError(f"webhook_roots: {settings.webhook_roots}: {error}") from None
+    return trust
+
+
+def failure_of(error: Exception) -> Outcome:
+    """Return what was in the way, by what the attempt ended with."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            obstacle = _DISTRUST.get(error.verify_code, Obstacle.UNTRUSTED)
+            return Outcome.failed(obstacle, error.verify_message)
+        case ssl.SSLError():
+            return Outcome.failed(Obstacle.TLS, error.reason or "")
+        case socket.gaierror():
+            return Outcome.failed(Obstacle.NAME, error.strerror or "")
+        case OSError():
+            return Outcome.failed(Obstacle.UNREACHED, error.strerror or type(error).__name__)
+        case EOFError():
+            return Outcome.failed(Obstacle.NOT_HTTP, "closed before an answer came to its end")
+        case asyncio.LimitOverrunError():
+            return Outcome.failed(Obstacle.NOT_HTTP, f"a head of more than {HEAD_OCTETS_MAX}")
+    return Outcome.failed(Obstacle.NOT_HTTP, str(error))
+
+
+_DISTRUST: Final = {
+    9: Obstacle.EXPIRED,
+    10: Obstacle.EXPIRED,
+    62: Obstacle.OTHER_NAME,
+    64: Obstacle.OTHER_NAME,
+}
+"""By OpenSSL's codes of X509_STORE_CTX_get_error: not yet valid, expired, name, address."""
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[int, int]:

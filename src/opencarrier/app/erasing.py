@@ -36,11 +36,13 @@ from opencarrier.ledger.model import Account, Transfer
 from opencarrier.paywall.people import PaywallPeople
 from opencarrier.rating.people import RatingPeople
 from opencarrier.routing.people import RoutingPeople
+from opencarrier.spine.notices import Notice, NoticeKind
 from opencarrier.spine.parties import PartyId, Subscriber
 from opencarrier.spine.people import Person, batches
 from opencarrier.spine.ports import PersonalData
 from opencarrier.staking.people import StakingPeople
 from opencarrier.usage.people import UsagePeople
+from opencarrier.webhooks.people import WebhookPeople
 
 
 class ErasureReason(Reason):
@@ -97,6 +99,7 @@ class Erasing:
             self._rating,
             self._usage,
             base.meters,
+            WebhookPeople(base.webhooks),
             base.accounts.people,
             self._identity,
         )
@@ -166,6 +169,7 @@ class Erasing:
             room.erase(unit, person)
         made = Erasure(party_id=found.party_id, erased_us=at_us, cause=cause)
         self._identity.note(unit, made)
+        self._base.webhooks.tell(unit, [_told(made)])
         return made
 
     def _objection(
@@ -254,6 +258,17 @@ class Erasing:
             for name in permanent_names(sim.imsi, plmns):
                 for operator in operators:
                     yield named_subject(self._cui_key, name, operator.party_id)
+
+
+def _told(made: Erasure) -> Notice:
+    """Return what the machines of whoever was erased hear, the last of all."""
+    return Notice(
+        kind=NoticeKind.ERASURE_DONE,
+        parties=frozenset({made.party_id}),
+        about={"erased_us": made.erased_us},
+        at_us=made.erased_us,
+        personal=True,
+    )
 
 
 def _accounts(unit: Connection, party: PartyId) -> list[Account]:

@@ -47,12 +47,14 @@ from opencarrier.app.console.views.host import HostViews
 from opencarrier.app.console.views.network import NetworkViews
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.console.watch import Watch
+from opencarrier.app.console.webhooks import webhook_pages
 from opencarrier.app.forms import installation, settling
+from opencarrier.app.hooking import WebhookDesk
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
 from opencarrier.app.http_exchange import exchange_routes
 from opencarrier.app.http_once import Once, once_for
 from opencarrier.app.http_paid import paid_routes
-from opencarrier.app.http_webhooks import WebhookDesk, webhook_routes
+from opencarrier.app.http_webhooks import webhook_routes
 from opencarrier.app.listening import Radius
 from opencarrier.app.metrics import exposition, passing_exposition
 from opencarrier.app.openapi import name_of, openapi_route
@@ -165,7 +167,7 @@ def make_app(web: Web) -> FastAPI:
     _api(app, web)
     _closing(app, web)
     _triggers(app, web)
-    webhook_routes(app, WebhookDesk(base))
+    _webhooks(app, web)
     paid_routes(app, web.place)
     relaying.add_routes(app, web.place)
     exchange_routes(app, web.place.base)
@@ -193,6 +195,12 @@ def _radius_ports(web: Web) -> tuple[int, int]:
     if web.radius is None:
         return settings.radius_port, settings.acct_port
     return web.radius.udp.auth_address[1], web.radius.udp.acct_address[1]
+
+
+def _webhooks(app: FastAPI, web: Web) -> None:
+    desk = WebhookDesk(web.place.base)
+    webhook_routes(app, desk)
+    webhook_pages(app, web.shell, desk)
 
 
 def _subscribers(app: FastAPI, web: Web, door: Door) -> None:

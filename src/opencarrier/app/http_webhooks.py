@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Final, TypeVar
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from opencarrier.app.api import INT64_MAX, LIMIT, After, Body, Cursor, Limit, Page, operation
-from opencarrier.app.bootstrap import Installation
+from opencarrier.app.api import INT64_MAX, LIMIT, After, Body, Limit, Page, operation
 from opencarrier.app.console.reading import asked
 from opencarrier.app.console.views.webhooks import (
-    ROLES,
+    SAYS,
     DeliveryLine,
     EndpointLine,
     EndpointMade,
-    delivery_line,
-    endpoint_line,
-    parties_of,
+    EventLine,
+    events_for,
 )
-from opencarrier.app.console.visitor import Visitor, visitor_of
+from opencarrier.app.console.visitor import visitor_of
+from opencarrier.app.hooking import WebhookDesk
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.spine.parties import PartyId
+from opencarrier.spine.notices import NoticeKind
 from opencarrier.webhooks.model import (
     ENDPOINTS_MAX,
-    INSTALLATION,
-    KINDS,
+    EVENTS,
+    OWN_ENDPOINTS_MAX,
     URL_CHARACTERS_MAX,
-    Endpoint,
     HookReason,
 )
-from opencarrier.webhooks.service import Shown
 
 T = TypeVar("T")
 
 PATH: Final = "/v1/webhooks"
-ENDPOINTS: Final = Cursor("webhooks", (str, int, str))
-DELIVERIES: Final = Cursor("webhook deliveries", (int,))
 
 _LINE: Final = EndpointLine(
     endpoint="hook_0b7a2f5e4f5b4a539f8e6f6f4a3f7f10",
     party="op_41cd4c6b2aeb3dc800e9f7dfa2a1e9d8",
+    name="Lumen Mobile",
     url="https://books.example/opencarrier",
     kinds=("cycle.settled",),
     made_us=1_767_603_600_000_000,
@@ -66,7 +60,13 @@ _DELIVERY: Final = DeliveryLine(
     next_us=1_767_603_600_000_000,
     tried_us=1_767_603_601_000_000,
     status=204,
+    reason="",
     answer="",
+)
+_EVENT: Final = EventLine(
+    kind="cycle.settled",
+    says=SAYS[NoticeKind.CYCLE_SETTLED],
+    heard_by=("host", "installation", "operator"),
 )
 _ABSENT: Final = {404: "There is no such endpoint of yours."}
 
@@ -78,7 +78,7 @@ class NewEndpoint(BaseModel):
 
     party: Annotated[str, Field(max_length=48)] = ""
     url: Annotated[str, Field(min_length=1, max_length=URL_CHARACTERS_MAX)]
-    kinds: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=len(KINDS))] = []
+    kinds: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=len(EVENTS))] = []
 
 
 class Again(BaseModel):
@@ -96,100 +96,6 @@ class Replayed(BaseModel):
     messages: int
 
 
-class WebhookDesk:
-    """What API and pages do, each in a unit of its own, with its line in the log."""
-
-    def __init__(self, base: Installation) -> None:
-        self.base = base
-        self._hooks = base.webhooks
-
-    def add(self, visitor: Visitor, party: str, url: str, kinds: list[str]) -> Shown | Refusal:
-        """Register an endpoint for a party of the visitor's."""
-        owner = PartyId(party)
-        may = visitor.is_owner if owner == INSTALLATION else owner in visitor.at(*ROLES)
-        if not may:
-            return Refusal(HookReason.UNKNOWN_ENDPOINT)
-        plain = bool(self.base.settings.webhook_networks)
-        with self.base.store.write() as unit:
-            made = self._hooks.add(unit, owner, url, kinds, plain=plain)
-            if not isinstance(made, Refusal):
-                self._note(unit, visitor, "webhook_added", made.endpoint)
-        return made
-
-    def endpoints(self, visitor: Visitor) -> list[Endpoint]:
-        """Return the endpoints that a visitor sees."""
-        with self.base.store.read() as unit:
-            return list(self._hooks.endpoints(unit, parties_of(visitor)))
-
-    def change(
-        self, visitor: Visitor, name: str, what: str, act: Callable[[Connection, Endpoint], T]
-    ) -> T | Refusal:
-        """Do something with an endpoint of the visitor's; others' are unknown."""
-        with self.base.store.write() as unit:
-            found = self._hooks.find(unit, name, parties_of(visitor))
-            if isinstance(found, Refusal):
-                return found
-            done = act(unit, found)
-            if not isinstance(done, Refusal):
-                self._note(unit, visitor, what, found)
-            return done
-
-    def deliveries(
-        self, visitor: Visitor, name: str, before: int | None, limit: int
-    ) -> tuple[Endpoint, list[DeliveryLine]] | Refusal:
-        """Return an endpoint of the visitor's, and its deliveries, newest first."""
-        with self.base.store.read() as unit:
-            found = self._hooks.find(unit, name, parties_of(visitor))
-            if isinstance(found, Refusal):
-                return found
-            rows = self._hooks.deliveries(unit, found, before=before, limit=limit)
-            return found, [delivery_line(row) for row in rows]
-
-    def rotate(self, visitor: Visitor, name: str) -> Shown | Refusal:
-        """Give an endpoint a fresh secret."""
-        return self.change(visitor, name, "webhook_rotated", self._hooks.rotate)
-
-    def resume(self, visitor: Visitor, name: str) -> Endpoint | Refusal:
-        """Send to an endpoint again."""
-        return self.change(visitor, name, "webhook_resumed", self._hooks.resume)
-
-    def remove(self, visitor: Visitor, name: str) -> Refusal | None:
-        """Forget an endpoint."""
-        return self.change(visitor, name, "webhook_removed", self._hooks.remove)
-
-    def ping(self, visitor: Visitor, name: str) -> DeliveryLine | Refusal:
-        """Send something to an endpoint, to see whether it hears."""
-
-        def sent(unit: Connection, found: Endpoint) -> DeliveryLine:
-            self._hooks.ping(unit, found)
-            (newest,) = self._hooks.deliveries(unit, found, before=None, limit=1)
-            return delivery_line(newest)
-
-        return self.change(visitor, name, "webhook_pinged", sent)
-
-    def replay(
-        self, visitor: Visitor, name: str, *, message: str, since_us: int | None
-    ) -> int | Refusal:
-        """Send one message, or all since an instant, once more; return how many."""
-
-        def again(unit: Connection, found: Endpoint) -> int | Refusal:
-            if message:
-                one = self._hooks.replay(unit, found, message)
-                return one if isinstance(one, Refusal) else 1
-            return self._hooks.replay_since(unit, found, since_us or 0)
-
-        return self.change(visitor, name, "webhook_replayed", again)
-
-    def _note(self, unit: Connection, visitor: Visitor, what: str, about: Endpoint) -> None:
-        self.base.accounts.audit.write(
-            unit,
-            what,
-            who=visitor.account,
-            about=about.endpoint,
-            came_from=visitor.came_from,
-        )
-
-
 def webhook_routes(app: FastAPI, desk: WebhookDesk) -> None:
     """Add the API of webhooks."""
     _endpoints(app, desk)
@@ -203,10 +109,12 @@ def _endpoints(app: FastAPI, desk: WebhookDesk) -> None:
     @app.get(PATH, **operation("webhooks", "Endpoints of webhooks", example=page))
     def listed(request: Request, cursor: After = "", limit: Limit = LIMIT) -> Page[EndpointLine]:
         """List where one's machines hear what happens: an owner sees everybody's."""
-        after = ENDPOINTS.read(cursor)
-        rows = [endpoint_line(one) for one in desk.endpoints(visitor_of(request))]
-        rest = [one for one in rows if after is None or _key(one) > after]
-        return ENDPOINTS.page(rest[: limit + 1], limit, _key)
+        return desk.endpoints(visitor_of(request), cursor, limit)
+
+    @app.get(PATH + "/events", **operation("webhooks", "What can be heard", example=[_EVENT]))
+    def events(request: Request) -> tuple[EventLine, ...]:
+        """List the kinds of messages that one's machines can hear, and what each tells."""
+        return events_for(visitor_of(request))
 
     @app.post(
         PATH,
@@ -217,7 +125,8 @@ def _endpoints(app: FastAPI, desk: WebhookDesk) -> None:
             status=201,
             refuses={
                 404: "There is no such party of yours.",
-                409: f"A party has {ENDPOINTS_MAX} endpoints at most.",
+                409: f"A party has {ENDPOINTS_MAX} endpoints at most, a subscriber "
+                f"{OWN_ENDPOINTS_MAX}.",
             },
             body=Body(form=NewEndpoint, example=_NEW),
         ),
@@ -225,17 +134,25 @@ def _endpoints(app: FastAPI, desk: WebhookDesk) -> None:
     async def add(request: Request) -> EndpointMade:
         """Register an endpoint for a party; its secret is told this once."""
         new, visitor = await asked(request, NewEndpoint), visitor_of(request)
-        return _shown(await run_in_threadpool(desk.add, visitor, new.party, new.url, new.kinds))
+        return taken(await run_in_threadpool(desk.add, visitor, new.party, new.url, new.kinds))
 
 
 def _one(app: FastAPI, desk: WebhookDesk) -> None:
+    @app.get(
+        PATH + "/{endpoint}",
+        **operation("webhooks", "One endpoint", example=_LINE, refuses=_ABSENT),
+    )
+    def told(request: Request, endpoint: str) -> EndpointLine:
+        """Say of what an endpoint hears, and how it stands."""
+        return taken(desk.endpoint(visitor_of(request), endpoint))
+
     @app.post(
         PATH + "/{endpoint}/rotate",
         **operation("webhooks", "Give it a fresh secret", example=_MADE, refuses=_ABSENT),
     )
     def rotate(request: Request, endpoint: str) -> EndpointMade:
         """Give an endpoint a fresh secret; the former one signs beside it for 24 hours."""
-        return _shown(desk.rotate(visitor_of(request), endpoint))
+        return taken(desk.rotate(visitor_of(request), endpoint))
 
     @app.post(
         PATH + "/{endpoint}/resume",
@@ -243,7 +160,15 @@ def _one(app: FastAPI, desk: WebhookDesk) -> None:
     )
     def resume(request: Request, endpoint: str) -> EndpointLine:
         """Send to an endpoint again that failed or said it was gone."""
-        return endpoint_line(_taken(desk.resume(visitor_of(request), endpoint)))
+        return taken(desk.resume(visitor_of(request), endpoint))
+
+    @app.post(
+        PATH + "/{endpoint}/pause",
+        **operation("webhooks", "Send nothing to it", example=_LINE, refuses=_ABSENT),
+    )
+    def pause(request: Request, endpoint: str) -> EndpointLine:
+        """Send nothing to an endpoint, and keep nothing for it, until it is resumed."""
+        return taken(desk.pause(visitor_of(request), endpoint))
 
     @app.post(
         PATH + "/{endpoint}/remove",
@@ -251,7 +176,7 @@ def _one(app: FastAPI, desk: WebhookDesk) -> None:
     )
     def remove(request: Request, endpoint: str) -> None:
         """Forget an endpoint, its secrets and what was sent there."""
-        _taken(desk.remove(visitor_of(request), endpoint))
+        taken(desk.remove(visitor_of(request), endpoint))
 
 
 def _deliveries(app: FastAPI, desk: WebhookDesk) -> None:
@@ -265,11 +190,7 @@ def _deliveries(app: FastAPI, desk: WebhookDesk) -> None:
         request: Request, endpoint: str, cursor: After = "", limit: Limit = LIMIT
     ) -> Page[DeliveryLine]:
         """List what was sent to an endpoint and what it answered, newest first."""
-        before = DELIVERIES.read(cursor)
-        start = None if before is None else int(before[0])
-        found = desk.deliveries(visitor_of(request), endpoint, start, limit + 1)
-        _, rows = _taken(found)
-        return DELIVERIES.page(rows, limit, lambda one: (one.number,))
+        return taken(desk.deliveries(visitor_of(request), endpoint, cursor, limit)).deliveries
 
     @app.post(
         PATH + "/{endpoint}/ping",
@@ -277,7 +198,7 @@ def _deliveries(app: FastAPI, desk: WebhookDesk) -> None:
     )
     def ping(request: Request, endpoint: str) -> DeliveryLine:
         """Send a `ping` to an endpoint, to see whether it hears."""
-        return _taken(desk.ping(visitor_of(request), endpoint))
+        return taken(desk.ping(visitor_of(request), endpoint))
 
     @app.post(
         PATH + "/{endpoint}/replay",
@@ -296,12 +217,7 @@ def _deliveries(app: FastAPI, desk: WebhookDesk) -> None:
         if bool(again.message) == (again.since_us is not None):
             raise HTTPException(422, "say either a message or since_us")
         work = partial(desk.replay, message=again.message, since_us=again.since_us)
-        return Replayed(messages=_taken(await run_in_threadpool(work, visitor, endpoint)))
-
-
-def _shown(made: Shown | Refusal) -> EndpointMade:
-    shown = _taken(made)
-    return EndpointMade(endpoint=endpoint_line(shown.endpoint), secret=shown.secret)
+        return Replayed(messages=taken(await run_in_threadpool(work, visitor, endpoint)))
 
 
 _STATUS: Final = {
@@ -311,8 +227,8 @@ _STATUS: Final = {
 }
 
 
-def _taken(outcome: T | Refusal) -> T:
-    """Return what was done; else end the request with why it was not."""
+def taken(outcome: T | Refusal) -> T:
+    """Return what was done; else end the request with why it was not: `HTTPException`."""
     if not isinstance(outcome, Refusal):
         return outcome
     assert isinstance(outcome.reason, HookReason)
@@ -320,7 +236,3 @@ def _taken(outcome: T | Refusal) -> T:
     if status == 404:
         raise HTTPException(404)
     raise HTTPException(status, str(outcome))
-
-
-def _key(line: EndpointLine) -> tuple[str, int, str]:
-    return line.party, line.made_us, line.endpoint

@@ -22,6 +22,14 @@ class NoticeKind(StrEnum):
     DEPOSIT_FINAL = "deposit.final"
     DISPUTE_ANSWERED = "dispute.answered"
     DISPUTE_OPENED = "dispute.opened"
+    ERASURE_DONE = "erasure.done"
+    NODE_ALIVE = "node.alive"
+    NODE_SILENT = "node.silent"
+    PAYMENT_RECEIVED = "payment.received"
+    RECEIPT_READY = "receipt.ready"
+    REFUND_KEPT = "refund.kept"
+    REFUND_PAID = "refund.paid"
+    SPEND_REACHED = "spend.reached"
     STATEMENT_READY = "statement.ready"
     WITHDRAWAL_FINAL = "withdrawal.final"
 
@@ -30,13 +38,14 @@ class NoticeKind(StrEnum):
 class Notice:
     """A fact for some parties and for the installation: `about` holds ids and counts only.
 
-    The same fact told again is the same notice.
+    What is `personal` is for its parties alone. The same fact told again is the same notice.
     """
 
     kind: NoticeKind
     parties: frozenset[PartyId]
     about: Mapping[str, str | int] = field(default_factory=dict)
     at_us: int
+    personal: bool = False
 
 
 class Announcer(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Final
@@ -16,17 +17,20 @@ INSTALLATION: Final = PartyId("")
 PING: Final = "ping"
 """What is sent to see whether an endpoint hears."""
 
-KINDS: Final = tuple(sorted(kind.value for kind in NoticeKind))
-
 URL_CHARACTERS_MAX: Final = 1_024
 ENDPOINTS_MAX: Final = 16
-"""Of one party."""
+"""Of one party; a subscriber has `OWN_ENDPOINTS_MAX`."""
+
+OWN_ENDPOINTS_MAX: Final = 4
 
 WAITING_MAX: Final = 10_000
 """Messages that wait for one endpoint; what comes then is parked at once."""
 
 REPLAYED_MAX: Final = 10_000
 ANSWER_OCTETS_MAX: Final = 512
+GONE_STATUS: Final = 410
+"""The answer of who wants nothing any more (RFC 9110)."""
+
 SECRET_OCTETS: Final = 32
 OVERLAP_S: Final = 24 * 3_600
 """How long after a rotation messages are signed by the former secret, too."""
@@ -37,6 +41,81 @@ DELAYS_S: Final = (5, 30, 300, 1_800, 7_200, 18_000, 36_000, 36_000)
 
 PAUSE_S_MAX: Final = 300
 """How long an endpoint rests as a whole after it failed often."""
+
+
+@unique
+class Audience(StrEnum):
+    """Whose machines hear something: by their party's id."""
+
+    INSTALLATION = "installation"
+    OPERATOR = "operator"
+    HOST = "host"
+    SUBSCRIBER = "subscriber"
+
+    @classmethod
+    def of(cls, party: PartyId) -> Audience:
+        """Return what a party is."""
+        return next(
+            (kind for prefix, kind in _PREFIXES if party.startswith(prefix)), cls.INSTALLATION
+        )
+
+
+_PREFIXES: Final = (
+    ("op_", Audience.OPERATOR),
+    ("host_", Audience.HOST),
+    ("sub_", Audience.SUBSCRIBER),
+)
+
+_BUSINESS: Final = frozenset({Audience.INSTALLATION, Audience.OPERATOR})
+_PAID: Final = frozenset({*_BUSINESS, Audience.HOST})
+_OWN: Final = frozenset({Audience.SUBSCRIBER})
+
+EVENTS: Final[Mapping[str, frozenset[Audience]]] = {
+    NoticeKind.APPROVAL_WANTED: _BUSINESS,
+    NoticeKind.CYCLE_SETTLED: _PAID,
+    NoticeKind.DEPOSIT_FINAL: _BUSINESS,
+    NoticeKind.DISPUTE_ANSWERED: _BUSINESS,
+    NoticeKind.DISPUTE_OPENED: _BUSINESS,
+    NoticeKind.ERASURE_DONE: _OWN,
+    NoticeKind.NODE_ALIVE: _PAID,
+    NoticeKind.NODE_SILENT: _PAID,
+    NoticeKind.PAYMENT_RECEIVED: frozenset({Audience.INSTALLATION, *_OWN}),
+    NoticeKind.RECEIPT_READY: _OWN,
+    NoticeKind.REFUND_KEPT: _OWN,
+    NoticeKind.REFUND_PAID: _OWN,
+    NoticeKind.SPEND_REACHED: _OWN,
+    NoticeKind.STATEMENT_READY: _BUSINESS,
+    NoticeKind.WITHDRAWAL_FINAL: _PAID,
+}
+"""Every kind of message, and whose machines may hear it."""
+
+
+@unique
+class Off(StrEnum):
+    """Why nothing is sent to an endpoint; `ON` where something is."""
+
+    ON = ""
+    GONE = "gone"
+    ASKED = "asked"
+
+
+@unique
+class Obstacle(StrEnum):
+    """What is in the way of a delivery, as pages and API say it."""
+
+    ADDRESS = "address_not_allowed"
+    NAME = "name_unknown"
+    UNREACHED = "not_connected"
+    NO_ANSWER = "no_answer"
+    EXPIRED = "certificate_expired"
+    OTHER_NAME = "certificate_of_another_name"
+    UNTRUSTED = "certificate_not_trusted"
+    TLS = "tls_failed"
+    NOT_HTTP = "not_http"
+    CROWDED = "too_many_wait"
+    REDIRECTED = "redirected"
+    GONE = "gone"
+    REFUSED = "refused"
 
 
 @unique
@@ -52,8 +131,8 @@ class DeliveryState(StrEnum):
 class Endpoint:
     """Where a party hears: of what (nothing: of all), since when, and how it went last.
 
-    `secret` numbers its secrets; the one before signs, too, until `former_until_us`. `off` says
-    why nothing is sent, empty while something is. `failures` were in a row.
+    `secret` numbers its secrets; the one before signs, too, until `former_until_us`. `failures`
+    were in a row.
     """
 
     endpoint: str
@@ -63,7 +142,7 @@ class Endpoint:
     made_us: int
     secret: int
     former_until_us: int
-    off: str
+    off: Off
     failures: int
     rests_until_us: int
 
@@ -86,7 +165,7 @@ class Message:
 class Delivery:
     """A message for an endpoint: how often it was tried, when next, and what was answered last.
 
-    `status` is zero where no answer came; `answer` says then why.
+    `status` is zero where no answer came; `answer` is then an `Obstacle`, a colon and details.
     """
 
     number: int
@@ -101,13 +180,29 @@ class Delivery:
     status: int
     answer: str
 
+    @property
+    def obstacle(self) -> Obstacle | None:
+        """What was in the way last, None where nothing was or it was not tried yet."""
+        if not self.status and self.answer:
+            return Obstacle(self.answer.partition(":")[0])
+        if not self.status or 200 <= self.status < 300:
+            return None
+        if self.status == GONE_STATUS:
+            return Obstacle.GONE
+        return Obstacle.REDIRECTED if 300 <= self.status < 400 else Obstacle.REFUSED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of an attempt: the status, or zero and why there is none."""
+    """What came of an attempt: the status, or zero and what was in the way."""
 
     status: int
     answer: str = ""
+
+    @classmethod
+    def failed(cls, obstacle: Obstacle, detail: str = "") -> Outcome:
+        """Return that of an attempt without an answer."""
+        return cls(status=0, answer=f"{obstacle}: {detail}"[:ANSWER_OCTETS_MAX])
 
     @property
     def heard(self) -> bool:
@@ -117,7 +212,7 @@ class Outcome:
     @property
     def gone(self) -> bool:
         """Whether it wants nothing any more (410)."""
-        return self.status == 410
+        return self.status == GONE_STATUS
 
 
 @unique

@@ -10,23 +10,39 @@ from typing import Final
 
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.spine.notices import NoticeKind
 from opencarrier.webhooks.model import (
     DELAYS_S,
-    KINDS,
+    ENDPOINTS_MAX,
+    EVENTS,
+    OWN_ENDPOINTS_MAX,
     PAUSE_S_MAX,
+    Audience,
     Delivery,
     DeliveryState,
     Endpoint,
     HookReason,
+    Off,
     Outcome,
 )
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how one begins
 
 
-def check_kinds(kinds: Sequence[str]) -> Refusal | None:
-    """See that kinds are known ones."""
-    unknown = [kind for kind in kinds if kind not in KINDS]
+def kinds_for(audience: Audience) -> tuple[str, ...]:
+    """Return the kinds of messages that somebody's machines may hear, in alphabetical order."""
+    return tuple(sorted(kind for kind, heard_by in EVENTS.items() if audience in heard_by))
+
+
+def endpoints_max(audience: Audience) -> int:
+    """Return how many endpoints one party may have."""
+    return OWN_ENDPOINTS_MAX if audience is Audience.SUBSCRIBER else ENDPOINTS_MAX
+
+
+def check_kinds(kinds: Sequence[str], audience: Audience) -> Refusal | None:
+    """See that kinds are known ones, and its own to hear."""
+    known = kinds_for(audience)
+    unknown = [kind for kind in kinds if kind not in known]
     return Refusal(HookReason.UNKNOWN_KIND, unknown[0][:64]) if unknown else None
 
 
@@ -58,13 +74,19 @@ def after(delivery: Delivery, outcome: Outcome, now_us: int) -> Delivery:
     return replace(tried, next_us=now_us + DELAYS_S[tried.attempts - 1] * SECOND_US)
 
 
+def is_last(delivery: Delivery) -> bool:
+    """Say whether an endpoint has heard, or will not hear, that its person was erased."""
+    over = delivery.state is not DeliveryState.WAITING
+    return over and delivery.kind == NoticeKind.ERASURE_DONE
+
+
 def rested(endpoint: Endpoint, outcome: Outcome, now_us: int) -> Endpoint:
     """Return an endpoint after an attempt: one that fails rests, longer each time."""
     if outcome.heard:
         return replace(endpoint, failures=0, rests_until_us=0)
     failures = endpoint.failures + 1
     pause_s = min(2 ** min(failures, 16), PAUSE_S_MAX)
-    off = "gone" if outcome.gone else endpoint.off
+    off = Off.GONE if outcome.gone else endpoint.off
     return replace(
         endpoint, failures=failures, rests_until_us=now_us + pause_s * SECOND_US, off=off
     )

@@ -19,7 +19,7 @@ from opencarrier.spine.parties import PartyId
 from opencarrier.webhooks import rules, store
 from opencarrier.webhooks.addresses import read_url
 from opencarrier.webhooks.model import (
-    ENDPOINTS_MAX,
+    EVENTS,
     INSTALLATION,
     KEPT_S,
     OVERLAP_S,
@@ -27,11 +27,14 @@ from opencarrier.webhooks.model import (
     REPLAYED_MAX,
     SECRET_OCTETS,
     WAITING_MAX,
+    Audience,
     Delivery,
     DeliveryState,
     Endpoint,
     HookReason,
     Message,
+    Obstacle,
+    Off,
     Outcome,
 )
 
@@ -90,17 +93,22 @@ class Webhooks:
         *,
         plain: bool,
     ) -> Shown | Refusal:
-        """Register an endpoint; `plain` takes http too, where networks of ours may be reached."""
+        """Register an endpoint; `plain` takes http too, where networks of ours may be reached.
+
+        A subscriber's is always at a public address, and over TLS.
+        """
+        audience = Audience.of(party)
         target = read_url(url)
         if isinstance(target, Refusal):
             return target
-        if not target.tls and not plain:
+        if not target.tls and not (plain and audience is not Audience.SUBSCRIBER):
             return Refusal(HookReason.NOT_HTTPS, "begin with https://")
-        refusal = rules.check_kinds(kinds)
+        refusal = rules.check_kinds(kinds, audience)
         if refusal is not None:
             return refusal
-        if len(store.endpoints_of(unit, [party])) >= ENDPOINTS_MAX:
-            return Refusal(HookReason.TOO_MANY, f"a party has {ENDPOINTS_MAX} at most")
+        most = rules.endpoints_max(audience)
+        if len(store.endpoints_of(unit, party)) >= most:
+            return Refusal(HookReason.TOO_MANY, f"a party has {most} at most")
         made = Endpoint(
             endpoint="hook_" + self._entropy.octets("webhook", ID_OCTETS).hex(),
             party=party,
@@ -109,7 +117,7 @@ class Webhooks:
             made_us=self._clock.now_us(),
             secret=1,
             former_until_us=0,
-            off="",
+            off=Off.ON,
             failures=0,
             rests_until_us=0,
         )
@@ -117,10 +125,15 @@ class Webhooks:
         return Shown(made, self._shown(unit, made))
 
     def endpoints(
-        self, unit: Connection, parties: Collection[PartyId] | None
+        self,
+        unit: Connection,
+        parties: Collection[PartyId] | None,
+        *,
+        after: tuple[PartyId, int, str] | None = None,
+        limit: int,
     ) -> Sequence[Endpoint]:
-        """Return the endpoints of parties, or everybody's."""
-        return store.endpoints_of(unit, parties)
+        """Return endpoints of parties, or everybody's: by party, oldest first, those after one."""
+        return store.endpoints_after(unit, parties, after, limit)
 
     def find(
         self, unit: Connection, name: str, parties: Collection[PartyId] | None
@@ -142,9 +155,15 @@ class Webhooks:
 
     def resume(self, unit: Connection, endpoint: Endpoint) -> Endpoint:
         """Send to an endpoint again, now."""
-        awake = replace(endpoint, off="", failures=0, rests_until_us=0)
+        awake = replace(endpoint, off=Off.ON, failures=0, rests_until_us=0)
         store.put_endpoint(unit, awake)
         return awake
+
+    def pause(self, unit: Connection, endpoint: Endpoint) -> Endpoint:
+        """Send nothing to an endpoint, and keep nothing for it, until it is resumed."""
+        paused = replace(endpoint, off=Off.ASKED)
+        store.put_endpoint(unit, paused)
+        return paused
 
     def remove(self, unit: Connection, endpoint: Endpoint) -> None:
         """Forget an endpoint, its secrets and what was sent there."""
@@ -157,11 +176,13 @@ class Webhooks:
     def tell(self, unit: Connection, notices: Iterable[Notice]) -> None:
         """Keep a message for each party that hears of it, and a delivery to each endpoint."""
         for notice in notices:
-            for party in sorted({INSTALLATION, *notice.parties}):
+            others = () if notice.personal else (INSTALLATION,)
+            for party in sorted({*others, *notice.parties}):
                 self._tell(unit, notice, party)
 
     def _tell(self, unit: Connection, notice: Notice, party: PartyId) -> None:
-        known = store.endpoints_of(unit, [party])
+        may = Audience.of(party) in EVENTS[notice.kind]
+        known = store.endpoints_of(unit, party) if may else ()
         hears = [one for one in known if not one.off and one.wants(notice.kind)]
         if hears:
             made = _message(notice.kind, party, notice.about, notice.at_us)
@@ -193,7 +214,7 @@ class Webhooks:
                 next_us=self._clock.now_us(),
                 tried_us=0,
                 status=0,
-                answer="too many wait here" if crowded else "",
+                answer=f"{Obstacle.CROWDED}:" if crowded else "",
             ),
         )
 
@@ -223,8 +244,11 @@ class Webhooks:
         delivery = store.delivery(unit, attempt.endpoint.endpoint, attempt.message.message)
         if endpoint is None or delivery is None:
             return
-        store.put_delivery(unit, rules.after(delivery, outcome, now_us))
+        done = rules.after(delivery, outcome, now_us)
+        store.put_delivery(unit, done)
         store.put_endpoint(unit, rules.rested(endpoint, outcome, now_us))
+        if rules.is_last(done):
+            self.remove(unit, endpoint)
 
     def deliveries(
         self, unit: Connection, endpoint: Endpoint, *, before: int | None, limit: int
@@ -238,7 +262,12 @@ class Webhooks:
         if found is None:
             return Refusal(HookReason.UNKNOWN_MESSAGE)
         again = replace(
-            found, state=DeliveryState.WAITING, attempts=0, next_us=self._clock.now_us()
+            found,
+            state=DeliveryState.WAITING,
+            attempts=0,
+            next_us=self._clock.now_us(),
+            status=0,
+            answer="",
         )
         store.put_delivery(unit, again)
         return again

@@ -21,12 +21,15 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.engine import Row
 
 from opencarrier.spine.parties import PartyId
+from opencarrier.spine.people import Held, batches
 from opencarrier.webhooks.model import (
     ANSWER_OCTETS_MAX,
     URL_CHARACTERS_MAX,
@@ -34,6 +37,7 @@ from opencarrier.webhooks.model import (
     DeliveryState,
     Endpoint,
     Message,
+    Off,
 )
 
 metadata = MetaData()
@@ -42,7 +46,7 @@ endpoints = Table(
     "webhooks_endpoint",
     metadata,
     Column("endpoint", String(48), primary_key=True),
-    Column("party", String(48), nullable=False, index=True),
+    Column("party", String(48), nullable=False),
     Column("url", String(URL_CHARACTERS_MAX), nullable=False),
     Column("kinds", String(1_024), nullable=False),
     Column("made_us", BigInteger, nullable=False),
@@ -51,6 +55,7 @@ endpoints = Table(
     Column("off", String(16), nullable=False),
     Column("failures", Integer, nullable=False),
     Column("rests_until_us", BigInteger, nullable=False),
+    Index("ix_webhooks_endpoint_place", "party", "made_us", "endpoint"),
 )
 
 messages = Table(
@@ -81,6 +86,24 @@ deliveries = Table(
     Index("ix_webhooks_delivery_state_next_us", "state", "endpoint", "next_us"),
 )
 
+nodes = Table(
+    "webhooks_node",
+    metadata,
+    Column("node_id", String(80), primary_key=True),
+    Column("heard_us", BigInteger, nullable=False),
+    Column("silent_us", BigInteger, nullable=False),
+    Column("back_us", BigInteger, nullable=False),
+    Index("ix_webhooks_node_silent", "silent_us", "heard_us"),
+)
+
+marks = Table(
+    "webhooks_mark",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("party", String(48), nullable=False),
+)
+
 
 def endpoint(unit: Connection, name: str) -> Endpoint | None:
     """Return an endpoint."""
@@ -88,11 +111,25 @@ def endpoint(unit: Connection, name: str) -> Endpoint | None:
     return None if row is None else _endpoint(row)
 
 
-def endpoints_of(unit: Connection, parties: Collection[PartyId] | None) -> Sequence[Endpoint]:
-    """Return the endpoints of parties, or all; by party, oldest first."""
-    query = select(endpoints).order_by(endpoints.c.party, endpoints.c.made_us, endpoints.c.endpoint)
+def endpoints_of(unit: Connection, party: PartyId) -> Sequence[Endpoint]:
+    """Return the endpoints of a party."""
+    query = select(endpoints).where(endpoints.c.party == party)
+    return [_endpoint(row) for row in unit.execute(query)]
+
+
+def endpoints_after(
+    unit: Connection,
+    parties: Collection[PartyId] | None,
+    after: tuple[PartyId, int, str] | None,
+    limit: int,
+) -> Sequence[Endpoint]:
+    """Return endpoints of parties, or of all; by party, oldest first, those after one."""
+    key = (endpoints.c.party, endpoints.c.made_us, endpoints.c.endpoint)
+    query = select(endpoints).order_by(*key).limit(limit)
     if parties is not None:
         query = query.where(endpoints.c.party.in_(parties))
+    if after is not None:
+        query = query.where(tuple_(*key) > tuple_(*map(literal, after)))
     return [_endpoint(row) for row in unit.execute(query)]
 
 
@@ -122,6 +159,38 @@ def message(unit: Connection, name: str) -> Message | None:
     """Return a message."""
     row = unit.execute(select(messages).where(messages.c.message == name)).one_or_none()
     return None if row is None else Message(**row._mapping)
+
+
+def held(unit: Connection, party: PartyId) -> Held:
+    """Return what is kept of a party's endpoints, and of what was sent there."""
+    own = endpoints.c.party == party
+    sent = (
+        select(messages.c.message, messages.c.kind, messages.c.body, messages.c.at_us)
+        .join(deliveries, deliveries.c.message == messages.c.message)
+        .join(endpoints, endpoints.c.endpoint == deliveries.c.endpoint)
+        .where(own)
+        .distinct()
+    )
+    answered = select(deliveries).join(endpoints).where(own)
+    queries = {endpoints.name: select(endpoints).where(own), messages.name: sent}
+    queries[deliveries.name] = answered
+    return {
+        name: [dict(row) for row in unit.execute(query).mappings()]
+        for name, query in queries.items()
+    }
+
+
+def forget_messages(unit: Connection, party: PartyId) -> None:
+    """Forget what was sent to a party's endpoints: of a subscriber nobody else has any of it."""
+    own = select(endpoints.c.endpoint).where(endpoints.c.party == party)
+    names = list(
+        unit.execute(
+            select(deliveries.c.message).where(deliveries.c.endpoint.in_(own)).distinct()
+        ).scalars()
+    )
+    for some in batches(names):
+        unit.execute(delete(deliveries).where(deliveries.c.message.in_(some)))
+        unit.execute(delete(messages).where(messages.c.message.in_(some)))
 
 
 def next_number(unit: Connection) -> int:
@@ -190,7 +259,13 @@ def replay(unit: Connection, name: str, since_us: int, now_us: int, limit: int) 
         deliveries.c.state != DeliveryState.WAITING,
     )
     some = select(deliveries.c.number).where(*over).order_by(deliveries.c.number).limit(limit)
-    again = {"state": DeliveryState.WAITING, "attempts": 0, "next_us": now_us}
+    again = {
+        "state": DeliveryState.WAITING,
+        "attempts": 0,
+        "next_us": now_us,
+        "status": 0,
+        "answer": "",
+    }
     chosen = deliveries.c.number.in_(some)
     return unit.execute(update(deliveries).where(chosen).values(**again)).rowcount
 
@@ -210,7 +285,7 @@ def _waiting(name: str) -> ColumnElement[bool]:
 
 def _endpoint(row: Row[Any]) -> Endpoint:
     values = dict(row._mapping)
-    return Endpoint(**{**values, "kinds": tuple(row.kinds.split())})
+    return Endpoint(**{**values, "kinds": tuple(row.kinds.split()), "off": Off(row.off)})
 
 
 def _delivery(row: Row[Any]) -> Delivery:

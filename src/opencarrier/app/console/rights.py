@@ -98,7 +98,8 @@ HOSTING: Final = Right(
     whole=frozenset({Role.OWNER, Role.AUDITOR}), at_party=frozenset({Role.HOST, Role.AUDITOR})
 )
 HOSTS_ACTS: Final = Right(whole=frozenset({Role.OWNER}), at_party=frozenset({Role.HOST}))
-HOOKING: Final = INVITING
+HOOKING: Final = HOLDING
+"""Whose machine is told: its own party's, each."""
 
 OWN: Final = Right(whole=frozenset({Role.OWNER}), at_party=frozenset({Role.SUBSCRIBER}))
 """The route judges whose account it is."""
@@ -165,12 +166,25 @@ RIGHTS: Final[Mapping[str, Right]] = {
     # what machines are told of what happens
     "GET /v1/webhooks": HOOKING,
     "POST /v1/webhooks": HOOKING,
+    "GET /v1/webhooks/events": HOOKING,
+    "GET /v1/webhooks/{endpoint}": HOOKING,
+    "POST /v1/webhooks/{endpoint}/pause": HOOKING,
     "GET /v1/webhooks/{endpoint}/deliveries": HOOKING,
     "POST /v1/webhooks/{endpoint}/ping": HOOKING,
     "POST /v1/webhooks/{endpoint}/remove": HOOKING,
     "POST /v1/webhooks/{endpoint}/replay": HOOKING,
     "POST /v1/webhooks/{endpoint}/resume": HOOKING,
     "POST /v1/webhooks/{endpoint}/rotate": HOOKING,
+    "GET /webhooks": HOOKING,
+    "GET /webhooks/{endpoint}": HOOKING,
+    "GET /webhooks/{endpoint}/now": HOOKING,
+    "POST /webhooks": HOOKING,
+    "POST /webhooks/{endpoint}/pause": HOOKING,
+    "POST /webhooks/{endpoint}/ping": HOOKING,
+    "POST /webhooks/{endpoint}/remove": HOOKING,
+    "POST /webhooks/{endpoint}/replay": HOOKING,
+    "POST /webhooks/{endpoint}/resume": HOOKING,
+    "POST /webhooks/{endpoint}/rotate": HOOKING,
     # the door
     "GET /sign-in": ANYBODY,
     "POST /sign-in/passkey/options": KNOCKING,

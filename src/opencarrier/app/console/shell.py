@@ -51,6 +51,7 @@ SECTIONS = (
     Section("subscriber", "/subscriber", N_("Account"), "phone"),
     Section("chain", "/chain", N_("Chain"), "chain"),
     Section("trace", "/trace", N_("Trace"), "path"),
+    Section("webhooks", "/webhooks", N_("Webhooks"), "bell", rare=True),
     Section("approvals", "/approvals", N_("Approvals"), "check", rare=True),
     Section("people", "/people", N_("People"), "people", rare=True),
     Section("audit", "/audit", N_("What was done"), "list", rare=True),
