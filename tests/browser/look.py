@@ -34,6 +34,13 @@ FOCUSED = """() => {
 }"""
 
 
+CUT_WORDS = """() => [...document.querySelectorAll("svg:not(#map svg) text")].filter((text) => {
+  const [inner, outer] = [text, text.ownerSVGElement].map((one) => one.getBoundingClientRect());
+  return inner.width && (inner.left < outer.left - 1 || inner.right > outer.right + 1);
+}).map((text) => text.textContent)"""
+"""What stands over the edge of a picture; the map cuts what is beyond it."""
+
+
 @dataclass
 class Look:
     """One page in one window; `complaints` is empty where nothing is wrong."""
@@ -63,11 +70,12 @@ class Look:
         return [f"axe: {found}" for found in barriers(self.page)]
 
     def cut_off(self) -> list[str]:
-        """Return whether the page is wider than its window."""
+        """Return whether the page is wider than its window, and what words a picture cuts."""
+        cut = [f"a picture cuts {words!r}" for words in self.page.evaluate(CUT_WORDS)]
         wide, window = self.page.evaluate(
             "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
         )
-        return [f"the page is {wide} px wide, the window {window}"] if wide > window else []
+        return cut + ([f"the page is {wide} px wide, the window {window}"] if wide > window else [])
 
     def walk(self, steps: int) -> list[dict[str, Any]]:
         """Go on by the Tab key; return what had the focus at each step."""

@@ -46,8 +46,8 @@ class Pseudo(Words):
     def country(self, code: str) -> str:
         return dressed(super().country(code))
 
-    def month(self, at_us: int) -> str:
-        return dressed(super().month(at_us))
+    def month(self, at: int | str) -> str:
+        return dressed(super().month(at))
 
     def duration(self, length_s: int) -> str:
         return dressed(super().duration(length_s))

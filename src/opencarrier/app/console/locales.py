@@ -23,6 +23,7 @@ from babel.units import format_unit
 from markupsafe import Markup
 
 from opencarrier.app.console.catalogue import LOCALES, N_, catalogue
+from opencarrier.kernel.calendar import month_named
 from opencarrier.kernel.sentences import Amount, Octets, Sentence
 
 DECIMALS = 6
@@ -139,8 +140,9 @@ class Words:
         """Write a span of time in its largest unit."""
         return format_timedelta(timedelta(seconds=length_s), threshold=1, locale=self.locale)
 
-    def month(self, at_us: int) -> str:
-        """Write the month of an instant in UTC, with its year."""
+    def month(self, at: int | str) -> str:
+        """Write a month with its year: that of an instant in UTC, or one named as `2026-11`."""
+        at_us = at if isinstance(at, int) else _begin_us(at)
         return str(format_datetime(_datetime(at_us), "LLLL y", locale=self.locale))
 
     def gettext(self, text: str) -> str:
@@ -284,6 +286,12 @@ def _text(ours: str) -> Markup:
 def _step(amount_minor: int) -> Decimal:
     small = 0 < abs(amount_minor) < 10_000
     return Decimal(1).scaleb(-DECIMALS if small else -2)
+
+
+def _begin_us(month: str) -> int:
+    named = month_named(month)
+    assert named is not None, month
+    return named.start_us
 
 
 def _datetime(at_us: int) -> datetime:
