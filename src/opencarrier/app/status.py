@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -13,6 +13,9 @@ from opencarrier.app.passing_on import roles_of, route_lines
 from opencarrier.app.till import till_status
 from opencarrier.app.views import cycle_lines, host_lines, operator_lines
 from opencarrier.ledger import service as ledger
+
+PARTIES_MAX: Final = 100
+"""Hosts or operators that are listed; where there are more, none is: their own pages tell."""
 
 
 def base_status(base: Installation, unit: Connection) -> dict[str, Any]:
@@ -37,8 +40,10 @@ def base_status(base: Installation, unit: Connection) -> dict[str, Any]:
 
 
 def venue_status(place: Onchain, unit: Connection) -> dict[str, Any]:
-    """Return what is known of cycles and money at the venue."""
-    at_us = place.base.clock.now_us()
+    """Return what is known of cycles and money at the venue, by party where they are few."""
+    at_us, numbers = place.base.clock.now_us(), place.base.identity.places.numbers(unit)
+    hosts = host_lines(place, unit) if numbers["host"] <= PARTIES_MAX else []
+    operators = operator_lines(place, unit) if numbers["operator"] <= PARTIES_MAX else []
     halt = place.settlement.halt(unit)
     return {
         "asset": str(place.manifest.asset),
@@ -56,7 +61,7 @@ def venue_status(place: Onchain, unit: Connection) -> dict[str, Any]:
             for item in place.settlement.waiting(unit, at_us=at_us)
         ],
         "halt": None if halt is None else {"alarm": halt.alarm.value, "detail": halt.detail},
-        "hosts_money": [asdict(line) for line in host_lines(place, unit)],
+        "hosts_money": [asdict(line) for line in hosts],
         "till": till_status(place, unit),
-        "operators_money": [asdict(line) for line in operator_lines(place, unit)],
+        "operators_money": [asdict(line) for line in operators],
     }

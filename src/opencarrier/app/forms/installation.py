@@ -74,7 +74,10 @@ class PassingOn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Where an installation stands; amounts in minor units of `asset`, gas in wei."""
+    """Where an installation stands; amounts in minor units of `asset`, gas in wei.
+
+    `hosts_money` and `operators_money` are empty where there are more than a hundred.
+    """
 
     data: str
     domain: str
