@@ -16,7 +16,7 @@ from tests.app.serving import served
 
 from opencarrier.app.console.events import Events, event_routes
 from opencarrier.app.folder import Folder, Running
-from opencarrier.app.following import LINE_OCTETS_MAX, Happened, events, follow
+from opencarrier.app.following import GONE_S, LINE_OCTETS_MAX, Happened, events, follow
 from opencarrier.app.system import SystemClock
 
 
@@ -38,7 +38,8 @@ class Process:
         return served(app)
 
     def listened(self) -> None:
-        while not self.events.listeners:
+        """Wait until the stream has begun: what is published from then on is heard."""
+        while not self.events._waiting:
             threading.Event().wait(0.01)
 
 
@@ -55,6 +56,7 @@ def test_what_happens_is_heard_across_a_restart() -> None:
         process.events.close()
     assert (first.kind, first.fields) == ("session", {"number": 1})
     process.running = None
+    assert next(heard).kind == "gone"
     with process.serve() as url:
         process.running = at(url)
         told = threading.Thread(target=lambda: (process.listened(), publish(process, 2)))
@@ -64,6 +66,12 @@ def test_what_happens_is_heard_across_a_restart() -> None:
         heard.close()  # type: ignore[attr-defined]
         process.events.close()
     assert kinds == ["reset", "session"]
+
+
+def test_who_stays_away_is_waited_for_a_minute() -> None:
+    paused: list[float] = []
+    assert [one.kind for one in follow(lambda: None, paused.append)] == ["gone"]
+    assert sum(paused) == GONE_S
 
 
 def publish(process: Process, number: int) -> None:
@@ -134,5 +142,7 @@ def test_the_command_prints_what_is_asked_for(tmp_path, run, monkeypatch) -> Non
         "session state=began node=cafe-1",
         "reset   something in between was not heard",
     ]
+    ended = run("logs", "tail", "--kind", "cycle", *data, code=1)
+    assert "hint: start `opencarrier up`" in ended
     shown = run("logs", "tail", "--json", "--count", "1", *data)
     assert json.loads(shown) == {"id": "a-1", "kind": "cycle", "sequence": 4, "state": "final"}

@@ -18,7 +18,10 @@ SILENCE_S = 5.0
 
 PAUSE_S = 0.5
 LINE_OCTETS_MAX = 4_096
-BEAT, RESET = "beat", "reset"
+GONE_S = 60.0
+"""How long a process may be gone before nobody waits for it any more."""
+
+BEAT, RESET, GONE = "beat", "reset", "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +36,23 @@ class Happened:
 def follow(
     where: Callable[[], Running | None], pause: Callable[[float], None] = time.sleep
 ) -> Iterator[Happened]:
-    """Yield what happens from now on, across restarts of the process, without end.
+    """Yield what happens from now on, across restarts of the process, until it stays away.
 
-    A `reset` says that something in between was not heard. `where` finds the process each time.
+    A `reset` says that something in between was not heard, `gone` that the process ended. `where`
+    finds the process each time.
     """
-    last_id = ""
-    while True:
+    last_id, gone_s = "", 0.0
+    while gone_s < GONE_S:
         running = where()
         if running is not None:
+            gone_s = 0.0
             for one in _heard(running, last_id):
                 last_id = one.identifier or last_id
                 yield one
+        else:
+            if not gone_s:
+                yield Happened("", GONE, {})
+            gone_s += PAUSE_S
         pause(PAUSE_S)
 
 

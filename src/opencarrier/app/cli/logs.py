@@ -32,20 +32,29 @@ def tail(
 ) -> None:
     """Print what happens, a line each, until Ctrl-C; a restart of the process ends nothing.
 
+    Ends with 1 when the process has been gone for a minute.
+
     Example: opencarrier logs tail --kind session --kind cycle
     """
-    from opencarrier.app.following import RESET, follow
+    from opencarrier.app.following import GONE, RESET, follow
 
     wanted = set(kinds or KINDS)
     if not wanted <= set(KINDS):
         raise CommandError(Exit.USAGE, f"--kind {' '.join(wanted)}", f"one of {', '.join(KINDS)}")
     running_in(data, "start `opencarrier up`")
     for printed, one in enumerate(
-        (one for one in follow(folder_of(data).running) if one.kind in wanted | {RESET}), 1
+        (one for one in follow(folder_of(data).running) if one.kind in wanted | {RESET, GONE}), 1
     ):
         print(_as_object(one) if as_json else _as_line(one), flush=True)
         if printed == count:
             return
+    raise CommandError(Exit.REFUSED, f"nothing serves {data} any more", "start `opencarrier up`")
+
+
+_WORDS = {
+    "reset": "something in between was not heard",
+    "gone": "the process ended; waiting a minute for the next",
+}
 
 
 def _as_object(one: Happened) -> str:
@@ -54,6 +63,6 @@ def _as_object(one: Happened) -> str:
 
 def _as_line(one: Happened) -> str:
     told = " ".join(f"{name}={value}" for name, value in one.fields.items())
-    words = "something in between was not heard" if one.kind == "reset" else told
+    words = _WORDS.get(one.kind, told)
     now = datetime.fromtimestamp(SystemClock().now_us() // SECOND_US, UTC)
     return f"{now:%H:%M:%S}  {one.kind.ljust(8)}{words}".rstrip()

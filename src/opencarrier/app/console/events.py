@@ -89,8 +89,8 @@ class Events:
         place = (asyncio.get_running_loop(), changed)
         with self._lock:
             self._waiting.add(place)
-        try:
             seen, lost = self._begin(last_id)
+        try:
             yield "retry: 500\n\n" + (self._reset(seen) if lost else self._beat())
             while not self._closed:
                 changed.clear()
