@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.app.scene import IMSI, OPC, K, scene, taken
 from tests.app.test_erasing import erase, octets, subscribe
 
+from opencarrier.app import backup_proof
 from opencarrier.app.bootstrap import open_installation
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder, FolderError
@@ -117,6 +122,102 @@ def test_a_key_that_was_changed_since_comes_with_the_people(kept):
         found = base.identity.authentication.vector(unit, IMSI, b"WLAN")
         assert taken(found).rand
     base.close()
+
+
+def test_what_is_put_back_is_equal_table_by_table(kept):
+    """Nobody's accounts are in the scene: with its people every table is as it was."""
+    root, *_ = kept
+    told = restore_from(root / "inside", Folder(root / "equal"))
+    assert (told["equal"], told["of_people"]) == (told["tables"], [])
+    assert told["rows"] > 100
+    assert not [path for path in root.iterdir() if path.name.endswith(".unfinished")]
+
+
+def copied(root, name):
+    shutil.copytree(root / "inside", root / name)
+    return root / name
+
+
+def changed(file):
+    """Turn one bit in the middle of a file."""
+    octets = bytearray(file.read_bytes())
+    octets[len(octets) // 2] ^= 1
+    file.write_bytes(octets)
+
+
+def test_a_damaged_backup_is_refused_by_the_name_of_what_is(kept):
+    """Each file in turn, one bit of it or all of it; nothing is put in place."""
+    root, *_ = kept
+    source = copied(root, "damaged")
+    for path in sorted(source.iterdir()):
+        whole = path.read_bytes()
+        for damage in (changed, Path.unlink):
+            damage(path)
+            if path.name == PEOPLE and damage is Path.unlink:
+                continue  # a copy without its people is one
+            with pytest.raises(FolderError, match=path.name.replace(".", r"\.")):
+                restore_from(source, Folder(root / "never"))
+            path.write_bytes(whole)
+    for text in ("", "[]", "{}", "{" * 99, " " * backup_proof.OCTETS_MAX + "{}"):
+        (source / backup_proof.NAME).write_text(text)
+        with pytest.raises(FolderError, match=r"backup\.json is damaged"):
+            restore_from(source, Folder(root / "never"))
+    assert not (root / "never").exists()
+
+
+def test_a_table_that_is_not_as_it_was_is_named(kept):
+    """What the copy says of the original decides, and nothing is put in place."""
+    root, *_ = kept
+    source = copied(root, "other")
+    proof = backup_proof.read(source)
+    tables = {**proof.tables, "ledger_journal": (1, "00")}
+    backup_proof.write(source, replace(proof, tables=tables))
+    with pytest.raises(FolderError, match="ledger_journal"):
+        restore_from(source, Folder(root / "never"))
+    assert not (root / "never").exists()
+
+
+def test_only_an_empty_folder_is_filled(kept):
+    root, *_ = kept
+    (root / "full").mkdir()
+    (root / "empty").mkdir()
+    (root / "full" / "letter").write_text("dear all")
+    with pytest.raises(FolderError, match="not empty"):
+        restore_from(root / "inside", Folder(root / "full"))
+    assert [path.name for path in (root / "full").iterdir()] == ["letter"]
+    assert restore_from(root / "inside", Folder(root / "empty"))["books_agree"]
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(kept, monkeypatch):
+    """Nor does it leave a copy under the name that was asked for."""
+    root, *_ = kept
+    before = sorted(root.iterdir())
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copy2", full)
+    for attempt in (
+        lambda: back_up(Folder(root / "data"), root / "new", Settings()),
+        lambda: restore_from(root / "inside", Folder(root / "new")),
+    ):
+        with pytest.raises(FolderError, match="No space left") as told:
+            attempt()
+        assert "room" in told.value.hint
+    assert sorted(root.iterdir()) == before
+
+
+def test_two_at_once_do_not_meet(kept):
+    """One that is under way is left alone; what one left behind is cleared away."""
+    root, *_ = kept
+    under_way = Folder(root / ".twice.unfinished")
+    with under_way.lock():
+        (under_way.root / "half").write_text("half")
+        with pytest.raises(FolderError, match="in use"):
+            back_up(Folder(root / "data"), root / "twice", Settings())
+        assert (under_way.root / "half").exists()
+    back_up(Folder(root / "data"), root / "twice", Settings())
+    assert not (root / "twice" / "half").exists()
 
 
 def test_a_line_that_is_none_is_refused(tmp_path):

@@ -20,8 +20,8 @@ from tests.app.test_erasing import CALLED, IMSI, NAME, erase, proofs, subscribe,
 from tests.postgresql import Server, program, server
 
 from opencarrier.app import moving, schema
-from opencarrier.app.bootstrap import Installation, open_installation
-from opencarrier.app.config import Settings
+from opencarrier.app.bootstrap import Installation, load_settings, open_installation
+from opencarrier.app.config import Settings, settle_on
 from opencarrier.app.folder import Folder
 from opencarrier.app.keeping import back_up, restore_from
 from opencarrier.app.store import POOL_SIZE, Store, StoreError
@@ -281,10 +281,13 @@ def test_a_backup_of_a_served_database_is_a_folder_like_any_other(postgresql, tm
         made.use("a", octets=5_000_000, grant=made.authorise())
         made.settle()
         base = made.place.base
+        settle_on(base.folder.config, "database", base.settings.database)
         told = back_up(base.folder, tmp_path / "kept", base.settings)
         lines = ledger_of(base.store)
     assert told["books_agree"]
-    restore_from(tmp_path / "kept", Folder(tmp_path / "again"))
+    restored = restore_from(tmp_path / "kept", Folder(tmp_path / "again"))
+    assert restored["equal"] == restored["tables"]
+    assert load_settings(Folder(tmp_path / "again"), {}).settings.database == ""
     restored = Store(tmp_path / "again" / "opencarrier.sqlite")
     assert ledger_of(restored) == lines
     restored.close()

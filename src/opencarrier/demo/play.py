@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from opencarrier.app.bootstrap import Onchain, Real, onchain, open_installation
-from opencarrier.app.config import Settings
+from opencarrier.app.config import Settings, settle_on
 from opencarrier.app.daemon import serving
 from opencarrier.app.folder import Folder, FolderError
 from opencarrier.app.http import Web
@@ -78,6 +78,7 @@ def run(request: Request) -> int:
         if folder.begun:
             raise FolderError(f"{folder.root} holds data", "the demo needs a new folder")
         clock, entropy = FixedClock(world.SETUP_US), DemoEntropy(request.seed)
+        settle_on(folder.config, "domain", DOMAIN)
         settings = Settings(
             domain=DOMAIN,
             radius_port=0,

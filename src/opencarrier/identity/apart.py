@@ -25,6 +25,9 @@ FORM = "opencarrier/people/1"
 _TABLES = {"sims": credentials, "certificates": certificates, "passwords": passwords}
 """What a subscriber proves itself with; files made before there were logins have SIMs alone."""
 
+TABLES = (parties, data_keys, *_TABLES.values())
+"""Where the people of a copy are taken out and put back."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:

@@ -18,6 +18,9 @@ _TOLD = {
     store.sessions: ("account", "made_us", "seen_us", "came_from"),
 }
 
+TABLES = (store.accounts, store.keys, store.grants, store.sessions, store.links, store.audit)
+"""What a copy has not all of: subscribers' accounts, who is signed in or invited, from where."""
+
 
 class AccountPeople:
     """Answers the port `PersonalData` for accounts that subscribers sign in to."""
