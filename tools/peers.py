@@ -50,6 +50,8 @@ PROGRAMS = {
     "npm": "npm",
     "node": "nodejs",
     "java": "default-jre-headless",
+    "zsh": "zsh",
+    "fish": "fish",
 }
 """Each program with the Debian package it comes in."""
 
