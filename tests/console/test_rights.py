@@ -47,6 +47,9 @@ HOSTS_ACTS = [
     "GET /host/{party}/appeal", "POST /host/{party}/appeal", "POST /host/{party}/close-ban",
     "GET /v1/hosts/{party}/appeal", "POST /v1/hosts/{party}/appeals",
     "POST /v1/hosts/{party}/closings",
+    "GET /host/{party}/payout", "POST /host/{party}/payout", "GET /v1/hosts/{party}/payout",
+    "GET /v1/hosts/{party}/payout/call", "POST /v1/hosts/{party}/payout",
+    "POST /v1/hosts/{party}/payout/cancel", "POST /v1/hosts/{party}/payout/apply",
 ]  # fmt: skip
 
 BANNING = [

@@ -34,6 +34,7 @@ from opencarrier.app.console.languages import language_routes
 from opencarrier.app.console.nodes import node_routes
 from opencarrier.app.console.operator import OperatorDesk, operator_routes, settle_noted
 from opencarrier.app.console.origins import Origins
+from opencarrier.app.console.payout import PayoutDesk, payout_routes
 from opencarrier.app.console.people import people_routes
 from opencarrier.app.console.people_api import people_api
 from opencarrier.app.console.receipt import receipt_routes
@@ -159,6 +160,7 @@ def make_app(web: Web) -> FastAPI:
     agreement_routes(app, operator)
     host_desk = HostDesk(web.shell, HostViews(web.place, web.watch))
     host_routes(app, host_desk)
+    payout_routes(app, PayoutDesk(host_desk))
     ban_routes(app, BanDesk(host_desk, host_desk.views.bans))
     node_routes(app, host_desk, origins, partial(_radius_ports, web))
     _subscribers(app, web, door)
