@@ -158,11 +158,7 @@ def make_app(web: Web) -> FastAPI:
     operator = OperatorDesk(web.shell, web.place)
     operator_routes(app, operator)
     agreement_routes(app, operator)
-    host_desk = HostDesk(web.shell, HostViews(web.place, web.watch))
-    host_routes(app, host_desk)
-    payout_routes(app, PayoutDesk(host_desk))
-    ban_routes(app, BanDesk(host_desk, host_desk.views.bans))
-    node_routes(app, host_desk, origins, partial(_radius_ports, web))
+    _hosts(app, web)
     _subscribers(app, web, door)
     dispute_routes(app, operator)
     _health(app, web)
@@ -203,6 +199,14 @@ def _webhooks(app: FastAPI, web: Web) -> None:
     desk = WebhookDesk(web.place.base)
     webhook_routes(app, desk)
     webhook_pages(app, web.shell, desk)
+
+
+def _hosts(app: FastAPI, web: Web) -> None:
+    host_desk = HostDesk(web.shell, HostViews(web.place, web.watch))
+    host_routes(app, host_desk)
+    payout_routes(app, PayoutDesk(host_desk))
+    ban_routes(app, BanDesk(host_desk, host_desk.views.bans))
+    node_routes(app, host_desk, web.origins, partial(_radius_ports, web))
 
 
 def _subscribers(app: FastAPI, web: Web, door: Door) -> None:
