@@ -22,6 +22,7 @@ from opencarrier.app.answers import (
     Asking,
     KeyReason,
     answers,
+    forget,
     metadata,
     sweep,
 )
@@ -99,6 +100,39 @@ def test_the_same_request_is_done_once_and_has_its_answer_also_after_a_restart(h
     assert here.answers.begin(ASKING) == ANSWER
     here.start()
     assert here.answers.begin(ASKING) == ANSWER
+
+
+def test_what_is_about_somebody_is_forgotten_also_while_it_is_told(here):
+    """Answered, or read and not answered yet: neither stays. What erases is not in its own way."""
+    told, reading, erasing, others, own = (
+        replace(ASKING, key=key, about=about, holder=holder)
+        for key, about, holder in (
+            ("told", "sub_1", "acct_1"),
+            ("reading", "sub_1", "acct_1"),
+            ("erasing", "sub_1", "acct_1"),
+            ("others", "sub_2", "acct_1"),
+            ("own", "", "acct_2"),
+        )
+    )
+    for asking in (told, reading, erasing, others, own):
+        assert here.answers.begin(asking) is None
+    for asking in (told, others, own):
+        here.answers.keep(asking, ANSWER)
+    here.has_an_effect(reading)
+    with here.store.write() as unit:
+        forget(unit, "sub_1", ["acct_2"])
+    for asking in (reading, erasing):
+        here.answers.keep(asking, ANSWER)
+    known = {
+        asking.key: here.answers.begin(asking) for asking in (told, reading, erasing, others, own)
+    }
+    assert known == {
+        "told": None,
+        "reading": None,
+        "erasing": ANSWER,
+        "others": ANSWER,
+        "own": None,
+    }
 
 
 def test_another_request_under_its_key_is_refused_while_it_runs_and_after(here):

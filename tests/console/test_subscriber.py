@@ -415,11 +415,15 @@ def test_erasing_wants_a_word_nothing_under_way_and_takes_the_account(tmp_path):
         everything = {"amount_minor": told(found)["free_minor"], "reference": "all"}
         assert acted(found, "refunds", everything, key="all").status_code == 200
         assert "Ask for it back" in subscriber.form(form, word="ERASE").text
+        for who in ("subscriber", "owner"):
+            assert acted(found, "export", {}, key="mine", who=who).status_code == 200
+        assert acted(found, "export", {}, key="mine", who="owner").headers["idempotency-replayed"]
         done = subscriber.form(form, word="ERASE", waive="yes")
         assert done.status_code == 200
         assert "gone from here" in done.text
         assert subscriber.ask("/v1/me").status_code == 401
         assert found.browser("owner").ask(path(found)).status_code == 404
+        assert acted(found, "export", {}, key="mine", who="owner").status_code == 404
         line = newest_line(found)
         assert (line["what"], line["came_from"]) == ("erased", "")
 

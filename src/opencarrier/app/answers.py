@@ -17,6 +17,7 @@ from __future__ import annotations
 import hmac
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from threading import Lock
@@ -67,8 +68,10 @@ answers = Table(
     Column("at_us", BigInteger, nullable=False, index=True),
     Column("state", String(16), nullable=False),
     Column("answer_sealed", LargeBinary, nullable=True),
+    Column("about", LargeBinary(32), nullable=True, index=True),
     Index("ix_app_answer_holder_at_us", "holder", "at_us"),
 )
+"""`about` is the subscriber whose data an answer may have, hashed; it goes with that one's data."""
 
 
 @unique
@@ -104,8 +107,8 @@ class Answer:
 class Asking:
     """A request under a key: who asks, which route, and what it says.
 
-    `holder` is who the keys are counted for. `repeatable`: the same content is the same thing, so
-    it may be done again.
+    `holder` is who the keys are counted for, `about` the subscriber that is asked about, if any.
+    `repeatable`: the same content is the same thing, so it may be done again.
     """
 
     holder: str
@@ -114,6 +117,7 @@ class Asking:
     key: str = field(repr=False)
     fingerprint: bytes
     repeatable: bool
+    about: str = ""
 
     @property
     def asked(self) -> Id:
@@ -123,7 +127,7 @@ class Asking:
     @property
     def holder_digest(self) -> Id:
         """What its holder is counted by."""
-        return derive("asked/holder", self.holder)
+        return _holder_digest(self.holder)
 
 
 class Answers:
@@ -262,6 +266,7 @@ class Answers:
                 asked=asking.asked,
                 holder=asking.holder_digest,
                 fingerprint=asking.fingerprint,
+                about=_about_digest(asking.about) if asking.about else None,
                 at_us=self._clock.now_us(),
                 **values,
             )
@@ -281,6 +286,25 @@ class Answers:
 
     def _since_us(self) -> int:
         return self._clock.now_us() - KEPT_S * SECOND_US
+
+
+def forget(unit: Connection, about: str, holders: Sequence[str]) -> None:
+    """Forget what was answered about a subscriber, and to accounts that went with it.
+
+    What has committed something and still runs is not kept any more; what has not, such as the
+    request that erases, goes on.
+    """
+    theirs = answers.c.holder.in_([_holder_digest(holder) for holder in holders])
+    chosen = (answers.c.about == _about_digest(about)) | theirs
+    unit.execute(delete(answers).where(chosen, answers.c.state != State.BEGUN))
+
+
+def _holder_digest(holder: str) -> Id:
+    return derive("asked/holder", holder)
+
+
+def _about_digest(about: str) -> Id:
+    return derive("asked/about", about)
 
 
 def sweep(unit: Connection, now_us: int) -> int:

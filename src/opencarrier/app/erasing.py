@@ -6,13 +6,14 @@ roots, positions, books and others' receipts are of an id that is nobody's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from opencarrier.access.cui import named_subject
+from opencarrier.app import answers
 from opencarrier.app.bootstrap import Installation
 from opencarrier.app.disputing import disputes
 from opencarrier.app.errands import book
@@ -23,6 +24,7 @@ from opencarrier.channels.people import ChannelPeople
 from opencarrier.charging.people import ChargingPeople
 from opencarrier.clearing.exchange import partners, told
 from opencarrier.clearing.people import ClearingPeople
+from opencarrier.identity.accounts.model import AccountId
 from opencarrier.identity.cli import find_subscriber
 from opencarrier.identity.model import Cause, Erasure
 from opencarrier.identity.people import IdentityPeople
@@ -165,12 +167,22 @@ class Erasing:
             return refusal
         if waive:
             _take_over(unit, found, at_us)
+        people = self._base.accounts.people.at(unit, found.party_id)
         for room in self._rooms:
             room.erase(unit, person)
+        self._forget_answers(unit, found.party_id, people)
         made = Erasure(party_id=found.party_id, erased_us=at_us, cause=cause)
         self._identity.note(unit, made)
         self._base.webhooks.tell(unit, [_told(made)])
         return made
+
+    def _forget_answers(
+        self, unit: Connection, party: PartyId, people: Sequence[AccountId]
+    ) -> None:
+        """Forget what the API answered about somebody, and to those of its accounts that went."""
+        book = self._base.accounts.book
+        gone = [one for one in people if isinstance(book.find(unit, one), Refusal)]
+        answers.forget(unit, party, gone)
 
     def _objection(
         self, unit: Connection, found: Subscriber, person: Person, *, waive: bool, at_us: int

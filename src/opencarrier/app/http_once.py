@@ -297,7 +297,14 @@ def _asking(request: Request, route: str, key: str, body: bytes, *, repeatable: 
         key=key,
         fingerprint=said,
         repeatable=repeatable,
+        about=_about(request),
     )
+
+
+def _about(request: Request) -> str:
+    """Say which subscriber a request names, if any: what is answered may be that one's data."""
+    named = (str(value) for value in request.path_params.values())
+    return next((name for name in named if name.startswith("sub_")), "")
 
 
 def _who(request: Request) -> str:

@@ -27,7 +27,7 @@ class AccountPeople:
 
     def held(self, unit: Connection, person: Person) -> Held:
         """Return the subscriber's accounts, keys, grants and sessions, and what the log has."""
-        mine = self._mine(unit, person.party_id)
+        mine = self.at(unit, person.party_id)
         told = {
             table.name: [
                 dict(row)
@@ -43,9 +43,10 @@ class AccountPeople:
 
     def erase(self, unit: Connection, person: Person) -> None:
         """Forget its accounts; one that may something else besides keeps only that."""
-        _take(unit, self._mine(unit, person.party_id), store.grants.c.party == person.party_id)
+        _take(unit, self.at(unit, person.party_id), store.grants.c.party == person.party_id)
 
-    def _mine(self, unit: Connection, party: PartyId) -> Sequence[AccountId]:
+    def at(self, unit: Connection, party: PartyId) -> Sequence[AccountId]:
+        """Return the accounts that may something at a subscriber's."""
         query = select(store.grants.c.account).where(store.grants.c.party == party)
         return [AccountId(row.account) for row in unit.execute(query)]
 
