@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import b32encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
@@ -30,6 +30,7 @@ from opencarrier.identity.pki.folder import PkiFolder
 from opencarrier.identity.pki.model import DAY_S, Algorithm, Holder, PublicKey
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.sentences import Sentence, sentence
 from opencarrier.spine.parties import Operator, PartyId, Subscriber
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ PLATFORMS = tuple(_FILES)
 _NOT_OFFERED = {("windows", "certificate"), ("windows", "sim"), ("geteduroam", "sim")}
 
 
+NO_ADDRESS: Final = sentence("the setting %(setting)s is empty", setting="enrol_url")
+
+
 class Enrolling:
     """The use cases of a link, over one installation."""
 
@@ -84,19 +88,29 @@ class Enrolling:
         folder = base.folder.root / base.settings.enrol_pki
         self._pki = PkiFolder(folder, clock=base.clock, entropy=base.entropy)
 
-    def why_not(self, home: Operator) -> str:
-        """Say what is missing before profiles of a home can be made, nothing if all is there."""
+    def why_not(self, home: Operator) -> Sentence | None:
+        """Say what is missing before profiles of a home can be made, None if all is there."""
         settings = self._base.settings
         if not settings.enrol_url:
-            return "the setting enrol_url is empty"
+            return NO_ADDRESS
         if not self._server_names():
-            return "neither enrol_servers nor a certificate in eap_chain names the EAP server"
+            return sentence(
+                "neither %(servers)s nor a certificate in %(chain)s names the EAP server",
+                servers="enrol_servers",
+                chain="eap_chain",
+            )
         if not home.realms:
-            return f"{home.name} has no realm of its own"
+            return sentence("%(name)s has no realm of its own", name=home.name)
         if not self._pki.has(settings.enrol_signer):
-            return f"{self._pki.root} has no certificate {settings.enrol_signer!r} to sign with"
+            return sentence(
+                "%(folder)s has no certificate %(name)s to sign with",
+                folder=str(self._pki.root),
+                name=settings.enrol_signer,
+            )
         refusal = checked(self._described(home, Sim("00101")))
-        return "" if refusal is None else str(refusal)
+        if refusal is None:
+            return None
+        return sentence("the settings make no valid profile: %(why)s", why=str(refusal))
 
     def open(
         self, unit: Connection, subscriber: PartyId, *, ttl_s: int, uses: int

@@ -489,7 +489,7 @@ def subscriber_enrol(
         enrolling = Enrolling(base)
         missing = enrolling.why_not(home)
         if missing:
-            raise CommandError(Exit.ENVIRONMENT, missing, "see docs/guides/phones.md")
+            raise CommandError(Exit.ENVIRONMENT, str(missing), "see docs/guides/phones.md")
         ttl_s = hours * 3_600
         link, made = taken(enrolling.open(unit, found.party_id, ttl_s=ttl_s, uses=uses))
     emit(

@@ -32,6 +32,7 @@ from opencarrier.identity.accounts.model import Role
 from opencarrier.identity.cli import find_subscriber
 from opencarrier.kernel.calendar import month_named, month_of
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.sentences import Sentence
 from opencarrier.spine.parties import PartyId, Subscriber
 
 T = TypeVar("T")
@@ -80,10 +81,8 @@ class SubscriberDesk:
             found = find_subscriber(self.base.identity, unit, who)
         return None if isinstance(found, Refusal) else found.party_id
 
-    def missing(self, unit: Connection, subscriber: Subscriber) -> str:
-        """Say what is missing before a link to profiles can be made, nothing if all is there."""
-        if not self.base.settings.enrol_url:
-            return "the setting enrol_url is empty"
+    def missing(self, unit: Connection, subscriber: Subscriber) -> Sentence | None:
+        """Say what is missing before a link to profiles can be made, None if all is there."""
         from opencarrier.app.enrolling import Enrolling
 
         home = self.base.identity.directory.operator(unit, subscriber.home)
@@ -92,11 +91,12 @@ class SubscriberDesk:
 
     def devices(self, request: Request, party: str) -> DevicesView:
         """Return what lets a subscriber's devices on."""
-        return self.read(
-            request,
-            party,
-            lambda unit, who: devices_view(self.base, unit, who, missing=self.missing(unit, who)),
-        )
+
+        def view(unit: Connection, who: Subscriber) -> DevicesView:
+            missing = self.missing(unit, who)
+            return devices_view(self.base, unit, who, missing=str(missing or ""))
+
+        return self.read(request, party, view)
 
     def sessions(
         self, request: Request, party: str, *, cursor: str, limit: int
@@ -236,7 +236,9 @@ def _account(app: FastAPI, desk: SubscriberDesk) -> None:
     @app.get("/subscriber/{party}/connect", include_in_schema=False)
     def connect(request: Request, party: str) -> Response:
         view = desk.devices(request, party)
-        return drawn(desk, request, party, "connect", view, link=None, qr="", platform="")
+        missing = desk.read(request, party, desk.missing)
+        shown = {"link": None, "qr": "", "platform": "", "missing": missing}
+        return drawn(desk, request, party, "connect", view, **shown)
 
     @app.get("/subscriber/{party}/money", include_in_schema=False)
     def money(request: Request, party: str) -> Response:
