@@ -49,6 +49,7 @@ from opencarrier.app.console.views.network import NetworkViews
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.console.watch import Watch
 from opencarrier.app.console.webhooks import webhook_pages
+from opencarrier.app.contract_wallets import ContractWallets
 from opencarrier.app.forms import installation, settling
 from opencarrier.app.hooking import WebhookDesk
 from opencarrier.app.http_channels import ChannelDesk, channel_routes
@@ -61,6 +62,7 @@ from opencarrier.app.metrics import exposition, passing_exposition
 from opencarrier.app.openapi import name_of, openapi_route
 from opencarrier.app.passing_on import passing_status
 from opencarrier.app.problems import problem
+from opencarrier.app.quick_chain import QuickChain
 from opencarrier.app.status import base_status, venue_status
 from opencarrier.chain.contracts import StableToken
 from opencarrier.chain.node.http import rpc_route
@@ -147,7 +149,7 @@ def make_app(web: Web) -> FastAPI:
     web.shell.know = guard.know
     web.shell.once = lambda: base.real.entropy.octets("console/once", 16).hex()
     console_routes(app, web.shell, web.events, NetworkViews(web.place, web.watch, web.metrics))
-    door = Door(web.shell, base, origins, web.guests)
+    door = Door(web.shell, base, origins, web.guests, ContractWallets(QuickChain(web.place)))
     door_routes(app, door)
     people_routes(app, door)
     people_api(app, door)

@@ -56,17 +56,15 @@ def signed(text: str) -> bytes:
 @pytest.fixture
 def wallet(unit, accounts, ada):
     text = accounts.wallet_message(ORIGIN, ADDRESS, account=ada.account)
-    made = accounts.add_wallet(
-        unit, ORIGIN, ada.account, name="wallet", text=text, signature=signed(text)
-    )
+    proven = accounts.proven(ORIGIN, text, signed(text), account=ada.account)
+    made = accounts.add_wallet(unit, ada.account, proven, name="wallet")
     assert isinstance(made, SignInKey)
     return made
 
 
 def sign_in(unit, accounts, text, signature=None):
-    return accounts.sign_in_by_wallet(
-        unit, ORIGIN, text, signed(text) if signature is None else signature, came_from=""
-    )
+    proven = accounts.proven(ORIGIN, text, signed(text) if signature is None else signature)
+    return accounts.sign_in_by_wallet(unit, proven, came_from="")
 
 
 def test_the_standards_example_is_read_and_written_again():
@@ -218,8 +216,7 @@ def test_a_message_of_sign_in_adds_no_wallet(unit, accounts, ada):
         accounts.wallet_message(ORIGIN, ADDRESS),
         accounts.wallet_message(ORIGIN, ADDRESS, account=bob.account),
     ):
-        outcome = accounts.add_wallet(
-            unit, ORIGIN, ada.account, name="w", text=text, signature=signed(text)
-        )
+        proven = accounts.proven(ORIGIN, text, signed(text), account=ada.account)
+        outcome = accounts.add_wallet(unit, ada.account, proven, name="w")
         assert isinstance(outcome, Refusal)
     assert accounts.book.keys(unit, ada.account) == []

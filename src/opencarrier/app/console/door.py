@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,10 +19,12 @@ from opencarrier.app.console.origins import Origins, drop_session, local_path, s
 from opencarrier.app.console.reading import form_of, json_of
 from opencarrier.app.console.shell import SECTIONS, Shell
 from opencarrier.app.console.visitor import visitor_of
+from opencarrier.app.contract_wallets import ContractWallets
 from opencarrier.app.forms.settling import OWNER_LINK, OwnerLink
 from opencarrier.app.problems import problem
-from opencarrier.identity.accounts.model import AccountReason, Role
+from opencarrier.identity.accounts.model import AccountId, AccountReason, Role
 from opencarrier.identity.accounts.service import Origin, SignedIn
+from opencarrier.identity.accounts.siwe import Message
 from opencarrier.identity.rules import read_address
 from opencarrier.kernel.refusals import Refusal
 
@@ -33,13 +35,19 @@ class Door:
     """What the routes of sign-in share."""
 
     def __init__(
-        self, shell: Shell, base: Installation, origins: Origins, guests: GuestBook
+        self,
+        shell: Shell,
+        base: Installation,
+        origins: Origins,
+        guests: GuestBook,
+        wallets: ContractWallets,
     ) -> None:
         self.shell = shell
         self.base = base
         self.accounts = base.accounts
         self.origins = origins
         self.guests = guests
+        self.wallets = wallets
 
     def origin(self, request: Request) -> Origin:
         """Return the origin a request came to; 403 where nobody signs in."""
@@ -56,6 +64,14 @@ class Door:
                 return work(unit)
 
         return await run_in_threadpool(within)
+
+    async def proven(
+        self, request: Request, told: Mapping[str, Any], *, account: AccountId | None = None
+    ) -> Message | Refusal:
+        """Read a wallet's signed message, and see who signed it, beside the loop and any unit."""
+        prove = partial(self.accounts.proven, account=account, by_contract=self.wallets.takes)
+        text, signature = str(told.get("message", "")), octets_of(told.get("signature"))
+        return await run_in_threadpool(prove, self.origin(request), text, signature)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Look at something."""
@@ -142,11 +158,9 @@ def _wallets(app: FastAPI, door: Door) -> None:
     async def wallet(request: Request) -> Response:
         origin, told = door.origin(request), await json_of(request)
         came_from = visitor_of(request).came_from
-        text, signature = str(told.get("message", "")), octets_of(told.get("signature"))
+        proven = await door.proven(request, told)
         done = await door.write(
-            lambda unit: door.accounts.sign_in_by_wallet(
-                unit, origin, text, signature, came_from=came_from
-            )
+            lambda unit: door.accounts.sign_in_by_wallet(unit, proven, came_from=came_from)
         )
         return door.let_in(origin, done, JSONResponse({}))
 

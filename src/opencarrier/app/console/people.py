@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from opencarrier.app.api import After, Cursor
 from opencarrier.app.console.acts import Acts, Invited, grant_of
 from opencarrier.app.console.catalogue import N_
-from opencarrier.app.console.door import Door, octets_of
+from opencarrier.app.console.door import Door
 from opencarrier.app.console.locales import words
 from opencarrier.app.console.reading import form_of, json_of
 from opencarrier.app.console.views.people import After as PersonAfter
@@ -118,17 +118,12 @@ def _my_keys(app: FastAPI, door: Door) -> None:
 
     @app.post("/me/keys/wallet", include_in_schema=False)
     async def add_wallet(request: Request) -> Response:
-        visitor, origin, told = visitor_of(request), door.origin(request), await json_of(request)
+        visitor, told = visitor_of(request), await json_of(request)
+        proven = await door.proven(request, told, account=visitor.account)
 
         def add(unit: Connection) -> Refusal | None:
-            made = accounts.add_wallet(
-                unit,
-                origin,
-                visitor.account,
-                name=str(told.get("name", "")),
-                text=str(told.get("message", "")),
-                signature=octets_of(told.get("signature")),
-            )
+            name = str(told.get("name", ""))
+            made = accounts.add_wallet(unit, visitor.account, proven, name=name)
             return Acts(door, visitor).added(unit, made)
 
         return _told(request, await door.write(add))

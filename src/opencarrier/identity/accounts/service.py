@@ -53,6 +53,9 @@ STATEMENT_SIGN_IN = "Sign in to the console."
 STATEMENT_ADD = "Let this wallet sign in to your account."
 OWNER_NAME = "Owner"
 
+ByContract = Callable[[Address, bytes, bytes], bool]
+"""Says whether the contract at an address takes a signature over a digest (EIP-1271)."""
+
 _REFUSED = Refusal(AccountReason.NOT_SIGNED_IN, "this key does not sign in here")
 
 
@@ -224,10 +227,9 @@ class Accounts:
         )
 
     def sign_in_by_wallet(
-        self, unit: Connection, origin: Origin, text: str, signature: bytes, *, came_from: str
+        self, unit: Connection, message: siwe.Message | Refusal, *, came_from: str
     ) -> SignedIn | Refusal:
-        """Begin a session for whose wallet signed a message of ours."""
-        message = self._proven(origin, text, signature, account=None)
+        """Begin a session for whose wallet signed a message of ours, as `proven` found."""
         if isinstance(message, Refusal):
             return _REFUSED
         refusal = self._tried_too_often(message.address.encode())
@@ -241,15 +243,12 @@ class Accounts:
     def add_wallet(
         self,
         unit: Connection,
-        origin: Origin,
         account: AccountId,
+        message: siwe.Message | Refusal,
         *,
         name: str,
-        text: str,
-        signature: bytes,
     ) -> SignInKey | Refusal:
-        """Let an account sign in by a wallet that signed so."""
-        message = self._proven(origin, text, signature, account=account)
+        """Let an account sign in by a wallet that signed so, as `proven` found for it."""
         if isinstance(message, Refusal):
             return message
         return self._added(
@@ -264,10 +263,20 @@ class Accounts:
             _nonce(message),
         )
 
-    def _proven(
-        self, origin: Origin, text: str, signature: bytes, *, account: AccountId | None
+    def proven(
+        self,
+        origin: Origin,
+        text: str,
+        signature: bytes,
+        *,
+        account: AccountId | None = None,
+        by_contract: ByContract | None = None,
     ) -> siwe.Message | Refusal:
-        """Return a message that its own address signed, in time, to us; its nonce is not taken."""
+        """Return a message that its own address signed, in time, to us; its nonce is not taken.
+
+        What no key signed may be a contract's (EIP-1271): it is asked last, on its chain, so this
+        is called outside any unit.
+        """
         expected = siwe.Expected(
             scheme=origin.scheme,
             domain=origin.domain,
@@ -279,10 +288,10 @@ class Accounts:
         except PeerError as error:
             return Refusal(AccountReason.INVALID_KEY, error.reason)
         fault = siwe.objection(message, expected, now_us=self._clock.now_us())
-        if not fault and siwe.signer(text, signature) != message.address:
-            fault = "signature"
         if not fault and not self.challenges.holds(_purpose(account), _nonce(message)):
             fault = "nonce"
+        if not fault and not _signed(message, text, signature, by_contract):
+            fault = "signature"
         return message if not fault else Refusal(AccountReason.INVALID_KEY, fault)
 
     # both
@@ -323,6 +332,15 @@ class Accounts:
         token, begun = self.sessions.begin(unit, account, key=key, came_from=came_from)
         self.audit.write(unit, "signed_in", who=account, about=begun.session, came_from=came_from)
         return SignedIn(account=account, token=token)
+
+
+def _signed(
+    message: siwe.Message, text: str, signature: bytes, by_contract: ByContract | None
+) -> bool:
+    """Say whether the address of a message signed it, by its key or as a contract."""
+    if siwe.signer(text, signature) == message.address:
+        return True
+    return by_contract is not None and by_contract(message.address, siwe.digest(text), signature)
 
 
 def _party(origin: Origin) -> RelyingParty:

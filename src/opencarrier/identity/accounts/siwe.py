@@ -158,11 +158,15 @@ def signer(text: str, signature: bytes) -> Address | None:
 
     Some hardware wallets write the recovery id as 0 or 1 instead of 27 or 28.
     """
-    octets = text.encode()
-    digest = keccak(b"\x19Ethereum Signed Message:\n" + str(len(octets)).encode() + octets)
     if len(signature) == SIGNATURE_OCTETS and signature[64] in (0, 1):
         signature = signature[:64] + bytes((signature[64] + 27,))
-    return recover(digest, signature)
+    return recover(digest(text), signature)
+
+
+def digest(text: str) -> bytes:
+    """Return what wallets sign of a text (EIP-191 version 0x45)."""
+    octets = text.encode()
+    return keccak(b"\x19Ethereum Signed Message:\n" + str(len(octets)).encode() + octets)
 
 
 def _written(at_us: int) -> str:

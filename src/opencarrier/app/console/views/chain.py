@@ -10,17 +10,15 @@ from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.views import decoded
 from opencarrier.app.console.views.decoded import Decoded
+from opencarrier.app.quick_chain import QuickChain
 from opencarrier.chain import codec
 from opencarrier.chain.abi import load
-from opencarrier.chain.client import ChainClient, connect
+from opencarrier.chain.client import ChainClient
 from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.model import Call
 from opencarrier.identity.model import PartyKind
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.signatures import Address
-
-TIMEOUT_S = 3
-"""How long a page waits for a node elsewhere, once; the first silence ends it."""
 
 TRANSACTIONS_MAX = 200
 LOGS_MAX = 200
@@ -138,7 +136,7 @@ class ChainViews:
         self._place = place
         manifest = place.manifest
         self._contracts = {pinned.address: name for name, pinned in manifest.contracts.items()}
-        self._apart: ChainClient | None = None
+        self._quick = QuickChain(place)
 
     @property
     def contracts(self) -> Sequence[ContractLine]:
@@ -273,15 +271,7 @@ class ChainViews:
         return found.name
 
     def _client(self) -> ChainClient:
-        """Return the node in this process, else one that a page does not wait long for."""
-        if self._place.node is not None:
-            return self._place.client
-        if self._apart is None:
-            client = self._place.client
-            url = self._place.base.settings.chain
-            url = client.url if url == "embedded:" else url
-            self._apart = connect(url, finality=client.finality, timeout_s=TIMEOUT_S)
-        return self._apart
+        return self._quick.client()
 
 
 def _out_of_form(error: Exception) -> ChainUnavailableError:
