@@ -14,10 +14,12 @@ from opencarrier.app import disputing, exchanging
 from opencarrier.app.exchanging import exchanges, read_entries, run
 from opencarrier.app.http_exchange import exchange_routes
 from opencarrier.clearing.disputes import wire
-from opencarrier.clearing.disputes.rules import ANSWER_US, MoveKind
+from opencarrier.clearing.disputes.rules import ANSWER_US, Move, MoveKind
 from opencarrier.clearing.exchange.wire import OCTETS_MAX
+from opencarrier.kernel.encoding import encode
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.refusals import PeerError, Refusal
+from opencarrier.kernel.signatures import Address, KeySigner
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
@@ -145,12 +147,29 @@ def test_the_door_answers_a_move_by_what_it_is(case):
     assert client.post(disputing.PATH, content=bytes(OCTETS_MAX + 1)).status_code == 413
 
 
+def test_to_a_third_an_exchange_is_as_one_that_is_not_there(case):
+    """Its id follows from names and a number: who guesses it hears nothing by its own signature."""
+    one, _, terms = case
+    app, stranger = FastAPI(), KeySigner(b"\x09" * 32)
+    exchange_routes(app, one)
+    client, absent = TestClient(app), replace(terms, sequence=terms.sequence + 9)
+    told = set()
+    for known in (terms, absent):
+        move = Move(at_us=one.clock.now_us(), kind=MoveKind.OPEN, party=Address(stranger.address))
+        octets = wire.seal(known.exchange_id, USAGE, move, stranger.sign)
+        moved = client.post(disputing.PATH, content=octets)
+        body = encode([known.exchange_id, *[0] * 8])
+        forged = client.post("/v1/exchange", content=encode([body, bytes(65)]))
+        for answer in (moved, forged):
+            told.add((answer.status_code, answer.text.replace(known.exchange_id.hex(), "ID")))
+    assert sorted(status for status, _ in told) == [404, 409]
+
+
 def test_a_move_of_another_time_or_hand_is_not_taken(case, monkeypatch):
     one, other, terms = case
     fund(other, terms)
     _, octets = disputing.make(other, terms.exchange_id, USAGE, MoveKind.OPEN)
-    with pytest.raises(PeerError, match="wrong_key"):
-        disputing.take(other, octets)
+    assert disputing.take(other, octets).code == "unknown_exchange"
     now_us = one.clock.now_us()
     monkeypatch.setattr(type(one.clock), "now_us", lambda _: now_us + 3_700_000_000)
     with pytest.raises(PeerError, match="not_now"):

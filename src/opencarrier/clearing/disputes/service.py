@@ -36,7 +36,7 @@ from opencarrier.clearing.disputes.rules import (
 )
 from opencarrier.clearing.exchange.model import Entry
 from opencarrier.clearing.exchange.party import Party
-from opencarrier.clearing.exchange.service import ExchangeService
+from opencarrier.clearing.exchange.service import ExchangeRefusal, ExchangeService
 from opencarrier.clearing.exchange.statement import Difference
 from opencarrier.clearing.exchange.store import Opened, find
 from opencarrier.kernel.clock import SECOND_US
@@ -218,16 +218,17 @@ class DisputeService:
     ) -> Refusal | None:
         """Take the other side's move; one taken before changes nothing.
 
-        `PeerError` for a move that is not the other side's, or of another time. `member` names
-        our operator by its address.
+        `PeerError` for a move of another time. To whoever is not the other side an exchange is as
+        one that is not there. `member` names our operator by its address.
         """
         exchange, usage, move = wire.unseal(octets)
+        opened = self.exchange(unit, exchange)
+        if opened is None or move.party != opened.peer:
+            return Refusal(ExchangeRefusal.UNKNOWN_EXCHANGE, exchange.hex())
         place = self.case(unit, exchange, usage)
         if isinstance(place, Refusal):
             return place
         party, case = place
-        if move.party != party.peer:
-            raise PeerError("wrong_key", move.party)
         if move in _moves(unit, case.dispute_id):
             return None
         if abs(move.at_us - now_us) > LATE_US:

@@ -67,10 +67,15 @@ class ExchangeService:
         return store.all_ids(unit)
 
     def answer(self, unit: Connection, octets: bytes) -> bytes | Refusal:
-        """Take a peer's message and return ours; `PeerError` for what it must not have sent."""
-        party = self.find(unit, wire.exchange_of(octets))
-        if isinstance(party, Refusal):
-            return party
+        """Take a peer's message and return ours; `PeerError` for what it must not have sent.
+
+        To whoever is no peer of it an exchange is as one that is not there.
+        """
+        identifier = wire.exchange_of(octets)
+        opened = store.find(unit, identifier)
+        if opened is None or wire.signer_of(octets) != opened.peer:
+            return Refusal(ExchangeRefusal.UNKNOWN_EXCHANGE, identifier.hex())
+        party = self._party(unit, opened)
         if party.receive(octets):
             store.keep(unit, party.terms.exchange_id, octets)
             self._heard(unit, party)

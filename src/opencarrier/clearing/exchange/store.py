@@ -76,6 +76,11 @@ class Opened:
     own: Address
     cut_us: int
 
+    @property
+    def peer(self) -> Address:
+        """The other side."""
+        return self.terms.other(self.own)
+
 
 def add(unit: Connection, opened: Opened, kept: Sequence[Entry]) -> None:
     """Keep an exchange and what we stand by in it."""

@@ -60,6 +60,12 @@ def exchange_of(octets: bytes) -> Id:
     return Id(_fields(_opened(octets)[0])[0])
 
 
+def signer_of(octets: bytes) -> Address | None:
+    """Return whose key signed a message, before what it says is looked at."""
+    body, signature = _opened(octets)
+    return recover(_digest(body), signature)
+
+
 def unseal(octets: bytes, sender: Address) -> Message:
     """Read what a sender signed; `PeerError` for anything else, before it is believed."""
     body, signature = _opened(octets)
