@@ -293,6 +293,24 @@ async def test_a_subscriber_leads_nobody_into_our_networks(base):
     assert deliveries(base, shown)[0].obstacle is Obstacle.ADDRESS
 
 
+async def test_what_is_opened_for_one_party_is_for_no_other(base, monkeypatch):
+    """Neither the installation's networks nor a rival's are a way inside for an operator."""
+    mine, rival = (PartyId("op_" + digit * 32) for digit in "12")
+    opened = f"127.0.0.0/8 {mine}=127.0.0.0/8 {rival}=10.0.0.0/8"
+    monkeypatch.setattr(base, "settings", replace(base.settings, webhook_networks=opened))
+    async with Receiver() as receiver:
+        for party in (mine, rival):
+            with base.store.write() as unit:
+                shown = base.webhooks.add(unit, party, receiver.url, (), plain=True)
+                base.webhooks.ping(unit, shown.endpoint)
+            await carry(base)
+            is_heard = deliveries(base, shown)[0].state is DeliveryState.DELIVERED
+            assert is_heard is (party == mine)
+    for text in (f"{PartyId('sub_' + '1' * 32)}=10.0.0.0/8", "x=10.0.0.0/8", "=10.0.0.0/8"):
+        with pytest.raises(ConfigError, match="no operator or host"):
+            networks_of(replace(base.settings, webhook_networks=text))
+
+
 async def test_a_removed_endpoint_is_no_concern_any_more(base):
     async with Receiver() as receiver:
         shown = add(base, receiver.url)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.webhooks.addresses import Target, is_allowed, read_networks, read_url
-from opencarrier.webhooks.model import URL_CHARACTERS_MAX
+from opencarrier.webhooks.model import INSTALLATION, URL_CHARACTERS_MAX
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ PUBLIC = ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff
 @pytest.mark.parametrize("address", PRIVATE)
 def test_what_is_not_public_is_not_reached_unless_a_setting_names_it(address):
     assert not is_allowed(address, (), tls=True)
-    others = read_networks("203.0.113.0/24 2001:db8:1::/48")
+    others = read_networks("203.0.113.0/24 2001:db8:1::/48")[INSTALLATION]
     assert not is_allowed(address, others, tls=True)
 
 
@@ -110,7 +110,7 @@ def test_what_is_public_is_reached_by_tls_alone(address):
 
 
 def test_a_network_that_a_setting_names_is_reached_and_its_neighbour_is_not():
-    ours = read_networks("127.0.0.0/8 10.1.0.0/16")
+    ours = read_networks("127.0.0.0/8 10.1.0.0/16")[INSTALLATION]
     for tls in (True, False):
         assert is_allowed("127.0.0.1", ours, tls=tls)
         assert is_allowed("::ffff:10.1.2.3", ours, tls=tls)

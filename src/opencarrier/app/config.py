@@ -134,8 +134,10 @@ class Settings:
     webhook_networks: str = field(
         default="",
         metadata={
-            "help": "networks that are not public and that webhooks may go to, over http too, "
-            "as `127.0.0.0/8 10.1.0.0/16`; empty: public addresses over https alone"
+            "help": "networks that are not public and that the installation's webhooks may go to, "
+            "over http too, or as `PARTY=NETWORK` those of an operator or a host, as "
+            "`127.0.0.0/8 op_0123456789abcdef0123456789abcdef=10.1.0.0/16`; empty: public "
+            "addresses over https alone"
         },
     )
     webhook_roots: str = field(

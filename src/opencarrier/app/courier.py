@@ -13,7 +13,7 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -26,7 +26,7 @@ from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.parties import PartyId
 from opencarrier.webhooks.addresses import Network, Target, is_allowed, read_networks, read_url
-from opencarrier.webhooks.model import ANSWER_OCTETS_MAX, Audience, Obstacle, Outcome
+from opencarrier.webhooks.model import ANSWER_OCTETS_MAX, Obstacle, Outcome
 from opencarrier.webhooks.rules import signature
 from opencarrier.webhooks.service import Attempt
 
@@ -158,10 +158,9 @@ class Courier:
     async def _address(self, target: Target, party: PartyId) -> str | None:
         """Return the address to connect to: every address of the name has to be allowed.
 
-        What a subscriber names never leads into networks of ours.
+        What somebody names leads into no networks but those that are its own to reach.
         """
-        own = Audience.of(party) is Audience.SUBSCRIBER
-        networks = () if own else self._networks
+        networks = self._networks.get(party, ())
         found = await self._resolve(target.host, target.port)
         allowed = [is_allowed(one, networks, tls=target.tls) for one in found]
         return found[0] if found and all(allowed) else None
@@ -208,8 +207,8 @@ class Courier:
             writer.transport.abort()
 
 
-def networks_of(settings: Settings) -> tuple[Network, ...]:
-    """Return the networks that webhooks may go to besides the public; `ConfigError` for none."""
+def networks_of(settings: Settings) -> Mapping[PartyId, tuple[Network, ...]]:
+    """Return whose webhooks may go where besides the public; `ConfigError` for no network."""
     try:
         return read_networks(settings.webhook_networks)
     except ValueError as error:

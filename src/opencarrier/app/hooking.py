@@ -23,6 +23,7 @@ from opencarrier.app.console.views.webhooks import (
     parties_of,
 )
 from opencarrier.app.console.visitor import Visitor
+from opencarrier.app.courier import networks_of
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.parties import PartyId
 from opencarrier.webhooks.model import Endpoint, HookReason
@@ -89,7 +90,7 @@ class WebhookDesk:
         owner = PartyId(party)
         if not may_register(visitor, owner):
             return Refusal(HookReason.UNKNOWN_ENDPOINT)
-        plain = bool(self.base.settings.webhook_networks)
+        plain = owner in networks_of(self.base.settings)
         with self.base.store.write() as unit:
             made = self._hooks.add(unit, owner, url, kinds, plain=plain)
             if isinstance(made, Refusal):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -15,13 +15,16 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from opencarrier.kernel.refusals import Refusal
-from opencarrier.webhooks.model import URL_CHARACTERS_MAX, HookReason
+from opencarrier.spine.parties import PartyId
+from opencarrier.webhooks.model import URL_CHARACTERS_MAX, Audience, HookReason
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 _TRANSLATED: Final = ip_network("64:ff9b::/96")
 """IPv4 behind NAT64 (RFC 6052)."""
+
+_NAMED: Final = (Audience.OPERATOR, Audience.HOST)
 
 _UNICAST: Final = ip_network("2000::/3")
 """All of IPv6 that is given out to be reached by everybody (RFC 4291, IANA)."""
@@ -55,9 +58,20 @@ def read_url(text: str) -> Target | Refusal:
     return Target(host=host, port=port or (443 if tls else 80), tls=tls, path=path)
 
 
-def read_networks(text: str) -> tuple[Network, ...]:
-    """Read networks with spaces between them; `ValueError` for what is none."""
-    return tuple(ip_network(one) for one in text.split())
+def read_networks(text: str) -> Mapping[PartyId, tuple[Network, ...]]:
+    """Read whose endpoints may be in which networks; `ValueError` for what is none.
+
+    With spaces between them: a network alone is for the installation's own, `PARTY=NETWORK` for an
+    operator's or a host's. A subscriber has none.
+    """
+    found: dict[PartyId, tuple[Network, ...]] = {}
+    for one in text.split():
+        before, names, network = one.rpartition("=")
+        party = PartyId(before)
+        if bool(names) is not (Audience.of(party) in _NAMED):
+            raise ValueError(f"{before!r} is no operator or host")
+        found[party] = (*found.get(party, ()), ip_network(network))
+    return found
 
 
 def is_allowed(address: str, networks: Sequence[Network], *, tls: bool) -> bool:
