@@ -15,12 +15,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Dialect,
+    Integer,
     Row,
     RowMapping,
     Select,
     Table,
     bindparam,
     func,
+    literal,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -32,6 +34,9 @@ Values: TypeAlias = tuple[Any, ...]
 """A row's values in the order of its statement's columns; none that needs a conversion."""
 
 _HALF_BITS: Final = 31
+_SHIFT: Final = literal(_HALF_BITS, Integer)
+"""PostgreSQL shifts a wide number by a narrow one only."""
+
 _LOW: Final = (1 << _HALF_BITS) - 1
 
 
@@ -51,7 +56,7 @@ def sums(column: Column[int], name: str) -> tuple[ColumnElement[int], ColumnElem
     """Sum a column in halves, each labelled."""
     high, low = halves(name)
     return (
-        func.sum(column.op(">>")(_HALF_BITS)).label(high),
+        func.sum(column.op(">>")(_SHIFT)).label(high),
         func.sum(column.op("&")(_LOW)).label(low),
     )
 

@@ -105,8 +105,8 @@ class Browser:
 
 
 @contextmanager
-def installation(root: Path) -> Iterator[Installation]:
-    with scene(root, one_sided_window_s=0) as made:
+def installation(root: Path, **settings: object) -> Iterator[Installation]:
+    with scene(root, one_sided_window_s=0, **settings) as made:
         yield Installation(made)
 
 
