@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,6 +33,11 @@ IMSI = "208930000000001"
 K = bytes(range(16))
 OPC = bytes(range(16, 32))
 DEPOSIT_MINOR = 100_000_000
+LATER = (
+    *("cycle_s", "payment_wait_s", "retention_days", "steering_margin_ppm"),
+    *("webhook_networks", "radius_port", "acct_port", "http_port"),
+)
+"""Settings that no contract is put up with: scenes that differ in these begin as one."""
 
 
 @dataclass
@@ -123,7 +129,7 @@ def scene(root: Path, *, seed: int = 1, **settings: object) -> Iterator[Scene]:
         with _opened(root, chosen, SeededEntropy(seed)) as place:
             yield furnish(place, place.base.clock)
         return
-    model = _models.get((chosen, seed)) or _model(chosen, seed)
+    model = _model(_begun(chosen), seed)
     shutil.copytree(model.folder.name, root, dirs_exist_ok=True)
     with _opened(root, chosen, deepcopy(model.entropy)) as place:
         yield replace(model.scene, place=place, clock=place.base.clock)
@@ -138,14 +144,17 @@ class _Model:
     entropy: SeededEntropy
 
 
-_models: dict[tuple[Settings, int], _Model] = {}
-
-
+@cache
 def _model(chosen: Settings, seed: int) -> _Model:
     folder, entropy = TemporaryDirectory(prefix="scene"), SeededEntropy(seed)
     with _opened(Path(folder.name), chosen, entropy) as place:
         made = furnish(place, place.base.clock)
-    return _models.setdefault((chosen, seed), _Model(folder, made, entropy))
+    return _Model(folder, made, entropy)
+
+
+def _begun(chosen: Settings) -> Settings:
+    usual = {one.name: one.default for one in fields(Settings) if one.name in LATER}
+    return replace(chosen, **usual)
 
 
 @contextmanager

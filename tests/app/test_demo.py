@@ -68,6 +68,11 @@ def pasted(line: str) -> str:
     return done.stdout
 
 
+def typed(run, line: str, *more: str) -> str:
+    """Run a line like one that was pasted, without a process for it."""
+    return run(*shlex.split(line)[1:], *more)
+
+
 def look_around(folder: Path) -> None:
     """Look at it as each of its guests: somebody of one of its parties, without a key."""
     page = json.loads((folder / "run.json").read_text())["http"]
@@ -81,7 +86,7 @@ def look_around(folder: Path) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_the_demo_tells_what_scripts_match_on_and_lives_on():
+def test_the_demo_tells_what_scripts_match_on_and_lives_on(run):
     """What it says to do next works as it stands there; no unit of money is lost meanwhile."""
     with playing() as process:
         steps = [process.stderr.readline() for _ in range(4)]
@@ -89,14 +94,14 @@ def test_the_demo_tells_what_scripts_match_on_and_lives_on():
         trigger, trace, receipt = (line.strip() for line in steps[1:])
         roamed = json.loads(pasted(f"{trigger} --json"))
         assert roamed["octets_out"] > 0
-        again = json.loads(pasted(f"{trigger} --json"))
+        again = json.loads(typed(run, trigger, "--json"))
         assert again["session_id"] != roamed["session_id"]
         assert "claimed" in pasted(trace)
         assert "included" in pasted(receipt)
         look_around(Path(shlex.split(trace)[-1]))
         of_session = trace.replace(trace.split()[-3], roamed["session_id"])
-        assert roamed["node"] in pasted(of_session)
-        status = json.loads(pasted(f"{trigger.replace('trigger roam', 'status')} --json"))
+        assert roamed["node"] in typed(run, of_session)
+        status = json.loads(typed(run, trigger.replace("trigger roam", "status"), "--json"))
         assert set(status["ledger"]["sum_minor"].values()) == {0}
         assert status["usage"]["sessions_open"] > 0
         process.send_signal(signal.SIGINT)

@@ -27,9 +27,13 @@ class Triggers:
     """A world where a trigger counts how often it was pulled, and commits that."""
 
     def __init__(self, web: Web) -> None:
-        self.web, self.pulled = web, 0
+        self.pulled = 0
         self.go, self.came = Event(), Event()
         self.fail: Exception | None = None
+        self.pulls(web)
+
+    def pulls(self, web: Web) -> None:
+        self.web = web
         web.triggers = {"pull": self.pull, "nothing": self.nothing, "wait": self.wait}
 
     async def pull(self):
@@ -59,16 +63,31 @@ def made(tmp_path_factory):
         yield found
 
 
+@pytest.fixture(scope="module")
+def web(made):
+    return Web(made.place, Metrics, token=TOKEN)
+
+
+@pytest.fixture(scope="module")
+def app(web):
+    """One for all tests: it is dear to make, and keeps nothing but what runs."""
+    return make_app(web)
+
+
 @pytest.fixture
-def triggers(made):
-    web = Web(made.place, Metrics, token=TOKEN)
+def triggers(made, web):
     with made.place.base.store.write() as unit:
         unit.execute(answers.answers.delete())
+    assert not web.answers._running
     return Triggers(web)
 
 
-def client_of(triggers: Triggers) -> TestClient:
-    app = make_app(triggers.web)
+@pytest.fixture
+def client(app):
+    return client_of(app)
+
+
+def client_of(app) -> TestClient:
     return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
 
 
@@ -77,8 +96,7 @@ def post(client, name, key="k", body=b"", **headers):
     return client.post(f"/v1/triggers/{name}", headers=told, content=body)
 
 
-def test_a_request_sent_again_is_answered_again_and_done_once(triggers):
-    client = client_of(triggers)
+def test_a_request_sent_again_is_answered_again_and_done_once(client, triggers):
     one, two = post(client, "pull"), post(client, "pull")
     assert one.status_code == two.status_code == 200
     assert one.content == two.content
@@ -87,13 +105,12 @@ def test_a_request_sent_again_is_answered_again_and_done_once(triggers):
     assert two.headers["idempotency-replayed"] == "true"
     assert two.headers["content-security-policy"] == one.headers["content-security-policy"]
     assert triggers.pulled == 1
-    triggers.web = Web(triggers.web.place, Metrics, token=TOKEN)
-    after = post(client_of(triggers), "pull")
+    triggers.pulls(Web(triggers.web.place, Metrics, token=TOKEN))
+    after = post(client_of(make_app(triggers.web)), "pull")
     assert (after.content, triggers.pulled) == (one.content, 1)
 
 
-def test_who_means_something_else_by_a_key_is_told(triggers):
-    client = client_of(triggers)
+def test_who_means_something_else_by_a_key_is_told(client, triggers):
     first = post(client, "pull", body=b'{"a": 1}')
     assert post(client, "pull", body=b'{"a": 2}').status_code == 422
     assert post(client, "nothing", body=b'{"a": 1}').status_code == 422, "the same route"
@@ -107,8 +124,7 @@ def test_who_means_something_else_by_a_key_is_told(triggers):
     assert client.post("/v1/cycles/close", headers=close).status_code != 422, "another route's key"
 
 
-def test_of_two_at_once_one_is_done_and_the_other_told_to_come_again(triggers):
-    client = client_of(triggers)
+def test_of_two_at_once_one_is_done_and_the_other_told_to_come_again(client, triggers):
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(post, client, "wait")
         assert triggers.came.wait(20)
@@ -121,16 +137,16 @@ def test_of_two_at_once_one_is_done_and_the_other_told_to_come_again(triggers):
     assert triggers.pulled == 1
 
 
-def test_what_failed_before_it_did_anything_may_be_asked_again(triggers):
-    client, triggers.fail = client_of(triggers), RuntimeError("no luck")
+def test_what_failed_before_it_did_anything_may_be_asked_again(client, triggers):
+    triggers.fail = RuntimeError("no luck")
     assert post(client, "nothing").status_code == 500
     triggers.fail = None
     assert post(client, "nothing").status_code == 200
     assert triggers.pulled == 2
 
 
-def test_what_failed_after_it_did_something_is_not_done_again(triggers):
-    client, triggers.fail = client_of(triggers), RuntimeError("no luck")
+def test_what_failed_after_it_did_something_is_not_done_again(client, triggers):
+    triggers.fail = RuntimeError("no luck")
     assert post(client, "pull").status_code == 500
     triggers.fail = None
     told = post(client, "pull")
@@ -139,8 +155,7 @@ def test_what_failed_after_it_did_something_is_not_done_again(triggers):
     assert post(client, "pull", key="another").status_code == 200
 
 
-def test_a_refusal_of_the_route_is_an_answer_and_one_of_the_door_is_none(triggers):
-    client = client_of(triggers)
+def test_a_refusal_of_the_route_is_an_answer_and_one_of_the_door_is_none(client, triggers):
     unknown, again = post(client, "no-such"), post(client, "no-such")
     assert (unknown.status_code, again.status_code) == (404, 404)
     assert again.headers["idempotency-replayed"] == "true"
@@ -149,9 +164,8 @@ def test_a_refusal_of_the_route_is_an_answer_and_one_of_the_door_is_none(trigger
     assert post(client, "pull", key="d").status_code == 200
 
 
-def test_whoever_is_asked_to_come_again_may_under_the_same_key(triggers, made):
+def test_whoever_is_asked_to_come_again_may_under_the_same_key(client, triggers, made):
     """402 is such an answer: who pays then shows another proof, and that has its own answer."""
-    client = client_of(triggers)
     path = f"/v1/topup/{made.subscriber.party_id}?amount=3000000"
     key = {"Idempotency-Key": "k"}
     for _ in range(2):
@@ -188,16 +202,14 @@ def test_any_string_is_read_as_it_was_meant(key):
 
 
 @pytest.mark.parametrize("over", [0, 1])
-def test_a_body_under_a_key_has_its_limit(triggers, over):
-    client = client_of(triggers)
+def test_a_body_under_a_key_has_its_limit(client, triggers, over):
     told = post(client, "pull", body=b" " * (BODY_OCTETS_MAX + over))
     assert told.status_code == (413 if over else 200)
     assert triggers.pulled == 1 - over
 
 
-def test_a_body_is_read_by_its_route_as_if_nobody_had(triggers):
+def test_a_body_is_read_by_its_route_as_if_nobody_had(client, triggers):
     """The route that reads a stream gets each octet once."""
-    client = client_of(triggers)
     body = json.dumps({"calls": [{"to": "0x"}]}).encode()
     key = {"Idempotency-Key": "k", "Content-Type": "application/json"}
     bare = client.post("/v1/relay", content=body, headers={"Content-Type": "application/json"})
@@ -205,18 +217,16 @@ def test_a_body_is_read_by_its_route_as_if_nobody_had(triggers):
     assert client.post("/v1/relay", content=pieces, headers=key).json() == bare.json()
 
 
-def test_a_long_answer_is_kept_whole_or_not_at_all(triggers, monkeypatch):
+def test_a_long_answer_is_kept_whole_or_not_at_all(client, triggers, monkeypatch):
     monkeypatch.setattr(answers, "ANSWER_OCTETS_MAX", 10)
-    client = client_of(triggers)
     assert post(client, "pull").status_code == 200
     told = post(client, "pull")
     assert (told.status_code, told.json()["title"]) == (409, "answer_not_kept")
     assert triggers.pulled == 1
 
 
-def test_every_post_of_the_api_is_under_the_one_mechanism(triggers):
+def test_every_post_of_the_api_is_under_the_one_mechanism(client, triggers):
     """Each that the installation's token may ask for: what is no key is refused at its door."""
-    client = client_of(triggers)
     api = {name[5:]: right for name, right in RIGHTS.items() if name.startswith("POST /v1/")}
     posts = [path for path, right in api.items() if not right.people]
     assert len(posts) >= 12
@@ -225,12 +235,12 @@ def test_every_post_of_the_api_is_under_the_one_mechanism(triggers):
         assert (told.status_code, told.json()["title"]) == (400, "no key"), path
 
 
-def test_strangers_have_so_many_keys_where_they_come_from(triggers, monkeypatch):
+def test_strangers_have_so_many_keys_where_they_come_from(app, triggers, monkeypatch):
     """Whatever each shows as its proof; whoever comes from elsewhere has its own."""
     monkeypatch.setattr(answers, "KEYS_MAX", 2)
 
     def knock(source: str, number: int) -> str:
-        client = TestClient(make_app(triggers.web), "http://127.0.0.1", client=(source, 5))
+        client = TestClient(app, "http://127.0.0.1", client=(source, 5))
         headers = {"Idempotency-Key": f"k{number}", "Authorization": f"Bearer {number}"}
         told = {"token": "x", "kid": "y", "signature": "0x00"}
         return client.post("/v1/nodes/join", headers=headers, json=told).json()["title"]
