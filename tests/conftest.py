@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tests.scheduling import ByFile, longest_first
+from tests.scheduling import ByFile, from_both_ends, longest_first
 
 ROOT = Path(__file__).parent.parent
 GUARD = ROOT / "tools" / "guard"
@@ -73,6 +73,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector):
     report = yield
+    from_both_ends(collector, report.result)
     if report.skipped and PEERS in report.nodeid and _peers_required():
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid}: a peer is required here: {_why(report)}"

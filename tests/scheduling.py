@@ -6,6 +6,7 @@ tells them by renaming tests, and pytest 9.2 takes no other name (pytest-xdist, 
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -66,8 +67,15 @@ class ByFile(LoadScopeScheduling):
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Put the tests of the longest files first, and let the order be otherwise."""
-    items.sort(key=lambda item: RANK.get(_file(item.nodeid), len(RANK)))
+    """Put the tests of the longest files first, the other files by name; a file's own stay."""
+    items.sort(key=lambda item: (RANK.get(file := _file(item.nodeid), len(RANK)), file))
+
+
+def from_both_ends(collector: pytest.Collector, found: list[Any]) -> None:
+    """Let every other worker begin with the last file: what one compiled the other need not."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    if isinstance(collector, pytest.Directory) and int(worker.removeprefix("gw")) % 2:
+        found.reverse()
 
 
 def _file(nodeid: str) -> str:
