@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 
-from alembic import command
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, select
@@ -24,6 +26,7 @@ from .test_properties import readings, restarts
 from .worlds import AUTH, AUTH_2, HOME, World, cycle_id, restart, seen
 
 PERSON = Person(party_id=PartyId("sub_" + "d" * 32), authorisations=(AUTH,))
+MIGRATION = import_module("opencarrier.app.migrations.versions.0062_tallies_of_use")
 RESTARTS = (Status.ON, Status.OFF)
 
 erasures = st.just("erased")
@@ -117,8 +120,8 @@ def test_what_was_kept_before_is_counted_once(tmp_path) -> None:
         unit.execute(delete(TALLIES))
         assert world.service.totals(unit) != before
         TALLIES.drop(unit)
-        command.stamp(schema.alembic_config(unit), "0051")
-        schema.upgrade(unit)
+        with Operations.context(MigrationContext.configure(unit)):
+            MIGRATION.upgrade()
         assert world.service.totals(unit) == before == recounted(unit)
         assert before.observations_pending == 1
     kept.close()
