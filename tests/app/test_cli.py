@@ -231,3 +231,18 @@ def test_config_show_says_where_each_value_comes_from(oc, here):
     assert shown["http_port"]["origin"].endswith("config.toml")
     assert shown["one_sided_window_s"]["origin"] == "OPENCARRIER_ONE_SIDED_WINDOW_S"
     assert shown["domain"]["origin"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "seen"),
+    [
+        ("database", "postgresql://me:hunter2@db.example:5432/x", "postgresql://db.example:5432"),
+        ("chain", "https://u:hunter2@rpc.example/v1/hunter2?key=hunter2", "https://rpc.example"),
+        ("chain", "embedded:", "embedded:"),
+    ],
+)
+def test_config_show_keeps_what_lets_one_in(run, tmp_path, monkeypatch, name, value, seen):
+    monkeypatch.setenv(f"OPENCARRIER_{name.upper()}", value)
+    shown = run("config", "show", "--origin", "--json", "--data", str(tmp_path))
+    assert "hunter2" not in shown
+    assert json.loads(shown)[name]["value"].startswith(seen)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from opencarrier.app.daemon import Serving
 
 RECORDS_MAX = 1_000_000_000
+ADDRESSES = ("database", "chain", "chain_second")
+"""Settings that may hold a password or a provider's key."""
 
 database = group("database", "Where state and ledger are kept.")
 config = group("config", "Settings: what they are and where they come from.")
@@ -48,6 +50,7 @@ def up(
     Example: opencarrier up --data ./venue --radius-port 1812 --acct-port 1813
     """
     from opencarrier.app.bootstrap import load_settings, open_installation
+    from opencarrier.app.chain_status import shown_url
     from opencarrier.app.daemon import serve
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
@@ -64,7 +67,8 @@ def up(
     with folder.lock():
         folder.run.unlink(missing_ok=True)
         base = open_installation(folder, load_settings(folder, flags).settings)
-        say(f"settles  as {base.hub.address}, which pays for gas, on {base.settings.chain}")
+        where = shown_url(base.settings.chain)
+        say(f"settles  as {base.hub.address}, which pays for gas, on {where}")
         try:
             with base.store.owned(), at_venue(base) as place:
                 asyncio.run(serve(place, _greet))
@@ -104,12 +108,16 @@ def config_show(
 ) -> None:
     """Show the settings in force: defaults, then config.toml, environment, flags.
 
+    Of a database's or a chain's address only the host: a password or key may stand in the rest.
+
     Example: opencarrier config show --origin
     """
     from opencarrier.app.bootstrap import load_settings
+    from opencarrier.app.chain_status import shown_url
 
     loaded = load_settings(folder_of(data), {})
     values = asdict(loaded.settings)
+    values |= {name: shown_url(values[name]) for name in ADDRESSES if "://" in values[name]}
     if origin:
         values = {name: {"value": v, "origin": loaded.origin[name]} for name, v in values.items()}
     emit(values, as_json=as_json)
