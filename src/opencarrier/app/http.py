@@ -43,6 +43,7 @@ from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.subscriber import SubscriberDesk, subscriber_routes
 from opencarrier.app.console.subscriber_acts import Acts, act_routes
 from opencarrier.app.console.subscriber_api import subscriber_api
+from opencarrier.app.console.subscribers import RefundDesk, subscribers_routes
 from opencarrier.app.console.trace import trace_routes
 from opencarrier.app.console.views.host import HostViews
 from opencarrier.app.console.views.network import NetworkViews
@@ -217,6 +218,7 @@ def _subscribers(app: FastAPI, web: Web, door: Door) -> None:
     subscriber_routes(app, desk)
     act_routes(app, acts)
     subscriber_api(app, desk, acts)
+    subscribers_routes(app, RefundDesk(desk))
 
 
 def _enrolment(app: FastAPI, web: Web) -> None:

@@ -151,6 +151,13 @@ def accounts(unit: Connection, asset: AssetId, *, prefix: str = "") -> list[Acco
     return list(store.accounts_of(unit, asset, prefix))
 
 
+def accounts_after(
+    unit: Connection, asset: AssetId, prefix: str, after: str, *, limit: int
+) -> list[Account]:
+    """Return an asset's accounts whose names begin with `prefix` and follow a name, ascending."""
+    return store.accounts_after(unit, asset, prefix, after, limit=limit)
+
+
 def accounts_named(unit: Connection, name: str) -> list[Account]:
     """Return the accounts of one name in every asset, ascending by asset."""
     return store.accounts_named(unit, name)

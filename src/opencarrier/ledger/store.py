@@ -249,6 +249,16 @@ def accounts_of(unit: Connection, asset: AssetId | None, prefix: str) -> Iterato
     return (to_account(row) for row in unit.execute(query))
 
 
+def accounts_after(
+    unit: Connection, asset: AssetId, prefix: str, after: str, *, limit: int
+) -> list[Account]:
+    """Return accounts whose name begins with `prefix` and follows another, ascending by name."""
+    names = accounts.c.name
+    chosen = (accounts.c.asset == asset) & (names > after) & (names < prefix + "\x7f")
+    query = select(accounts).where(chosen).order_by(names).limit(limit)
+    return [to_account(row) for row in unit.execute(query)]
+
+
 def accounts_named(unit: Connection, name: str) -> list[Account]:
     """Return the accounts of one name in every asset, ascending by asset."""
     query = select(accounts).where(accounts.c.name == name).order_by(accounts.c.asset)

@@ -299,6 +299,14 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /v1/approvals": SETTLING,
     "POST /v1/approvals/{approval}/yes": SETTLING,
     "POST /approvals/{approval}/yes": SETTLING,
+    # all subscribers, for whoever owns the installation
+    "GET /subscribers": OWNER,
+    "GET /subscribers/refunds": OWNER,
+    "GET /subscribers/refund": OWNER,
+    "POST /subscribers/refund": OWNER,
+    "GET /v1/subscribers": OWNER,
+    "GET /v1/refunds": OWNER,
+    "POST /v1/subscribers/{party}/refunds/settle": OWNER,
     # one's own account
     "GET /subscriber": OWN,
     "GET /subscriber/{party}": OWN,
