@@ -186,6 +186,7 @@ MAY: dict[str, set[str]] = {
     "GET /v1/subscribers/{party}/sessions": {"owner", "token", "subscriber"},
     "GET /v1/subscribers/{party}/sessions/{session}": {"owner", "token", "subscriber"},
     "GET /v1/subscribers/{party}/receipts": {"owner", "token", "subscriber"},
+    "GET /v1/subscribers/{party}/receipts.zip": {"owner", "token", "subscriber"},
     "GET /v1/subscribers/{party}/bill": {"owner", "token", "subscriber"},
     "POST /v1/subscribers/{party}/cap": {"owner", "token", "subscriber"},
     "POST /v1/subscribers/{party}/refunds": {"owner", "token", "subscriber"},

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 from opencarrier.app.output import CommandError, Exit
 from opencarrier.chain.client import ChainClient, connect
@@ -21,6 +24,8 @@ from opencarrier.receipts.verify import Verifier
 PINNED_FOLDER = "opencarrier/manifests"
 PINNED_MAX = 256
 SHOWN_MAX = 1_000
+ZIPPED_MAX = 10_000
+"""Receipts in one ZIP."""
 
 
 def verify_files(paths: Sequence[Path], *, rpc: str, manifest: Path | None) -> dict[str, Any]:
@@ -32,7 +37,7 @@ def verify_files(paths: Sequence[Path], *, rpc: str, manifest: Path | None) -> d
         raise CommandError(
             Exit.REFUSED, f"{rpc} is not the pinned venue: {error}", "ask another node of its chain"
         ) from None
-    told = [_verify(verifier, path) for path in paths]
+    told = [_verify(verifier, name, read) for path in paths for name, read in _receipts_of(path)]
     held = sum(item["holds"] for item in told)
     return {
         "verified": held,
@@ -60,12 +65,40 @@ def pinned_folder() -> Path:
     return Path(home) / PINNED_FOLDER
 
 
-def _verify(verifier: Verifier, path: Path) -> dict[str, Any]:
+def _verify(verifier: Verifier, name: str, read: Callable[[], str]) -> dict[str, Any]:
     try:
-        verdict = verifier.verify(_read(path))
+        verdict = verifier.verify(read())
     except PeerError as error:
-        return {"file": str(path), "holds": False, "broke": error.reason, "detail": error.detail}
-    return {"file": str(path), "holds": True, **told(verdict)}
+        return {"file": name, "holds": False, "broke": error.reason, "detail": error.detail}
+    return {"file": name, "holds": True, **told(verdict)}
+
+
+def _receipts_of(path: Path) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield a file, or each receipt in a ZIP, with what reads it."""
+    if path.suffix != ".zip":
+        yield str(path), partial(_read, path)
+        return
+    try:
+        with ZipFile(path) as zipped:
+            names = [name for name in zipped.namelist() if name.endswith(".json")]
+            if not 0 < len(names) <= ZIPPED_MAX:
+                raise BadZipFile(f"{len(names)} receipts, 1 to {ZIPPED_MAX} are read")
+            yield from ((f"{path}/{name}", partial(_unzipped, zipped, name)) for name in names)
+    except (BadZipFile, OSError) as error:
+        yield str(path), partial(_refused, f"cannot be read: {error}")
+
+
+def _unzipped(zipped: ZipFile, name: str) -> str:
+    """Read a receipt out of a ZIP, and no more of it than any receipt has."""
+    try:
+        with zipped.open(name) as file:
+            return file.read(RECEIPT_OCTETS_MAX + 1).decode()
+    except (BadZipFile, NotImplementedError, RuntimeError, ValueError, zlib.error, OSError):
+        raise PeerError("form", "not text that the ZIP holds whole") from None
+
+
+def _refused(detail: str) -> str:
+    raise PeerError("form", detail)
 
 
 def told(verdict: Verdict) -> dict[str, Any]:

@@ -213,7 +213,7 @@ def _trace_month(month: Path, identifier: str, after: str, limit: int) -> dict[s
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Receipts, or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(help="Receipts, or folders or ZIPs of them.")],
     rpc: Annotated[str, typer.Option("--rpc", help="Any node of the chain.")],
     manifest: Annotated[
         Path | None, typer.Option("--manifest", help="The venue you trust; see venue.json.")

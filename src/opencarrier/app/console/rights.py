@@ -331,6 +331,7 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /v1/subscribers/{party}/sessions": OWN,
     "GET /v1/subscribers/{party}/sessions/{session}": OWN,
     "GET /v1/subscribers/{party}/receipts": OWN,
+    "GET /v1/subscribers/{party}/receipts.zip": OWN,
     "GET /v1/subscribers/{party}/bill": OWN,
     "POST /v1/subscribers/{party}/cap": OWN,
     "POST /v1/subscribers/{party}/refunds": OWN,

@@ -19,6 +19,7 @@ from opencarrier.app.console.views.subscriber_bill import BillView, bill_view
 from opencarrier.app.console.views.subscriber_devices import DevicesView, devices_view
 from opencarrier.app.console.views.subscriber_money import money_view
 from opencarrier.app.console.views.subscriber_sessions import (
+    ReceiptKey,
     ReceiptLine,
     SessionLine,
     SessionView,
@@ -31,6 +32,7 @@ from opencarrier.app.console.whose import acts_at
 from opencarrier.identity.accounts.model import Role
 from opencarrier.identity.cli import find_subscriber
 from opencarrier.kernel.calendar import month_named, month_of
+from opencarrier.kernel.clock import Window
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.sentences import Sentence
 from opencarrier.spine.parties import PartyId, Subscriber
@@ -46,7 +48,9 @@ ID_CHARACTERS: Final = 32
 Month = Annotated[
     str, Query(max_length=7, description="`2026-11`; this month where none is named.")
 ]
-
+AnyMonth = Annotated[
+    str, Query(max_length=7, description="`2026-11`: of use that ended in that month (UTC).")
+]
 
 Who = Annotated[str, Query(max_length=64)]
 
@@ -126,12 +130,10 @@ class SubscriberDesk:
         return found
 
     def receipts(
-        self, request: Request, party: str, *, cursor: str, limit: int
+        self, request: Request, party: str, *, cursor: str, limit: int, month: str = ""
     ) -> Page[ReceiptLine]:
-        """Return a page of charges by session, the newest first."""
-        key = RECEIPTS.read(cursor)
-        if key is not None:
-            _octets(str(key[1])), _octets(str(key[3]))
+        """Return a page of charges by session, the newest first; of a month if one is named."""
+        key, window = receipt_key(cursor), month_asked(month) if month else None
         found, last = self.read(
             request,
             party,
@@ -139,18 +141,34 @@ class SubscriberDesk:
                 self.place,
                 unit,
                 who.party_id,
-                after=key,  # type: ignore[arg-type] # the cursor has read its types
+                after=key,
                 limit=limit,
+                window=window,
             ),
         )
         return Page(items=found, next=None if last is None else RECEIPTS.write(last))
 
     def bill(self, request: Request, party: str, month: str) -> BillView:
         """Return the bill of a month; 422 for what is none."""
-        window = month_named(month) if month else month_of(self.base.clock.now_us())
-        if window is None:
-            raise HTTPException(422, "a month is written 2026-11")
+        window = month_asked(month) if month else month_of(self.base.clock.now_us())
         return self.read(request, party, lambda unit, who: bill_view(self.place, unit, who, window))
+
+
+def month_asked(text: str) -> Window:
+    """Read a month; 422 for what is none."""
+    window = month_named(text)
+    if window is None:
+        raise HTTPException(422, "a month is written 2026-11")
+    return window
+
+
+def receipt_key(cursor: str) -> ReceiptKey | None:
+    """Read where a list of receipts goes on; 422 for what was not written here."""
+    key = RECEIPTS.read(cursor)
+    if key is None:
+        return None
+    _octets(str(key[1])), _octets(str(key[3]))
+    return key  # type: ignore[return-value] # the cursor has read its types
 
 
 def subscriber_routes(app: FastAPI, desk: SubscriberDesk) -> None:
@@ -223,9 +241,13 @@ def _use(app: FastAPI, desk: SubscriberDesk) -> None:
         return drawn(desk, request, party, "sessions", view, template="session")
 
     @app.get("/subscriber/{party}/receipts", include_in_schema=False)
-    def receipts(request: Request, party: str, cursor: After = "") -> Response:
-        view = desk.receipts(request, party, cursor=cursor, limit=LIMIT)
-        return drawn(desk, request, party, "receipts", view, first=not cursor)
+    def receipts(
+        request: Request, party: str, cursor: After = "", month: AnyMonth = ""
+    ) -> Response:
+        view = desk.receipts(request, party, cursor=cursor, limit=LIMIT, month=month)
+        shown = month_asked(month) if month else None
+        more = {"first": not cursor, "month": month, "shown": shown}
+        return drawn(desk, request, party, "receipts", view, **more)
 
     @app.get("/subscriber/{party}/bill", include_in_schema=False)
     def bill(request: Request, party: str, month: Month = "") -> Response:

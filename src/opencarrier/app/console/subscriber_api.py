@@ -6,13 +6,21 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from opencarrier.app.api import INT64_MAX, LIMIT, After, Body, Limit, Page, operation
 from opencarrier.app.console.reading import json_of
-from opencarrier.app.console.subscriber import Month, SubscriberDesk
+from opencarrier.app.console.subscriber import (
+    RECEIPTS,
+    AnyMonth,
+    Month,
+    SubscriberDesk,
+    month_asked,
+    receipt_key,
+)
 from opencarrier.app.console.subscriber_acts import Acts
+from opencarrier.app.console.views.receipts_file import MonthFile
 from opencarrier.app.console.views.subscriber import (
     CapLine,
     SubscriberView,
@@ -39,6 +47,7 @@ from opencarrier.app.console.views.subscriber_sessions import (
     SessionLine,
     SessionView,
 )
+from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.problems import problem
 from opencarrier.kernel.refusals import Refusal
 
@@ -225,6 +234,7 @@ def subscriber_api(app: FastAPI, desk: SubscriberDesk, acts: Acts) -> None:
     """Add the routes."""
     _told(app, desk)
     _use(app, desk)
+    _receipts(app, desk)
     _changed(app, acts)
     _data(app, acts)
 
@@ -273,6 +283,59 @@ def _told(app: FastAPI, desk: SubscriberDesk) -> None:
         return desk.devices(request, party)
 
 
+def _receipts(app: FastAPI, desk: SubscriberDesk) -> None:
+    @app.get(
+        "/v1/subscribers/{party}/receipts",
+        **operation(TAG, "Charges that have receipts", example=Page(items=[_RECEIPT], next=None)),
+    )
+    def receipts(
+        request: Request,
+        party: str,
+        cursor: After = "",
+        limit: Limit = LIMIT,
+        month: AnyMonth = "",
+    ) -> Page[ReceiptLine]:
+        """List charges by session, the newest first; amounts in minor units, tax included.
+
+        A page may have fewer than `limit` where many sessions used nothing; `next` goes on. With
+        `month`, only of use that ended in it, as the bill counts it.
+        """
+        return desk.receipts(request, party, cursor=cursor, limit=limit, month=month)
+
+    @app.get(
+        "/v1/subscribers/{party}/receipts.zip",
+        response_class=StreamingResponse,
+        **operation(
+            TAG,
+            "The receipts of a month as one file",
+            example="PK…",
+            model={"type": "string", "format": "binary", "title": "Receipts (ZIP)"},
+            media="application/zip",
+        ),
+    )
+    def receipts_file(
+        request: Request, party: str, month: AnyMonth, cursor: After = ""
+    ) -> StreamingResponse:
+        """Give the receipts of a month's settled use as a ZIP that `opencarrier verify` takes.
+
+        It holds 1,000 at most, each as its subscriber sees it; where there are more, `more.txt` in
+        it has the address of the next file.
+        """
+        window, after = month_asked(month), receipt_key(cursor)
+        found = desk.read(request, party, lambda _, who: who.party_id)
+        more = f"/v1/subscribers/{found}/receipts.zip?month={month}"
+        file = MonthFile(desk.place, visitor_of(request), found, window, more)
+        name = f"receipts-{month}.zip"
+        return StreamingResponse(
+            file.octets(after, RECEIPTS.write),
+            media_type="application/zip",
+            headers={
+                "Content-Disposition": f'attachment; filename="{name}"',
+                "Cache-Control": "no-store",
+            },
+        )
+
+
 def _use(app: FastAPI, desk: SubscriberDesk) -> None:
     @app.get(
         "/v1/subscribers/{party}/sessions",
@@ -291,19 +354,6 @@ def _use(app: FastAPI, desk: SubscriberDesk) -> None:
     def session(request: Request, party: str, session: str) -> SessionView:
         """Tell one session with the charges it is made of, the newest 200 first (minor units)."""
         return desk.session(request, party, session)
-
-    @app.get(
-        "/v1/subscribers/{party}/receipts",
-        **operation(TAG, "Charges that have receipts", example=Page(items=[_RECEIPT], next=None)),
-    )
-    def receipts(
-        request: Request, party: str, cursor: After = "", limit: Limit = LIMIT
-    ) -> Page[ReceiptLine]:
-        """List charges by session, the newest first; amounts in minor units, tax included.
-
-        A page may have fewer than `limit` where many sessions used nothing; `next` goes on.
-        """
-        return desk.receipts(request, party, cursor=cursor, limit=limit)
 
     @app.get("/v1/subscribers/{party}/bill", **operation(TAG, "The bill of a month", example=_BILL))
     def bill(request: Request, party: str, month: Month = "") -> BillView:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.console.views.subscriber import RunningLine, Where, running_lines, where_of
+from opencarrier.kernel.clock import SECOND_US, Window
 from opencarrier.kernel.ids import Id, derive, to_hex
 from opencarrier.ledger import service as ledger
 from opencarrier.rating.holds import OVERRUN, Authorisation
@@ -26,6 +27,9 @@ SCANNED_MAX = 400
 SessionKey = tuple[int, bytes]
 ReceiptKey = tuple[int, str, int, str]
 """The grant's instant and id, then the end of the use and its id, both ids in hex."""
+
+LONGEST_US = 8 * 86_400 * SECOND_US
+"""How long before a month sessions began whose use may end in it: they last seven days at most."""
 
 LAST = (0, "")
 """After all receipts of a grant."""
@@ -145,15 +149,25 @@ def session_view(
 
 
 def receipt_lines(
-    place: Onchain, unit: Connection, party: PartyId, *, after: ReceiptKey | None, limit: int
+    place: Onchain,
+    unit: Connection,
+    party: PartyId,
+    *,
+    after: ReceiptKey | None,
+    limit: int,
+    window: Window | None = None,
 ) -> tuple[list[ReceiptLine], ReceiptKey | None]:
-    """Return charges by session, the newest first, and where the list goes on, None at its end."""
+    """Return charges by session, the newest first, and where the list goes on, None at its end.
+
+    With a window, only those of use that ended in it, as a bill counts it.
+    """
     found: list[tuple[Authorisation, Usage]] = []
-    for scanned, (grant, before) in enumerate(_grants(place, unit, party, after), start=1):
+    grants = _grants(place, unit, party, after, window)
+    for scanned, (grant, before) in enumerate(grants, start=1):
         more = place.base.usage.newest_under(
             unit, grant.authorisation_id, before=before, limit=limit + 1 - len(found)
         )
-        found += [(grant, usage) for usage in more]
+        found += [(grant, usage) for usage in more if window is None or window.holds(usage.end_us)]
         if len(found) > limit:
             break
         if scanned == SCANNED_MAX:
@@ -168,17 +182,25 @@ def receipt_lines(
 
 
 def _grants(
-    place: Onchain, unit: Connection, party: PartyId, after: ReceiptKey | None
+    place: Onchain,
+    unit: Connection,
+    party: PartyId,
+    after: ReceiptKey | None,
+    window: Window | None,
 ) -> Iterable[tuple[Authorisation, SessionKey | None]]:
-    """Yield grants to look through, the first from the middle of its receipts."""
-    book, before = place.base.subscribers, None
+    """Yield grants to look through, and before what; the first from the middle of its use."""
+    newest = None if window is None else (window.end_us, b"")
+    oldest_us = 0 if window is None else window.start_us - LONGEST_US
+    book, before = place.base.subscribers, newest
     if after is not None:
         before = (after[0], bytes.fromhex(after[1]))
         grant = book.grant(unit, party, before[1])
         if grant is not None:
             yield grant, (after[2], bytes.fromhex(after[3]))
     while some := book.grants(unit, party, before=before, limit=50):
-        yield from ((grant, None) for grant in some)
+        yield from ((grant, newest) for grant in some if grant.granted_us >= oldest_us)
+        if some[-1].granted_us < oldest_us:
+            return
         before = (some[-1].granted_us, some[-1].authorisation_id)
 
 
