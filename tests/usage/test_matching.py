@@ -223,7 +223,7 @@ def test_order_copies_and_splits_change_nothing(records: list[UsageRecord], rand
 
 
 @given(st.lists(st.lists(_evidence(), min_size=1, max_size=8), min_size=1, max_size=3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_twin_in_sql_agrees_record_by_record(files: list[list[UsageRecord]]) -> None:
     """Over a dataset in as many files as there are lists; the sums agree too."""
     with TemporaryDirectory() as place:
