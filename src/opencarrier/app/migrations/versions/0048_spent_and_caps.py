@@ -26,6 +26,9 @@ _SUMS = (
 )
 _KEYS = ("subscriber", "month_us", "seller", "visited", "service", "asset")
 _RETAIL, _TAX = 2, 4
+_AT_ONCE = 10_000
+"""Charges in memory: PostgreSQL's driver would otherwise fetch every one there is first."""
+
 _CHARGED = """
 SELECT charge.charge_id, charge.payer, usage.end_us, charge.seller, usage.visited,
        granted.service, charge.asset,
@@ -89,7 +92,8 @@ def _sum_up(unit: sa.Connection) -> None:
     overruns = sa.text("SELECT reference, moved_minor FROM ledger_transfers WHERE code = 'overrun'")
     borne = {row.reference: row.moved_minor for row in unit.execute(overruns)}
     found: defaultdict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * len(_SUMS))
-    charged = unit.execute(sa.text(_CHARGED), {"retail": _RETAIL, "tax": _TAX})
+    kinds, in_parts = {"retail": _RETAIL, "tax": _TAX}, {"yield_per": _AT_ONCE}
+    charged = unit.execute(sa.text(_CHARGED), kinds, execution_options=in_parts)
     for charge_id, payer, end_us, seller, visited, service, asset, *used in charged:
         sums = found[payer, _month_us(end_us), seller, visited, service, asset]
         for place, amount in enumerate((1, *used, borne.get(charge_id, 0))):
