@@ -85,8 +85,21 @@ def look_around(folder: Path) -> None:
             assert grant["party"].startswith(("op_", "host_", "sub_"))
 
 
+def goes_on_elsewhere(run, root: Path, data: str) -> None:
+    """A copy made while use flows is equal once restored, and settles what was under way."""
+    run("backup", f"{root}/kept", "--data", data)
+    there = ("--data", f"{root}/restored", "--json")
+    told = json.loads(run("restore", f"{root}/kept", *there))
+    assert told["equal"] + len(told["of_people"]) == told["tables"]
+    assert all(table.startswith("accounts_") for table in told["of_people"])
+    closed = json.loads(run("cycle", "close", *there))
+    assert (closed["state"], closed["halted"]) == ("final", False)
+    assert closed["records"] > 0
+    assert json.loads(run("ledger", "check", *there))["agrees_with_contracts"]
+
+
 @pytest.mark.timeout(400)
-def test_the_demo_tells_what_scripts_match_on_and_lives_on(run):
+def test_the_demo_tells_what_scripts_match_on_and_lives_on(run, tmp_path):
     """What it says to do next works as it stands there; no unit of money is lost meanwhile."""
     with playing() as process:
         steps = [process.stderr.readline() for _ in range(4)]
@@ -104,6 +117,7 @@ def test_the_demo_tells_what_scripts_match_on_and_lives_on(run):
         status = json.loads(typed(run, trigger.replace("trigger roam", "status"), "--json"))
         assert set(status["ledger"]["sum_minor"].values()) == {0}
         assert status["usage"]["sessions_open"] > 0
+        goes_on_elsewhere(run, tmp_path, shlex.split(trigger)[-1])
         process.send_signal(signal.SIGINT)
         out, complaints = process.communicate(timeout=60)
     assert process.returncode == 0, complaints
