@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
+from standardwebhooks import Webhook
 from tests.paywall.shop import AMOUNT, OTHER, PAYER, STRANGER, Shop, body
 
 from opencarrier.app.selling import PAYMENTS_BURST, WAITING_MAX
@@ -28,6 +30,8 @@ from opencarrier.paywall.wire.exchange import (
     write_payment,
 )
 from opencarrier.paywall.wire.fields import HEADER_CHARACTERS_MAX
+from opencarrier.webhooks.model import INSTALLATION, Outcome
+from opencarrier.webhooks.rules import signature
 
 
 def error_of(answer) -> str:
@@ -44,6 +48,36 @@ def test_a_top_up_is_credited_with_what_was_paid(till):
     settled = read_settled(answer.headers["PAYMENT-RESPONSE"])
     assert settled.success
     assert till.place.client.receipt(settled.tx_hash).succeeded
+
+
+def test_a_payment_is_heard_by_whose_it_is_and_a_sale_by_the_installation(till):
+    """A top-up is its subscriber's alone; each is signed for who hears it, and told once."""
+    hooks, store, heard = till.place.base.webhooks, till.place.base.store, []
+    with store.write() as unit:
+        shown = [
+            hooks.add(unit, party, "https://a.example", ["payment.received"], plain=False)
+            for party in (till.made.subscriber.party_id, INSTALLATION)
+        ]
+    for method, url in (("POST", till.top_up_url), ("GET", till.quote_url)):
+        payment = till.sign(till.ask(method, url))
+        assert [till.pay(method, url, payment).status_code for _ in "ab"] == [200, 200]
+    till.place.paywall.look(store.write, now_us=till.place.base.clock.now_us())
+    for one in shown:
+        with store.write() as unit:
+            attempt = hooks.next(unit, one.endpoint.endpoint)
+            hooks.tried(unit, attempt, Outcome(status=204))
+            assert hooks.next(unit, one.endpoint.endpoint) is None
+            hooks.remove(unit, one.endpoint)
+        sent, at_s = attempt.message, int(datetime.now(UTC).timestamp())
+        headers = {
+            "webhook-id": sent.message,
+            "webhook-timestamp": str(at_s),
+            "webhook-signature": signature(attempt.secrets, sent.message, at_s, sent.body),
+        }
+        heard.append(Webhook(one.secret).verify(sent.body, headers)["data"])
+    assert [one["party"] for one in heard] == [till.made.subscriber.party_id, None]
+    assert len({one["payment_id"] for one in heard}) == 2
+    assert till.made.subscriber.party_id not in str(heard[1])
 
 
 def test_a_quote_is_the_price_of_that_use_signed_by_the_hub(till):

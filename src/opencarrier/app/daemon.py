@@ -25,6 +25,7 @@ from opencarrier.app.exchanger import Exchanger
 from opencarrier.app.folder import FolderError, Running
 from opencarrier.app.listening import Radius
 from opencarrier.app.moving import see_where_it_is
+from opencarrier.app.news import News
 from opencarrier.app.passing_on import access_service
 from opencarrier.app.radsec_trust import trust_of
 from opencarrier.kernel.clock import SECOND_US
@@ -141,6 +142,7 @@ async def serve(place: Onchain, ready: Callable[[Serving], None]) -> None:
             works = (
                 Exchanger(place.base).tick,
                 DisputeRounds(place.base).tick,
+                News(place).tick,
                 partial(_tick, place, Scheduler(place)),
             )
             await each_second(stop, *works)

@@ -22,7 +22,7 @@ from opencarrier.chain.ports import Beside
 from opencarrier.chain.relay_rules import Relay
 from opencarrier.chain.relayer import RelayReport
 from opencarrier.channels.claims import ClaimReport
-from opencarrier.kernel.ids import derive
+from opencarrier.kernel.ids import Id, derive, to_hex
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.kernel.signatures import Address
@@ -33,6 +33,7 @@ from opencarrier.rewards.claims import Claims
 from opencarrier.settlement.custody import Caught
 from opencarrier.settlement.model import CycleClosed, Driven
 from opencarrier.settlement.service import ClosedBeside
+from opencarrier.spine.notices import Announcer, Notice, NoticeKind
 from opencarrier.spine.parties import Host, Operator, PartyId
 
 AMOUNT_MAX = 10**15
@@ -278,24 +279,35 @@ def top_up(
     amount_minor: int,
     reference: str,
     at_us: int,
+    announcer: Announcer | None = None,
 ) -> Refusal | None:
     """Give a subscriber prepaid money from its home operator's funding account."""
     if not 0 < amount_minor <= AMOUNT_MAX:
         return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
-    debit, credit = chart.funding(home), chart.prepaid(subscriber)
-    return book(
-        unit,
-        [
-            Transfer(
-                transfer_id=derive("transfer", "topup", subscriber, reference),
-                asset=asset,
-                debit=debit,
-                credit=credit,
-                amount_minor=amount_minor,
-                code="retail/topup",
-            )
-        ],
-        at_us,
+    paid = Transfer(
+        transfer_id=derive("transfer", "topup", subscriber, reference),
+        asset=asset,
+        debit=chart.funding(home),
+        credit=chart.prepaid(subscriber),
+        amount_minor=amount_minor,
+        code="retail/topup",
+    )
+    refusal = book(unit, [paid], at_us)
+    if refusal is None and announcer is not None:
+        announcer.tell(
+            unit, [moved(NoticeKind.PAYMENT_RECEIVED, subscriber, paid.transfer_id, at_us)]
+        )
+    return refusal
+
+
+def moved(kind: NoticeKind, subscriber: PartyId, transfer_id: Id, at_us: int) -> Notice:
+    """Return what a subscriber's machines hear of its money, without an amount."""
+    return Notice(
+        kind=kind,
+        parties=frozenset({subscriber}),
+        about={"transfer_id": to_hex(transfer_id)},
+        at_us=at_us,
+        personal=True,
     )
 
 

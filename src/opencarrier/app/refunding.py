@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from opencarrier.app.errands import AMOUNT_MAX, ErrandRefusal, book
+from opencarrier.app.errands import AMOUNT_MAX, ErrandRefusal, book, moved
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
@@ -16,8 +16,10 @@ from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
+from opencarrier.spine.notices import Announcer, NoticeKind
 from opencarrier.spine.parties import PartyId, Subscriber
 
+PAID, KEPT = "retail/refund-paid", "retail/refund-kept"
 ASKED_MAX = 16
 ASKED_S = 24 * 3_600
 
@@ -56,10 +58,12 @@ def pay_back(
     *,
     reference: str,
     at_us: int,
+    announcer: Announcer | None = None,
 ) -> Refusal | None:
     """Book that the home paid out what was asked back: its funding has so much less to cover."""
     between = (chart.refunds(subscriber.party_id), chart.funding(subscriber.home))
-    return _move(unit, asset, between, amount_minor, "retail/refund-paid", reference, at_us)
+    done = _move(unit, asset, between, amount_minor, PAID, reference, at_us)
+    return _told(unit, done, NoticeKind.REFUND_PAID, subscriber, reference, at_us, announcer)
 
 
 def keep(
@@ -70,11 +74,30 @@ def keep(
     *,
     reference: str,
     at_us: int,
+    announcer: Announcer | None = None,
 ) -> Refusal | None:
     """Give what was asked back to be used again: it is not paid out."""
     party = subscriber.party_id
     between = (chart.refunds(party), chart.prepaid(party))
-    return _move(unit, asset, between, amount_minor, "retail/refund-kept", reference, at_us)
+    done = _move(unit, asset, between, amount_minor, KEPT, reference, at_us)
+    return _told(unit, done, NoticeKind.REFUND_KEPT, subscriber, reference, at_us, announcer)
+
+
+def _told(
+    unit: Connection,
+    done: Refusal | None,
+    kind: NoticeKind,
+    subscriber: Subscriber,
+    reference: str,
+    at_us: int,
+    announcer: Announcer | None,
+) -> Refusal | None:
+    """Let the subscriber's machines know what became of its refund; pass a refusal on."""
+    if done is None and announcer is not None:
+        code = PAID if kind is NoticeKind.REFUND_PAID else KEPT
+        transfer_id = _transfer_id(code, chart.refunds(subscriber.party_id), reference)
+        announcer.tell(unit, [moved(kind, subscriber.party_id, transfer_id, at_us)])
+    return done
 
 
 def _move(

@@ -217,6 +217,7 @@ class DemoStage:
                 amount_minor=amount_minor,
                 reference=reference,
                 at_us=self._clock.now_us(),
+                announcer=self._base.webhooks,
             )
             assert refusal is None, refusal
 

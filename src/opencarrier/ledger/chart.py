@@ -85,6 +85,12 @@ def prepaid(subscriber: PartyId) -> str:
     return f"prepaid/{subscriber}"
 
 
+def prepaid_of(account: str) -> PartyId | None:
+    """Return whose prepaid money an account is, None for any other account."""
+    kind, _, party = account.partition("/")
+    return PartyId(party) if kind == "prepaid" else None
+
+
 def refunds(subscriber: PartyId) -> str:
     """What a subscriber asked back of its prepaid money and was not given yet."""
     return f"refunds/{subscriber}"

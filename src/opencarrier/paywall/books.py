@@ -23,7 +23,7 @@ from opencarrier.chain.logs import FinalityBrokenError, Followed, LogFollower
 from opencarrier.chain.model import LATEST, BlockAt, Call, Log
 from opencarrier.chain.ports import LogReader, UnitOfWork
 from opencarrier.kernel.crash import crashpoint
-from opencarrier.kernel.ids import Id, derive
+from opencarrier.kernel.ids import Id, derive, to_hex
 from opencarrier.kernel.money import int64
 from opencarrier.kernel.signatures import Address
 from opencarrier.ledger import chart
@@ -31,6 +31,7 @@ from opencarrier.ledger import service as ledger
 from opencarrier.ledger.model import Transfer
 from opencarrier.paywall import store
 from opencarrier.paywall.model import Kept, PaymentState, Till
+from opencarrier.spine.notices import Announcer, Notice, NoticeKind
 from opencarrier.spine.ports import Members
 
 BATCHES_MAX = 16
@@ -48,8 +49,11 @@ class TillChain(LogReader, Protocol):
 class TillBooks:
     """Books the till's transfers and the payments they are; repeat as often as one likes."""
 
-    def __init__(self, till: Till, chain: TillChain, members: Members) -> None:
+    def __init__(
+        self, till: Till, chain: TillChain, members: Members, announcer: Announcer | None = None
+    ) -> None:
         self._till = till
+        self._announcer = announcer
         self._chain = chain
         self._members = members
         self._token = StableToken(till.token)
@@ -126,6 +130,8 @@ class TillBooks:
             sides = (chart.UNCLAIMED, sale.account)
             paid = derive("transfer", "payment", kept.payment_id)
             self._apply(unit, paid, sides, sale.amount_minor, sale.code, now_us)
+            if self._announcer is not None:
+                self._announcer.tell(unit, [_booked(kept, now_us)])
 
     def _apply(
         self,
@@ -163,6 +169,18 @@ class _Handler:
 
     def rewind(self, connection: Connection, to_block: int) -> None:
         raise AssertionError("what follows final blocks does not go back")
+
+
+def _booked(kept: Kept, now_us: int) -> Notice:
+    """Return who hears of a payment: whose money it is now, else the installation it paid."""
+    payer = chart.prepaid_of(kept.sale.account)
+    return Notice(
+        kind=NoticeKind.PAYMENT_RECEIVED,
+        parties=frozenset() if payer is None else frozenset({payer}),
+        about={"payment_id": to_hex(kept.payment_id)},
+        at_us=now_us,
+        personal=payer is not None,
+    )
 
 
 def _transfer_id(block_hash: bytes, log_index: int) -> Id:

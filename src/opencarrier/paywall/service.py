@@ -45,6 +45,7 @@ from opencarrier.paywall.model import (
     Sale,
     Till,
 )
+from opencarrier.spine.notices import Announcer
 from opencarrier.spine.ports import Members
 
 OPEN_MAX = 64
@@ -88,13 +89,14 @@ class PaywallService:
         members: Members,
         *,
         timeout_s: int,
+        announcer: Announcer | None = None,
     ) -> None:
         self.till = till
         self._manager = manager
         self._chain = chain
         self._timeout_s = timeout_s
         self._token = StableToken(till.token)
-        self._books = TillBooks(till, chain, members)
+        self._books = TillBooks(till, chain, members, announcer)
         self._domain: SigningDomain | None = None
 
     def offer(self, sale: Sale) -> Offer:

@@ -20,6 +20,8 @@ from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.rating import spent
 from opencarrier.rating.tables import caps, notices
 from opencarrier.rowsets import Lookup
+from opencarrier.spine.notices import Announcer, NoticeKind
+from opencarrier.spine.notices import Notice as Announced
 from opencarrier.spine.parties import PartyId
 
 TOLD_AT_PERCENT: Final = (80, 100)
@@ -54,7 +56,7 @@ class Notice:
     at_us: int
 
 
-def put(unit: Connection, cap: SpendCap) -> Refusal | None:
+def put(unit: Connection, cap: SpendCap, *, announcer: Announcer | None = None) -> Refusal | None:
     """Set a cap in the place of the one there was; 0 lets nothing be spent."""
     if not 0 <= cap.cap_minor <= INT64_MAX:
         return Refusal(CapReason.OUT_OF_RANGE, f"0 to {INT64_MAX} minor units")
@@ -62,7 +64,8 @@ def put(unit: Connection, cap: SpendCap) -> Refusal | None:
     statement = insert(caps).values(row)
     unit.execute(statement.on_conflict_do_update(index_elements=["subscriber"], set_=row))
     month_us = month_of(cap.changed_us).start_us
-    _tell(unit, cap, _paid_minor(unit, cap, month_us), month_us, cap.changed_us)
+    paid_minor = _paid_minor(unit, cap, month_us)
+    _tell(unit, cap, paid_minor, month_us, cap.changed_us, announcer)
     return None
 
 
@@ -82,20 +85,29 @@ def room_minor(unit: Connection, cap: SpendCap, *, held_minor: int, at_us: int) 
     return max(0, cap.cap_minor - _paid_minor(unit, cap, month_us) - held_minor)
 
 
-def reached(unit: Connection, cap: SpendCap, *, at_us: int) -> None:
+def reached(
+    unit: Connection, cap: SpendCap, *, at_us: int, announcer: Announcer | None = None
+) -> None:
     """Note that a cap stood in the way of use: whoever it is wants to know."""
     month_us = month_of(at_us).start_us
-    _note(unit, cap, [TOLD_AT_PERCENT[-1]], _paid_minor(unit, cap, month_us), month_us, at_us)
+    paid_minor = _paid_minor(unit, cap, month_us)
+    _note(unit, cap, [TOLD_AT_PERCENT[-1]], paid_minor, month_us, at_us, announcer)
 
 
-def told(unit: Connection, lines: Iterable[spent.Spent], *, at_us: int) -> None:
+def told(
+    unit: Connection,
+    lines: Iterable[spent.Spent],
+    *,
+    at_us: int,
+    announcer: Announcer | None = None,
+) -> None:
     """Note whose caps are nearly or wholly used up by what was spent just now."""
     months = {(line.subscriber, line.month_us) for line in lines}
     found = of(unit, {subscriber for subscriber, _ in months})
     for subscriber, month_us in sorted(months):
         cap = found.get(subscriber)
         if cap is not None:
-            _tell(unit, cap, _paid_minor(unit, cap, month_us), month_us, at_us)
+            _tell(unit, cap, _paid_minor(unit, cap, month_us), month_us, at_us, announcer)
 
 
 def notices_of(unit: Connection, subscriber: PartyId, month_us: int) -> Sequence[Notice]:
@@ -111,11 +123,18 @@ def _paid_minor(unit: Connection, cap: SpendCap, month_us: int) -> int:
     )
 
 
-def _tell(unit: Connection, cap: SpendCap, paid_minor: int, month_us: int, at_us: int) -> None:
+def _tell(
+    unit: Connection,
+    cap: SpendCap,
+    paid_minor: int,
+    month_us: int,
+    at_us: int,
+    announcer: Announcer | None,
+) -> None:
     if paid_minor == 0:
         return
     passed = [one for one in TOLD_AT_PERCENT if paid_minor * 100 >= cap.cap_minor * one]
-    _note(unit, cap, passed, paid_minor, month_us, at_us)
+    _note(unit, cap, passed, paid_minor, month_us, at_us, announcer)
 
 
 def _note(
@@ -125,20 +144,21 @@ def _note(
     paid_minor: int,
     month_us: int,
     at_us: int,
+    announcer: Announcer | None,
 ) -> None:
-    rows = [
-        {
-            "subscriber": cap.subscriber,
-            "month_us": month_us,
-            "cap_minor": cap.cap_minor,
-            "percent": percent,
-            "spent_minor": paid_minor,
-            "at_us": at_us,
-        }
-        for percent in passed
-    ]
-    if rows:
-        unit.execute(insert(notices).on_conflict_do_nothing(), rows)
+    for percent in passed:
+        made = Notice(
+            subscriber=cap.subscriber,
+            month_us=month_us,
+            cap_minor=cap.cap_minor,
+            percent=percent,
+            spent_minor=paid_minor,
+            at_us=at_us,
+        )
+        row = insert(notices).values(asdict(made)).on_conflict_do_nothing()
+        if unit.execute(row).rowcount and announcer is not None:
+            announcer.tell(unit, [_announced(cap, made)])
+    if passed:
         _forget_oldest(unit, cap.subscriber, month_us)
 
 
@@ -151,6 +171,21 @@ def _forget_oldest(unit: Connection, subscriber: PartyId, month_us: int) -> None
     for cap_minor, percent in older:
         one = (notices.c.cap_minor == cap_minor) & (notices.c.percent == percent)
         unit.execute(delete(notices).where(mine, one))
+
+
+def _announced(cap: SpendCap, made: Notice) -> Announced:
+    """Return what the subscriber's own machines hear, without an amount."""
+    return Announced(
+        kind=NoticeKind.SPEND_REACHED,
+        parties=frozenset({cap.subscriber}),
+        about={
+            "percent": made.percent,
+            "month_us": made.month_us,
+            "cap_since_us": cap.changed_us,
+        },
+        at_us=made.at_us,
+        personal=True,
+    )
 
 
 _NOTICES_MAX: Final = 10

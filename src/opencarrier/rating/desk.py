@@ -34,6 +34,7 @@ from opencarrier.spine.access import (
     Rate,
 )
 from opencarrier.spine.money import Discount, Sale
+from opencarrier.spine.notices import Announcer
 from opencarrier.spine.parties import PartyId, Subscriber, operator_of_node
 from opencarrier.spine.ports import Discounts, Sales
 from opencarrier.spine.records import RcoiClass
@@ -63,6 +64,7 @@ class DeskPorts:
     discounts: Discounts
     sales: Sales
     settings: RatingSettings
+    announcer: Announcer | None = None
 
 
 _SHORT = (AccessReason.INSUFFICIENT_BALANCE, AccessReason.SPEND_CAP_REACHED)
@@ -147,7 +149,7 @@ class Desk:
         """Tell whose cap it is that stands in the way; serve it free of charge where one can."""
         if refused.reason is AccessReason.SPEND_CAP_REACHED:
             cap = self._caps[request.subscriber.party_id]
-            caps.reached(self._unit, cap, at_us=self._at_us)
+            caps.reached(self._unit, cap, at_us=self._at_us, announcer=self._ports.announcer)
         return self._free(request, refused)
 
     def _free(self, request: AuthorisationRequest, refused: Refusal) -> Grant | Refusal:

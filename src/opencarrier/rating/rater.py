@@ -39,6 +39,7 @@ from opencarrier.rating.rules.versions import WholesaleInputs
 from opencarrier.rating.wholesale import Terms, charge, in_force, inputs_of, terms_of
 from opencarrier.spine.access import WIFI, Accepted, Offered
 from opencarrier.spine.money import Charge, Kind, Suspense
+from opencarrier.spine.notices import Announcer
 from opencarrier.spine.parties import PartyId
 from opencarrier.spine.ports import Directory
 from opencarrier.spine.records import RcoiClass
@@ -67,8 +68,17 @@ class _Rated:
 class Run:
     """A rating of one cycle's usages within one unit; call `note` once, then `rate` in steps."""
 
-    def __init__(self, unit: Connection, *, directory: Directory, cycle_id: Id, at_us: int) -> None:
+    def __init__(
+        self,
+        unit: Connection,
+        *,
+        directory: Directory,
+        cycle_id: Id,
+        at_us: int,
+        announcer: Announcer | None = None,
+    ) -> None:
         self._unit = unit
+        self._announcer = announcer
         self._directory = directory
         self._cycle_id = cycle_id
         self._at_us = at_us
@@ -324,7 +334,8 @@ class Run:
         line_uses.insert(unit, priced, self._cycle_id)
         line_days.add(unit, priced)
         lines = [self._spent(item) for item in rated if item.charge.kind is Kind.RETAIL]
-        caps.told(unit, spent.add(unit, lines), at_us=self._at_us)
+        added = spent.add(unit, lines)
+        caps.told(unit, added, at_us=self._at_us, announcer=self._announcer)
         charges.write_suspense(unit, waiting, self._at_us)
         keys = [(item.charge.usage_id, item.charge.kind) for item in rated]
         charges.resolve_suspense(unit, keys, self._at_us)

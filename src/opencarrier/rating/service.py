@@ -40,6 +40,7 @@ from opencarrier.spine.access import (
     Offered,
 )
 from opencarrier.spine.money import Charge, Due, Kind, RatedUsage, Suspense
+from opencarrier.spine.notices import Announcer
 from opencarrier.spine.parties import Operator, PartyId
 from opencarrier.spine.ports import Choices, Directory, Discounts, Notary, Sales, UsageSource
 from opencarrier.spine.usage import Counters, Usage
@@ -64,7 +65,9 @@ class RatingService:
         sales: Sales | None = None,
         choices: Choices | None = None,
         settings: RatingSettings | None = None,
+        announcer: Announcer | None = None,
     ) -> None:
+        self._announcer = announcer
         self._directory = directory
         self._usages = usages
         self._choices = choices or NoChoices()
@@ -73,6 +76,7 @@ class RatingService:
             discounts=discounts or NoDiscounts(),
             sales=sales or NoSales(),
             settings=settings or RatingSettings(),
+            announcer=announcer,
         )
 
     def add_agreement(
@@ -268,7 +272,13 @@ class RatingService:
             assert usage is not None, "a suspended usage is gone"
             wanted.setdefault(usage_id, usage)
         order = sorted(wanted.values(), key=lambda usage: (usage.start_us, usage.usage_id))
-        run = Run(unit, directory=self._directory, cycle_id=cycle_id, at_us=at_us)
+        run = Run(
+            unit,
+            directory=self._directory,
+            cycle_id=cycle_id,
+            at_us=at_us,
+            announcer=self._announcer,
+        )
         run.note(order)
         for start in range(0, len(order), RATED_MAX):
             run.rate(order[start : start + RATED_MAX])

@@ -26,9 +26,11 @@ from opencarrier.rating.tables import (
     charges,
 )
 from opencarrier.spine.money import Kind, Role
+from opencarrier.spine.notices import Announcer
 from opencarrier.spine.parties import PartyId, Subscriber
 
 Grants = Sequence[Authorisation]
+GRANTS_MAX: Final = 2_000
 LASTING_MAX: Final = 16
 """Running sessions of one subscriber that are looked at."""
 
@@ -48,6 +50,9 @@ class RetailLine:
 
 class SubscriberBook:
     """Reads and sets what is one subscriber's; each call stands in the caller's unit."""
+
+    def __init__(self, announcer: Announcer | None = None) -> None:
+        self._announcer = announcer
 
     def grants(
         self, unit: Connection, subscriber: PartyId, *, before: tuple[int, bytes] | None, limit: int
@@ -114,6 +119,20 @@ class SubscriberBook:
         """Return what was charged in a month."""
         return spent.lines(unit, subscriber, month_us)
 
+    def receipts_in(self, unit: Connection, subscriber: PartyId, cycle_id: Id) -> int:
+        """Count a subscriber's charges in a cycle, of its `GRANTS_MAX` newest grants."""
+        columns, sessions = authorisations.c, authorised_sessions.c
+        newest = (
+            select(columns.authorisation_id)
+            .where(columns.subscriber == subscriber)
+            .order_by(columns.granted_us.desc(), columns.authorisation_id.desc())
+            .limit(GRANTS_MAX)
+        )
+        mine = select(sessions.session_id).where(sessions.authorisation_id.in_(newest))
+        chosen = (charges.c.cycle_id == cycle_id, charges.c.kind == int(Kind.RETAIL))
+        query = select(func.count()).where(*chosen, charges.c.session_id.in_(mine))
+        return int(unit.scalar(query) or 0)
+
     def months(
         self, unit: Connection, subscriber: PartyId, *, before_us: int, limit: int
     ) -> Sequence[int]:
@@ -136,7 +155,7 @@ class SubscriberBook:
 
     def put_cap(self, unit: Connection, cap: SpendCap) -> Refusal | None:
         """Set a spend cap."""
-        return caps.put(unit, cap)
+        return caps.put(unit, cap, announcer=self._announcer)
 
     def lift_cap(self, unit: Connection, subscriber: PartyId) -> None:
         """Take a spend cap away."""

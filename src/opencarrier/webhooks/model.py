@@ -55,16 +55,20 @@ class Audience(StrEnum):
     @classmethod
     def of(cls, party: PartyId) -> Audience:
         """Return what a party is."""
-        return next(
-            (kind for prefix, kind in _PREFIXES if party.startswith(prefix)), cls.INSTALLATION
-        )
+        found = (one for one, prefix in _PREFIXES.items() if party.startswith(prefix))
+        return next(found, cls.INSTALLATION)
+
+    @property
+    def prefix(self) -> str:
+        """What ids of such parties begin with."""
+        return _PREFIXES.get(self, "")
 
 
-_PREFIXES: Final = (
-    ("op_", Audience.OPERATOR),
-    ("host_", Audience.HOST),
-    ("sub_", Audience.SUBSCRIBER),
-)
+_PREFIXES: Final = {
+    Audience.OPERATOR: "op_",
+    Audience.HOST: "host_",
+    Audience.SUBSCRIBER: "sub_",
+}
 
 _BUSINESS: Final = frozenset({Audience.INSTALLATION, Audience.OPERATOR})
 _PAID: Final = frozenset({*_BUSINESS, Audience.HOST})

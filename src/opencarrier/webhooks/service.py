@@ -218,6 +218,16 @@ class Webhooks:
             ),
         )
 
+    def listeners(
+        self, unit: Connection, audience: Audience, *, after: PartyId, limit: int
+    ) -> Sequence[PartyId]:
+        """Return parties of a kind that have endpoints, ascending, those after one."""
+        return store.listeners(unit, audience.prefix, after, limit)
+
+    def is_wanted(self, unit: Connection, kinds: Sequence[str]) -> bool:
+        """Say whether anybody but subscribers wants to hear of one of these kinds."""
+        return store.is_wanted(unit, kinds)
+
     # deliveries
 
     def due(self, unit: Connection) -> Sequence[str]:

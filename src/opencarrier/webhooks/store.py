@@ -22,6 +22,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     tuple_,
     update,
@@ -131,6 +132,24 @@ def endpoints_after(
     if after is not None:
         query = query.where(tuple_(*key) > tuple_(*map(literal, after)))
     return [_endpoint(row) for row in unit.execute(query)]
+
+
+def listeners(unit: Connection, prefix: str, after: PartyId, limit: int) -> Sequence[PartyId]:
+    """Return parties of a kind that have an endpoint, ascending, those after one."""
+    columns = endpoints.c
+    chosen = (columns.party > max(after, prefix), columns.party.startswith(prefix, autoescape=True))
+    query = select(columns.party).where(*chosen).distinct().order_by(columns.party).limit(limit)
+    return list(unit.execute(query).scalars())
+
+
+def is_wanted(unit: Connection, kinds: Sequence[str]) -> bool:
+    """Say whether an endpoint that is no subscriber's hears of one of these kinds."""
+    columns = endpoints.c
+    hears = [columns.kinds == "", *(columns.kinds.contains(kind) for kind in kinds)]
+    query = select(columns.endpoint).where(
+        columns.off == Off.ON, ~columns.party.startswith("sub_", autoescape=True), or_(*hears)
+    )
+    return unit.execute(query.limit(1)).first() is not None
 
 
 def put_endpoint(unit: Connection, made: Endpoint) -> None:

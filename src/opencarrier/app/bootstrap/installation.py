@@ -110,8 +110,9 @@ class Installation:
             sales=self.channel_book,
             choices=ChoiceBook(),
             settings=rating_settings(settings),
+            announcer=self.webhooks,
         )
-        self.subscribers = SubscriberBook()
+        self.subscribers = SubscriberBook(self.webhooks)
         self.policy = RoutedPolicy(self.routing, self.rating)
         see_where_it_is(self.store)
         with self.store.write() as unit:

@@ -147,18 +147,12 @@ class Onchain:
             client,
         )
         self.paywall = PaywallService(
-            Till(
-                asset=self.manifest.asset,
-                chain_id=self.manifest.chain_id,
-                token=self.manifest.token,
-                address=base.till_signer().address,
-                from_block=self.manifest.from_block,
-                owner=base.hub.party_id,
-            ),
+            _till(base, self.manifest),
             self.manager,
             client,
             identity.directory,
             timeout_s=settings.payment_timeout_s,
+            announcer=base.webhooks,
         )
         self.stakes = _stakes(self.manifest, client)
         self.bans = _bans(self.manifest, client)
@@ -311,6 +305,17 @@ def _pinned(base: Installation, client: ChainClient) -> Manifest | None:
                 f"name the chain that {base.folder.manifest} pins",
             ) from None
     return manifest
+
+
+def _till(base: Installation, manifest: Manifest) -> Till:
+    return Till(
+        asset=manifest.asset,
+        chain_id=manifest.chain_id,
+        token=manifest.token,
+        address=base.till_signer().address,
+        from_block=manifest.from_block,
+        owner=base.hub.party_id,
+    )
 
 
 def _consent(base: Installation) -> SettlementConsent:

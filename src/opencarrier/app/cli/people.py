@@ -417,6 +417,7 @@ def subscriber_topup(
                 amount_minor=amount_minor,
                 reference=reference or fresh_reference(base),
                 at_us=base.clock.now_us(),
+                announcer=base.webhooks,
             )
             taken(refusal or found)
             free = balance(unit, asset, chart.prepaid(found.party_id)).free_minor
@@ -461,6 +462,7 @@ def subscriber_refund(
                     paid or kept,
                     reference=reference or fresh_reference(base),
                     at_us=base.clock.now_us(),
+                    announcer=base.webhooks,
                 )
                 taken(refusal or found)
             waits = balance(unit, asset, chart.refunds(found.party_id)).posted_minor
