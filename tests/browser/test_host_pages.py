@@ -90,6 +90,7 @@ PAGES = {
     "host-node": "/nodes/node-1",
     "host-withdraw": "/withdraw",
     "host-add-node": "/add-node",
+    "host-payout": "/payout",
 }
 
 
