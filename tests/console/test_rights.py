@@ -474,6 +474,9 @@ def test_the_token_is_no_person(home):
     for name, (names, roles) in seen.items():
         (one,) = home.browser(name).ask("/v1/approvals").json()["waiting"]
         assert (one["given"], one["by"], one["others"]) == (1, names, roles), name
+        page = home.browser(name).get("/approvals").text
+        assert [f"<bdi>{who}</bdi></span>" in page for who in ("operator",)] == [bool(names)]
+        assert ('<span class="tag">operator</span>' in page) is bool(roles)
     assert home.browser("owner").form(path).status_code == 303
     assert client.get("/v1/approvals", headers=headers).json()["waiting"] == []
     with home.base.store.read() as unit:
