@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from functools import cache, partial
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -66,9 +67,10 @@ from opencarrier.app.problems import problem
 from opencarrier.app.quick_chain import QuickChain
 from opencarrier.app.status import base_status, venue_status
 from opencarrier.chain.contracts import StableToken
+from opencarrier.chain.errors import ChainError
 from opencarrier.chain.node.http import rpc_route
 from opencarrier.channels.service import ChannelService
-from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.kernel.sentences import Sentence
 
 TEXT = "text/plain"
@@ -101,7 +103,7 @@ class Web:
         self.shell = Shell(
             domain=place.manifest.domain,
             chain_id=place.manifest.chain_id,
-            code=cache(partial(_code, place)),
+            code=_Code(place),
         )
         self.watch = Watch(place, self.events)
 
@@ -125,9 +127,19 @@ class Web:
         self.watch.say(line)
 
 
-def _code(place: Onchain) -> str:
-    """Return how people call the asset money is kept in here."""
-    return StableToken(place.manifest.token).symbol().ask(place.client)
+class _Code:
+    """How people call the asset money is kept in here; nothing until the chain told it once."""
+
+    def __init__(self, place: Onchain) -> None:
+        self._symbol = StableToken(place.manifest.token).symbol()
+        self._quick = QuickChain(place)
+        self._known = ""
+
+    def __call__(self) -> str:
+        if not self._known:
+            with suppress(ChainError, PeerError):
+                self._known = self._symbol.ask(self._quick.client())
+        return self._known
 
 
 def make_app(web: Web) -> FastAPI:

@@ -18,6 +18,7 @@ from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.model import Call
 from opencarrier.identity.model import PartyKind
 from opencarrier.kernel.ids import to_hex
+from opencarrier.kernel.refusals import PeerError
 from opencarrier.kernel.signatures import Address
 
 TRANSACTIONS_MAX = 200
@@ -217,7 +218,10 @@ class ChainViews:
     def _role(self, contract: str, at: Address, role: str, may: str) -> RoleLine:
         artefact = load(contract)
         output = self._client().call(Call(to=at, data=artefact.call_data(role)))
-        holder = Address(str(artefact.read_result(role, output)[0]).lower())
+        try:
+            holder = Address(str(artefact.read_result(role, output)[0]).lower())
+        except PeerError as error:
+            raise _out_of_form(error) from error
         return RoleLine(
             role=role, may=may, holder=None if holder == NOBODY else self._party(holder)
         )
