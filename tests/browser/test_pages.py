@@ -12,6 +12,9 @@ PAGES = {
     "chain": "/chain",
     "contract": "/chain/contract/ClearingHouse",
     "words": "/words",
+    "api": "/docs",
+    "operation": "/docs/get_v1_network_cells",
+    "problems": "/problems",
     "absent": "/absent",
 }
 

@@ -49,6 +49,8 @@ def _ids(home: Installation) -> dict[str, str]:
         "session": _linked(owner, f"/subscriber/{subscriber}/sessions", "/sessions/"),
         "node_id": made.node.node_id,
         "endpoint": _endpoint(owner),
+        "key": "get_v1_network",
+        "code": "last_key",
         "exchange": NOTHING,
         "usage": NOTHING,
         "agreement": _linked(owner, f"/operator/{operator}/agreements", "/agreements/"),

@@ -204,6 +204,7 @@ OPEN = {
     "GET /", "GET /network/now", "GET /v1/network", "GET /v1/network/cells", "GET /v1/network/live",
     "GET /words", "GET /receipt", "POST /language", "GET /v1/events", "GET /healthz", "GET /readyz",
     "GET /metrics", "GET /openapi.json", "GET /v1/manifest", "GET /sign-in",
+    "GET /docs", "GET /docs/{key}", "GET /problems", "GET /problems/{code}",
     "POST /sign-in/passkey/options", "POST /sign-in/passkey", "POST /sign-in/wallet/message",
     "POST /sign-in/wallet", "POST /sign-in/as",
     "GET /welcome/{token}", "POST /welcome/{token}", "POST /v1/adverts",

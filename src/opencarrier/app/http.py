@@ -39,6 +39,7 @@ from opencarrier.app.console.payout import PayoutDesk, payout_routes
 from opencarrier.app.console.people import people_routes
 from opencarrier.app.console.people_api import people_api
 from opencarrier.app.console.receipt import receipt_routes
+from opencarrier.app.console.reference import reference_routes
 from opencarrier.app.console.rights import is_repeatable, needs_key
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.subscriber import SubscriberDesk, subscriber_routes
@@ -61,7 +62,7 @@ from opencarrier.app.http_paid import paid_routes
 from opencarrier.app.http_webhooks import webhook_routes
 from opencarrier.app.listening import Radius
 from opencarrier.app.metrics import exposition, passing_exposition
-from opencarrier.app.openapi import name_of, openapi_route
+from opencarrier.app.openapi import name_of
 from opencarrier.app.passing_on import passing_status
 from opencarrier.app.problems import problem
 from opencarrier.app.quick_chain import QuickChain
@@ -191,7 +192,7 @@ def make_app(web: Web) -> FastAPI:
         app.include_router(channel_routes(_desk(web.place, web.place.channels.service)))
     if web.place.node is not None:
         app.router.routes.append(rpc_route(web.place.node))
-    openapi_route(app, cookie=origins.cookie(settings.http_port))
+    reference_routes(app, web.shell, cookie=origins.cookie(settings.http_port))
     return app
 
 

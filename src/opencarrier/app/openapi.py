@@ -194,6 +194,8 @@ def _security(right: Right) -> list[dict[str, list[str]]]:
         return [{right.proof.scheme: []}] if right.proof.scheme else []
     if right.anybody:
         return []
+    if right.people:
+        return [{"session": []}]
     return [{"token": []}] if right.installation else [{"session": []}, {"token": []}]
 
 

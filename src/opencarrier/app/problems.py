@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cache
+from http import HTTPStatus
+from importlib.resources import files
+from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -13,6 +17,9 @@ from fastapi.responses import JSONResponse
 TYPES = "/problems/"
 ERRORS_MAX = 20
 """Fields that a refusal names at once."""
+
+_TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""As RFC 9110 has them; versions of Python call these otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +47,30 @@ class Invalid(Problem):
     """A problem that names what is wrong, where it is known by parts."""
 
     errors: Sequence[Wrong] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemType:
+    """What a type of a problem means, and what to do about it."""
+
+    type: str
+    means: str
+    do: str
+
+
+@cache
+def problem_types() -> Mapping[str, ProblemType]:
+    """Return every type of a problem by its code, in alphabetical order."""
+    text = files("opencarrier.app").joinpath("problems.toml").read_text()
+    return {
+        code: ProblemType(type=TYPES + code, **words)
+        for code, words in sorted(tomllib.loads(text).items())
+    }
+
+
+def title_of(status: int) -> str:
+    """Return what a problem is called that is known by its status alone."""
+    return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def problem(

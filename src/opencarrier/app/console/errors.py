@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -13,7 +11,7 @@ from starlette.responses import Response
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.security import HEADERS
 from opencarrier.app.console.shell import Shell
-from opencarrier.app.problems import invalid, problem
+from opencarrier.app.problems import invalid, problem, title_of
 
 API = ("/v1/", "/nchf-convergedcharging/", "/rpc", "/metrics", "/healthz", "/readyz")
 """Where programs ask: an error there is a problem, whatever the asker accepts."""
@@ -85,7 +83,7 @@ def error_pages(app: FastAPI, shell: Shell) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         if not wants_page(request):
-            title = HTTPStatus(error.status_code).phrase
+            title = title_of(error.status_code)
             return problem(error.status_code, title, str(error.detail), error.headers)
         texts = _LOST if isinstance(error, LostError) else None
         page = await _page(shell, request, error.status_code, texts)

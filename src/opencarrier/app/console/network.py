@@ -37,11 +37,14 @@ from opencarrier.identity.places.model import (
 TITLE = "Network"
 ANSWERS_MAX = 256
 NAME_CHARACTERS_MAX = 64
+DEGREES = "1e-6 degrees."
 
 Name = Annotated[str, Query(max_length=NAME_CHARACTERS_MAX)]
-Latitude = Annotated[int, Query(ge=-LATITUDE_MAX_UDEG, le=LATITUDE_MAX_UDEG)]
-Longitude = Annotated[int, Query(ge=-LONGITUDE_MAX_UDEG, le=LONGITUDE_MAX_UDEG)]
-Level = Annotated[int, Query(ge=0, lt=LEVELS)]
+Latitude = Annotated[int, Query(ge=-LATITUDE_MAX_UDEG, le=LATITUDE_MAX_UDEG, description=DEGREES)]
+Longitude = Annotated[
+    int, Query(ge=-LONGITUDE_MAX_UDEG, le=LONGITUDE_MAX_UDEG, description=DEGREES)
+]
+Level = Annotated[int, Query(ge=0, lt=LEVELS, description="How fine: 0 is 16 degrees a cell.")]
 
 
 @dataclass(slots=True)

@@ -129,6 +129,10 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /readyz": ANYBODY,
     "GET /metrics": ANYBODY,
     "GET /openapi.json": ANYBODY,
+    "GET /docs": ANYBODY,
+    "GET /docs/{key}": ANYBODY,
+    "GET /problems": ANYBODY,
+    "GET /problems/{code}": ANYBODY,
     "GET /v1/manifest": ANYBODY,
     # what carries its own proof
     "POST /v1/adverts": SIGNED,
