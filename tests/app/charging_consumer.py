@@ -132,6 +132,7 @@ def subscribed(made: Scene, imsi: str) -> Subscriber:
                 amount_minor=HAVE_MINOR,
                 reference=imsi,
                 at_us=made.clock.now_us(),
+                announcer=made.place.base.webhooks,
             )
         )
     return person

@@ -242,6 +242,7 @@ def _subscribe(place: Onchain, unit: Connection, home: Operator) -> Subscriber:
             amount_minor=50_000_000,
             reference="scene",
             at_us=START_US,
+            announcer=base.webhooks,
         )
     )
     return made

@@ -85,6 +85,7 @@ def subscribe(made: Scene, name: str, imsi: str, *, minor: int = 50_000_000) -> 
                 amount_minor=minor,
                 reference=imsi,
                 at_us=made.clock.now_us(),
+                announcer=made.place.base.webhooks,
             )
             assert refusal is None
     return found

@@ -14,6 +14,7 @@ from opencarrier.app.errands import top_up
 from opencarrier.identity.accounts.model import Grant, Role
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
+from opencarrier.spine.notices import NoticeKind
 
 ASKED_MINOR = 3_000_000
 
@@ -41,6 +42,7 @@ def home(tmp_path_factory):
                     amount_minor=5_000_000,
                     reference="t",
                     at_us=base.clock.now_us(),
+                    announcer=base.webhooks,
                 )
             body = {"amount_minor": ASKED_MINOR, "reference": "mine"}
             answer = found.browser("owner").script(f"/v1/subscribers/{party}/refunds", body)
@@ -134,6 +136,14 @@ def test_two_owners_approve_what_is_paid_out(home):
         assert done.json()["asked_back_minor"] == ASKED_MINOR - 1_000_000
     finally:
         object.__setattr__(home.base.settings, "approval_people", 0)
+
+
+def test_its_machines_hear_what_became_of_a_refund(home, monkeypatch):
+    heard = []
+    monkeypatch.setattr(home.base.webhooks, "tell", lambda unit, notices: heard.extend(notices))
+    assert settle(home, "owner", "Eve", amount_minor=1, reference="told").status_code == 200
+    assert settle(home, "owner", "Eve", amount_minor=1, reference="t", kept=True).status_code == 200
+    assert [one.kind for one in heard] == [NoticeKind.REFUND_PAID, NoticeKind.REFUND_KEPT]
 
 
 def test_a_subscriber_settles_no_refund_of_its_own(home):

@@ -279,7 +279,7 @@ def top_up(
     amount_minor: int,
     reference: str,
     at_us: int,
-    announcer: Announcer | None = None,
+    announcer: Announcer,
 ) -> Refusal | None:
     """Give a subscriber prepaid money from its home operator's funding account."""
     if not 0 < amount_minor <= AMOUNT_MAX:
@@ -293,7 +293,7 @@ def top_up(
         code="retail/topup",
     )
     refusal = book(unit, [paid], at_us)
-    if refusal is None and announcer is not None:
+    if refusal is None:
         announcer.tell(
             unit, [moved(NoticeKind.PAYMENT_RECEIVED, subscriber, paid.transfer_id, at_us)]
         )

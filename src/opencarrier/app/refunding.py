@@ -58,7 +58,7 @@ def pay_back(
     *,
     reference: str,
     at_us: int,
-    announcer: Announcer | None = None,
+    announcer: Announcer,
 ) -> Refusal | None:
     """Book that the home paid out what was asked back: its funding has so much less to cover."""
     between = (chart.refunds(subscriber.party_id), chart.funding(subscriber.home))
@@ -74,7 +74,7 @@ def keep(
     *,
     reference: str,
     at_us: int,
-    announcer: Announcer | None = None,
+    announcer: Announcer,
 ) -> Refusal | None:
     """Give what was asked back to be used again: it is not paid out."""
     party = subscriber.party_id
@@ -90,10 +90,10 @@ def _told(
     subscriber: Subscriber,
     reference: str,
     at_us: int,
-    announcer: Announcer | None,
+    announcer: Announcer,
 ) -> Refusal | None:
     """Let the subscriber's machines know what became of its refund; pass a refusal on."""
-    if done is None and announcer is not None:
+    if done is None:
         code = PAID if kind is NoticeKind.REFUND_PAID else KEPT
         transfer_id = _transfer_id(code, chart.refunds(subscriber.party_id), reference)
         announcer.tell(unit, [moved(kind, subscriber.party_id, transfer_id, at_us)])

@@ -159,6 +159,7 @@ def _people(place: Onchain, unit: Connection, people: int) -> Operator:
             amount_minor=MONEY_MINOR,
             reference="bench",
             at_us=at_us,
+            announcer=base.webhooks,
         )
         _taken(paid)
     return operator

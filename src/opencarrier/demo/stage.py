@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from opencarrier.app.bootstrap import Installation, Onchain
 from opencarrier.app.errands import Errands, set_aside, top_up
+from opencarrier.app.news import News
 from opencarrier.app.staking import Stakes
 from opencarrier.app.venue import read_tiers
 from opencarrier.app.views import (
@@ -102,6 +103,7 @@ class DemoStage:
         self._clock = clock
         self._endpoints = endpoints
         self._errands = Errands(place)
+        self._news = News(place)
         self._operators: dict[str, Operator] = {}
         self._hosts: dict[str, Host] = {}
         self._stakers: dict[str, Subscriber] = {}
@@ -321,6 +323,7 @@ class DemoStage:
                 break
             time.sleep(PAUSE_S)
         assert driven.is_settled, driven.note
+        self._news.tick()
         return self.cycles()[-1]
 
     def withdraw(self, host: str) -> Claimed:

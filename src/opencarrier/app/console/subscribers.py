@@ -101,6 +101,7 @@ class RefundDesk:
             wish.amount_minor,
             reference=wish.reference,
             at_us=self.base.clock.now_us(),
+            announcer=self.base.webhooks,
         )
 
     def view(self, request: Request, party: str) -> RefundView:
