@@ -24,6 +24,7 @@ from opencarrier.app import (
     timelines,
 )
 from opencarrier.app.console.host import WithdrawReason
+from opencarrier.app.console.payout import PayoutReason
 from opencarrier.app.http_charging import _PROBLEMS
 from opencarrier.app.openapi import operations
 from opencarrier.app.problems import TYPES, problem_types, title_of, type_of
@@ -59,6 +60,7 @@ READING = [
 REASONS: list[type[Reason]] = [
     acting.ActionRefusal, answers.KeyReason, consenting.ConsentReason, erasing.ErasureReason,
     errands.ErrandRefusal, exchanging.PeerReason, node_enrolling.JoinReason, selling.SaleRefusal,
+    PayoutReason,
     timelines.TraceReason, WithdrawReason, RelayRefusal, channels.OpenReason, channels.LeaseReason,
     channels.PaymentReason, channels.PurchaseReason, channels.KeyReason, DisputeRefusal,
     ExchangeRefusal, ProofRefusal, AccountReason, EnrolmentReason, NodeEnrolmentReason,
