@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.app.scene import taken
 from tests.console.people import Installation, installation
 from tests.console.pseudo import bare, spoken
+from tests.console.test_host import DeadError, die
 
+from opencarrier.app import venue
 from opencarrier.app.banning import Banning
 from opencarrier.app.registering import Registry
 from opencarrier.app.venue import NODE_TERMS
@@ -49,6 +52,12 @@ class Court:
 
     def page(self, who: Any = None) -> str:
         return (who or self.me).get(f"/host/{self.party}/nodes/{self.node_id}").text
+
+    def noted(self, number: int) -> list[tuple[str, str]]:
+        """Return the newest lines of the log about the node, the newest first."""
+        with self.home.base.store.read() as unit:
+            lines = self.home.accounts.audit.page(unit)
+        return [(one.what, one.outcome) for one in lines if one.about == self.node_id][:number]
 
     def later(self, seconds: int) -> None:
         self.made.clock.set(self.made.clock.now_us() + seconds * SECOND_US)
@@ -131,11 +140,63 @@ def test_a_host_reads_why_appeals_and_is_heard(court):
     again = court.ask(court.owner, "decisions", {"lifted": False})
     assert (again.status_code, again.json()["title"]) == (409, "not_appealed")
     assert "1 ban before" in court.page()
-    with court.home.base.store.read() as unit:
-        lines = court.home.accounts.audit.page(unit, before=None, limit=10)
-    acts = {(one.what, one.outcome) for one in lines if one.about == court.node_id}
-    assert {("node_ban_begun", "done"), ("node_ban_appealed", "done")} <= acts
-    assert {("node_ban_lifted", "done"), ("node_ban_upheld", "not_appealed")} <= acts
+    assert court.noted(6) == [
+        ("node_ban_upheld", "not_appealed"),
+        ("node_ban_lifted", "ordered"),
+        ("node_ban_appealed", "not_open"),
+        ("node_ban_appealed", "ordered"),
+        ("node_banned", "ordered"),
+        ("node_ban_begun", "done"),
+    ]
+
+
+def test_who_did_what_stands_before_it_is_sent(court):
+    """Wherever the process dies then, the line is there, once."""
+
+    def dies(what: str, act: Callable[[], Any]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(venue, "crashpoint", die)
+            with pytest.raises(DeadError):
+                act()
+        line = (what, "ordered")
+        assert court.noted(1) == [line]
+        told = court.noted(50).count(line)
+        assert act().status_code == 200
+        assert court.noted(50).count(line) == told
+
+    dies("node_banned", lambda: court.ban(days=20))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(court.home.accounts.audit, "write", full)
+        with pytest.raises(OSError, match="full"):
+            court.ask(court.me, "appeals", {"grounds": "no"})
+    assert court.told()["bans"][0]["stage"] == "open"
+    assert court.ask(court.me, "appeals", {"grounds": "no"}).status_code == 200
+    assert court.noted(1) == [("node_ban_appealed", "ordered")]
+    dies("node_ban_lifted", lambda: court.ask(court.owner, "decisions", {"lifted": True}))
+
+
+def test_what_is_kept_here_stands_with_its_line_or_not_at_all(court, monkeypatch):
+    court.approved(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(court.home.accounts.audit, "write", full)
+        with pytest.raises(OSError, match="full"):
+            court.ban(days=21)
+    assert court.told(court.owner)["drafts"] == []
+    court.ban(days=21)
+    (draft,) = court.told(court.owner)["drafts"]
+    drop = {"ban": draft["ban_id"], "drop": "yes"}
+    with monkeypatch.context() as patch:
+        patch.setattr(court.home.accounts.audit, "write", full)
+        with pytest.raises(OSError, match="full"):
+            court.owner.form(f"/host/{court.party}/ban/draft", **drop)
+    assert court.told(court.owner)["drafts"] == [draft]
+    court.owner.form(f"/host/{court.party}/ban/draft", **drop)
+    assert court.told(court.owner)["drafts"] == []
+    assert court.noted(1) == [("node_ban_dropped", "done")]
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError("the disk is full")
 
 
 def test_a_form_asks_once_more_before_it_bans(court):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.console.people import installation
 from tests.console.pseudo import bare, spoken
-from tests.console.test_host import Cafe
+from tests.console.test_host import Cafe, DeadError, die
 
+from opencarrier.app import venue
 from opencarrier.chain.contracts import RewardDistributor, StableToken
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import to_hex
@@ -48,6 +49,12 @@ def test_a_change_waits_can_be_taken_back_and_counts_after_the_delay(cafe):
     assert cafe.told("/payout")["is_ready"]
     call = cafe.told("/payout/call", act="apply")
     assert call["data"] == to_hex(pool.apply_payout(account, token).data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(venue, "crashpoint", die)
+        with pytest.raises(DeadError):
+            cafe.me.script(f"{path}/apply", {})
+    ordered = ("payout_changed", cafe.party, "ordered")
+    assert cafe.noted()[0] == ordered, "it stands before it is sent"
     told = cafe.me.script(f"{path}/apply", {}).json()
     assert (told["payout"], told["wanted"]) == (ELSEWHERE, None)
     done = cafe.me.form(f"/host/{cafe.party}/withdraw")
@@ -58,9 +65,9 @@ def test_a_change_waits_can_be_taken_back_and_counts_after_the_delay(cafe):
         lines = cafe.home.accounts.audit.page(unit, before=None, limit=40)
     acts = [(one.what, one.outcome) for one in reversed(lines) if one.what.startswith("payout_")]
     assert acts[-3:] == [
-        ("payout_asked", "done"),
+        ("payout_asked", "ordered"),
         ("payout_changed", "not_ready"),
-        ("payout_changed", "done"),
+        ("payout_changed", "ordered"),
     ]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.chain.errors import RevertedError
 from opencarrier.chain.model import Call
+from opencarrier.chain.ports import Beside
 from opencarrier.chain.rules import Transaction, TransactionState
 from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import Id, derive, to_hex
@@ -67,20 +68,30 @@ class Actor:
         self._work = place.work_of(signer)
         self.address = Address(signer.address)
 
-    def once(self, name: Sequence[Value], call: Call) -> str | Refusal:
-        """Do what is done once; return its transaction, the same again however often asked."""
+    def once(
+        self, name: Sequence[Value], call: Call, *, beside: Beside | None = None
+    ) -> str | Refusal:
+        """Do what is done once; return its transaction, the same again however often asked.
+
+        `beside` writes in the database transaction in which it is first kept.
+        """
         for intent, record in self._attempts(name):
             if record is None or not record.is_terminal:
-                return self._do(intent, call)
+                return self._do(intent, call, beside)
             if record.state in _DONE:
                 return _hash(record)
         return Refusal(ActionRefusal.TOO_OFTEN, f"{ATTEMPTS_MAX} attempts came to nothing")
 
-    def again(self, name: Sequence[Value], call: Call) -> str | Refusal:
-        """Do what may be wished for again; the caller has seen that it is not so already."""
+    def again(
+        self, name: Sequence[Value], call: Call, *, beside: Beside | None = None
+    ) -> str | Refusal:
+        """Do what may be wished for again; the caller has seen that it is not so already.
+
+        `beside` writes in the database transaction in which it is first kept.
+        """
         for intent, record in self._attempts(name):
             if record is None or not (record.is_terminal or record.state in _DONE):
-                return self._do(intent, call)
+                return self._do(intent, call, beside)
         return Refusal(ActionRefusal.TOO_OFTEN, f"done {ATTEMPTS_MAX} times")
 
     def _attempts(self, name: Sequence[Value]) -> Iterator[tuple[Id, Transaction | None]]:
@@ -90,11 +101,11 @@ class Actor:
                 record = self._work.manager.find(unit, intent)
             yield intent, record
 
-    def _do(self, intent: Id, call: Call) -> str:
+    def _do(self, intent: Id, call: Call, beside: Beside | None) -> str:
         with self._place.turn:
             try:
                 self._provide_gas(intent, call)
-                return _hash(self._work.do(intent, call))
+                return _hash(self._work.do(intent, call, beside=beside))
             except RevertedError as error:
                 raise ContractRefusedError(error) from None
 

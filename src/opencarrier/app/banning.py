@@ -21,6 +21,7 @@ from opencarrier.bans.model import BanReason, Case, Draft, reason_hash
 from opencarrier.chain.contracts import NodeRegistry, Stage
 from opencarrier.chain.errors import RevertedError
 from opencarrier.chain.model import Call
+from opencarrier.chain.ports import Beside
 from opencarrier.chain.typed_data import BanStatement, ban_digest
 from opencarrier.identity.accounts.model import NOBODY, AccountId
 from opencarrier.kernel.encoding import Value
@@ -65,6 +66,13 @@ class Begun:
     waits: Refusal | None = None
 
 
+def begun(draft: Draft, sent: str | Refusal) -> Begun:
+    """Return what came of a draft that was to be sent."""
+    if isinstance(sent, Refusal):
+        return Begun(draft=draft, waits=sent)
+    return Begun(draft=draft, tx_hash=sent)
+
+
 def by_contract(
     act: Callable[Concatenate[Banning, P], T | Refusal],
 ) -> Callable[Concatenate[Banning, P], T | Refusal]:
@@ -83,7 +91,7 @@ class Banning:
     """Errands about bans at one venue; `key` is the actor's, where it is not held here.
 
     Whoever calls has checked that the caller may ask for them. `by` is who asks, for the people who
-    approve.
+    approve; `beside` writes who did in the database transaction that keeps or orders something.
     """
 
     def __init__(self, place: Onchain, key: KeySigner | None = None) -> None:
@@ -124,12 +132,16 @@ class Banning:
         with self._base.store.read() as unit:
             return self._base.identity.notary.signer(unit, address) is not None
 
-    @by_contract
     def begin(self, wish: Wish, by: AccountId = NOBODY) -> Begun | Refusal:
-        """Prepare a ban and send it, or keep it until its signatures and approvals are there.
+        """Prepare a ban and send it, or keep it until its signatures and approvals are there."""
+        made = self.prepare(wish, by)
+        return made if isinstance(made, Refusal) else begun(made, self.send(made.ban_id, by))
 
-        A node that is no token yet is refused: nobody could appeal.
-        """
+    @by_contract
+    def prepare(
+        self, wish: Wish, by: AccountId = NOBODY, *, beside: Beside | None = None
+    ) -> Draft | Refusal:
+        """Keep a ban as a draft; a node that is no token yet is refused: nobody could appeal."""
         now_s, roles = self._place.chain_now_s(), self.roles()
         if not roles.guardians:
             return Refusal(BanReason.NO_GUARDIANS, "nobody signs bans at this venue")
@@ -137,12 +149,9 @@ class Banning:
             return Refusal(BanReason.NOT_A_TOKEN, wish.node_id)
         with self._base.store.write() as unit:
             made = self._prepared(unit, wish, by, now_s, roles)
-        if isinstance(made, Refusal):
-            return made
-        sent = self.send(made.ban_id, by)
-        if isinstance(sent, Refusal):
-            return Begun(draft=made, waits=sent)
-        return Begun(draft=made, tx_hash=sent)
+            if beside is not None and not isinstance(made, Refusal):
+                beside(unit)
+        return made
 
     def _prepared(
         self, unit: Connection, wish: Wish, by: AccountId, now_s: int, roles: Roles
@@ -180,17 +189,24 @@ class Banning:
         """Return what guardians sign."""
         return ban_digest(self._bans.service.domain, draft.statement)
 
-    def sign(self, ban_id: bytes, signature: bytes) -> Address | Refusal:
+    def sign(
+        self, ban_id: bytes, signature: bytes, *, beside: Beside | None = None
+    ) -> Address | Refusal:
         """Keep a guardian's signature of a draft; return whose it is."""
         guardians = self.contract.guardians().ask(self._place.client)
         with self._base.store.write() as unit:
             draft = self._bans.service.draft(unit, ban_id)
             if draft is None:
                 return Refusal(BanReason.UNKNOWN_BAN, to_hex(ban_id))
-            return self._bans.service.sign(unit, draft, signature, guardians)
+            signer = self._bans.service.sign(unit, draft, signature, guardians)
+            if beside is not None and not isinstance(signer, Refusal):
+                beside(unit)
+        return signer
 
     @by_contract
-    def send(self, ban_id: bytes, by: AccountId = NOBODY) -> str | Refusal:
+    def send(
+        self, ban_id: bytes, by: AccountId = NOBODY, *, beside: Beside | None = None
+    ) -> str | Refusal:
         """Send a draft once people approved it and enough guardians signed; the hub pays the gas.
 
         Guardians whose keys are held here sign now.
@@ -210,7 +226,7 @@ class Banning:
         call = self.contract.ban(draft.statement, signatures)
         intent = derive("errand/ban", self.contract.address, ban_id)
         with self._place.turn:
-            done = self._place.work.do(intent, call)
+            done = self._place.work.do(intent, call, beside=beside)
         assert done.mined is not None, "what was waited for is mined"
         self._follow()
         return to_hex(done.mined.tx_hash)
@@ -242,10 +258,12 @@ class Banning:
             return Refusal(BanReason.SIGNATURES_MISSING, told)
         return [found[who] for who in sorted(found)]
 
-    def drop(self, ban_id: bytes) -> None:
+    def drop(self, ban_id: bytes, *, beside: Beside | None = None) -> None:
         """Forget a draft."""
         with self._base.store.write() as unit:
             self._bans.service.drop(unit, ban_id)
+            if beside is not None:
+                beside(unit)
 
     def say(self, words: str) -> bytes | Refusal:
         """Keep the grounds of an appeal under their hash, which is what goes to the chain."""
@@ -253,7 +271,7 @@ class Banning:
             return self._bans.service.say(unit, words)
 
     @by_contract
-    def appeal(self, node_id: str, grounds: str) -> str | Refusal:
+    def appeal(self, node_id: str, grounds: str, *, beside: Beside | None = None) -> str | Refusal:
         """Appeal against a node's ban as its owner; return the transaction."""
         open_case = self.appealable(node_id)
         if isinstance(open_case, Refusal):
@@ -265,7 +283,7 @@ class Banning:
         if isinstance(digest, Refusal):
             return digest
         call = self.contract.appeal(open_case.ban_id, digest)
-        return self._act(owner, ["bans/appeal", open_case.ban_id], call)
+        return self._act(owner, ["bans/appeal", open_case.ban_id], call, beside=beside)
 
     def appealable(self, node_id: str) -> Case | Refusal:
         """Return the ban that can be appealed against now, or why there is none."""
@@ -276,7 +294,14 @@ class Banning:
         return case
 
     @by_contract
-    def decide(self, node_id: str, *, lifted: bool, by: AccountId = NOBODY) -> str | Refusal:
+    def decide(
+        self,
+        node_id: str,
+        *,
+        lifted: bool,
+        by: AccountId = NOBODY,
+        beside: Beside | None = None,
+    ) -> str | Refusal:
         """Decide an appeal as the arbiter, once people approved it; return the transaction."""
         case = self.decidable(node_id)
         if isinstance(case, Refusal):
@@ -296,7 +321,7 @@ class Banning:
             return refusal
         call = self.contract.decide(case.ban_id, lifted=lifted)
         arbiter = self.contract.arbiter().ask(self._place.client)
-        return self._act(arbiter, ["bans/decide", case.ban_id, lifted], call)
+        return self._act(arbiter, ["bans/decide", case.ban_id, lifted], call, beside=beside)
 
     def decidable(self, node_id: str) -> Case | Refusal:
         """Return the appeal that can be decided now, or why there is none."""
@@ -307,7 +332,7 @@ class Banning:
         return case
 
     @by_contract
-    def close(self, node_id: str) -> str | Refusal:
+    def close(self, node_id: str, *, beside: Beside | None = None) -> str | Refusal:
         """Have what silence decided written down; anybody may, the hub pays the gas."""
         case = self._last(node_id)
         if case is None or not case.may_be_closed(self._place.chain_now_s()):
@@ -315,7 +340,7 @@ class Banning:
             return Refusal(BanReason.EARLY if is_early else BanReason.NOT_OPEN, node_id)
         hub = self._place.manager.sender
         name: list[Value] = ["bans/close", case.ban_id, case.due_s]
-        return self._act(hub, name, self.contract.close(case.ban_id))
+        return self._act(hub, name, self.contract.close(case.ban_id), beside=beside)
 
     @by_contract
     def appoint(
@@ -354,11 +379,18 @@ class Banning:
         Errands(self._place).follow_bans()
 
     def _act(
-        self, who: Address, name: list[Value], call: Call, *, again: bool = False
+        self,
+        who: Address,
+        name: list[Value],
+        call: Call,
+        *,
+        again: bool = False,
+        beside: Beside | None = None,
     ) -> str | Refusal:
         made = actor(self._place, who, None if who == self._place.manager.sender else self._key)
         if isinstance(made, Refusal):
             return made
-        done = made.again(name, call) if again else made.once(name, call)
+        do = made.again if again else made.once
+        done = do(name, call, beside=beside)
         self._follow()
         return done

@@ -16,6 +16,7 @@ from opencarrier.chain import events
 from opencarrier.chain.contracts import RewardDistributor
 from opencarrier.chain.contracts.reward_distributor import CLAIMS_MAX
 from opencarrier.chain.model import Call
+from opencarrier.chain.ports import Beside
 from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import from_hex, to_hex
 from opencarrier.kernel.refusals import Reason, Refusal
@@ -37,7 +38,10 @@ class DistributionRefusal(Reason):
 
 
 class Distribution:
-    """Errands at a venue's distributor; `key` is the actor's, where it is not held here."""
+    """Errands at a venue's distributor; `key` is the actor's, where it is not held here.
+
+    `beside` writes who asked in the database transaction that orders something.
+    """
 
     def __init__(self, place: Onchain, key: KeySigner | None = None) -> None:
         self._place = place
@@ -120,7 +124,9 @@ class Distribution:
         told = self.status()
         return {name: told[name] for name in ("guardian", "guardian_change")}
 
-    def request_payout(self, account: Address, payout: Address) -> Told:
+    def request_payout(
+        self, account: Address, payout: Address, *, beside: Beside | None = None
+    ) -> Told:
         """Ask, as an account, to be paid elsewhere once the delay has passed."""
         client, pool, token = self._place.client, self._pool, self._token
         if pool.payout_change_of(account, token).ask(client).account == payout:
@@ -129,22 +135,24 @@ class Distribution:
             return Refusal(DistributionRefusal.SAME_ADDRESS, payout)
         name: list[Value] = ["rewards/payout", payout]
         call = pool.request_payout(token, payout)
-        return _then(self._act(account, name, call, again=True), lambda: self.payout(account))
+        done = self._act(account, name, call, again=True, beside=beside)
+        return _then(done, lambda: self.payout(account))
 
-    def cancel_payout(self, account: Address) -> Told:
+    def cancel_payout(self, account: Address, *, beside: Beside | None = None) -> Told:
         """Take an account's request back."""
         if self.payout(account)["change"] is None:
             return self.payout(account)
         call = self._pool.cancel_payout(self._token)
-        done = self._act(account, ["rewards/cancel-payout"], call, again=True)
+        done = self._act(account, ["rewards/cancel-payout"], call, again=True, beside=beside)
         return _then(done, lambda: self.payout(account))
 
-    def apply_payout(self, account: Address) -> Told:
+    def apply_payout(self, account: Address, *, beside: Beside | None = None) -> Told:
         """Change where an account is paid once the delay has passed: anybody may."""
         waiting = self._pool.payout_change_of(account, self._token).ask(self._place.client)
         name: list[Value] = ["rewards/apply-payout", account, waiting.account, waiting.ready_at]
         call = self._pool.apply_payout(account, self._token)
-        return _then(self._act(self._hub, name, call), lambda: self.payout(account))
+        done = self._act(self._hub, name, call, beside=beside)
+        return _then(done, lambda: self.payout(account))
 
     def payout(self, account: Address) -> dict[str, Any]:
         """Say where an account is paid, and where it is to be."""
@@ -223,13 +231,20 @@ class Distribution:
         }
 
     def _act(
-        self, who: Address, name: list[Value], call: Call, *, again: bool = False
+        self,
+        who: Address,
+        name: list[Value],
+        call: Call,
+        *,
+        again: bool = False,
+        beside: Beside | None = None,
     ) -> str | Refusal:
         """Have somebody do something at the distributor, and book what came of it."""
         made = actor(self._place, who, None if who == self._hub else self._key)
         if isinstance(made, Refusal):
             return made
-        done = made.again(name, call) if again else made.once(name, call)
+        do = made.again if again else made.once
+        done = do(name, call, beside=beside)
         Errands(self._place).follow()
         return done
 

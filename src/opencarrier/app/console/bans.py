@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query, Request
@@ -13,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from opencarrier.app.api import Body, operation
-from opencarrier.app.banning import Banning, Begun, Wish
+from opencarrier.app.banning import Banning, Begun, Wish, begun
 from opencarrier.app.console.ban_words import NOT_DONE, STAGES, WHY
 from opencarrier.app.console.host import TAG, HostDesk, Party
 from opencarrier.app.console.reading import asked, form_of, minor_of
@@ -33,12 +34,13 @@ from opencarrier.app.forms.bans import (
 )
 from opencarrier.app.problems import problem
 from opencarrier.app.venue import ChainWorkError, GasError
-from opencarrier.bans.model import CODES, BanReason, words_hash
+from opencarrier.bans.model import CODES, BanReason, Draft, words_hash
 from opencarrier.chain.errors import ChainError
 from opencarrier.chain.model import Call
+from opencarrier.chain.ports import Beside
 from opencarrier.kernel.ids import from_hex, to_hex
 from opencarrier.kernel.refusals import Reason, Refusal
-from opencarrier.kernel.signatures import SIGNATURE_OCTETS
+from opencarrier.kernel.signatures import SIGNATURE_OCTETS, Address
 from opencarrier.spine.parties import Host
 
 _log = logging.getLogger(__name__)
@@ -58,10 +60,14 @@ class SilentReason(Reason):
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that is done about a node, with its line in the log."""
+    """Something that is done about a node, with its line in the log and how the line says it went.
+
+    `do` is given what writes the line, for the database transaction that does it.
+    """
 
     what: str
-    do: Callable[[], Any]
+    do: Callable[[Beside], Any]
+    outcome: str = "ordered"
 
 
 class BanDesk:
@@ -97,58 +103,78 @@ class BanDesk:
         return self.of(request, party, found.node_id, owner=True), octets, found.node_id
 
     def do(self, request: Request, node_id: str, act: Act) -> Any:
-        """Do something about a node, and write down who asked and what came of it."""
+        """Do something about a node, and write down who asked; again is told once.
+
+        The line stands with what is done, before it is sent, or one says why not.
+        """
         visitor = visitor_of(request)
+        noted = partial(
+            self.desk.base.accounts.audit.write,
+            what=act.what,
+            who=visitor.account,
+            about=node_id,
+            came_from=visitor.came_from,
+        )
         try:
-            done = act.do()
+            done = act.do(partial(noted, outcome=act.outcome))
         except (ChainError, ChainWorkError, GasError) as error:
             _log.warning("%s of %s failed: %s", act.what, node_id, error)
             done = Refusal(SilentReason.CHAIN_SILENT, "the chain does not take it now")
-        waits = done.waits if isinstance(done, Begun) else None
-        refused = done if isinstance(done, Refusal) else waits
-        with self.desk.base.store.write() as unit:
-            self.desk.base.accounts.audit.write(
-                unit,
-                act.what,
-                who=visitor.account,
-                about=node_id,
-                outcome="done" if refused is None else refused.code,
-                came_from=visitor.came_from,
-            )
+        if isinstance(done, Refusal):
+            with self.desk.base.store.write() as unit:
+                noted(unit, outcome=done.code)
         return done
 
     def ban(self, request: Request, wish: Wish) -> Begun | Refusal:
         """Prepare a ban, and send it where nothing is missing."""
-        who = visitor_of(request).account
-        act = Act("node_ban_begun", lambda: self.bans.begin(wish, who))
-        done: Begun | Refusal = self.do(request, wish.node_id, act)
+        prepare = partial(self.bans.prepare, wish, visitor_of(request).account)
+        act = Act("node_ban_begun", lambda noted: prepare(beside=noted), outcome="done")
+        made: Draft | Refusal = self.do(request, wish.node_id, act)
+        if isinstance(made, Refusal):
+            return made
+        return begun(made, self.send(request, made.ban_id, wish.node_id))
+
+    def sign(
+        self, request: Request, ban_id: bytes, node_id: str, signature: bytes
+    ) -> Address | Refusal:
+        """Keep a guardian's signature of what was prepared."""
+        sign = partial(self.bans.sign, ban_id, signature)
+        act = Act("node_ban_signed", lambda noted: sign(beside=noted), outcome="done")
+        done: Address | Refusal = self.do(request, node_id, act)
         return done
+
+    def drop(self, request: Request, ban_id: bytes, node_id: str) -> None:
+        """Forget what was prepared."""
+        drop = partial(self.bans.drop, ban_id)
+        act = Act("node_ban_dropped", lambda noted: drop(beside=noted), outcome="done")
+        self.do(request, node_id, act)
 
     def send(self, request: Request, ban_id: bytes, node_id: str) -> str | Refusal:
         """Send what was prepared."""
-        who = visitor_of(request).account
-        done: str | Refusal = self.do(
-            request, node_id, Act("node_banned", lambda: self.bans.send(ban_id, who))
-        )
+        send = partial(self.bans.send, ban_id, visitor_of(request).account)
+        act = Act("node_banned", lambda noted: send(beside=noted))
+        done: str | Refusal = self.do(request, node_id, act)
         return done
 
     def appeal(self, request: Request, node_id: str, grounds: str) -> str | Refusal:
         """Appeal by the key that is held here."""
-        act = Act("node_ban_appealed", lambda: self.bans.appeal(node_id, grounds))
+        act = Act(
+            "node_ban_appealed", lambda noted: self.bans.appeal(node_id, grounds, beside=noted)
+        )
         done: str | Refusal = self.do(request, node_id, act)
         return done
 
     def decide(self, request: Request, node_id: str, *, lifted: bool) -> str | Refusal:
         """Decide an appeal by the arbiter's key that is held here."""
-        who = visitor_of(request).account
         what = "node_ban_lifted" if lifted else "node_ban_upheld"
-        act = Act(what, lambda: self.bans.decide(node_id, lifted=lifted, by=who))
+        decide = partial(self.bans.decide, node_id, lifted=lifted, by=visitor_of(request).account)
+        act = Act(what, lambda noted: decide(beside=noted))
         done: str | Refusal = self.do(request, node_id, act)
         return done
 
     def close(self, request: Request, node_id: str) -> str | Refusal:
         """Have what silence decided written down."""
-        act = Act("node_ban_closed", lambda: self.bans.close(node_id))
+        act = Act("node_ban_closed", lambda noted: self.bans.close(node_id, beside=noted))
         done: str | Refusal = self.do(request, node_id, act)
         return done
 
@@ -238,8 +264,7 @@ def _drafts(app: FastAPI, desk: BanDesk) -> None:
         )
         shown: dict[str, Any] = {"sure": False}
         if "drop" in told:
-            act = Act("node_ban_dropped", lambda: desk.bans.drop(ban_id))
-            await run_in_threadpool(desk.do, request, node_id, act)
+            await run_in_threadpool(desk.drop, request, ban_id, node_id)
         else:
             shown = _shown(await run_in_threadpool(desk.send, request, ban_id, node_id))
         return await run_in_threadpool(desk.page, request, "ban", host, node_id, **shown)
@@ -362,8 +387,7 @@ def _drafts_api(app: FastAPI, desk: BanDesk) -> None:
         told = await asked(request, SignatureAsked)
         signature = octets_of(told.signature, SIGNATURE_OCTETS)
         host, ban_id, node_id = await run_in_threadpool(desk.draft_of, request, party, told.ban_id)
-        act = Act("node_ban_signed", lambda: desk.bans.sign(ban_id, signature))
-        done = await run_in_threadpool(desk.do, request, node_id, act)
+        done = await run_in_threadpool(desk.sign, request, ban_id, node_id, signature)
         if isinstance(done, Refusal):
             return _refused(done)
         view = await run_in_threadpool(lambda: desk.views.standing(host, node_id, drafts=True))

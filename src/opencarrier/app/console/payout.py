@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Query, Request
@@ -26,6 +27,7 @@ from opencarrier.app.venue import ChainWorkError, GasError
 from opencarrier.chain.contracts import RewardDistributor
 from opencarrier.chain.errors import ChainError, RevertedError
 from opencarrier.chain.model import Call
+from opencarrier.chain.ports import Beside
 from opencarrier.identity.rules import read_address
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.ids import to_hex
@@ -139,31 +141,37 @@ class PayoutDesk:
     def act(
         self, request: Request, host: Host, what: str, payout: str = ""
     ) -> PayoutView | Refusal:
-        """Ask for a change, take it back or apply it, and write down who did."""
-        done = self._tried(lambda: self._done(host, what, payout))
+        """Ask for a change, take it back or apply it, and write down who did.
+
+        The line `ordered` stands with the transaction before it is sent, or one says why not.
+        """
         visitor, base = visitor_of(request), self.place.base
+        noted = partial(
+            base.accounts.audit.write,
+            what=ACTS[what],
+            who=visitor.account,
+            about=f"{host.party_id} {payout}".rstrip(),
+            came_from=visitor.came_from,
+        )
+        ordered = partial(noted, outcome="ordered")
+        done = self._tried(lambda: self._done(host, what, payout, ordered))
         self.desk.views.forget(host)
-        with base.store.write() as unit:
-            base.accounts.audit.write(
-                unit,
-                ACTS[what],
-                who=visitor.account,
-                about=f"{host.party_id} {payout}".rstrip(),
-                outcome=done.code if isinstance(done, Refusal) else "done",
-                came_from=visitor.came_from,
-            )
+        if isinstance(done, Refusal):
+            with base.store.write() as unit:
+                noted(unit, outcome=done.code)
         return done
 
-    def _done(self, host: Host, what: str, payout: str) -> PayoutView | Refusal:
+    def _done(self, host: Host, what: str, payout: str, beside: Beside) -> PayoutView | Refusal:
         refusal = self._objection(host, what, payout)
         if refusal is not None:
             return refusal
         if what == "ask":
-            told = self._distribution.request_payout(host.payout, Address(payout.lower()))
+            wanted = Address(payout.lower())
+            told = self._distribution.request_payout(host.payout, wanted, beside=beside)
         elif what == "cancel":
-            told = self._distribution.cancel_payout(host.payout)
+            told = self._distribution.cancel_payout(host.payout, beside=beside)
         else:
-            told = self._distribution.apply_payout(host.payout)
+            told = self._distribution.apply_payout(host.payout, beside=beside)
         return told if isinstance(told, Refusal) else self._view(host)
 
     def _objection(self, host: Host, what: str, payout: str) -> Refusal | None:
