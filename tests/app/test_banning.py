@@ -7,11 +7,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
 from opencarrier.app.banning import DAY_S, Banning, Wish
 from opencarrier.app.registering import Registry
 from opencarrier.app.venue import NODE_TERMS
-from opencarrier.bans.model import DRAFTS_MAX, WORDS_OCTETS_MAX, Draft, reason_hash, words_hash
+from opencarrier.bans import store
+from opencarrier.bans.model import (
+    DRAFTS_MAX,
+    PROPOSED_MAX,
+    WORDS_OCTETS_MAX,
+    Draft,
+    reason_hash,
+    words_hash,
+)
 from opencarrier.bans.signed import signed
 from opencarrier.chain.contracts import NodeRegistry, StableToken, Stage
 from opencarrier.chain.errors import RevertedError
@@ -63,6 +72,17 @@ class Court:
     def draft(self, ban_id: bytes):
         with self.place.base.store.read() as unit:
             return self.place.bans.service.draft(unit, ban_id)
+
+    def words(self, *texts: str) -> set[str]:
+        """Return which of some words are kept for good."""
+        digests = [words_hash(one) for one in texts]
+        with self.place.base.store.read() as unit:
+            return set(self.place.bans.service.words(unit, digests).values())
+
+    def proposed(self) -> set[tuple[bytes, str]]:
+        """Return which grounds wait for an appeal, by node."""
+        with self.place.base.store.read() as unit:
+            return {(row.node_key, row.words) for row in unit.execute(select(store.proposed))}
 
     def at(self, second: int) -> None:
         """Let the chain's next block be of a second."""
@@ -261,11 +281,11 @@ def test_what_is_wanted_is_within_bounds_and_of_a_token(court):
     assert no(court.bans.begin(court.wish(code="because"))) == "unknown_reason"
     assert no(court.bans.begin(court.wish(days=longest + 1))) == "bad_times"
     assert no(court.bans.begin(court.wish(days=0))) == "bad_times"
-    assert no(court.bans.begin(court.wish(slash_minor=-1))) == "bad_amount"
+    assert no(court.bans.begin(court.wish(slash_minor=-1, evidence="x" * 9))) == "bad_amount"
     assert no(court.bans.begin(court.wish(slash_minor=2**63))) == "bad_amount"
     assert no(court.bans.begin(court.wish(evidence="é" * 1_001))) == "bad_words"
     assert no(court.bans.begin(court.wish(node_id="nobody"))) == "not_a_token"
-    assert court.bans.say("x" * WORDS_OCTETS_MAX) == words_hash("x" * WORDS_OCTETS_MAX)
+    assert not court.words("x" * 9), "what came to nothing leaves no words"
     court.guarded(3)
     known = taken(court.bans.begin(court.wish(days=longest)))
     court.prepare(DRAFTS_MAX - 1)
@@ -309,6 +329,32 @@ def test_bans_by_others_are_followed_and_what_a_reorg_took_is_forgotten(court):
     with base.store.write() as unit:
         handler.rewind(unit, head - 1)
     assert court.case() is None
+
+
+def test_grounds_that_are_only_looked_at_are_few_and_stay_if_the_chain_has_their_hash(court):
+    """A wallet elsewhere sends nothing but the hash; the oldest of a node go, no other node's."""
+    keys = {one: chain_node_id(one) for one in (court.node_id, OTHER)}
+    long = "x" * WORDS_OCTETS_MAX
+    assert court.bans.propose(OTHER, long) == words_hash(long)
+    assert no(court.bans.propose(OTHER, long + "x")) == "bad_words"
+    texts = [f"ground {number}" for number in range(PROPOSED_MAX + 1)]
+    for number, text in enumerate((*texts, texts[1])):
+        court.made.clock.set(court.began_s * SECOND_US + number)
+        court.bans.propose(court.node_id, text)
+    assert court.proposed() == {(keys[OTHER], long)} | {(keys[court.node_id], t) for t in texts[1:]}
+    court.bans.propose(court.node_id, "one more")
+    assert (keys[court.node_id], texts[1]) in court.proposed(), "looked at again it is new"
+    assert (keys[court.node_id], texts[2]) not in court.proposed()
+    assert not court.words(long, *texts)
+
+    taken(court.bans.begin(court.wish()))
+    actor = Banning(court.place)._act
+    call = court.contract.appeal(court.case().ban_id, words_hash(texts[1]))
+    taken(actor(court.bans.owner_of(court.node_id), ["elsewhere"], call))
+    assert court.words(*texts) == {texts[1]}
+    assert (keys[court.node_id], texts[1]) not in court.proposed()
+    assert no(court.bans.appeal(court.node_id, texts[3])) == "not_open"
+    assert court.words(*texts) == {texts[1]}, "what is not sent is not kept"
 
 
 def test_a_venue_names_its_guardians(court):

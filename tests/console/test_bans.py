@@ -170,7 +170,11 @@ def test_who_did_what_stands_before_it_is_sent(court):
         with pytest.raises(OSError, match="full"):
             court.ask(court.me, "appeals", {"grounds": "no"})
     assert court.told()["bans"][0]["stage"] == "open"
+    digest = words_hash("no")
+    with court.home.base.store.read() as unit:
+        assert not court.made.place.bans.service.words(unit, [digest])
     assert court.ask(court.me, "appeals", {"grounds": "no"}).status_code == 200
+    assert court.told()["bans"][0]["grounds"] == "no"
     assert court.noted(1) == [("node_ban_appealed", "ordered")]
     dies("node_ban_lifted", lambda: court.ask(court.owner, "decisions", {"lifted": True}))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
@@ -160,7 +161,7 @@ class Banning:
         last = service.last(unit, node_key)
         if last is not None and last.is_in_force(now_s):
             return Refusal(BanReason.ALREADY_BANNED, wish.node_id)
-        evidence = service.say(unit, wish.evidence)
+        evidence = service.hashed(wish.evidence)
         if isinstance(evidence, Refusal):
             return evidence
         statement = BanStatement(
@@ -178,7 +179,10 @@ class Banning:
             by=by,
             made_us=self._base.clock.now_us(),
         )
-        return service.prepare(unit, draft, now_s=now_s, ban_s_max=roles.ban_s_max)
+        made = service.prepare(unit, draft, now_s=now_s, ban_s_max=roles.ban_s_max)
+        if not isinstance(made, Refusal):
+            service.say(unit, wish.evidence)
+        return made
 
     def draft(self, ban_id: bytes) -> Draft | None:
         """Return a ban that was prepared."""
@@ -265,25 +269,35 @@ class Banning:
             if beside is not None:
                 beside(unit)
 
-    def say(self, words: str) -> bytes | Refusal:
-        """Keep the grounds of an appeal under their hash, which is what goes to the chain."""
+    def propose(self, node_id: str, grounds: str) -> bytes | Refusal:
+        """Keep the grounds of an appeal that a wallet elsewhere may send the hash of; return it."""
+        at_us = self._base.clock.now_us()
         with self._base.store.write() as unit:
-            return self._bans.service.say(unit, words)
+            return self._bans.service.propose(unit, chain_node_id(node_id), grounds, at_us=at_us)
 
     @by_contract
     def appeal(self, node_id: str, grounds: str, *, beside: Beside | None = None) -> str | Refusal:
-        """Appeal against a node's ban as its owner; return the transaction."""
+        """Appeal against a node's ban as its owner; return the transaction.
+
+        The grounds are kept in the database transaction that orders it.
+        """
         open_case = self.appealable(node_id)
         if isinstance(open_case, Refusal):
             return open_case
         owner = self.owner_of(node_id)
         if owner is None:
             return Refusal(BanReason.NOT_A_TOKEN, node_id)
-        digest = self.say(grounds)
+        digest = self._bans.service.hashed(grounds)
         if isinstance(digest, Refusal):
             return digest
+        said = partial(self._say, grounds, beside)
         call = self.contract.appeal(open_case.ban_id, digest)
-        return self._act(owner, ["bans/appeal", open_case.ban_id], call, beside=beside)
+        return self._act(owner, ["bans/appeal", open_case.ban_id], call, beside=said)
+
+    def _say(self, words: str, beside: Beside | None, unit: Connection) -> None:
+        self._bans.service.say(unit, words)
+        if beside is not None:
+            beside(unit)
 
     def appealable(self, node_id: str) -> Case | Refusal:
         """Return the ban that can be appealed against now, or why there is none."""

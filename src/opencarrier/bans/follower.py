@@ -69,6 +69,7 @@ def _take(unit: Connection, log: Log, event: events.Event | None) -> None:
                 due_s=event.due_at,
                 grounds_hash=event.grounds_hash,
             )
+            store.settle_proposed(unit, event.grounds_hash)
         case events.BanUpheld():
             store.add_step(unit, event.ban_id, Stage.UPHELD, block_number=number)
         case events.BanLifted():

@@ -15,6 +15,9 @@ WORDS_OCTETS_MAX: Final = 2_000
 DRAFTS_MAX: Final = 20
 """Bans of one node that wait at a time."""
 
+PROPOSED_MAX: Final = 5
+"""Grounds of one node that wait for a wallet elsewhere to send their hash."""
+
 CASES_MAX: Final = 20
 """How many of a node's cases are told, the newest first."""
 

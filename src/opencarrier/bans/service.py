@@ -11,6 +11,7 @@ from opencarrier.bans.model import (
     CASES_MAX,
     CODES,
     DRAFTS_MAX,
+    PROPOSED_MAX,
     BanReason,
     Case,
     Draft,
@@ -29,13 +30,28 @@ class BanService:
     def __init__(self, domain: SigningDomain) -> None:
         self.domain = domain
 
-    def say(self, unit: Connection, words: str) -> bytes | Refusal:
-        """Keep words, and return the hash that stands for them; nothing is zero."""
+    def hashed(self, words: str) -> bytes | Refusal:
+        """Return the hash that stands for words, zero for none."""
         if not is_sayable(words):
             return Refusal(BanReason.BAD_WORDS, "2,000 octets at most")
-        digest = words_hash(words)
+        return words_hash(words)
+
+    def say(self, unit: Connection, words: str) -> None:
+        """Keep words for good, under their hash."""
+        assert is_sayable(words), "they were hashed before"
         if words:
-            store.put_words(unit, digest, words)
+            store.put_words(unit, words_hash(words), words)
+
+    def propose(
+        self, unit: Connection, node_key: bytes, words: str, *, at_us: int
+    ) -> bytes | Refusal:
+        """Keep grounds until a wallet elsewhere sends their hash; return it.
+
+        `PROPOSED_MAX` of a node at most, the oldest go.
+        """
+        digest = self.hashed(words)
+        if words and not isinstance(digest, Refusal):
+            store.put_proposed(unit, node_key, digest, words, at_us=at_us, limit=PROPOSED_MAX)
         return digest
 
     def words(self, unit: Connection, digests: Collection[bytes]) -> dict[bytes, str]:

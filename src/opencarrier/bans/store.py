@@ -86,6 +86,16 @@ words = Table(
 )
 
 
+proposed = Table(
+    "bans_proposed",
+    metadata,
+    Column("node_key", LargeBinary(32), primary_key=True),
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("words", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+)
+
+
 def add_case(unit: Connection, row: dict[str, Any]) -> None:
     """Keep a ban that the registry took."""
     unit.execute(cases.insert(), row)
@@ -196,6 +206,27 @@ def put_signature(unit: Connection, ban_id: bytes, signer: Address, signature: b
 def put_words(unit: Connection, digest: bytes, text: str) -> None:
     """Keep words under their hash."""
     unit.execute(insert(words).on_conflict_do_nothing(), {"digest": digest, "words": text})
+
+
+def put_proposed(
+    unit: Connection, node_key: bytes, digest: bytes, text: str, *, at_us: int, limit: int
+) -> None:
+    """Keep grounds that may be sent, so many of a node at most: the oldest go."""
+    others = (proposed.c.node_key == node_key) & (proposed.c.digest != digest)
+    newest = select(proposed.c.digest).where(others).order_by(proposed.c.at_us.desc())
+    kept = newest.limit(limit - 1)
+    mine = proposed.c.node_key == node_key
+    unit.execute(delete(proposed).where(mine, proposed.c.digest.not_in(kept)))
+    row = {"node_key": node_key, "digest": digest, "words": text, "at_us": at_us}
+    unit.execute(proposed.insert(), row)
+
+
+def settle_proposed(unit: Connection, digest: bytes) -> None:
+    """Keep for good the words of a hash that the chain has."""
+    chosen = select(proposed.c.digest, proposed.c.words).where(proposed.c.digest == digest)
+    for row in unit.execute(chosen.limit(1)).all():
+        put_words(unit, digest, row.words)
+    unit.execute(delete(proposed).where(proposed.c.digest == digest))
 
 
 def words_of(unit: Connection, digests: Iterable[bytes]) -> dict[bytes, str]:

@@ -286,7 +286,7 @@ def _appealing(app: FastAPI, desk: BanDesk) -> None:
             done = await run_in_threadpool(desk.appeal, request, node_id, grounds)
             shown |= _shown(done)
         else:
-            kept = await run_in_threadpool(desk.bans.say, grounds)
+            kept = await run_in_threadpool(desk.bans.propose, node_id, grounds)
             shown |= _shown(kept) if isinstance(kept, Refusal) else {}
         return await run_in_threadpool(
             desk.page, request, "appeal", host, node_id, grounds=grounds, **shown
