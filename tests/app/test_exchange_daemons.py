@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
@@ -27,7 +28,7 @@ from opencarrier.clearing.exchange.model import Entry, Message
 from opencarrier.clearing.exchange.wire import OCTETS_MAX, seal
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.refusals import PeerError
-from opencarrier.kernel.signatures import KeySigner
+from opencarrier.kernel.signatures import Address, KeySigner
 
 CUT_US = 1_000
 
@@ -186,7 +187,7 @@ def test_two_daemons_sign_one_statement_and_name_what_differs(tmp_path):
 
 
 def test_the_door_refuses_what_is_not_the_peers(tmp_path):
-    """A stranger's key 400, an unknown exchange 404, too much 413, no message 400."""
+    """A stranger's key and an unknown exchange 404 alike; the peer's mistake says what it is."""
     with two_installations(tmp_path) as two:
         two.meter("s", 102_400)
         two.borea.cycle(1)
@@ -195,13 +196,23 @@ def test_the_door_refuses_what_is_not_the_peers(tmp_path):
         exchange_routes(app, two.borea.base)
         client = TestClient(app)
         stranger, newest = KeySigner(b"\x07" * 32), two.borea.newest()
+        with two.lumen.base.store.read() as unit:
+            peer = two.lumen.base.identity.notary.signer(unit, two.lumen.own.address)
         told = {"sender": two.lumen.own.address, "cut_us": 1}
         known = Message(exchange_id=newest.terms.exchange_id, **told)
-        unknown = Message(exchange_id=derive("no", 1), **told)
+        unknown = replace(known, exchange_id=derive("no", 1))
+        mistaken = replace(known, sender=Address(stranger.address))
         bodies = [seal(known, stranger.sign), seal(unknown, stranger.sign)]
+        bodies += [seal(unknown, peer.sign), seal(mistaken, peer.sign)]
         bodies += [bytes(OCTETS_MAX + 1), b"\xff"]
-        answers = [client.post(PATH, content=body).status_code for body in bodies]
-    assert answers == [400, 404, 413, 400]
+        answers = [client.post(PATH, content=body) for body in bodies]
+    assert [answer.status_code for answer in answers] == [404, 404, 404, 400, 413, 400]
+    nothing = {
+        answer.text.replace(message.exchange_id.hex(), "ID")
+        for answer, message in zip(answers, (known, unknown, unknown), strict=False)
+    }
+    assert len(nothing) == 1, "a third learns nothing of an exchange, not that it is"
+    assert answers[3].json()["title"] == "wrong_sender"
 
 
 def test_what_we_stand_by_does_not_change(here, tmp_path):
