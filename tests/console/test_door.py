@@ -238,18 +238,19 @@ def test_after_sign_in_one_is_led_to_a_page_of_ours(home, text, path):
 # keys, over HTTP
 
 
-def test_a_passkey_is_added_and_signs_in(home, link):
-    phone = Authenticator(ORIGIN, "localhost")
+@pytest.mark.parametrize("base", ["/me/keys", "/v1/me/keys"])
+def test_a_passkey_is_added_and_signs_in(home, link, base):
+    phone = Authenticator(ORIGIN, "localhost", seed=len(base))
     mine = home.browser()
     mine.form(link)
     mine.token = mine.client.cookies[COOKIE]
-    options = mine.script("/me/keys/passkey/options", {}).json()["publicKey"]
+    options = mine.script(f"{base}/passkey/options", {}).json()["publicKey"]
     user, challenge = (
         urlsafe_b64decode(text + "==") for text in (options["user"]["id"], options["challenge"])
     )
     body = {"name": "phone", "response": phone.create(challenge, user)}
-    assert mine.script("/me/keys/passkey", body).status_code == 200
-    assert mine.script("/me/keys/passkey", body).status_code == 409
+    assert mine.script(f"{base}/passkey", body).status_code == (204 if "v1" in base else 200)
+    assert mine.script(f"{base}/passkey", body).status_code == 409
     assert "phone" in mine.get("/me").text
     fresh = home.browser()
     options = fresh.script("/sign-in/passkey/options", {}).json()["publicKey"]
@@ -272,6 +273,12 @@ def test_a_wallet_is_added_and_signs_in_and_a_stranger_is_told_the_same(home):
 
     assert signed(guest, "/me/keys/wallet", wallet, name="wallet").status_code == 200
     assert wallet.address.lower()[:8] in guest.get("/me").text
+    spare = Wallet.from_key(bytes([9]) * 32)
+    assert signed(guest, "/v1/me/keys/wallet", spare, name="spare").status_code == 204
+    assert signed(guest, "/v1/me/keys/wallet", spare, name="spare").status_code == 409
+    assert spare.address.lower() in {one["shown"] for one in guest.ask("/v1/me").json()["keys"]}
+    nobodys = guest.script("/v1/me/keys/wallet/message", {"address": "0x12"})
+    assert (nobodys.status_code, nobodys.json()["title"]) == (422, "invalid_address")
     fresh = home.browser()
     assert signed(fresh, "/sign-in/wallet", wallet).json() == {}
     assert is_in(fresh)

@@ -20,6 +20,7 @@ from opencarrier.app import (
     errands,
     exchanging,
     node_enrolling,
+    rewarding,
     selling,
     timelines,
 )
@@ -28,6 +29,7 @@ from opencarrier.app.console.payout import PayoutReason
 from opencarrier.app.http_charging import _PROBLEMS
 from opencarrier.app.openapi import operations
 from opencarrier.app.problems import TYPES, problem_types, title_of, type_of
+from opencarrier.bans.model import BanReason
 from opencarrier.chain.sponsored import RelayRefusal
 from opencarrier.channels import reasons as channels
 from opencarrier.charging import wire as charging
@@ -65,6 +67,7 @@ REASONS: list[type[Reason]] = [
     channels.PaymentReason, channels.PurchaseReason, channels.KeyReason, DisputeRefusal,
     ExchangeRefusal, ProofRefusal, AccountReason, EnrolmentReason, NodeEnrolmentReason,
     PaymentReason, CapReason, AccessReason, RewardReason, AdvertReason, CloseRefusal,
+    rewarding.DistributionRefusal, BanReason,
 ]  # fmt: skip
 """What a room may say no with to whoever asks over HTTP."""
 

@@ -5,8 +5,11 @@ Pages and API do the same here; who may do it at all was judged at the door, who
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from fastapi import Request
 from sqlalchemy import Connection
 
 from opencarrier.app.asking import OWNERS_KINDS
@@ -14,7 +17,17 @@ from opencarrier.app.console.door import Door
 from opencarrier.app.console.views.people import looks_after, may_give, sees
 from opencarrier.app.console.visitor import Visitor
 from opencarrier.identity.accounts import rules
-from opencarrier.identity.accounts.model import INVITATION_S, AccountId, AccountReason, Grant, Role
+from opencarrier.identity.accounts.model import (
+    INVITATION_S,
+    Account,
+    AccountId,
+    AccountReason,
+    Grant,
+    Role,
+    SignInKey,
+)
+from opencarrier.identity.accounts.service import Origin
+from opencarrier.identity.rules import read_address
 from opencarrier.kernel.ids import from_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.parties import PartyId
@@ -128,10 +141,49 @@ class Acts:
 
         return await self._door.write(ended)
 
-    def added(self, unit: Connection, made: object) -> Refusal | None:
-        """Write to the log that a key was added, or pass on why it was not."""
-        refusal = made if isinstance(made, Refusal) else None
-        return self._note(unit, refusal, "key_added", getattr(made, "key", ""))
+    def passkey_options(self, origin: Origin) -> dict[str, Any]:
+        """Return what a browser makes a passkey of, with a challenge that counts once."""
+
+        def made(unit: Connection) -> dict[str, Any]:
+            account = self._accounts.book.find(unit, self._visitor.account)
+            assert isinstance(account, Account), "who asks is signed in"
+            return self._accounts.passkey_creation(unit, origin, account)
+
+        return self._door.read(made)
+
+    async def add_passkey(
+        self, origin: Origin, name: str, response: Mapping[str, Any]
+    ) -> Refusal | None:
+        """Sign in by a passkey too, of which a browser answered the challenge."""
+        account = self._visitor.account
+        return await self._add(
+            lambda unit: self._accounts.add_passkey(
+                unit, origin, account, name=name, response=response
+            )
+        )
+
+    def wallet_message(self, origin: Origin, address: str) -> str | Refusal:
+        """Return what a wallet signs to become a key of one's own (EIP-4361)."""
+        read = read_address(address)
+        if isinstance(read, Refusal):
+            return read
+        return self._accounts.wallet_message(origin, read, account=self._visitor.account)
+
+    async def add_wallet(self, request: Request, told: Mapping[str, Any]) -> Refusal | None:
+        """Sign in by a wallet too, which signed its message."""
+        account, name = self._visitor.account, str(told.get("name", ""))
+        proven = await self._door.proven(request, told, account=account)
+        return await self._add(
+            lambda unit: self._accounts.add_wallet(unit, account, proven, name=name)
+        )
+
+    async def _add(self, add: Callable[[Connection], SignInKey | Refusal]) -> Refusal | None:
+        def added(unit: Connection) -> Refusal | None:
+            made = add(unit)
+            refusal = made if isinstance(made, Refusal) else None
+            return self._note(unit, refusal, "key_added", getattr(made, "key", ""))
+
+        return await self._door.write(added)
 
     async def _change(self, who: AccountId, grant: Grant, *, give: bool) -> Refusal | None:
         base, book = self._door.base, self._accounts.book

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
 from opencarrier.app.api import After, Cursor
@@ -22,12 +21,10 @@ from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.problems import problem
 from opencarrier.identity.accounts.model import (
     NAME_MAX,
-    Account,
     AccountId,
     AccountReason,
     Grant,
 )
-from opencarrier.identity.rules import read_address
 from opencarrier.kernel.refusals import Refusal
 
 ABSENT = frozenset(
@@ -81,52 +78,29 @@ def _me(app: FastAPI, door: Door) -> None:
 
 
 def _my_keys(app: FastAPI, door: Door) -> None:
-    accounts = door.accounts
-
     @app.post("/me/keys/passkey/options", include_in_schema=False)
     def options(request: Request) -> dict[str, Any]:
-        visitor, origin = visitor_of(request), door.origin(request)
-
-        def made(unit: Connection) -> dict[str, Any]:
-            account = accounts.book.find(unit, visitor.account)
-            assert isinstance(account, Account), "who asks is signed in"
-            return accounts.passkey_creation(unit, origin, account)
-
-        return door.read(made)
+        return _acts(door, request).passkey_options(door.origin(request))
 
     @app.post("/me/keys/passkey", include_in_schema=False)
     async def add_passkey(request: Request) -> Response:
-        visitor, origin, told = visitor_of(request), door.origin(request), await json_of(request)
+        told = await json_of(request)
         name, response = str(told.get("name", "")), told.get("response")
         if not isinstance(response, dict):
             raise HTTPException(400, "not an answer of a passkey")
-
-        def add(unit: Connection) -> Refusal | None:
-            made = accounts.add_passkey(unit, origin, visitor.account, name=name, response=response)
-            return Acts(door, visitor).added(unit, made)
-
-        return _told(request, await door.write(add))
+        added = await _acts(door, request).add_passkey(door.origin(request), name, response)
+        return _told(request, added)
 
     @app.post("/me/keys/wallet/message", include_in_schema=False)
     async def message(request: Request) -> Response:
-        visitor, origin = visitor_of(request), door.origin(request)
-        address = read_address(str((await json_of(request)).get("address", "")))
-        if isinstance(address, Refusal):
-            return problem(422, address.code, address.detail)
-        text = accounts.wallet_message(origin, address, account=visitor.account)
-        return JSONResponse({"message": text})
+        address = str((await json_of(request)).get("address", ""))
+        return message_told(_acts(door, request).wallet_message(door.origin(request), address))
 
     @app.post("/me/keys/wallet", include_in_schema=False)
     async def add_wallet(request: Request) -> Response:
-        visitor, told = visitor_of(request), await json_of(request)
-        proven = await door.proven(request, told, account=visitor.account)
-
-        def add(unit: Connection) -> Refusal | None:
-            name = str(told.get("name", ""))
-            made = accounts.add_wallet(unit, visitor.account, proven, name=name)
-            return Acts(door, visitor).added(unit, made)
-
-        return _told(request, await door.write(add))
+        return _told(
+            request, await _acts(door, request).add_wallet(request, await json_of(request))
+        )
 
     @app.post("/me/keys/{key}/name", include_in_schema=False)
     async def rename(request: Request, key: str) -> Response:
@@ -240,6 +214,13 @@ def _grant(form: Mapping[str, str]) -> Grant:
     if grant is None:
         raise HTTPException(422, "not a role at a party")
     return grant
+
+
+def message_told(made: str | Refusal) -> Response:
+    """Tell a wallet what to sign, or that it has no such address."""
+    if isinstance(made, Refusal):
+        return problem(422, made.code, made.detail)
+    return JSONResponse({"message": made})
 
 
 def _told(request: Request, refusal: Refusal | None) -> Response:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -11,7 +13,7 @@ from starlette.exceptions import HTTPException
 from opencarrier.app.api import INT64_MAX, LIMIT, After, Body, Cursor, Limit, Page, operation
 from opencarrier.app.console.acts import Acts, Invited, grant_of
 from opencarrier.app.console.door import Door
-from opencarrier.app.console.people import ABSENT, PEOPLE, SAID, Name, people_read
+from opencarrier.app.console.people import ABSENT, PEOPLE, SAID, Name, message_told, people_read
 from opencarrier.app.console.reading import asked
 from opencarrier.app.console.views.people import (
     ApprovalsView,
@@ -36,6 +38,9 @@ LOG = Cursor("audit", (int,))
 _NO_ROLE = "The role is none, or none at such a party."
 _REFUSED = "What is asked for cannot be: `type` says why."
 _NAMED = Body(form=forms.NameForm, example=forms.NAME)
+_PASSKEY = Body(form=forms.PasskeyForm, example=forms.PASSKEY)
+_SIGNED = Body(form=forms.SignedForm, example=forms.SIGNED)
+_NOT_ADDED = {409: "It was not proven to be yours, or there is no room for another key."}
 _GRANTED = Body(form=forms.GrantForm, example=forms.GRANT)
 
 
@@ -45,6 +50,7 @@ def people_api(app: FastAPI, door: Door) -> None:
     _people(app, door)
     _grants(app, door)
     _me(app, door)
+    _my_keys(app, door)
 
 
 def _lists(app: FastAPI, door: Door) -> None:
@@ -199,6 +205,64 @@ def _me(app: FastAPI, door: Door) -> None:
         return _done(await _acts(door, request).rename(name))
 
     @app.post(
+        "/v1/me/sessions/{session}/end",
+        **operation("people", "Sign a browser out", example=None, status=204),
+    )
+    async def end(request: Request, session: str) -> Response:
+        """End a session of one's own."""
+        return _done(await _acts(door, request).end_session(session))
+
+
+def _my_keys(app: FastAPI, door: Door) -> None:
+    @app.post(
+        "/v1/me/keys/passkey/options",
+        **operation("people", "Begin to add a passkey", example=forms.PASSKEY_OPTIONS),
+    )
+    def options(request: Request) -> dict[str, Any]:
+        """Return `publicKey` for `navigator.credentials.create` (WebAuthn Level 2 section 5.4); its
+        challenge counts once, for five minutes, and for a browser at an origin of ours.
+        """
+        return _acts(door, request).passkey_options(door.origin(request))
+
+    @app.post(
+        "/v1/me/keys/passkey",
+        **operation(
+            "people", "Add a passkey", example=None, body=_PASSKEY, status=204, refuses=_NOT_ADDED
+        ),
+    )
+    async def add_passkey(request: Request) -> Response:
+        """Sign in by a passkey too: what the browser answered, octets in base64url."""
+        form = await asked(request, forms.PasskeyForm)
+        acts = _acts(door, request)
+        return _done(await acts.add_passkey(door.origin(request), form.name, form.response))
+
+    @app.post(
+        "/v1/me/keys/wallet/message",
+        **operation(
+            "people",
+            "Begin to add a wallet",
+            example=forms.MESSAGE,
+            model=forms.WalletMessage,
+            body=Body(form=forms.WalletForm, example=forms.WALLET),
+        ),
+    )
+    async def message(request: Request) -> Response:
+        """Return the text a wallet signs (EIP-4361); it counts once, for five minutes."""
+        form = await asked(request, forms.WalletForm)
+        return message_told(_acts(door, request).wallet_message(door.origin(request), form.address))
+
+    @app.post(
+        "/v1/me/keys/wallet",
+        **operation(
+            "people", "Add a wallet", example=None, body=_SIGNED, status=204, refuses=_NOT_ADDED
+        ),
+    )
+    async def add_wallet(request: Request) -> Response:
+        """Sign in by a wallet too: the text and its signature (EIP-191, EIP-1271)."""
+        form = await asked(request, forms.SignedForm)
+        return _done(await _acts(door, request).add_wallet(request, asdict(form)))
+
+    @app.post(
         "/v1/me/keys/{key}/name",
         **operation(
             "people", "Rename a key", example=None, body=_NAMED, status=204, refuses={409: _REFUSED}
@@ -216,14 +280,6 @@ def _me(app: FastAPI, door: Door) -> None:
     async def remove_key(request: Request, key: str) -> Response:
         """Sign in by a key no longer; the last one stays."""
         return _done(await _acts(door, request).remove_key(key))
-
-    @app.post(
-        "/v1/me/sessions/{session}/end",
-        **operation("people", "Sign a browser out", example=None, status=204),
-    )
-    async def end(request: Request, session: str) -> Response:
-        """End a session of one's own."""
-        return _done(await _acts(door, request).end_session(session))
 
 
 def _acts(door: Door, request: Request) -> Acts:

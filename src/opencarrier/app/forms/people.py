@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from opencarrier.app.api import Page
 from opencarrier.app.console.views.people import (
@@ -45,6 +45,35 @@ class NameForm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PasskeyForm(NameForm):
+    """What a browser made, as `PublicKeyCredential.toJSON()` writes it, and what to call it."""
+
+    response: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletForm:
+    """The address of a wallet, 20 octets in hex."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedForm(NameForm):
+    """The text that was given to sign, and its signature in hex."""
+
+    message: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletMessage:
+    """What a wallet signs."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
     """An address that signs in to an account once; it is not told again."""
 
@@ -55,6 +84,19 @@ class Invitation:
 GRANT = GrantForm(role="host", party=HOST)
 INVITE = InviteForm(role="host", party=HOST, name="Amina")
 NAME = NameForm(name="Amina")
+PASSKEY_OPTIONS: dict[str, Any] = {"publicKey": {"challenge": "AAAA", "user": {"id": "AAAA"}}}
+PASSKEY = PasskeyForm(
+    name="Phone",
+    response={
+        "id": "AAAA",
+        "rawId": "AAAA",
+        "type": "public-key",
+        "response": {"clientDataJSON": "AAAA", "attestationObject": "AAAA"},
+    },
+)
+WALLET = WalletForm(address=ADDRESS)
+MESSAGE = WalletMessage(message="localhost:8400 wants you to sign in with your Ethereum account: …")
+SIGNED = SignedForm(name="Ledger", message=MESSAGE.message, signature="0x" + "11" * 65)
 INVITATION = Invitation(account=ACCOUNT, url="http://localhost:8400/welcome/TOKEN")
 HELD = GrantLine(role="host", party=HOST, name="Cafe", may_take=True)
 PARTY = PartyLine(role="host", party=HOST, name="Cafe")
