@@ -24,6 +24,7 @@ from opencarrier.app.config import ANY_HOST
 from opencarrier.app.console import console_routes
 from opencarrier.app.console.agreements import agreement_routes
 from opencarrier.app.console.bans import BanDesk, ban_routes
+from opencarrier.app.console.bans_api import bans_api
 from opencarrier.app.console.chain import chain_routes
 from opencarrier.app.console.disputes import dispute_routes
 from opencarrier.app.console.door import Door, door_routes
@@ -221,7 +222,9 @@ def _hosts(app: FastAPI, web: Web) -> None:
     host_desk = HostDesk(web.shell, HostViews(web.place, web.watch))
     host_routes(app, host_desk)
     payout_routes(app, PayoutDesk(host_desk))
-    ban_routes(app, BanDesk(host_desk, host_desk.views.bans))
+    bans = BanDesk(host_desk, host_desk.views.bans)
+    ban_routes(app, bans)
+    bans_api(app, bans)
     node_routes(app, host_desk, web.origins, partial(_radius_ports, web))
 
 
