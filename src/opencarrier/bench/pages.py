@@ -129,7 +129,8 @@ def sampled(unit: sqlite3.Connection) -> Mapping[str, str]:
     session, usage = f"0x{session_id.hex()}", f"0x{usage_id.hex()}"
     found = (subscriber, operator, host, node_id, session, session, str(sequence), usage, usage)
     more = (usage, f"0x{tx_hash.hex()}", str(block), "ClearingHouse", f"0x{agreement.hex()}")
-    return dict.fromkeys(UNKNOWN, "none") | dict(zip(NAMES, (*found, *more), strict=True))
+    known = dict(zip(NAMES, (*found, *more), strict=True))
+    return dict.fromkeys(UNKNOWN, "none") | EVERYWHERE | known
 
 
 NAMES: Final = [
@@ -149,6 +150,9 @@ NAMES: Final = [
     "agreement",
 ]
 """Parameters that something of the month is asked for by; parties by what they are."""
+
+EVERYWHERE: Final = {"key": "get_v1_me", "code": "unknown_token"}
+"""What every installation has: an operation of the API, a type of problem."""
 
 UNKNOWN: Final = ("token", "platform", "kind", "place", "relay_id", "endpoint", "exchange")
 """Parameters that an installation of a demo has nothing for: absent things are asked for."""
