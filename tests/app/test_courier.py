@@ -272,15 +272,6 @@ async def test_it_connects_to_the_address_that_was_looked_at(base):
     assert deliveries(base, shown)[0].state is DeliveryState.DELIVERED
 
 
-async def test_over_tls_a_stranger_is_not_believed(base):
-    async with Receiver() as receiver:
-        shown = add(base, receiver.url.replace("http:", "https:"))
-        tell(base, next(numbers))
-        await carry(base)
-    row = deliveries(base, shown)[0]
-    assert (row.state, row.status, receiver.seen) == (DeliveryState.WAITING, 0, [])
-
-
 async def test_a_subscriber_leads_nobody_into_our_networks(base):
     """What the installation's own machines may be at is no place for what anybody types."""
     subscriber = PartyId("sub_" + "1" * 32)
