@@ -10,9 +10,13 @@ import pytest
 from tests.console.people import COOKIE, Browser, Installation, installation
 
 from opencarrier.app.console import nodes
+from opencarrier.app.console.host import HostDesk, WithdrawReason
+from opencarrier.identity import node_enrolment
+from opencarrier.kernel.refusals import Refusal
 
 FORM = re.compile(r'<form method="post"[^>]*>(.*?)</form>', re.DOTALL)
 HOUR_US = 3_600_000_000
+SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]+")
 KEY = re.compile(r'name="once" value="([0-9a-f]{32})"')
 
 
@@ -89,6 +93,36 @@ def test_what_was_corrected_is_another_request_and_a_refusal_is_not_kept(home):
     repeated = browser.form(f"{account}/refund", once="r", amount="999999")
     assert "idempotency-replayed" not in repeated.headers
     assert repeated.status_code == refused.status_code
+
+
+def test_a_second_press_makes_no_second_secret_of_a_webhook(home):
+    """It would end the one that signs beside the first for a day."""
+    owner = home.browser("owner")
+    made = {"party": "", "url": "https://hooks.example/in", "once": "h"}
+    shown = [SECRET.findall(owner.form("/webhooks", **made).text) for _ in range(2)]
+    assert shown[0] == shown[1] != []
+    (hook,) = owner.ask("/v1/webhooks").json()["items"]
+    rotate = f"/webhooks/{hook['endpoint']}/rotate"
+    fresh = [SECRET.findall(owner.form(rotate, once="f").text) for _ in range(2)]
+    assert fresh[0] == fresh[1] != shown[0]
+
+
+def test_what_was_not_done_is_tried_again_by_the_same_press(home, monkeypatch):
+    """A chain that was silent answers again, a link that was open is used."""
+    owner, host = home.browser("owner"), home.made.node.host
+    silent = Refusal(WithdrawReason.CHAIN_SILENT)
+    monkeypatch.setattr(HostDesk, "_withdrawn", lambda *_: silent)
+    refused = owner.form(f"/host/{host}/withdraw", once="w")
+    assert refused.status_code == 409
+    assert "try later" in refused.text
+    monkeypatch.undo()
+    again = owner.form(f"/host/{host}/withdraw", once="w")
+    assert "idempotency-replayed" not in again.headers
+    assert "try later" not in again.text
+    monkeypatch.setattr(node_enrolment, "OPEN_MAX", 0)
+    assert add_node(home, owner, "n-9", once="n").status_code == 409
+    monkeypatch.undo()
+    assert link_in(add_node(home, owner, "n-9", once="n"))
 
 
 def _asked_back(home: Installation) -> int:

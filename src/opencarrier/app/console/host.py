@@ -240,6 +240,7 @@ def _asked(
         "Withdraw",
         refused=refused,
         done=done if isinstance(done, WithdrawnView) else None,
+        status=409 if refused else 200,
     )
 
 

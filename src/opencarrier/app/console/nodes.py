@@ -210,6 +210,7 @@ def _page(
         wanted=wanted,
         refused=refused,
         qr="" if made is None else qr_code(made.link),
+        status=409 if refused else 200,
     )
 
 
