@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from opencarrier.app.banning import DAY_S
 from opencarrier.app.venue import NODE_TERMS
+from opencarrier.bans.model import CASES_MAX
 from opencarrier.chain.contracts import Stage
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Refusal
@@ -24,56 +25,69 @@ APPEAL_S, DECISION_S = NODE_TERMS["appeal_s"], NODE_TERMS["decision_s"]
 
 
 @dataclass
+class Trial:
+    """One case as the contract's page says it."""
+
+    ends_s: int
+    due_s: int
+    escrow: int
+    stage: Stage = Stage.OPEN
+
+
+@dataclass
 class Model:
-    """One node: its bond, and its last case as the contract's page says it."""
+    """One node: its bond, what it lost, and its cases, the oldest first."""
 
     bond: int
-    stage: Stage = Stage.NONE
-    ends_s: int = 0
-    due_s: int = 0
-    escrow: int = 0
     lost: int = 0
+    trials: list[Trial] = field(default_factory=list)
+
+    @property
+    def undecided(self) -> list[Trial]:
+        """First what silence ends first."""
+        found = [one for one in self.trials if one.stage in (Stage.OPEN, Stage.APPEALED)]
+        return sorted(found, key=lambda one: one.due_s)
 
     def banned(self, now_s: int) -> bool:
-        return now_s < self.ends_s and self.stage not in (Stage.NONE, Stage.LIFTED)
+        return any(now_s < one.ends_s and one.stage is not Stage.LIFTED for one in self.trials)
 
     def ban(self, now_s: int, days: int, slash: int) -> str:
         if self.banned(now_s):
             return "already_banned"
-        self.stage, self.ends_s, self.due_s = Stage.OPEN, now_s + days * DAY_S, now_s + APPEAL_S
-        self.escrow = min(slash, self.bond)
-        self.bond -= self.escrow
+        escrow = min(slash, self.bond)
+        self.trials.append(Trial(now_s + days * DAY_S, now_s + APPEAL_S, escrow))
+        self.bond -= escrow
         return ""
 
     def appeal(self, now_s: int) -> str:
-        if self.stage is not Stage.OPEN:
-            return "not_open"
-        if now_s >= self.due_s:
-            return "late"
-        self.stage, self.due_s = Stage.APPEALED, now_s + DECISION_S
-        return ""
+        found = [one for one in self.undecided if one.stage is Stage.OPEN]
+        for one in found:
+            if now_s < one.due_s:
+                one.stage, one.due_s = Stage.APPEALED, now_s + DECISION_S
+                return ""
+        return "late" if found else "not_open"
 
     def decide(self, now_s: int, *, lifted: bool) -> str:
-        if self.stage is not Stage.APPEALED:
-            return "not_appealed"
-        if now_s >= self.due_s:
-            return "late"
-        return self._end(lifted=lifted)
+        found = [one for one in self.undecided if one.stage is Stage.APPEALED]
+        for one in found:
+            if now_s < one.due_s:
+                return self._end(one, lifted=lifted)
+        return "late" if found else "not_appealed"
 
     def close(self, now_s: int) -> str:
-        if self.stage not in (Stage.OPEN, Stage.APPEALED):
-            return "not_open"
-        if now_s < self.due_s:
-            return "early"
-        return self._end(lifted=self.stage is Stage.APPEALED)
+        found = self.undecided
+        for one in found:
+            if now_s >= one.due_s:
+                return self._end(one, lifted=one.stage is Stage.APPEALED)
+        return "early" if found else "not_open"
 
-    def _end(self, *, lifted: bool) -> str:
-        self.stage = Stage.LIFTED if lifted else Stage.UPHELD
+    def _end(self, one: Trial, *, lifted: bool) -> str:
+        one.stage = Stage.LIFTED if lifted else Stage.UPHELD
         if lifted:
-            self.bond += self.escrow
+            self.bond += one.escrow
         else:
-            self.lost += self.escrow
-        self.escrow = 0
+            self.lost += one.escrow
+        one.escrow = 0
         return ""
 
 
@@ -90,8 +104,8 @@ class Play:
         model, bans, now_s = self.models[node_id], self.court.bans, self.now_s
         match name:
             case "wait":
-                edges = [1, DAY_S, model.due_s - 1 - now_s, model.due_s - now_s]
-                edges += [model.ends_s - 1 - now_s, model.ends_s - now_s]
+                times = [t for one in model.trials[-2:] for t in (one.due_s, one.ends_s)]
+                edges = [1, DAY_S, *(t - less - now_s for t in times for less in (1, 0))]
                 self.court.at(now_s + max(edges[number % len(edges)], 0))
                 return
             case "ban":
@@ -116,18 +130,18 @@ class Play:
         """The contract, what was followed of it, and the model say the same."""
         contract, client = self.court.contract, self.court.place.client
         for node_id, model in self.models.items():
-            key, case = chain_node_id(node_id), self.court.case(node_id)
+            key = chain_node_id(node_id)
             assert contract.bond_of(key).ask(client) == model.bond
-            if case is None:
-                assert model.stage is Stage.NONE
-                continue
-            assert (case.stage, case.ends_s) == (model.stage, model.ends_s)
-            told = contract.ban_of(case.ban_id).ask(client)
-            assert (told.stage, told.escrow) == (model.stage, model.escrow)
-            if case.is_undecided:
-                assert (case.due_s, told.due_at) == (model.due_s, model.due_s)
             with self.court.place.base.store.read() as unit:
+                cases = self.court.place.bans.service.cases(unit, key)
                 banned = self.court.place.bans.service.banned(unit, [key], self.now_s)
+            for case, trial in zip(cases, reversed(model.trials), strict=False):
+                assert (case.stage, case.ends_s) == (trial.stage, trial.ends_s)
+                told = contract.ban_of(case.ban_id).ask(client)
+                assert (told.stage, told.escrow) == (trial.stage, trial.escrow)
+                if case.is_undecided:
+                    assert (case.due_s, told.due_at) == (trial.due_s, trial.due_s)
+            assert len(cases) == min(len(model.trials), CASES_MAX)
             assert (key in banned) == model.banned(self.now_s)
         lost = sum(model.lost for model in self.models.values())
         assert contract.collectable().ask(client) == lost

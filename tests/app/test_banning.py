@@ -204,6 +204,41 @@ def test_a_second_later_silence_has_decided_and_the_contract_says_the_same(court
     assert court.case(OTHER).stage is Stage.LIFTED, "an appeal that nobody decides succeeds"
 
 
+def test_a_second_ban_takes_nobody_the_appeal_against_the_first(court):
+    """A short ban ends before its appeal does: its bond waits still when the next one comes."""
+    court.bond(BOND_MINOR)
+    first = taken(court.bans.begin(court.wish(days=1, slash_minor=4_000_000))).draft.ban_id
+    due_s = court.case().due_s
+    court.at(court.began_s + DAY_S)
+    second = taken(court.bans.begin(court.wish(days=1, slash_minor=5_000_000))).draft.ban_id
+    assert court.bans.appealable(court.node_id).ban_id == first, "its time is over first"
+    assert no(court.bans.appeal(court.node_id, "no", ban_id=bytes(32))) == "not_open"
+    court.at(due_s - 1)
+    for _ in range(2):
+        taken(court.bans.appeal(court.node_id, "no"))
+    assert no(court.bans.appeal(court.node_id, "no")) == "not_open"
+    taken(court.bans.decide(court.node_id, lifted=False, ban_id=second))
+    assert no(court.bans.decide(court.node_id, lifted=True, ban_id=second)) == "not_appealed"
+    taken(court.bans.decide(court.node_id, lifted=True))
+    bond = court.contract.bond_of(chain_node_id(court.node_id)).ask(court.place.client)
+    assert bond == BOND_MINOR - 5_000_000, "the first was lifted, the second upheld"
+
+
+def test_silence_ends_one_ban_after_the_other(court):
+    taken(court.bans.begin(court.wish(days=1)))
+    first = court.case()
+    court.at(first.ends_s)
+    taken(court.bans.begin(court.wish(days=30)))
+    court.at(first.due_s)
+    assert court.bans.appealable(court.node_id).ban_id == court.case().ban_id != first.ban_id
+    taken(court.bans.close(court.node_id))
+    assert no(court.bans.close(court.node_id)) == "early"
+    court.at(court.case().due_s)
+    assert no(court.bans.appeal(court.node_id, "late")) == "late"
+    taken(court.bans.close(court.node_id))
+    assert no(court.bans.close(court.node_id)) == "not_open"
+
+
 def test_forged_and_replayed_signatures_count_for_nothing(court):
     """Each is refused here, and by the contract to whoever goes round us."""
     court.guarded(2)

@@ -79,7 +79,7 @@ def over(court):
     yield
     court.approved(0)
     court.later(NODE_TERMS["ban_s_max"])
-    if court.told()["bans"] and court.told()["bans"][0]["may_close"]:
+    for _ in filter(lambda one: one["may_close"], court.told()["bans"]):
         assert court.ask(court.me, "closings", {}).status_code == 200
 
 
@@ -220,6 +220,52 @@ def test_a_form_asks_once_more_before_it_bans(court):
     assert closed.status_code == 303
     assert court.told()["bans"][0]["stage"] == "upheld"
     assert court.me.form(f"/host/{court.party}/close-ban", node=court.node_id).status_code == 409
+
+
+def test_a_page_is_of_the_ban_that_its_form_names(court):
+    """Two bans are undecided at a time where the first was short: each is appealed by itself."""
+    first = court.ban(days=1).json()["ban_id"]
+    court.later(86_400)
+    second = court.ban(days=2).json()["ban_id"]
+    appeal, decide = (f"/host/{court.party}/{way}" for way in ("appeal", "decide"))
+    node = court.page()
+    assert max(node.index(first), node.index(second)) < node.index("bans before")
+    page = court.me.get(f"{appeal}?node={court.node_id}").text
+    assert f'name="ban" value="{first}"' in page
+    form = {"node": court.node_id, "grounds": "no", "ban": second}
+    assert f"ban={second}" in court.me.form(appeal, **form).text
+    assert "with the arbiter" in court.me.form(appeal, **form, sure="yes").text
+    assert [one["stage"] for one in court.told()["bans"][:2]] == ["appealed", "open"]
+    query = {"node": court.node_id, "lifted": True, "ban": first}
+    call = f"/v1/hosts/{court.party}/decision"
+    assert court.owner.client.get(call, params=query).json()["title"] == "not_appealed"
+    told = {"node": court.node_id, "lifted": "yes", "ban": first, "sure": "yes"}
+    assert "There is no appeal to decide" in court.owner.form(decide, **told).text
+    assert court.ask(court.owner, "decisions", {"lifted": True, "ban_id": "0x"}).status_code == 422
+    done = court.ask(court.owner, "decisions", {"lifted": True, "ban_id": second})
+    assert done.status_code == 200
+    assert court.ask(court.me, "appeals", {"ban_id": second}).json()["title"] == "not_open"
+    assert court.ask(court.me, "appeals", {"ban_id": first}).status_code == 200
+
+
+def test_pressed_twice_a_form_prepares_one_ban(court):
+    """What waits was done; what was refused is tried again."""
+    court.approved(2)
+    path = f"/host/{court.party}/ban"
+    form = {"node": court.node_id, "reason": "other", "days": "2", "sure": "yes", "once": "b"}
+    pages = []
+    for _ in range(2):
+        pages.append(court.owner.form(path, **form))
+        court.made.clock.set(court.made.clock.now_us() + 2 * SECOND_US)
+    assert [page.status_code for page in pages] == [200, 200]
+    (draft,) = court.told(court.owner)["drafts"]
+    for _ in range(2):
+        refused = court.owner.form(path, **{**form, "days": "0"})
+        assert refused.status_code == 409
+        assert "idempotency-replayed" not in refused.headers
+    dropped = court.owner.form(f"{path}/draft", ban=draft["ban_id"], drop="yes")
+    assert dropped.status_code == 200
+    assert court.told(court.owner)["drafts"] == []
 
 
 def test_two_people_approve_a_ban_and_a_decision(court):

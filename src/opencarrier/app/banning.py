@@ -276,12 +276,14 @@ class Banning:
             return self._bans.service.propose(unit, chain_node_id(node_id), grounds, at_us=at_us)
 
     @by_contract
-    def appeal(self, node_id: str, grounds: str, *, beside: Beside | None = None) -> str | Refusal:
+    def appeal(
+        self, node_id: str, grounds: str, *, ban_id: bytes = b"", beside: Beside | None = None
+    ) -> str | Refusal:
         """Appeal against a node's ban as its owner; return the transaction.
 
         The grounds are kept in the database transaction that orders it.
         """
-        open_case = self.appealable(node_id)
+        open_case = self.appealable(node_id, ban_id)
         if isinstance(open_case, Refusal):
             return open_case
         owner = self.owner_of(node_id)
@@ -299,13 +301,17 @@ class Banning:
         if beside is not None:
             beside(unit)
 
-    def appealable(self, node_id: str) -> Case | Refusal:
-        """Return the ban that can be appealed against now, or why there is none."""
-        case = self._last(node_id)
-        if case is None or not case.may_be_appealed(self._place.chain_now_s()):
-            is_late = case is not None and case.stage is Stage.OPEN
+    def appealable(self, node_id: str, ban_id: bytes = b"") -> Case | Refusal:
+        """Return the ban that can be appealed against now, or why there is none.
+
+        It is the one that is named, else the one whose time is over first.
+        """
+        cases = self._undecided(node_id, ban_id)
+        found = self._first(cases, Case.may_be_appealed)
+        if found is None:
+            is_late = any(case.stage is Stage.OPEN for case in cases)
             return Refusal(BanReason.LATE if is_late else BanReason.NOT_OPEN, node_id)
-        return case
+        return found
 
     @by_contract
     def decide(
@@ -314,10 +320,11 @@ class Banning:
         *,
         lifted: bool,
         by: AccountId = NOBODY,
+        ban_id: bytes = b"",
         beside: Beside | None = None,
     ) -> str | Refusal:
         """Decide an appeal as the arbiter, once people approved it; return the transaction."""
-        case = self.decidable(node_id)
+        case = self.decidable(node_id, ban_id)
         if isinstance(case, Refusal):
             return case
         kind = asking.LIFT if lifted else asking.UPHOLD
@@ -337,21 +344,25 @@ class Banning:
         arbiter = self.contract.arbiter().ask(self._place.client)
         return self._act(arbiter, ["bans/decide", case.ban_id, lifted], call, beside=beside)
 
-    def decidable(self, node_id: str) -> Case | Refusal:
-        """Return the appeal that can be decided now, or why there is none."""
-        case = self._last(node_id)
-        if case is None or not case.may_be_decided(self._place.chain_now_s()):
-            is_late = case is not None and case.stage is Stage.APPEALED
+    def decidable(self, node_id: str, ban_id: bytes = b"") -> Case | Refusal:
+        """Return the appeal that can be decided now, or why there is none; which, as `appealable`.
+
+        Whoever decides names what was read: what is decided cannot be undone.
+        """
+        cases = self._undecided(node_id, ban_id)
+        found = self._first(cases, Case.may_be_decided)
+        if found is None:
+            is_late = any(case.stage is Stage.APPEALED for case in cases)
             return Refusal(BanReason.LATE if is_late else BanReason.NOT_APPEALED, node_id)
-        return case
+        return found
 
     @by_contract
     def close(self, node_id: str, *, beside: Beside | None = None) -> str | Refusal:
         """Have what silence decided written down; anybody may, the hub pays the gas."""
-        case = self._last(node_id)
-        if case is None or not case.may_be_closed(self._place.chain_now_s()):
-            is_early = case is not None and case.is_undecided
-            return Refusal(BanReason.EARLY if is_early else BanReason.NOT_OPEN, node_id)
+        cases = self._undecided(node_id)
+        case = self._first(cases, Case.may_be_closed)
+        if case is None:
+            return Refusal(BanReason.EARLY if cases else BanReason.NOT_OPEN, node_id)
         hub = self._place.manager.sender
         name: list[Value] = ["bans/close", case.ban_id, case.due_s]
         return self._act(hub, name, self.contract.close(case.ban_id), beside=beside)
@@ -383,11 +394,16 @@ class Banning:
                 return done
         return done
 
-    def _last(self, node_id: str) -> Case | None:
-        """Return a node's newest case, as the chain tells it now."""
+    def _undecided(self, node_id: str, ban_id: bytes = b"") -> Sequence[Case]:
+        """Return a node's undecided cases, or the one named, as the chain tells them now."""
         self._follow()
         with self._base.store.read() as unit:
-            return self._bans.service.last(unit, chain_node_id(node_id))
+            found = self._bans.service.undecided(unit, chain_node_id(node_id))
+        return [case for case in found if ban_id in (b"", case.ban_id)]
+
+    def _first(self, cases: Sequence[Case], may: Callable[[Case, int], bool]) -> Case | None:
+        now_s = self._place.chain_now_s()
+        return next((case for case in cases if may(case, now_s)), None)
 
     def _follow(self) -> None:
         Errands(self._place).follow_bans()

@@ -63,8 +63,16 @@ class BanService:
         return store.cases_of(unit, node_key, limit=CASES_MAX)
 
     def last(self, unit: Connection, node_key: bytes) -> Case | None:
-        """Return a node's newest case, which alone can be in force or undecided."""
+        """Return a node's newest case, which alone can be in force."""
         return next(iter(store.cases_of(unit, node_key, limit=1)), None)
+
+    def undecided(self, unit: Connection, node_key: bytes) -> Sequence[Case]:
+        """Return a node's cases that can still be lifted or upheld, first what silence ends first.
+
+        A short ban is over before its appeal is: then the next may begin, and both are undecided.
+        """
+        found = store.undecided_of(unit, node_key, limit=CASES_MAX)
+        return sorted(found, key=lambda case: case.due_s)
 
     def banned(self, unit: Connection, node_keys: Collection[bytes], now_s: int) -> set[bytes]:
         """Return the nodes among some that are banned at a second."""

@@ -144,6 +144,19 @@ def cases_of(unit: Connection, node_key: bytes, *, limit: int) -> list[Case]:
     return _cases(unit, unit.execute(chosen).all())
 
 
+def undecided_of(unit: Connection, node_key: bytes, *, limit: int) -> list[Case]:
+    """Return a node's cases that were neither upheld nor lifted, the oldest first."""
+    over = (Stage.UPHELD.value, Stage.LIFTED.value)
+    ended = select(steps.c.ban_id).where(steps.c.ban_id == cases.c.ban_id, steps.c.stage.in_(over))
+    chosen = (
+        select(cases)
+        .where(cases.c.node_key == node_key, ~ended.exists())
+        .order_by(cases.c.block_number, cases.c.log_index)
+        .limit(limit)
+    )
+    return _cases(unit, unit.execute(chosen).all())
+
+
 def in_force(unit: Connection, node_keys: Collection[bytes], now_s: int) -> set[bytes]:
     """Return the nodes among some that are banned at a second."""
     lifted = select(steps.c.ban_id).where(steps.c.stage == Stage.LIFTED.value)

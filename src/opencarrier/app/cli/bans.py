@@ -27,6 +27,9 @@ HINT = "see how it stands: opencarrier node standing NODE"
 
 NodeName = Annotated[str, typer.Argument(help="The node's id.")]
 BanId = Annotated[str, typer.Argument(help="The ban's id, 0x and 64 hex digits.")]
+NamedBan = Annotated[
+    str, typer.Option("--ban", help="Which ban's id; else the one that silence would end first.")
+]
 KeyFile = Annotated[
     str,
     typer.Option("--key-file", help="The actor's key, 64 hex digits, where it is not held here."),
@@ -133,6 +136,7 @@ def ban_send(ban_id: BanId, data: Data = DEFAULT_DATA, as_json: AsJson = False) 
 def appeal(
     which: NodeName,
     grounds: Annotated[str, typer.Option("--grounds", help="Why the ban is wrong.")] = "",
+    ban_id: NamedBan = "",
     key_file: KeyFile = "",
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
@@ -142,13 +146,15 @@ def appeal(
     Example: opencarrier node appeal cafe-1 --grounds "It never moved." --key-file host.hex
     """
     with venue(data) as place:
-        done = taken(_banning(place, key_file).appeal(which, grounds), HINT)
+        bans = _banning(place, key_file)
+        done = taken(bans.appeal(which, grounds, ban_id=_named(ban_id)), HINT)
     emit({"node": which, "tx_hash": done}, as_json=as_json)
 
 
 def decide(
     which: NodeName,
     lift: Annotated[bool, typer.Option("--lift/--uphold", help="Whether the ban ends.")],
+    ban_id: NamedBan = "",
     key_file: KeyFile = "",
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
@@ -158,7 +164,8 @@ def decide(
     Example: opencarrier node decide cafe-1 --lift
     """
     with venue(data) as place:
-        done = taken(_banning(place, key_file).decide(which, lifted=lift), HINT)
+        bans = _banning(place, key_file)
+        done = taken(bans.decide(which, lifted=lift, ban_id=_named(ban_id)), HINT)
     emit({"node": which, "lifted": lift, "tx_hash": done}, as_json=as_json)
 
 
@@ -246,6 +253,10 @@ def _address(text: str) -> Address:
     from opencarrier.identity.rules import read_address
 
     return taken(read_address(text))
+
+
+def _named(ban_id: str) -> bytes:
+    return digest_of(ban_id, "ban") if ban_id else b""
 
 
 def _octets(text: str) -> bytes:

@@ -17,7 +17,7 @@ from opencarrier.app.banning import Banning, Begun, Wish, begun
 from opencarrier.app.console.ban_words import NOT_DONE, STAGES, WHY
 from opencarrier.app.console.host import HostDesk, Party
 from opencarrier.app.console.reading import form_of, minor_of
-from opencarrier.app.console.views.bans import BanViews
+from opencarrier.app.console.views.bans import BanViews, case_of
 from opencarrier.app.console.views.host import TransactionView
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.venue import ChainWorkError, GasError
@@ -141,18 +141,20 @@ class BanDesk:
         done: str | Refusal = self.do(request, node_id, act)
         return done
 
-    def appeal(self, request: Request, node_id: str, grounds: str) -> str | Refusal:
+    def appeal(self, request: Request, node_id: str, grounds: str, ban_id: bytes) -> str | Refusal:
         """Appeal by the key that is held here."""
-        act = Act(
-            "node_ban_appealed", lambda noted: self.bans.appeal(node_id, grounds, beside=noted)
-        )
+        appeal = partial(self.bans.appeal, node_id, grounds, ban_id=ban_id)
+        act = Act("node_ban_appealed", lambda noted: appeal(beside=noted))
         done: str | Refusal = self.do(request, node_id, act)
         return done
 
-    def decide(self, request: Request, node_id: str, *, lifted: bool) -> str | Refusal:
+    def decide(
+        self, request: Request, node_id: str, ban_id: bytes, *, lifted: bool
+    ) -> str | Refusal:
         """Decide an appeal by the arbiter's key that is held here."""
         what = "node_ban_lifted" if lifted else "node_ban_upheld"
-        decide = partial(self.bans.decide, node_id, lifted=lifted, by=visitor_of(request).account)
+        by = visitor_of(request).account
+        decide = partial(self.bans.decide, node_id, lifted=lifted, by=by, ban_id=ban_id)
         act = Act(what, lambda noted: decide(beside=noted))
         done: str | Refusal = self.do(request, node_id, act)
         return done
@@ -163,17 +165,21 @@ class BanDesk:
         done: str | Refusal = self.do(request, node_id, act)
         return done
 
-    def appeal_call(self, node_id: str, grounds_hash: bytes) -> TransactionView | Refusal:
+    def appeal_call(
+        self, node_id: str, grounds_hash: bytes, ban_id: bytes
+    ) -> TransactionView | Refusal:
         """Return the call by which a node's owner appeals."""
-        case = self.asked(lambda: self.bans.appealable(node_id))
+        case = self.asked(lambda: self.bans.appealable(node_id, ban_id))
         if isinstance(case, Refusal):
             return case
         told = {"ban_id": to_hex(case.ban_id), "grounds_hash": to_hex(grounds_hash)}
         return self._told("appeal", self.bans.contract.appeal(case.ban_id, grounds_hash), told)
 
-    def decision_call(self, node_id: str, *, lifted: bool) -> TransactionView | Refusal:
+    def decision_call(
+        self, node_id: str, ban_id: bytes, *, lifted: bool
+    ) -> TransactionView | Refusal:
         """Return the call by which the arbiter decides."""
-        case = self.asked(lambda: self.bans.decidable(node_id))
+        case = self.asked(lambda: self.bans.decidable(node_id, ban_id))
         if isinstance(case, Refusal):
             return case
         told = {"ban_id": to_hex(case.ban_id), "lifted": str(lifted).lower()}
@@ -197,9 +203,10 @@ class BanDesk:
         )
 
     def page(self, request: Request, name: str, host: Host, node_id: str, **more: Any) -> Response:
-        """Draw a page about a node's ban."""
+        """Draw a page about a node's ban, which `ban` may name."""
         view = self.views.standing(host, node_id, drafts=visitor_of(request).is_owner)
-        told = {"host": host, "node_id": node_id, "standing": view}
+        case = case_of(view, name, more.pop("ban", ""))
+        told = {"host": host, "node_id": node_id, "standing": view, "case": case}
         shown = {"refused": "", "tx_hash": "", "waits": False, "wish": None, **more}
         return self.desk.page(
             request, name, told, node_id, why=WHY, stages=STAGES, codes=CODES, **shown
@@ -262,9 +269,10 @@ def _appealing(app: FastAPI, desk: BanDesk) -> None:
         told = await form_of(request)
         node_id, grounds = told.get("node", "")[:64], told.get("grounds", "").strip()
         host = await run_in_threadpool(desk.of, request, party, node_id, acts=True)
-        shown: dict[str, Any] = {"sure": True, "digest": to_hex(words_hash(grounds))}
+        ban = told.get("ban", "")
+        shown: dict[str, Any] = {"sure": True, "digest": to_hex(words_hash(grounds)), "ban": ban}
         if "sure" in told:
-            done = await run_in_threadpool(desk.appeal, request, node_id, grounds)
+            done = await run_in_threadpool(desk.appeal, request, node_id, grounds, ban_of(ban))
             shown |= _shown(done)
         else:
             kept = await run_in_threadpool(desk.bans.propose, node_id, grounds)
@@ -297,13 +305,16 @@ def _deciding(app: FastAPI, desk: BanDesk) -> None:
     async def decide(request: Request, party: Party) -> Response:
         told = await form_of(request)
         node_id, lifted = told.get("node", "")[:64], told.get("lifted") == "yes"
+        ban = told.get("ban", "")
         host = await run_in_threadpool(desk.of, request, party, node_id, owner=True)
         shown: dict[str, Any] = {"sure": True}
         if "sure" in told:
-            done = await run_in_threadpool(lambda: desk.decide(request, node_id, lifted=lifted))
+            done = await run_in_threadpool(
+                lambda: desk.decide(request, node_id, ban_of(ban), lifted=lifted)
+            )
             shown = _shown(done)
         return await run_in_threadpool(
-            lambda: desk.page(request, "decide", host, node_id, lifted=lifted, **shown)
+            lambda: desk.page(request, "decide", host, node_id, lifted=lifted, ban=ban, **shown)
         )
 
 
@@ -313,6 +324,11 @@ def digest_of(text: str) -> bytes:
         return from_hex(text)
     except ValueError:
         raise HTTPException(422, "32 octets in hex, as 0x and 64 digits") from None
+
+
+def ban_of(text: str) -> bytes:
+    """Read a ban's id, nothing where none is named; 422 for what is none."""
+    return digest_of(text) if text else b""
 
 
 def _wish(node_id: str, told: Mapping[str, str]) -> Wish:
@@ -330,5 +346,6 @@ def _shown(done: str | bytes | Refusal) -> dict[str, Any]:
     """Return what a page shows of what came of something."""
     if isinstance(done, Refusal):
         waits = done.code in ("not_approved", "signatures_missing")
-        return {"refused": NOT_DONE[done.code], "waits": waits, "sure": False}
+        status = 200 if waits else 409
+        return {"refused": NOT_DONE[done.code], "waits": waits, "sure": False, "status": status}
     return {"tx_hash": done, "sure": False}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
@@ -12,7 +13,7 @@ from starlette.exceptions import HTTPException
 from opencarrier.app.api import Body, operation
 from opencarrier.app.banning import Begun, Wish
 from opencarrier.app.console.ban_words import NOT_DONE
-from opencarrier.app.console.bans import BanDesk, NodeQuery, digest_of
+from opencarrier.app.console.bans import BanDesk, NodeQuery, ban_of, digest_of
 from opencarrier.app.console.host import TAG, Party
 from opencarrier.app.console.reading import asked
 from opencarrier.app.console.views.bans import DraftView, StandingView
@@ -36,6 +37,9 @@ from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import SIGNATURE_OCTETS
 
 Digest = Annotated[str, Query(max_length=66, description="Keccak-256 of the grounds, in hex.")]
+BanQuery = Annotated[
+    str, Query(alias="ban", max_length=66, description="Which ban; else what is due first.")
+]
 Lifted = Annotated[bool, Query(description="Whether the ban ends.")]
 
 
@@ -145,11 +149,17 @@ def _appeals(app: FastAPI, desk: BanDesk) -> None:
             model=TransactionView,
         ),
     )
-    def call(request: Request, party: Party, node_id: NodeQuery, grounds_hash: Digest = "") -> Any:
+    def call(
+        request: Request,
+        party: Party,
+        node_id: NodeQuery,
+        grounds_hash: Digest = "",
+        ban_id: BanQuery = "",
+    ) -> Any:
         """Return the call by which a node's owner appeals, for its own wallet to send."""
         digest = digest_of(grounds_hash) if grounds_hash else bytes(32)
         desk.of(request, party, node_id, acts=True)
-        return _answer(desk.appeal_call(node_id, digest))
+        return _answer(desk.appeal_call(node_id, digest, ban_of(ban_id)))
 
     @app.post(
         "/v1/hosts/{party}/appeals",
@@ -163,10 +173,14 @@ def _appeals(app: FastAPI, desk: BanDesk) -> None:
         ),
     )
     async def appeal(request: Request, party: Party) -> Any:
-        """Appeal by the key held here; the words stay here, their Keccak-256 goes there."""
+        """Appeal by the key held here; the words stay here, their Keccak-256 goes there.
+
+        Against the ban that is named, else the one whose time to appeal is over first.
+        """
         told = await asked(request, AppealAsked)
+        named = ban_of(told.ban_id)
         await run_in_threadpool(desk.of, request, party, told.node_id, acts=True)
-        done = await run_in_threadpool(desk.appeal, request, told.node_id, told.grounds)
+        done = await run_in_threadpool(desk.appeal, request, told.node_id, told.grounds, named)
         return _answer(done)
 
     @app.post(
@@ -200,10 +214,12 @@ def _decisions(app: FastAPI, desk: BanDesk) -> None:
             model=TransactionView,
         ),
     )
-    def call(request: Request, party: Party, node_id: NodeQuery, lifted: Lifted) -> Any:
+    def call(
+        request: Request, party: Party, node_id: NodeQuery, lifted: Lifted, ban_id: BanQuery = ""
+    ) -> Any:
         """Return the call by which the arbiter decides, for its own wallet to send."""
         desk.of(request, party, node_id, owner=True)
-        return _answer(desk.decision_call(node_id, lifted=lifted))
+        return _answer(desk.decision_call(node_id, ban_of(ban_id), lifted=lifted))
 
     @app.post(
         "/v1/hosts/{party}/decisions",
@@ -217,12 +233,15 @@ def _decisions(app: FastAPI, desk: BanDesk) -> None:
         ),
     )
     async def decide(request: Request, party: Party) -> Any:
-        """Lift a ban or uphold it, by the arbiter's key held here, once people approved it."""
+        """Lift a ban or uphold it, by the arbiter's key held here, once people approved it.
+
+        It is the ban that is named, else the one whose time to decide is over first.
+        """
         told = await asked(request, DecisionAsked)
+        named = ban_of(told.ban_id)
         await run_in_threadpool(desk.of, request, party, told.node_id, owner=True)
-        return _answer(
-            await run_in_threadpool(lambda: desk.decide(request, told.node_id, lifted=told.lifted))
-        )
+        decide = partial(desk.decide, request, told.node_id, named, lifted=told.lifted)
+        return _answer(await run_in_threadpool(decide))
 
 
 def octets_of(text: str, number: int) -> bytes:

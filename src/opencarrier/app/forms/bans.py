@@ -61,18 +61,20 @@ class NodeAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppealAsked:
-    """An appeal: of which node, and why."""
+    """An appeal: of which node, and why; against which ban, where several can be appealed."""
 
     node_id: str
     grounds: str = ""
+    ban_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionAsked:
-    """A decision on an appeal."""
+    """A decision on an appeal; of which ban, where several were appealed."""
 
     node_id: str
     lifted: bool
+    ban_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

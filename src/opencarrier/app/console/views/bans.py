@@ -4,7 +4,7 @@ that is; and bans that wait for signatures or people.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +30,13 @@ STAGES: Final = {
     Stage.UPHELD: "upheld",
     Stage.LIFTED: "lifted",
 }
+
+
+MAY: Final[Mapping[str, Callable[[BanView], bool]]] = {
+    "appeal": lambda ban: ban.may_appeal,
+    "decide": lambda ban: ban.may_decide,
+}
+"""Whether an act may be done about a ban."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +70,11 @@ class BanView:
     signers: tuple[Party, ...] | None
     tx_hash: str
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it is in force or still can be lifted or upheld."""
+        return self.in_force or self.stage in ("open", "appealed")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftView:
@@ -95,6 +107,13 @@ class StandingView:
     standing: str
     bans: tuple[BanView, ...]
     drafts: tuple[DraftView, ...]
+
+
+def case_of(view: StandingView, act: str, ban_id: str) -> BanView | None:
+    """Return the ban that an act is of: the one that is named, else what silence ends first."""
+    named = (one for one in view.bans if one.ban_id == ban_id)
+    open_ones = filter(MAY.get(act, bool), view.bans)
+    return next(named, min(open_ones, key=lambda one: one.due_us, default=None))
 
 
 class BanViews:
