@@ -32,9 +32,13 @@ def test_a_change_waits_can_be_taken_back_and_counts_after_the_delay(cafe):
     first = cafe.told("/payout")
     assert (first["account"], first["payout"], first["wanted"]) == (account, account, None)
     assert cafe.me.script(f"{path}/apply", {}).json()["title"] == "not_asked"
-    for text in ("0x" + "0" * 40, THERE[:-1], "paul", checksummed(THERE).swapcase()):
+    long = THERE + "0" * 200
+    for text in ("0x" + "0" * 40, THERE[:-1], "paul", checksummed(THERE).swapcase(), long):
         answer = cafe.me.script(path, {"payout": text})
         assert (answer.status_code, answer.json()["title"]) == (409, "bad_address"), text
+        assert cafe.noted()[0] == ("payout_asked", cafe.party, "bad_address"), "no words of its own"
+        form = {"act": "ask", "payout": text, "sure": "yes"}
+        assert "That is no address" in cafe.me.form(f"/host/{cafe.party}/payout", **form).text
     assert cafe.me.script(path, {"payout": account}).json()["title"] == "same_address"
     told = cafe.me.script(path, {"payout": checksummed(THERE)}).json()
     assert (told["payout"], told["wanted"], told["is_ready"]) == (account, THERE, False)

@@ -150,7 +150,7 @@ class PayoutDesk:
             base.accounts.audit.write,
             what=ACTS[what],
             who=visitor.account,
-            about=f"{host.party_id} {payout}".rstrip(),
+            about=f"{host.party_id} {payout}" if is_address(payout) else host.party_id,
             came_from=visitor.came_from,
         )
         ordered = partial(noted, outcome="ordered")
@@ -253,7 +253,7 @@ def _page(app: FastAPI, desk: PayoutDesk) -> None:
     async def change(request: Request, party: Party) -> Response:
         told = await form_of(request)
         host = await run_in_threadpool(lambda: desk.desk.of(request, party, acts=True))
-        what, wanted = told.get("act", ""), told.get("payout", "").strip()[:42]
+        what, wanted = told.get("act", ""), told.get("payout", "").strip()[:64]
         if what not in ACTS:
             raise HTTPException(422, "ask, cancel or apply")
         shown: dict[str, Any] = {"act": what, "wanted": wanted}
