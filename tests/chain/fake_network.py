@@ -216,11 +216,18 @@ class Daemon:
         self.manager = TransactionManager(self.chain, FakeSigner(self.chain), self.policy)
 
     def prepare(
-        self, intent: bytes, call: Call | None = None, now_us: int = 0, purpose: str = ""
+        self,
+        intent: bytes,
+        call: Call | None = None,
+        now_us: int = 0,
+        purpose: str = "",
+        asked: bytes = b"",
     ) -> Transaction | Refusal:
         quote = self.manager.quote(call or Call(to=TARGET, data=intent[:4]))
         with self.engine.begin() as connection:
-            return self.manager.prepare(connection, intent, quote, now_us=now_us, purpose=purpose)
+            return self.manager.prepare(
+                connection, intent, quote, now_us=now_us, purpose=purpose, asked=asked
+            )
 
     def find(self, intent: bytes) -> Transaction:
         with self.engine.begin() as connection:

@@ -87,6 +87,24 @@ def test_the_same_intent_is_the_same_transaction(daemon: Daemon) -> None:
     assert other.reason is TransactionRefusal.EXISTS_WITH_DIFFERENT_CALL
 
 
+def test_the_same_wish_is_the_same_transaction_whatever_its_call(daemon: Daemon) -> None:
+    wish, later = intent(8), Call(to=TARGET, data=b"signed later")
+    first = daemon.prepare(intent(1), asked=wish)
+    assert daemon.prepare(intent(1), later, asked=wish) == first
+    assert daemon.find(intent(1)).asked == wish
+    for other in (intent(9), b""):
+        refusal = daemon.prepare(intent(1), asked=other)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is TransactionRefusal.EXISTS_WITH_DIFFERENT_WISH
+    with daemon.engine.begin() as unit:
+        assert not list(daemon.manager.named_alone(unit, TARGET, intent(1)[:4], [""]))
+    daemon.prepare(intent(2))
+    with daemon.engine.begin() as unit:
+        found = list(daemon.manager.named_alone(unit, TARGET, intent(2)[:4], [""]))
+        assert found == [(intent(2), intent(2)[:4])]
+        assert not list(daemon.manager.named_alone(unit, TARGET, intent(2)[:4], ["errand"]))
+
+
 def test_an_abandoned_unit_of_work_takes_its_nonce_back(daemon: Daemon) -> None:
     quote = daemon.manager.quote(Call(to=TARGET, data=b"x"))
     with daemon.engine.connect() as connection:

@@ -102,7 +102,7 @@ class Errands:
         if not 0 < amount_minor <= AMOUNT_MAX:
             return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
         self.place.enrol()
-        intent = derive("errand/deposit", operator.party_id, reference)
+        intent = self._deposit_intent(operator.party_id, amount_minor, reference)
         approve = self._token.approve(self.place.manifest.clearing_house, amount_minor)
         refusal = self._of_another(intent, approve) or self._provide(amount_minor, intent)
         if refusal is not None:
@@ -245,6 +245,15 @@ class Errands:
         query = self._house.balance_of(self._token.address, operator.address)
         return query.ask(self.place.client)
 
+    def _deposit_intent(self, operator: PartyId, amount_minor: int, reference: str) -> Id:
+        """Name a deposit: as versions before did, with its amount, where such one was begun."""
+        former = derive("errand/deposit", operator, amount_minor, reference)
+        steps = (former, derive("errand/approve", former), derive("errand/mint", former))
+        with self._base.store.read() as unit:
+            if any(self.place.work.manager.find(unit, step) is not None for step in steps):
+                return former
+        return derive("errand/deposit", operator, reference)
+
     def _of_another(self, intent: bytes, approve: Call) -> Refusal | None:
         """Refuse a reference under which another amount was deposited."""
         with self._base.store.read() as unit:
@@ -285,7 +294,7 @@ def top_up(
     if not 0 < amount_minor <= AMOUNT_MAX:
         return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
     paid = Transfer(
-        transfer_id=derive("transfer", "topup", subscriber, reference),
+        transfer_id=transfer_id(unit, "topup", subscriber, amount_minor, reference),
         asset=asset,
         debit=chart.funding(home),
         credit=chart.prepaid(subscriber),
@@ -327,7 +336,7 @@ def set_aside(
         unit,
         [
             Transfer(
-                transfer_id=derive("transfer", "budget", home, reference),
+                transfer_id=transfer_id(unit, "budget", home, amount_minor, reference),
                 asset=asset,
                 debit=chart.funding(home),
                 credit=chart.discounts(home),
@@ -337,6 +346,17 @@ def set_aside(
         ],
         at_us,
     )
+
+
+def transfer_id(unit: Connection, kind: str, whose: str, amount_minor: int, reference: str) -> Id:
+    """Name what a reference books: as versions before did, with its amount, where that is booked.
+
+    So what was booked before an upgrade and is asked for again after it is not booked twice.
+    """
+    former = derive("transfer", kind, whose, amount_minor, reference)
+    if ledger.booked(unit, [former]):
+        return former
+    return derive("transfer", kind, whose, reference)
 
 
 def book(unit: Connection, transfers: Sequence[Transfer], at_us: int) -> Refusal | None:

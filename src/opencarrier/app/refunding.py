@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from opencarrier.app.errands import AMOUNT_MAX, ErrandRefusal, book, moved
+from opencarrier.app.errands import AMOUNT_MAX, ErrandRefusal, book, moved, transfer_id
 from opencarrier.kernel.clock import SECOND_US
-from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.ledger import chart
@@ -45,7 +44,8 @@ def ask_back(
     """
     party, code = subscriber.party_id, "retail/refund-asked"
     between = (chart.prepaid(party), chart.refunds(party))
-    if _is_new(unit, code, between[0], reference) and _asks_too_often(unit, asset, party, at_us):
+    known = ledger.booked(unit, [transfer_id(unit, code, between[0], amount_minor, reference)])
+    if not known and _asks_too_often(unit, asset, party, at_us):
         return Refusal(RefundRefusal.TOO_OFTEN, f"at most {ASKED_MAX} in {ASKED_S // 3_600} hours")
     return _move(unit, asset, between, amount_minor, code, reference, at_us)
 
@@ -63,7 +63,10 @@ def pay_back(
     """Book that the home paid out what was asked back: its funding has so much less to cover."""
     between = (chart.refunds(subscriber.party_id), chart.funding(subscriber.home))
     done = _move(unit, asset, between, amount_minor, PAID, reference, at_us)
-    return _told(unit, done, NoticeKind.REFUND_PAID, subscriber, reference, at_us, announcer)
+    if done is None:
+        key = transfer_id(unit, PAID, between[0], amount_minor, reference)
+        announcer.tell(unit, [moved(NoticeKind.REFUND_PAID, subscriber.party_id, key, at_us)])
+    return done
 
 
 def keep(
@@ -80,23 +83,9 @@ def keep(
     party = subscriber.party_id
     between = (chart.refunds(party), chart.prepaid(party))
     done = _move(unit, asset, between, amount_minor, KEPT, reference, at_us)
-    return _told(unit, done, NoticeKind.REFUND_KEPT, subscriber, reference, at_us, announcer)
-
-
-def _told(
-    unit: Connection,
-    done: Refusal | None,
-    kind: NoticeKind,
-    subscriber: Subscriber,
-    reference: str,
-    at_us: int,
-    announcer: Announcer,
-) -> Refusal | None:
-    """Let the subscriber's machines know what became of its refund; pass a refusal on."""
     if done is None:
-        code = PAID if kind is NoticeKind.REFUND_PAID else KEPT
-        transfer_id = _transfer_id(code, chart.refunds(subscriber.party_id), reference)
-        announcer.tell(unit, [moved(kind, subscriber.party_id, transfer_id, at_us)])
+        key = transfer_id(unit, KEPT, between[0], amount_minor, reference)
+        announcer.tell(unit, [moved(NoticeKind.REFUND_KEPT, party, key, at_us)])
     return done
 
 
@@ -113,7 +102,7 @@ def _move(
         return Refusal(ErrandRefusal.BAD_AMOUNT, f"1 to {AMOUNT_MAX} minor units")
     debit, credit = between
     move = Transfer(
-        transfer_id=_transfer_id(code, debit, reference),
+        transfer_id=transfer_id(unit, code, debit, amount_minor, reference),
         asset=asset,
         debit=debit,
         credit=credit,
@@ -121,14 +110,6 @@ def _move(
         code=code,
     )
     return book(unit, [move], at_us)
-
-
-def _transfer_id(code: str, debit: str, reference: str) -> Id:
-    return derive("transfer", code, debit, reference)
-
-
-def _is_new(unit: Connection, code: str, debit: str, reference: str) -> bool:
-    return not ledger.booked(unit, [_transfer_id(code, debit, reference)])
 
 
 def _asks_too_often(unit: Connection, asset: AssetId, party: PartyId, at_us: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.errands import AMOUNT_MAX, ErrandRefusal
+from opencarrier.app.referring import Referred, intent_of
 from opencarrier.chain.contracts import StableToken, StakeDiscount
 from opencarrier.chain.model import Call
 from opencarrier.chain.typed_data import (
@@ -63,8 +64,18 @@ class Stakes:
         if self._token.owner().ask(self._place.client) != self._place.work.manager.sender:
             detail = "the token is not this hub's to make"
             return Refusal(ErrandRefusal.SHORT_OF_TOKENS, detail)
-        intent = derive("errand/fund", account, amount_minor, reference)
-        tx_hash = self._do(intent, self._token.mint(account, amount_minor))
+        errand = Referred(
+            kind="errand/fund",
+            party=account,
+            asked={"amount": amount_minor},
+            reference=reference,
+            contract=self._token,
+            function="mint",
+        )
+        intent = intent_of(self._place, errand)
+        if isinstance(intent, Refusal):
+            return intent
+        tx_hash = self._do(intent, self._token.mint(account, amount_minor), errand.digest)
         held_minor = self._token.balance_of(account).ask(self._place.client)
         return {"account": account, "held_minor": held_minor, "tx_hash": to_hex(tx_hash)}
 
@@ -74,11 +85,25 @@ class Stakes:
         """Lock an account's tokens by its signature over amount and lock (ERC-3009)."""
         if not 0 < amount_minor <= AMOUNT_MAX:
             return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
-        intent = derive("errand/stake", signer.address, amount_minor, lock_s, reference)
+        errand = Referred(
+            kind="errand/stake",
+            party=signer.address,
+            asked={"amount": amount_minor, "lock_s": lock_s},
+            reference=reference,
+            contract=self._contract,
+            function="stake_with_authorization",
+        )
+        intent = intent_of(self._place, errand)
+        if isinstance(intent, Refusal):
+            return intent
         held_minor = self._token.balance_of(signer.address).ask(self._place.client)
         if held_minor < amount_minor and not self._is_known(intent):
             detail = f"{signer.address} has {held_minor} of {amount_minor}"
             return Refusal(ErrandRefusal.SHORT_OF_TOKENS, detail)
+        call = self._stake_call(signer, amount_minor, lock_s, intent)
+        return self._staked(signer.address, self._do(intent, call, errand.digest))
+
+    def _stake_call(self, signer: KeySigner, amount_minor: int, lock_s: int, intent: Id) -> Call:
         given = Authorization(
             sender=signer.address,
             receiver=self._contract.address,
@@ -89,13 +114,27 @@ class Stakes:
         )
         domain = self._token.signing_domain().ask(self._place.client)
         signature = signer.sign(receive_digest(domain, given)).octets
-        call = self._contract.stake_with_authorization(
+        return self._contract.stake_with_authorization(
             given, lock_s=lock_s, salt=intent, signature=signature
         )
-        return self._staked(signer.address, self._do(intent, call))
 
-    def extend(self, signer: KeySigner, lock_s: int, *, reference: str) -> Staked:
+    def extend(self, signer: KeySigner, lock_s: int, *, reference: str) -> Staked | Refusal:
         """Lock an account's stake anew by its signature."""
+        errand = Referred(
+            kind="errand/extend",
+            party=signer.address,
+            asked={"lock_s": lock_s},
+            reference=reference,
+            contract=self._contract,
+            function="stake_by_signature",
+        )
+        intent = intent_of(self._place, errand)
+        if isinstance(intent, Refusal):
+            return intent
+        call = self._extend_call(signer, lock_s)
+        return self._staked(signer.address, self._do(intent, call, errand.digest))
+
+    def _extend_call(self, signer: KeySigner, lock_s: int) -> Call:
         client, account = self._place.client, signer.address
         deadline_s = self._until_s()
         digest = stake_digest(
@@ -106,15 +145,13 @@ class Stakes:
             nonce=self._contract.nonce(account).ask(client),
             deadline_s=deadline_s,
         )
-        call = self._contract.stake_by_signature(
+        return self._contract.stake_by_signature(
             account=account,
             amount=0,
             lock_s=lock_s,
             deadline=deadline_s,
             signature=signer.sign(digest).octets,
         )
-        intent = derive("errand/extend", account, lock_s, reference)
-        return self._staked(account, self._do(intent, call))
 
     def withdraw(self, account: Address, *, reference: str) -> Staked:
         """Send a stake home whose lock has ended, whoever asks."""
@@ -174,9 +211,9 @@ class Stakes:
         with self._base.store.read() as unit:
             return self._place.work.manager.find(unit, intent) is not None
 
-    def _do(self, intent: Id, call: Call) -> bytes:
+    def _do(self, intent: Id, call: Call, asked: bytes = b"") -> bytes:
         with self._place.turn:
-            done = self._place.work.do(intent, call)
+            done = self._place.work.do(intent, call, asked=asked)
         assert done.mined is not None, "what was waited for is mined"
         self._follow()
         return done.mined.tx_hash

@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.errands import AMOUNT_MAX, ErrandRefusal, Errands
+from opencarrier.app.referring import Referred, intent_of
 from opencarrier.chain.contracts import StableToken
 from opencarrier.chain.model import Call
 from opencarrier.chain.typed_data import Authorization, transfer_digest
-from opencarrier.kernel.ids import Id, derive, to_hex
+from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.kernel.signatures import Address
 
@@ -43,13 +44,24 @@ class TillDesk:
         """Pay a member out of the till: what payments brought, never what is no payment's."""
         if not 0 < amount_minor <= AMOUNT_MAX:
             return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
-        intent = derive("errand/payout", receiver, amount_minor, reference)
+        errand = Referred(
+            kind="errand/payout",
+            party=receiver,
+            asked={"amount": amount_minor},
+            reference=reference,
+            contract=self._token,
+            function="transferWithAuthorization",
+        )
         with self._place.turn:
             Errands(self._place).see_payments_through()
+            intent = intent_of(self._place, errand)
+            if isinstance(intent, Refusal):
+                return intent
             short = self._short(intent, amount_minor)
             if short is not None:
                 return short
-            done = self._place.work.do(intent, self._call(receiver, amount_minor, intent))
+            call = self._call(receiver, amount_minor, intent)
+            done = self._place.work.do(intent, call, asked=errand.digest)
             Errands(self._place).see_payments_through()
         assert done.mined is not None, "what was waited for is mined"
         with self._base.store.read() as unit:

@@ -40,6 +40,9 @@ from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.receipts.manifest import Manifest, manifest_of
 
+ERRAND = "errand"
+"""What the spending of a key's own errands is counted as."""
+
 PASSES_MAX = 600
 PASSES_PER_LOOK = 20
 """How often a transaction that stays out is looked after: can it still be paid?"""
@@ -98,9 +101,12 @@ class ChainWork:
         self._clock = clock
         self._pause = pause
 
-    def do(self, intent: Id, call: Call, *, beside: Beside | None = None) -> Transaction:
+    def do(
+        self, intent: Id, call: Call, *, asked: bytes = b"", beside: Beside | None = None
+    ) -> Transaction:
         """Send a call and wait until it is mined; the same intent again returns what became of it.
 
+        `asked` is kept with it, a digest of the wish where the call is made anew each time.
         `beside` writes in the transaction in which it is first kept, before it is sent.
         Raises `RevertedError` where it would revert, `GasError` where the account cannot pay for
         it, and `ChainWorkError` where it did revert or the chain does not take it.
@@ -114,13 +120,15 @@ class ChainWork:
             self._afford(quote.gas_limit * offered_wei)
             with self._unit_of_work() as unit:
                 prepared = self.manager.prepare(
-                    unit, intent, quote, now_us=self._clock.now_us(), purpose="errand"
+                    unit, intent, quote, now_us=self._clock.now_us(), purpose=ERRAND, asked=asked
                 )
                 if isinstance(prepared, Refusal):
                     raise ChainWorkError(str(prepared))
                 if beside is not None:
                     beside(unit)
             crashpoint("errand.kept")
+        elif asked and known.asked and known.asked != asked:
+            raise ChainWorkError("its reference was taken meanwhile for another wish")
         return self._wait(intent)
 
     def _wait(self, intent: Id) -> Transaction:

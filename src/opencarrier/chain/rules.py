@@ -43,11 +43,12 @@ class TransactionRefusal(Reason):
 
     EXISTS_WITH_DIFFERENT_CALL = 1
     EXISTS_WITH_DIFFERENT_SENDER = 2
-    TOO_MANY_OPEN = 3
-    FEE_ABOVE_CAP = 4
-    ABOVE_TRANSACTION_CAP = 5
-    ABOVE_PURPOSE_CAP = 6
-    ABOVE_DAY_CAP = 7
+    EXISTS_WITH_DIFFERENT_WISH = 3
+    TOO_MANY_OPEN = 4
+    FEE_ABOVE_CAP = 5
+    ABOVE_TRANSACTION_CAP = 6
+    ABOVE_PURPOSE_CAP = 7
+    ABOVE_DAY_CAP = 8
 
 
 class SendOutcome(Enum):
@@ -117,7 +118,11 @@ class Mined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
-    """A transaction's whole record; `intent_id` and `purpose` are its owner's, the rest is ours."""
+    """A transaction's whole record; `intent_id`, `purpose` and `asked` are its owner's.
+
+    `asked` is a digest of the wish behind the call, where that is not the call itself: it may
+    have times and signatures in it that differ each time.
+    """
 
     intent_id: bytes
     chain_id: int
@@ -132,9 +137,11 @@ class Transaction:
     last_error: str = ""
     prepared_at_us: int
     purpose: str = ""
+    asked: bytes = b""
 
     def __post_init__(self) -> None:
         assert len(self.intent_id) == 32, "an intent id has 32 octets"
+        assert len(self.asked) in (0, 32), "what was asked is a digest, or nothing"
         assert self.variants, "a transaction is signed before it exists"
         assert len(self.purpose) <= PURPOSE_LENGTH_MAX, "a purpose is a short name"
 

@@ -6,7 +6,7 @@ work as the business fact that wants it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -75,9 +75,11 @@ transactions = Table(
     Column("last_error", String(200), nullable=False),
     Column("prepared_at_us", BigInteger, nullable=False),
     Column("purpose", String(PURPOSE_LENGTH_MAX), nullable=False, server_default=""),
+    Column("asked", LargeBinary(32)),
     UniqueConstraint("chain_id", "sender", "nonce"),
     Index("chain_transaction_open", "chain_id", "sender", "state"),
     Index("chain_transaction_prepared", "chain_id", "sender", "prepared_at_us"),
+    Index("chain_transaction_called", "call_to", "purpose"),
 )
 
 variants = Table(
@@ -159,6 +161,21 @@ def find(connection: Connection, intent_id: bytes) -> Transaction | None:
     """Return a transaction by its intent id."""
     rows = connection.execute(select(transactions).where(transactions.c.intent_id == intent_id))
     return next(iter(_load(connection, rows.mappings().all())), None)
+
+
+def named_alone(
+    connection: Connection, to: Address, selector: bytes, purposes: Sequence[str]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield intent and data of calls to a function that are kept without `asked`."""
+    kept = transactions.c
+    query = select(kept.intent_id, kept.call_data).where(
+        kept.call_to == to,
+        kept.purpose.in_(purposes),
+        kept.asked.is_(None),
+        func.substr(kept.call_data, 1, len(selector)) == selector,
+    )
+    for row in connection.execute(query):
+        yield bytes(row.intent_id), bytes(row.call_data)
 
 
 def find_nonce(
@@ -290,6 +307,7 @@ def _transaction(row: Mapping[Any, Any], signed: tuple[Variant, ...]) -> Transac
         last_error=row["last_error"],
         prepared_at_us=row["prepared_at_us"],
         purpose=row["purpose"],
+        asked=bytes(row["asked"] or b""),
     )
 
 
@@ -324,6 +342,7 @@ def _row(record: Transaction) -> dict[str, Any]:
         "gas_limit": record.gas_limit,
         "prepared_at_us": record.prepared_at_us,
         "purpose": record.purpose,
+        "asked": record.asked or None,
         **_state_row(record),
     }
 

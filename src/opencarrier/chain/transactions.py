@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -161,17 +161,19 @@ class TransactionManager:
         *,
         now_us: int,
         purpose: str = "",
+        asked: bytes = b"",
     ) -> Transaction | Refusal:
         """Allocate a nonce, sign and keep a transaction, all in the caller's transaction.
 
-        The same intent with the same call is the same transaction, whatever the quote. No
-        network. A refusal leaves nothing behind: of a fee or a cap, the same intent may be
-        prepared later. `purpose` names the cap it counts against besides the day's. Raises
-        `ChainMismatchError` where the account belongs to another chain's history.
+        The same intent with the same call is the same transaction, whatever the quote; with
+        `asked`, a digest of the wish behind the call, with the same wish. No network. A refusal
+        leaves nothing behind: of a fee or a cap, the same intent may be prepared later.
+        `purpose` names the cap it counts against besides the day's. Raises `ChainMismatchError`
+        where the account belongs to another chain's history.
         """
         known = store.find(connection, intent_id)
         if known is not None:
-            return self._same(known, quote)
+            return self._same(known, quote, asked)
         self._check_genesis(connection, quote)
         if self._count_open(connection) >= self._policy.open_max:
             return Refusal(TransactionRefusal.TOO_MANY_OPEN, f"{self._policy.open_max} are open")
@@ -184,13 +186,20 @@ class TransactionManager:
         too_much = self._too_much(connection, cost_wei, purpose, now_us)
         if too_much is not None:
             return too_much
-        record = replace(self._first(connection, intent_id, quote, fees, now_us), purpose=purpose)
+        first = self._first(connection, intent_id, quote, fees, now_us)
+        record = replace(first, purpose=purpose, asked=asked)
         store.add(connection, record)
         return record
 
     def find(self, connection: Connection, intent_id: bytes) -> Transaction | None:
         """Return what is known of an intent."""
         return store.find(connection, intent_id)
+
+    def named_alone(
+        self, connection: Connection, to: Address, selector: bytes, purposes: Sequence[str]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield intent and data of calls to a function that are kept without `asked`."""
+        return store.named_alone(connection, to, selector, purposes)
 
     def pending(self, connection: Connection) -> list[Transaction]:
         """Return what is not terminal yet, lowest nonce first."""
@@ -244,10 +253,12 @@ class TransactionManager:
             pause()
         raise AssertionError("look once at least")
 
-    def _same(self, known: Transaction, quote: Quote) -> Transaction | Refusal:
+    def _same(self, known: Transaction, quote: Quote, asked: bytes) -> Transaction | Refusal:
         if known.sender != self.sender or known.chain_id != self._chain.chain_id:
             return Refusal(TransactionRefusal.EXISTS_WITH_DIFFERENT_SENDER, known.sender)
-        if known.call != quote.call:
+        if known.asked != asked:
+            return Refusal(TransactionRefusal.EXISTS_WITH_DIFFERENT_WISH, known.state.value)
+        if not asked and known.call != quote.call:
             return Refusal(TransactionRefusal.EXISTS_WITH_DIFFERENT_CALL, known.state.value)
         return known
 

@@ -92,7 +92,7 @@ def stake_extend(
     with venue(data) as place:
         name = reference or fresh_reference(place.base)
         done = Stakes(place).extend(signer, days * DAY_S, reference=name)
-    emit(done.told(), as_json=as_json)
+    emit(taken(done).told(), as_json=as_json)
 
 
 @stake.command("withdraw")

@@ -32,7 +32,11 @@ Name = Annotated[str, typer.Argument(help="A name; names are unique per kind.")]
 OperatorName = Annotated[str, typer.Option("--operator", help="The operator's name or party id.")]
 Amount = Annotated[int, typer.Argument(help="Minor units (millionths of the currency unit).")]
 Reference = Annotated[
-    str, typer.Option("--reference", help="Your name for it; the same name again moves nothing.")
+    str,
+    typer.Option(
+        "--reference",
+        help="Your name for it; the same name again moves nothing, with another amount is refused.",
+    ),
 ]
 
 
