@@ -4,6 +4,7 @@ decides twice or comes late.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -27,7 +28,7 @@ from opencarrier.chain.errors import RevertedError
 from opencarrier.chain.model import Call
 from opencarrier.chain.typed_data import BanStatement, ban_digest, node_registry_domain
 from opencarrier.kernel.clock import SECOND_US
-from opencarrier.kernel.ids import derive
+from opencarrier.kernel.ids import derive, to_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, KeySigner
 from opencarrier.spine.nodes import chain_node_id
@@ -401,3 +402,21 @@ def test_a_venue_names_its_guardians(court):
     assert no(court.bans.appoint(guardians=[hub], threshold=2, arbiter=None, beneficiary=None)) == (
         "refused"
     )
+
+
+def test_a_ban_by_commands_from_its_signature_to_its_end(run, tmp_path):
+    with scene(tmp_path) as made:
+        node_id = Court(made).node_id
+
+    data = ("--data", str(tmp_path))
+
+    def told(*words: str):
+        return json.loads(run("node", *words, *data, "--json"))
+
+    ban_id = told("ban", node_id, "--reason", "other", "--days", "1")["ban"]
+    unknown = run("node", "appeal", node_id, "--ban", to_hex(bytes(32)), *data, code=1)
+    assert "not_open" in unknown
+    assert told("appeal", node_id, "--ban", ban_id, "--grounds", "no")["tx_hash"]
+    assert told("decide", node_id, "--lift", "--ban", ban_id)["lifted"] is True
+    (ban,) = told("standing", node_id)["bans"]
+    assert (ban["ban_id"], ban["stage"], ban["grounds"]) == (ban_id, "lifted", "no")
