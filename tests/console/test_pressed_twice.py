@@ -9,6 +9,7 @@ from threading import Event
 import pytest
 from tests.console.people import COOKIE, Browser, Installation, installation
 
+from opencarrier.app import http_once
 from opencarrier.app.console import nodes
 from opencarrier.app.console.host import HostDesk, WithdrawReason
 from opencarrier.identity import node_enrolment
@@ -29,6 +30,28 @@ def home(tmp_path_factory):
 def add_node(home: Installation, browser: Browser, name: str, **fields: str):
     path = f"/host/{home.made.node.host}/add-node"
     return browser.form(path, node_id=name, operator=home.made.visited.party_id, **fields)
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Making a link begins, tells so, and goes on when it is let."""
+    came, go, made = Event(), Event(), nodes._opened
+
+    def slowly(*args):
+        came.set()
+        assert go.wait(20)
+        return made(*args)
+
+    monkeypatch.setattr(nodes, "_opened", slowly)
+    return came, go
+
+
+def tabs(home: Installation) -> tuple[Browser, Browser]:
+    """Two pages of one session."""
+    one, two = home.browser("owner"), home.browser()
+    two.token = one.token
+    two.client.cookies.set(COOKIE, one.token)
+    return one, two
 
 
 def link_in(page) -> str:
@@ -130,24 +153,29 @@ def _asked_back(home: Installation) -> int:
     return int(told.json()["asked_back_minor"])
 
 
-def test_the_second_of_two_presses_waits_for_the_firsts_answer(home, monkeypatch):
-    came, go, made = Event(), Event(), nodes._opened
-
-    def slowly(*args):
-        came.set()
-        assert go.wait(20)
-        return made(*args)
-
-    monkeypatch.setattr(nodes, "_opened", slowly)
-    one, two = home.browser("owner"), home.browser()
-    two.token = one.token
-    two.client.cookies.set(COOKIE, one.token)
+def test_the_second_of_two_presses_waits_for_the_firsts_answer(home, held):
+    came, go = held
+    one, two = tabs(home)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(add_node, home, one, "n-2", once="both")
         assert came.wait(20)
         second = pool.submit(add_node, home, two, "n-2", once="both")
         go.set()
         assert link_in(first.result(20)) == link_in(second.result(20))
+
+
+def test_more_presses_than_may_wait_are_told_to_come_again(home, held, monkeypatch):
+    came, go = held
+    monkeypatch.setattr(http_once, "WAITING_MAX", 0)
+    one, two = tabs(home)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(add_node, home, one, "n-4", once="many")
+        assert came.wait(20)
+        refused = add_node(home, two, "n-4", once="many")
+        go.set()
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        link = link_in(first.result(20))
+    assert link_in(add_node(home, two, "n-4", once="many")) == link
 
 
 def test_where_the_answer_was_lost_the_page_says_so_and_nothing_is_done_again(home, monkeypatch):

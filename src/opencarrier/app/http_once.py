@@ -59,6 +59,9 @@ LOOK_S: Final = 0.1
 LOOKS_MAX: Final = 300
 """How often a second press looks whether the first has its answer."""
 
+WAITING_MAX: Final = 64
+"""Second presses that wait at a time; further ones are told to come again."""
+
 _STATUS: Final = {KeyReason.KEY_OF_ANOTHER: 422, KeyReason.TOO_MANY_KEYS: 429}
 _WORDS: Final = {
     KeyReason.KEY_OF_ANOTHER: "this key was used for a request that said something else",
@@ -90,6 +93,7 @@ class Once:
         self.answers = answers
         self._repeatable = repeatable
         self._needed = needed
+        self._waiting = 0
 
     async def __call__(self, request: Request) -> None:
         """Let a request through that is to be done, or end it with the answer that it has."""
@@ -126,15 +130,25 @@ class Once:
         key = f"{key} {sha256(body).hexdigest()}"
         asking = _asking(request, route, key, body, repeatable=False)
         known = await run_in_threadpool(self.answers.begin, asking)
-        for _ in range(LOOKS_MAX):
-            if not _runs(known):
-                break
-            await sleep(LOOK_S)
-            known = await run_in_threadpool(self.answers.begin, asking)
+        if _runs(known) and self._waiting < WAITING_MAX:
+            known = await self._waited(asking)
         if known is not None:
             raise _pressed(known)
         request.scope["state"][_PASSAGE].asking = asking
         crashpoint("once.begun")
+
+    async def _waited(self, asking: Asking) -> Answer | Refusal | None:
+        """Return what becomes of a press that runs, as far as it comes in time."""
+        self._waiting += 1
+        try:
+            for _ in range(LOOKS_MAX):
+                await sleep(LOOK_S)
+                known = await run_in_threadpool(self.answers.begin, asking)
+                if not _runs(known):
+                    break
+            return known
+        finally:
+            self._waiting -= 1
 
 
 def once_for(app: FastAPI, once: Once) -> None:
