@@ -17,11 +17,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from tests.app.scene import START_US, scene
 from tests.app.test_erasing import CALLED, IMSI, NAME, erase, proofs, subscribe, use
+from tests.app.test_referring import World
 from tests.postgresql import Server, program, server
 
 from opencarrier.app import moving, schema
 from opencarrier.app.bootstrap import Installation, load_settings, open_installation
 from opencarrier.app.config import Settings, settle_on
+from opencarrier.app.errands import ErrandRefusal
 from opencarrier.app.folder import Folder
 from opencarrier.app.keeping import back_up, restore_from
 from opencarrier.app.store import POOL_SIZE, Store, StoreError
@@ -330,3 +332,13 @@ def tables_files(postgresql: Server, url: str) -> bytes:
         (oid,) = connection.execute(query).fetchone()
     folder = postgresql.folder / "data" / "base" / str(oid)
     return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+
+
+def test_what_a_reference_was_used_for_before_an_upgrade_is_found_by_its_call(tmp_path, postgresql):
+    with scene(tmp_path, database=postgresql.database()) as made:
+        world = World(made)
+        for kind in ("payout", "fund", "stake"):
+            first = world.ask_before(kind, 2, "old")
+            assert world.ask(kind, 2, "old") == first
+            assert world.ask(kind, 3, "old").reason is ErrandRefusal.REFERENCE_OF_ANOTHER
+            assert world.ask(kind, 3, "new") != first
