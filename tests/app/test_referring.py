@@ -230,6 +230,8 @@ def test_what_was_booked_or_deposited_before_is_not_done_again(world):
     )
     first = taken(made.errands.deposit(made.home, amount, reference="old"))
     assert taken(made.errands.deposit(made.home, amount, reference="old")) == first
+    refused = made.errands.deposit(made.home, amount + 1, reference="old")
+    assert refused.reason is ANOTHER
     with base.store.read() as unit:
         assert world.place.work.manager.find(unit, former) is not None
 

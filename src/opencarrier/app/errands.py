@@ -15,6 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.venue import ERRANDS
 from opencarrier.chain.contracts import ClearingHouse, RewardDistributor, StableToken
 from opencarrier.chain.errors import ChainError
 from opencarrier.chain.model import Call
@@ -49,6 +50,9 @@ class ErrandRefusal(Reason):
     SHORT_OF_TOKENS = 2
     NOT_BOOKED_YET = 3
     REFERENCE_OF_ANOTHER = 4
+
+
+_OF_ANOTHER_AMOUNT = Refusal(ErrandRefusal.REFERENCE_OF_ANOTHER, "it was used for another amount")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +107,8 @@ class Errands:
             return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
         self.place.enrol()
         intent = self._deposit_intent(operator.party_id, amount_minor, reference)
+        if isinstance(intent, Refusal):
+            return intent
         approve = self._token.approve(self.place.manifest.clearing_house, amount_minor)
         refusal = self._of_another(intent, approve) or self._provide(amount_minor, intent)
         if refusal is not None:
@@ -245,13 +251,19 @@ class Errands:
         query = self._house.balance_of(self._token.address, operator.address)
         return query.ask(self.place.client)
 
-    def _deposit_intent(self, operator: PartyId, amount_minor: int, reference: str) -> Id:
+    def _deposit_intent(self, operator: PartyId, amount_minor: int, reference: str) -> Id | Refusal:
         """Name a deposit: as versions before did, with its amount, where such one was begun."""
         former = derive("errand/deposit", operator, amount_minor, reference)
         steps = (former, derive("errand/approve", former), derive("errand/mint", former))
+        manager, house = self.place.work.manager, self._house
+        selector = house.artefact().selector("deposit")
         with self._base.store.read() as unit:
-            if any(self.place.work.manager.find(unit, step) is not None for step in steps):
+            if any(manager.find(unit, step) is not None for step in steps):
                 return former
+            for intent, data in manager.named_alone(unit, house.address, selector, ERRANDS):
+                amount = house.artefact().read_call("deposit", data)["amount"]
+                if derive("errand/deposit", operator, amount, reference) == intent:
+                    return _OF_ANOTHER_AMOUNT
         return derive("errand/deposit", operator, reference)
 
     def _of_another(self, intent: bytes, approve: Call) -> Refusal | None:
@@ -260,7 +272,7 @@ class Errands:
             known = self.place.work.manager.find(unit, derive("errand/approve", intent))
         if known is None or known.call == approve:
             return None
-        return Refusal(ErrandRefusal.REFERENCE_OF_ANOTHER, "it was used for another amount")
+        return _OF_ANOTHER_AMOUNT
 
     def _provide(self, amount_minor: int, intent: bytes) -> Refusal | None:
         """See that the hub has the tokens, making them where the token is its own."""

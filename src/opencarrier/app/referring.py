@@ -14,15 +14,12 @@ from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.errands import ErrandRefusal
-from opencarrier.app.venue import ERRAND
+from opencarrier.app.venue import ERRANDS
 from opencarrier.chain.contracts.base import Contract
 from opencarrier.kernel.encoding import Value
 from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address
-
-_PURPOSES = ("", ERRAND)
-"""What errands are kept as; the oldest as nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +73,7 @@ def _former(place: Onchain, unit: Connection, errand: Referred) -> Id | Refusal:
     if manager.find(unit, former) is not None:
         return former
     selector = errand.contract.artefact().selector(errand.function)
-    for intent, data in manager.named_alone(unit, errand.contract.address, selector, _PURPOSES):
+    for intent, data in manager.named_alone(unit, errand.contract.address, selector, ERRANDS):
         if errand.former(errand.asked_of(data)) == intent:
             return _another(errand)
     return errand.intent

@@ -43,6 +43,9 @@ from opencarrier.receipts.manifest import Manifest, manifest_of
 ERRAND = "errand"
 """What the spending of a key's own errands is counted as."""
 
+ERRANDS = ("", ERRAND)
+"""What errands are kept as; the oldest as nothing."""
+
 PASSES_MAX = 600
 PASSES_PER_LOOK = 20
 """How often a transaction that stays out is looked after: can it still be paid?"""
