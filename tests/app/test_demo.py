@@ -98,6 +98,7 @@ def goes_on_elsewhere(run, root: Path, data: str) -> None:
     assert json.loads(run("ledger", "check", *there))["agrees_with_contracts"]
 
 
+@pytest.mark.crash
 @pytest.mark.timeout(400)
 def test_the_demo_tells_what_scripts_match_on_and_lives_on(run, tmp_path):
     """What it says to do next works as it stands there; no unit of money is lost meanwhile."""
