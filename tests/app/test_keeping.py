@@ -28,14 +28,17 @@ NAME, OTHER = "Grace Hopper-Kept", "208930000009999"
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """A copy of before, somebody erased, a copy of after: one file of people, the newest."""
-    root = tmp_path_factory.mktemp("keeping")
+    """A copy of before, somebody erased, a copy of after: one file of people, the newest.
+
+    The first makes the folder that both lie in.
+    """
+    root = tmp_path_factory.mktemp("keeping") / "safe"
     people = root / PEOPLE
-    with scene(root / "data") as made:
+    with scene(root.parent / "data") as made:
         base = made.place.base
         gone = subscribe(made, NAME, OTHER)
-        inside = back_up(base.folder, root / "inside", base.settings)
         back_up(base.folder, root / "before", base.settings, people)
+        inside = back_up(base.folder, root / "inside", base.settings)
         before = people.read_text()
         taken(erase(made, NAME))
         back_up(base.folder, root / "after", base.settings, people)
@@ -95,7 +98,7 @@ def test_people_never_go_over_another_file_nor_come_from_one(kept):
     for text in ("dear all\n", "[]\n", '{"form": "opencarrier/people/2"}\n'):
         other.write_text(text)
         with pytest.raises(FolderError, match="holds no people"):
-            back_up(Folder(root / "data"), root / "new", Settings(), other)
+            back_up(Folder(root.parent / "data"), root / "new", Settings(), other)
         with pytest.raises(FolderError, match="holds no people"):
             restore_from(root / "after", Folder(root / "new"), other)
         assert other.read_text() == text
@@ -198,7 +201,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(kept, monkeypatch):
 
     monkeypatch.setattr("shutil.copy2", full)
     for attempt in (
-        lambda: back_up(Folder(root / "data"), root / "new", Settings()),
+        lambda: back_up(Folder(root.parent / "data"), root / "new", Settings()),
         lambda: restore_from(root / "inside", Folder(root / "new")),
     ):
         with pytest.raises(FolderError, match="No space left") as told:
@@ -214,9 +217,9 @@ def test_two_at_once_do_not_meet(kept):
     with under_way.lock():
         (under_way.root / "half").write_text("half")
         with pytest.raises(FolderError, match="in use"):
-            back_up(Folder(root / "data"), root / "twice", Settings())
+            back_up(Folder(root.parent / "data"), root / "twice", Settings())
         assert (under_way.root / "half").exists()
-    back_up(Folder(root / "data"), root / "twice", Settings())
+    back_up(Folder(root.parent / "data"), root / "twice", Settings())
     assert not (root / "twice" / "half").exists()
 
 

@@ -53,6 +53,7 @@ def back_up(
         raise FolderError(f"{target} exists", "name a folder that does not exist yet")
     if not folder.begun:
         raise FolderError(f"{folder.root} is no data folder", "name one with --data")
+    target.parent.mkdir(parents=True, exist_ok=True)
     if people is not None:
         _see_that_it_is_ours(people)
     with _unfinished(target) as copy:
