@@ -73,7 +73,7 @@ class Authority:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     with scene(tmp_path_factory.mktemp("tls"), webhook_networks="127.0.0.0/8") as made:
-        now_us = int(NOW.timestamp()) * SECOND_US
+        now_us = int(datetime.now(UTC).timestamp()) * SECOND_US  # a signature is of now
         made.place.base.real = Real(FixedClock(now_us), made.place.base.entropy)
         yield made.place.base
 

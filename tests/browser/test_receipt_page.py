@@ -252,14 +252,19 @@ def test_another_chain_or_contract_is_no_anchor(apart, tmp_path):
     assert apart.press() == "good"
 
 
+def chain_asked(look) -> list[str]:
+    """What the page asked, but for its line to our server, which it tries again by itself."""
+    return [address for address in look.asked if not address.endswith("/v1/events")]
+
+
 def test_a_silent_node_and_one_elsewhere_say_nothing_of_the_receipt(apart):
     """Nobody answers: that is said. Where the page may not ask, it does not try."""
     apart.ask("http://127.0.0.1:9")
     assert apart.press() == "wait"
-    asked = len(apart.look.asked)
+    asked = chain_asked(apart.look)
     apart.ask("https://rpc.example")
     assert apart.press() == "not-allowed"
-    assert len(apart.look.asked) == asked
+    assert chain_asked(apart.look) == asked
     apart.ask(apart.node)
     assert apart.press() == "good"
 
