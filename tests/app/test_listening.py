@@ -27,7 +27,13 @@ from opencarrier.spine.parties import Operator
 from opencarrier.usage.model import Totals
 
 NOTHING = Totals(
-    sessions=0, sessions_open=0, observations=0, observations_pending=0, usages=0, cuts=0
+    sessions=0,
+    sessions_open=0,
+    observations=0,
+    observations_pending=0,
+    usages=0,
+    cuts=0,
+    estimated=False,
 )
 PORTS = Settings(radius_port=0, acct_port=0, radsec_port=0)
 

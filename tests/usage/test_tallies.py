@@ -69,6 +69,7 @@ def recounted(unit: Connection) -> Totals:
         observations_pending=len(waiting),
         usages=len(unit.execute(select(USAGES.c.usage_id)).all()),
         cuts=len(unit.execute(select(CUTS.c.cycle_id)).all()),
+        estimated=False,
     )
 
 
@@ -104,6 +105,24 @@ def test_a_unit_that_fails_tallies_nothing(tmp_path) -> None:
         unit.rollback()
     with world.unit() as unit:
         assert world.service.totals(unit) == before == recounted(unit)
+    world.close()
+
+
+def test_a_backlog_is_read_up_to_a_bound_and_counted_by_its_numbers_beyond() -> None:
+    world = World()
+    world.record(*(seen(Status.START, 0, acct=f"old{n}") for n in range(2)), restart(1))
+    world.cut(-1)
+    world.record(*(seen(Status.START, 0, acct=f"new{n}") for n in range(3)))
+    with world.unit() as unit:
+        exact = world.service.totals(unit)
+        assert exact == store.totals(unit, read_max=4) == recounted(unit)
+        assert exact.sessions == 5
+        three = store.totals(unit, read_max=3)
+        assert three == replace(exact, estimated=True)
+        more = store.totals(unit, read_max=2)
+        assert more == replace(
+            three, sessions=4, sessions_open=4, observations=5, observations_pending=5
+        )
     world.close()
 
 

@@ -100,6 +100,11 @@ def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str
         access.terms_refused,
     )
     yield from _one("usage_observations", "gauge", "accounting packets kept", totals.observations)
+    pending = totals.observations_pending
+    yield from _one("usage_observations_pending", "gauge", "packets no cut has taken", pending)
+    yield from _one(
+        "usage_estimated", "gauge", "1 if more waits for a cut than is read", int(totals.estimated)
+    )
     yield from _one("usage_sessions_open", "gauge", "sessions open", totals.sessions_open)
     yield from _one("usage_usages", "gauge", "usages cut", totals.usages)
     if cycle is not None:

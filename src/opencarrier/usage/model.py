@@ -139,7 +139,11 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """How much the room holds: sessions still open, observations kept, usages cut."""
+    """How much the room holds: sessions still open, observations kept, usages cut.
+
+    `estimated` where more waits for a cut than was read: observations are counted by their numbers
+    (PostgreSQL leaves out those of copies), and sessions as far as was read.
+    """
 
     sessions: int
     sessions_open: int
@@ -147,6 +151,7 @@ class Totals:
     observations_pending: int
     usages: int
     cuts: int
+    estimated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

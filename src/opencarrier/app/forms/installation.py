@@ -168,7 +168,13 @@ STATUS = Status(
         RouteLine(realm="visited.example", kind="upstream", servers_of="visited", inward=False)
     ],
     usage=Totals(
-        sessions=1, sessions_open=0, observations=1, observations_pending=0, usages=1, cuts=1
+        sessions=1,
+        sessions_open=0,
+        observations=1,
+        observations_pending=0,
+        usages=1,
+        cuts=1,
+        estimated=False,
     ),
     suspended=0,
     exchanges=[{"peer": ADDRESS, "state": "none", "failures": 0}],
