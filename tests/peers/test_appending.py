@@ -18,6 +18,7 @@ from tests.usage.worlds import at, cycle_id, seen
 from opencarrier.access.orders import store as orders
 from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.orders.model import Attach
+from opencarrier.app.console.arrivals import Arrivals
 from opencarrier.app.store import Store
 from opencarrier.spine.usage import Observation, Status
 from opencarrier.usage.model import SILENCE_US
@@ -77,6 +78,53 @@ def test_those_who_append_share_a_turn_and_who_writes_has_it_alone(store: Store)
                 added.result(timeout=0.3)
         added.result(timeout=10)
     assert order == ["appended", "written"]
+
+
+def test_what_is_committed_late_is_told_once(store: Store) -> None:
+    """Numbered before another and committed after it, at the first look and at a later one."""
+    usage, told = UsageService(), []
+    arrivals = Arrivals(usage)
+
+    def look() -> None:
+        with store.read() as unit:
+            told.append([int(one.acct_session_id[1:]) for one in arrivals.read(unit, at(0))])
+
+    for first in (0, 3):
+        with store.append() as slow:
+            usage.add(slow, [report(first, 1)])
+            with store.append() as quick:
+                usage.add(quick, [report(first + 1, 1)])
+            look()
+        with store.append() as unit:
+            usage.add(unit, [report(first + 2, 1)])
+        look()
+        look()
+    assert told == [[1], [0, 2], [], [4], [3, 5], []]
+
+
+def test_who_waits_for_the_turn_sees_what_was_committed_meanwhile(postgresql: Server) -> None:
+    """Also where the server's default is one snapshot of the whole unit: a cut leaves none out."""
+    name = postgresql.database()
+    store, usage = Store(name), UsageService()
+    with store.write() as unit:
+        metadata.create_all(unit)
+        own = name.rpartition("/")[2]
+        default = "SET default_transaction_isolation = 'serializable'"
+        unit.execute(text(f"ALTER DATABASE {own} {default}"))
+    store.close()
+
+    def newest() -> int:
+        with store.write() as unit:
+            return usage.newest(unit)
+
+    with ThreadPoolExecutor() as threads:
+        with store.append() as unit:
+            usage.add(unit, [report(0, 1)])
+            asked = threads.submit(newest)
+            with pytest.raises(TimeoutError):
+                asked.result(timeout=0.3)
+        assert asked.result(timeout=10) == 1
+    store.close()
 
 
 def _append_nothing(store: Store) -> None:

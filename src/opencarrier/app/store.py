@@ -222,10 +222,14 @@ def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
 
 _SCHEMA = "hashtext(current_schema())"
 _READS, _APPENDS, _WRITES = "reads", "appends", "writes"
+_BEGIN_HERE = "BEGIN ISOLATION LEVEL READ COMMITTED"
+"""Whatever the server's default is: one snapshot of the whole unit would be from before the turn
+came, and a cut would leave out for good what was committed while it waited."""
+
 _BEGIN = {
     _READS: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-    _APPENDS: f"BEGIN; SELECT pg_advisory_xact_lock_shared({WRITER}, {_SCHEMA})",
-    _WRITES: f"BEGIN; SELECT pg_advisory_xact_lock({WRITER}, {_SCHEMA})",
+    _APPENDS: f"{_BEGIN_HERE}; SELECT pg_advisory_xact_lock_shared({WRITER}, {_SCHEMA})",
+    _WRITES: f"{_BEGIN_HERE}; SELECT pg_advisory_xact_lock({WRITER}, {_SCHEMA})",
 }
 _SETTINGS = f"SET synchronous_commit = on; SET lock_timeout = {BUSY_MS}"
 _TEXT = """

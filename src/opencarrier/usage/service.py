@@ -128,10 +128,17 @@ class UsageService:
     ) -> Sequence[tuple[int, Observation]]:
         """Return observations that arrived after one, in their order, each with its number.
 
-        Enough to watch by, not to count by: where several write at once (PostgreSQL), one that
-        was numbered before another and committed after it may be passed over.
+        Nothing is passed over in a unit that writes. In one that reads, where several append at
+        once (PostgreSQL), one that was numbered before another and is committed after it may be:
+        `arrived_as` finds it.
         """
         return store.arrived_after(unit, number, limit=limit)
+
+    def arrived_as(
+        self, unit: Connection, numbers: Sequence[int]
+    ) -> Sequence[tuple[int, Observation]]:
+        """Return observations that have some numbers, in their order, each with its number."""
+        return store.arrived_as(unit, numbers)
 
     def last_cut_us(self, unit: Connection) -> int | None:
         """Return the instant of the newest cut, None before the first."""

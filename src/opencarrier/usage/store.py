@@ -186,6 +186,13 @@ def arrived_after(unit: Connection, number: int, *, limit: int) -> list[tuple[in
     return [(row.sequence, tables.observation_of(row)) for row in rows]
 
 
+def arrived_as(unit: Connection, numbers: Sequence[int]) -> list[tuple[int, Observation]]:
+    """Return the observations that have some numbers, in their order."""
+    chosen = select(OBSERVATIONS).where(OBSERVATIONS.c.sequence.in_(numbers))
+    rows = unit.execute(chosen.order_by(OBSERVATIONS.c.sequence))
+    return [(row.sequence, tables.observation_of(row)) for row in rows]
+
+
 def pending(unit: Connection, *, few: bool = False) -> ColumnElement[bool]:
     """Return the condition for observations no cut has taken.
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
+from opencarrier.app.console.arrivals import Arrivals
 from opencarrier.app.console.events import Events
 from opencarrier.app.console.story import Happening, Story
 from opencarrier.app.console.traffic import Pulse, Traffic
@@ -27,12 +28,6 @@ from opencarrier.spine.usage import Observation
 _log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
-ARRIVED_MAX = 2_000
-"""Observations looked at in one look; the others wait for the next."""
-
-REMEMBERED_MAX = 20_000
-"""Observations from before the start that the board is filled from."""
-
 PULSES_MAX = 20
 """Signs of life told of one look; more would be a blur."""
 
@@ -54,7 +49,8 @@ class Watch:
         self._place = place
         self._events = events
         self._stopped = asyncio.Event()
-        self._mark: int | None = None
+        self._arrivals = Arrivals(place.base.usage)
+        self._filled = False
         self._cycles: dict[int, CycleState] | None = None
         self._nodes: int | None = None
         self._earning = Earning(place.base)
@@ -104,22 +100,18 @@ class Watch:
         self._add(Happening(at_us=self._now_us(), kind="said", what=str(line), said=line))
 
     def _arrived(self, unit: Connection) -> list[Pulse]:
-        usage = self._place.base.usage
-        if self._mark is None:
-            self._mark = max(usage.newest(unit) - REMEMBERED_MAX, 0)
-            while found := usage.arrived_after(unit, self._mark, limit=ARRIVED_MAX):
+        """Take what arrived; nothing is told of what is from before the start."""
+        now_us = self._now_us()
+        if not self._filled:
+            while found := self._arrivals.read(unit, now_us):
                 self._report(found)
+            self._filled = True
             return []
-        return self._report(usage.arrived_after(unit, self._mark, limit=ARRIVED_MAX))
+        return self._report(self._arrivals.read(unit, now_us))
 
-    def _report(self, found: Sequence[tuple[int, Observation]]) -> list[Pulse]:
-        pulses = []
-        for number, seen in found:
-            self._mark = number
-            pulse = self.traffic.report(seen)
-            if pulse is not None:
-                pulses.append(pulse)
-        return pulses
+    def _report(self, found: Sequence[Observation]) -> list[Pulse]:
+        pulses = map(self.traffic.report, found)
+        return [pulse for pulse in pulses if pulse is not None]
 
     def _tell_pulse(self, pulse: Pulse, place: Place | None) -> None:
         where = None if place is None else [place.longitude_udeg, place.latitude_udeg]
