@@ -101,15 +101,24 @@ def die(name: str, point: str) -> None:
 
 
 def test_the_daemons_own_close_needs_two_others(made, people):
-    """The scheduler closes for nobody and goes on; commands and the token are no person either."""
+    """The scheduler closes for nobody and goes on; commands and the token are no person either.
+
+    One was needed when it was asked, two are meanwhile, and none by when they say yes: both must.
+    """
+    made.place.consent._people = 1
     scheduler = Scheduler(made.place)
     scheduler._close(made.clock.now_us())
     scheduler.tick()
+    assert [one.needed for one in waiting(made)] == [1]
+    made.place.consent._people = 2
     scheduler.tick()
     told = close_and_settle(made.place, pause=lambda _: None)
     assert told["note"] == "not_approved: 0 of 2 people said yes"
-    for who in people:
-        say_yes(made, who)
+    made.place.consent._people = 0
+    ada, bob = people
+    assert not say_yes(made, ada).granted
+    assert driven(made).note == "not_approved: 1 of 2 people said yes"
+    assert say_yes(made, bob).granted
     assert driven(made).is_settled
 
 

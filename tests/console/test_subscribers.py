@@ -126,6 +126,8 @@ def test_two_owners_approve_what_is_paid_out(home):
         assert (first.status_code, first.json()["title"]) == (409, "not_approved")
         assert settle(home, "owner", "Eve", amount_minor=2_000_000).status_code == 409
         assert settle(home, "second", "Eve", reference="other").status_code == 409
+        object.__setattr__(home.base.settings, "approval_people", 0)
+        assert settle(home, "owner", "Eve").status_code == 409, "it was asked of two"
         assert waits(home, "Eve") == ASKED_MINOR
         assert home.browser("operator").ask("/v1/approvals").json()["waiting"] == []
         kinds = {

@@ -32,13 +32,15 @@ def objection(
 ) -> Refusal | None:
     """Say how many people are still missing, nothing where none is; who asks has said yes.
 
-    The installation's token and its commands are no person. `about` is told beside the amount to
+    It is as many as the settings say now, or said when it was asked, whichever is more. The
+    installation's token and its commands are no person. `about` is told beside the amount to
     those who are asked.
     """
     settings, accounts = base.settings, base.accounts
-    if settings.approval_people == 0:
-        return None
     known = accounts.approvals.about(unit, kind, subject)
+    needed = max(settings.approval_people, 0 if known is None else known.needed)
+    if needed == 0:
+        return None
     if known is None:
         accounts.audit.write(unit, "approval_asked", who=by, about=to_hex(subject))
     asked = accounts.approvals.ask(
@@ -46,7 +48,7 @@ def objection(
         kind=kind,
         subject=subject,
         detail=f"{amount_minor} {about}",
-        needed=settings.approval_people,
+        needed=needed,
         ttl_s=settings.approval_s,
         by=by,
     )

@@ -48,8 +48,12 @@ class SettlementConsent:
         self._ttl_s = ttl_s
 
     def objection(self, unit: Connection, *, settlement_id: Id, net_minor: int) -> Refusal | None:
-        """Say how many people are still missing, nothing where none is."""
-        if not self._needed(net_minor):
+        """Say how many people are still missing, nothing where none is.
+
+        It is as many as the settings say now, or said when it was asked, whichever is more.
+        """
+        known = self._accounts.approvals.about(unit, SETTLEMENT, settlement_id)
+        if known is None and not self._needed(net_minor):
             return None
         asked = self._asked(unit, settlement_id, net_minor, NOBODY)
         if asked.granted:
@@ -74,7 +78,9 @@ class SettlementConsent:
         self, unit: Connection, settlement_id: Id, net_minor: int, by: AccountId
     ) -> Approval:
         approvals, audit = self._accounts.approvals, self._accounts.audit
-        is_new = approvals.about(unit, SETTLEMENT, settlement_id) is None
+        known = approvals.about(unit, SETTLEMENT, settlement_id)
+        is_new = known is None
+        needed = self._people if self._needed(net_minor) else 0
         if is_new:
             audit.write(unit, "approval_asked", who=by, about=to_hex(settlement_id))
         asked = approvals.ask(
@@ -82,7 +88,7 @@ class SettlementConsent:
             kind=SETTLEMENT,
             subject=settlement_id,
             detail=str(net_minor),
-            needed=self._people,
+            needed=max(needed, 0 if known is None else known.needed),
             ttl_s=self._ttl_s,
             by=by,
         )

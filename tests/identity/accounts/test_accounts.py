@@ -357,6 +357,17 @@ def test_a_question_is_over_in_time_and_asked_anew(unit, accounts, clock, ada):
     assert reason(unknown) is AccountReason.UNKNOWN_APPROVAL
 
 
+def test_what_was_asked_of_one_waits_for_two_where_two_are_needed_by_now(unit, accounts, ada):
+    """And what was asked of two waits for both where one would do by now."""
+    assert ask(unit, accounts, needed=1, by=ada.account).granted
+    raised = ask(unit, accounts, needed=2)
+    assert (raised.needed, raised.granted) == (2, False)
+    assert accounts.approvals.waiting(unit) == [raised]
+    assert ask(unit, accounts, needed=1, by=ada.account) == raised
+    bob = accounts.book.add(unit, "Bob")
+    assert ask(unit, accounts, needed=2, by=bob.account).granted
+
+
 def test_who_is_gone_no_longer_says_yes_to_what_waits(unit, accounts, ada):
     asked = ask(unit, accounts, by=ada.account)
     accounts.approvals.forget(unit, ada.account)

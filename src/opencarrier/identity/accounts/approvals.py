@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 from sqlalchemy.engine import Row
 
 from opencarrier.identity.accounts import store
@@ -45,12 +45,20 @@ class Approvals:
         ttl_s: int,
         by: AccountId = NOBODY,
     ) -> Approval:
-        """Ask a question; who asks says yes by it. The same again is the same, while it stands."""
+        """Ask a question; who asks says yes by it. The same again is the same, while it stands.
+
+        Where more people are needed by now than when it was asked first, it waits for as many;
+        where fewer are, for those it was asked of.
+        """
         assert 1 <= needed <= 16, "one to sixteen people"
         assert 0 < ttl_s <= APPROVAL_S_MAX, "a question is over some day"
         found = self.about(unit, kind, subject)
         if found is None:
             found = self._made(unit, kind, subject, detail, needed, ttl_s)
+        elif found.needed < needed:
+            table = store.approvals
+            mine = update(table).where(table.c.approval == found.approval)
+            unit.execute(mine.values(needed=needed))
         if by != NOBODY:
             self._vote(unit, found, by)
         return self._read(unit, found.approval)

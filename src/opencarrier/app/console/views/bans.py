@@ -186,7 +186,7 @@ class BanViews:
             digest=to_hex(ban_digest(bans.service.domain, statement)),
             signers=tuple(who for who, _ in item.signatures),
             said=0 if asked is None else len(asked.by),
-            needed=needed,
+            needed=needed if asked is None else max(needed, asked.needed),
         )
 
     def _ban(self, case: Case, words: Mapping[bytes, str], now_s: int) -> BanView:
