@@ -44,6 +44,12 @@ LITERAL = re.compile(r"`[^`]+`")
 NUMBERS = {"num", "n", "count"}
 """What the number of a plural form is called."""
 
+FOREIGN_MARKS = {
+    "fr": re.compile(r" [:;?!»]|« |'| …$"),
+    "ar": re.compile(r"[,;?](?=\s|$)| …$"),
+}
+"""Punctuation that a language has otherwise: locale/README.md says how."""
+
 FEW = 3
 """Plural forms whose texts may do without the number: none, one, two."""
 
@@ -231,7 +237,8 @@ def check(language: str, said: Mapping[Text, list[str]], *, whole: bool) -> Iter
         )
     for text, message in kept.items():
         if _is_translated(message):
-            for wrong in faults(message, catalogue.num_plurals):
+            found = faults(message, catalogue.num_plurals)
+            for wrong in (*found, *foreign(language, message)):
                 yield f"{where}: {text[0]!r}: {wrong}"
 
 
@@ -256,6 +263,14 @@ def faults(message: Message, plurals: int) -> Iterator[str]:
             yield "changes what stands between backticks"
         if string.strip() != string and ids[0].strip() == ids[0]:
             yield "begins or ends with a space"
+
+
+def foreign(language: str, message: Message) -> Iterator[str]:
+    """Yield the punctuation of a translation that its language has otherwise."""
+    if marks := FOREIGN_MARKS.get(language):
+        for string in _strings(message):
+            if found := marks.search(LITERAL.sub("", string)):
+                yield f"has {found[0]!r}, which this language writes otherwise"
 
 
 def update(path: Path, said: Mapping[Text, list[str]]) -> None:

@@ -187,10 +187,10 @@ def test_a_cap_is_set_by_hand(browser, account):
 def test_a_lost_phone_wants_a_tick_first(browser, account):
     with looked(browser, "phone") as look:
         account.open(look, "/safety")
-        look.page.get_by_role("button", name="Put my phone out").click()
+        look.page.get_by_role("button", name="Block my phone").click()
         assert look.page.url.endswith("/safety"), "the browser asks for the tick"
-        look.page.get_by_label("Yes, put everything out").check()
-        look.page.get_by_role("button", name="Put my phone out").click()
+        look.page.get_by_label("Yes, block everything").check()
+        look.page.get_by_role("button", name="Block my phone").click()
         look.page.wait_for_selector("h1:has-text('Done')")
         look.shot("subscriber-lost-phone-light")
         assert not account.judge(look)

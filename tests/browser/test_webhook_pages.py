@@ -89,5 +89,5 @@ def test_somebody_registers_a_server_tries_it_and_sees_what_came_of_it(browser, 
         look.page.get_by_role("button", name="Send again").click()
         assert "waiting" in row.inner_text()
         look.page.get_by_role("button", name="Remove it").click()
-        assert "None of your machines" in look.page.locator("h1").inner_text()
+        assert "None of your servers" in look.page.locator("h1").inner_text()
         assert not look.complaints

@@ -220,7 +220,7 @@ def test_the_token_registers_for_the_installation(home):
 def test_the_page_does_what_the_api_does(home):
     """A secret is shown once; each form is a change with its line in the log."""
     operator = home.browser("operator")
-    assert "None of your machines" in operator.get("/webhooks").text
+    assert "None of your servers" in operator.get("/webhooks").text
     fields = {"party": party(home, "operator"), "url": URL, "hear-cycle.settled": "yes"}
     shown = operator.form("/webhooks", **fields).text
     secret = re.search(r"whsec_[A-Za-z0-9+/]+=", shown)

@@ -254,6 +254,16 @@ def test_plural_forms_are_as_many_as_the_language_has():
     assert list(catalogues.faults(catalogues.Message("a", "b", flags=("fuzzy",)), 6))
 
 
+@pytest.mark.parametrize(("language", "wrong", "right"), [
+    ("fr", "quoi ?", "quoi\u202f?"), ("fr", "l'un", "l’un, `l'un`"), ("fr", "ici :", "ici\u00a0:"),
+    ("ar", "لا, نعم", "لا، نعم"), ("ar", "لماذا?", "48.86,2.34"), ("ar", "تغيير …", "تغيير…"),
+    ("sw", "", "nini?"),
+])  # fmt: skip
+def test_punctuation_is_that_of_the_language(language, wrong, right):
+    assert bool(list(catalogues.foreign(language, catalogues.Message("a", wrong)))) == bool(wrong)
+    assert not list(catalogues.foreign(language, catalogues.Message("a", right)))
+
+
 def test_texts_are_found_in_templates_modules_and_the_glossary(tmp_path, monkeypatch):
     monkeypatch.setattr(catalogues, "SOURCE", tmp_path)
     monkeypatch.setattr(catalogues, "ROOT", tmp_path)

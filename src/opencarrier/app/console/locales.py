@@ -169,15 +169,15 @@ class Words:
         """Write a country by its ISO 3166-1 code."""
         return str(self.locale.territories.get(code, code))
 
-    def place(self, where: Where) -> Markup:
-        """Write a place on earth to a tenth of a degree."""
+    def place(self, where: Where, decimals: int = 1) -> Markup:
+        """Write a place on earth to so many decimals of a degree."""
         north, east = where.latitude_udeg, where.longitude_udeg
         latitude = N_("%(degrees)s° N") if north >= 0 else N_("%(degrees)s° S")
         longitude = N_("%(degrees)s° E") if east >= 0 else N_("%(degrees)s° W")
         return self.told(
             "%(latitude)s, %(longitude)s",
-            latitude=self.told(latitude, degrees=self._degrees(north)),
-            longitude=self.told(longitude, degrees=self._degrees(east)),
+            latitude=self.told(latitude, degrees=self._degrees(north, decimals)),
+            longitude=self.told(longitude, degrees=self._degrees(east, decimals)),
         )
 
     def forms(self, one: str, many: str) -> str:
@@ -229,9 +229,9 @@ class Words:
             return self.isolated(value)
         return value
 
-    def _degrees(self, udeg: int) -> str:
-        degrees = Decimal(abs(udeg)).scaleb(-6)
-        return format_decimal(degrees, "0.0", locale=self.locale, numbering_system=DIGITS)
+    def _degrees(self, udeg: int, decimals: int) -> str:
+        degrees, pattern = Decimal(abs(udeg)).scaleb(-6), "0." + "0" * decimals
+        return format_decimal(degrees, pattern, locale=self.locale, numbering_system=DIGITS)
 
     def _pattern(self, form: str) -> str:
         if form == "day":

@@ -22,7 +22,7 @@ from opencarrier.staking import rules
 from opencarrier.staking.model import Commitment, StakeContract
 
 EXAMPLES = ((10_000_000, 3_600), (100_000_000, 3_600), (1_000_000_000, 3_600))
-"""Octets and seconds that the page prices: mail and messages, a while of web, an hour of film."""
+"""Octets and seconds that the page prices: mail and messages, a while of web, an hour of video."""
 
 CHANNELS_SHOWN = 50
 
