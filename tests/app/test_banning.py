@@ -9,10 +9,13 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
+from tests.memory import Memory
 
 from opencarrier.app.banning import DAY_S, Banning, Wish
 from opencarrier.app.registering import Registry
+from opencarrier.app.retention import Forgetting, read_retention
 from opencarrier.app.venue import NODE_TERMS
+from opencarrier.bans import service as service_of_bans
 from opencarrier.bans import store
 from opencarrier.bans.model import (
     DRAFTS_MAX,
@@ -22,6 +25,7 @@ from opencarrier.bans.model import (
     reason_hash,
     words_hash,
 )
+from opencarrier.bans.service import BanService
 from opencarrier.bans.signed import signed
 from opencarrier.chain.contracts import NodeRegistry, StableToken, Stage
 from opencarrier.chain.errors import RevertedError
@@ -39,6 +43,7 @@ GUARDIANS = sorted((KeySigner(bytes([one]) * 32) for one in (21, 22, 23)), key=l
 STRANGER = KeySigner(bytes([24]) * 32)
 OTHER = "node-2"
 BOND_MINOR = 9_000_000
+DOMAIN = node_registry_domain(chain_id=1, contract=Address("0x" + "ab" * 20))
 
 
 class Court:
@@ -391,6 +396,64 @@ def test_grounds_that_are_only_looked_at_are_few_and_stay_if_the_chain_has_their
     assert (keys[court.node_id], texts[1]) not in court.proposed()
     assert no(court.bans.appeal(court.node_id, texts[3])) == "not_open"
     assert court.words(*texts) == {texts[1]}, "what is not sent is not kept"
+
+
+@pytest.mark.parametrize(("kept_days", "kept_s"), [("0", 30 * DAY_S), ("365 FR:366", 366 * DAY_S)])
+def test_what_was_said_of_a_ban_is_forgotten_once_it_can_be_appealed_no_more(
+    kept_days, kept_s, monkeypatch
+):
+    """A second before nothing is; the hashes that the chain has stay; one row at a time here."""
+    monkeypatch.setattr(service_of_bans, "FORGOTTEN_MAX", 1)
+    memory, forgetting = (
+        Memory(store.metadata),
+        Forgetting(BanService(DOMAIN), read_retention(kept_days)),
+    )
+    decided_s = 2_000
+    said = {"evidence", "grounds", "of a draft", "of an appeal that failed"}
+    statement = BanStatement(
+        node_id=b"n" * 32,
+        reason_hash=reason_hash("other"),
+        evidence_root=words_hash("of a draft"),
+        starts_at_s=0,
+        ends_at_s=decided_s,
+        slash_minor=0,
+    )
+    draft = Draft(node_id="node-1", code="other", statement=statement, by="", made_us=0)
+    case = {"ban_id": b"c" * 32, "node_key": b"n" * 32, "reason_hash": bytes(32)}
+    case |= {"evidence_root": words_hash("evidence"), "tx_hash": bytes(32), "escrow_minor": "0"}
+    case |= {"starts_s": 0, "ends_s": 1_000, "block_number": 1, "log_index": 0}
+
+    def words_left(now_s: int, steps: int) -> set[str]:
+        with memory.begin() as unit:
+            for _ in range(steps):
+                forgetting.step(unit, now_s * SECOND_US)
+            return set(unit.scalars(select(store.words.c.words)))
+
+    with memory.begin() as unit:
+        for text in said:
+            at_us = (decided_s if text.endswith("failed") else 0) * SECOND_US
+            store.put_words(unit, words_hash(text), text, at_us=at_us)
+        store.add_case(unit, case)
+        store.add_step(unit, b"c" * 32, Stage.OPEN, block_number=1, due_s=1_000)
+        appeal = {"due_s": decided_s, "grounds_hash": words_hash("grounds")}
+        store.add_step(unit, b"c" * 32, Stage.APPEALED, block_number=2, **appeal)
+        store.put_draft(unit, draft)
+        store.put_signature(unit, draft.ban_id, Address(STRANGER.address), bytes(65))
+        store.put_proposed(unit, b"n" * 32, b"p" * 32, "looked at", at_us=0, limit=1)
+    assert words_left(decided_s + kept_s - 3_600, 9) == said
+    assert words_left(decided_s + kept_s, 9) == said
+    late_s = decided_s + kept_s + 3_600
+    assert len(words_left(late_s, 1)) == len(said) - 1, "one at a time"
+    assert words_left(late_s, 9) == set()
+    with memory.begin() as unit:
+        for table in (store.drafts, store.signatures, store.proposed):
+            assert not unit.execute(select(table)).all()
+        kept = store.case(unit, b"c" * 32)
+        assert (kept.evidence_root, kept.grounds_hash) == (
+            words_hash("evidence"),
+            words_hash("grounds"),
+        )
+    memory.dispose()
 
 
 def test_a_venue_names_its_guardians(court):

@@ -181,7 +181,7 @@ class Banning:
         )
         made = service.prepare(unit, draft, now_s=now_s, ban_s_max=roles.ban_s_max)
         if not isinstance(made, Refusal):
-            service.say(unit, wish.evidence)
+            service.say(unit, wish.evidence, at_us=draft.made_us)
         return made
 
     def draft(self, ban_id: bytes) -> Draft | None:
@@ -297,7 +297,7 @@ class Banning:
         return self._act(owner, ["bans/appeal", open_case.ban_id], call, beside=said)
 
     def _say(self, words: str, beside: Beside | None, unit: Connection) -> None:
-        self._bans.service.say(unit, words)
+        self._bans.service.say(unit, words, at_us=self._base.clock.now_us())
         if beside is not None:
             beside(unit)
 

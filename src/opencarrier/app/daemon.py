@@ -28,6 +28,7 @@ from opencarrier.app.moving import see_where_it_is
 from opencarrier.app.news import News
 from opencarrier.app.passing_on import access_service
 from opencarrier.app.radsec_trust import trust_of
+from opencarrier.app.retention import Forgetting, read_retention
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.ledger import service as ledger
@@ -183,6 +184,10 @@ class Scheduler:
         self._errands = Errands(place)
         self._noted: dict[str, str] = {}
         self._due_us = self._next_due_us()
+        self._forgetting: Forgetting | None = None
+        if place.bans is not None:
+            kept = read_retention(place.base.settings.retention_days)
+            self._forgetting = Forgetting(place.bans.service, kept)
 
     def tick(self) -> None:
         """Do what is due; what goes wrong is logged, and tried again at the next tick."""
@@ -203,6 +208,8 @@ class Scheduler:
             ledger.expire(unit, now_us)
             sweep(unit, self._place.base.real.clock.now_us())
             self._place.base.webhooks.sweep(unit)
+            if self._forgetting is not None:
+                self._forgetting.step(unit, now_us)
         if self._due_us is not None and now_us >= self._due_us:
             self._close(self._due_us)
 

@@ -21,6 +21,9 @@ PROPOSED_MAX: Final = 5
 CASES_MAX: Final = 20
 """How many of a node's cases are told, the newest first."""
 
+FORGOTTEN_MAX: Final = 100
+"""How many drafts, and how many words, are forgotten in one transaction."""
+
 CODES: Final = ("false_use", "false_place", "altered_traffic", "unlawful", "lost_key", "other")
 """Why a node is banned, as it is hashed into the statement."""
 

@@ -11,6 +11,7 @@ from opencarrier.bans.model import (
     CASES_MAX,
     CODES,
     DRAFTS_MAX,
+    FORGOTTEN_MAX,
     PROPOSED_MAX,
     BanReason,
     Case,
@@ -19,6 +20,7 @@ from opencarrier.bans.model import (
     words_hash,
 )
 from opencarrier.chain.typed_data import SigningDomain, ban_digest
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.money import INT64_MAX
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import Address, recover
@@ -36,11 +38,19 @@ class BanService:
             return Refusal(BanReason.BAD_WORDS, "2,000 octets at most")
         return words_hash(words)
 
-    def say(self, unit: Connection, words: str) -> None:
-        """Keep words for good, under their hash."""
+    def say(self, unit: Connection, words: str, *, at_us: int) -> None:
+        """Keep words under their hash, until `forget` finds them old and of no ban any more."""
         assert is_sayable(words), "they were hashed before"
         if words:
-            store.put_words(unit, words_hash(words), words)
+            store.put_words(unit, words_hash(words), words, at_us=at_us)
+
+    def forget(self, unit: Connection, *, before_us: int) -> bool:
+        """Forget drafts and words of bans that were over before an instant, some at a time.
+
+        Say whether there may be more. What the chain has stays: cases, steps, and the hashes.
+        """
+        rows = store.forget(unit, before_us // SECOND_US, limit=FORGOTTEN_MAX)
+        return rows >= FORGOTTEN_MAX
 
     def propose(
         self, unit: Connection, node_key: bytes, words: str, *, at_us: int

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    CompoundSelect,
     Connection,
     Index,
     Integer,
@@ -19,12 +20,14 @@ from sqlalchemy import (
     Text,
     delete,
     select,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import insert
 
 from opencarrier.bans.model import Case, Draft, reason_hash
 from opencarrier.chain.contracts import Stage
 from opencarrier.chain.typed_data import BanStatement
+from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.signatures import Address
 
 metadata = MetaData()
@@ -83,6 +86,7 @@ words = Table(
     metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     Column("words", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False, server_default="0"),
 )
 
 
@@ -216,9 +220,12 @@ def put_signature(unit: Connection, ban_id: bytes, signer: Address, signature: b
     unit.execute(insert(signatures).on_conflict_do_nothing(), row)
 
 
-def put_words(unit: Connection, digest: bytes, text: str) -> None:
-    """Keep words under their hash."""
-    unit.execute(insert(words).on_conflict_do_nothing(), {"digest": digest, "words": text})
+def put_words(unit: Connection, digest: bytes, text: str, *, at_us: int) -> None:
+    """Keep words under their hash, from an instant on that is the newest they were said at."""
+    put = insert(words).on_conflict_do_update(
+        index_elements=[words.c.digest], set_={"at_us": at_us}, where=words.c.at_us < at_us
+    )
+    unit.execute(put, {"digest": digest, "words": text, "at_us": at_us})
 
 
 def put_proposed(
@@ -235,11 +242,49 @@ def put_proposed(
 
 
 def settle_proposed(unit: Connection, digest: bytes) -> None:
-    """Keep for good the words of a hash that the chain has."""
-    chosen = select(proposed.c.digest, proposed.c.words).where(proposed.c.digest == digest)
+    """Keep the words of a hash that the chain has."""
+    chosen = select(proposed.c.words, proposed.c.at_us).where(proposed.c.digest == digest)
     for row in unit.execute(chosen.limit(1)).all():
-        put_words(unit, digest, row.words)
+        put_words(unit, digest, row.words, at_us=row.at_us)
     unit.execute(delete(proposed).where(proposed.c.digest == digest))
+
+
+def forget(unit: Connection, before_s: int, *, limit: int) -> int:
+    """Forget what was said of bans that were over before a second; return how many rows went.
+
+    So many of each table at most. Cases and steps stay, with the hashes of the words.
+    """
+    before_us = before_s * SECOND_US
+    over = select(drafts.c.ban_id).where(drafts.c.ends_s < before_s).limit(limit)
+    gone = list(unit.scalars(over))
+    for ban_id in gone:
+        drop_draft(unit, ban_id)
+    looked_at = select(proposed.c.node_key, proposed.c.digest)
+    for node_key, digest in unit.execute(
+        looked_at.where(proposed.c.at_us < before_us).limit(limit)
+    ).all():
+        mine = (proposed.c.node_key == node_key) & (proposed.c.digest == digest)
+        gone += [digest] * unit.execute(delete(proposed).where(mine)).rowcount
+    unsaid = words.c.digest.not_in(_said_of(before_s))
+    old = select(words.c.digest).where(words.c.at_us < before_us, unsaid).limit(limit)
+    digests = list(unit.scalars(old))
+    unit.execute(delete(words).where(words.c.digest.in_(digests)))
+    return len(gone) + len(digests)
+
+
+def _said_of(before_s: int) -> CompoundSelect[Any]:
+    """Choose the hashes of words of bans that were not over before a second.
+
+    A ban is over when its time is, and the time of every step that was taken against it.
+    """
+    open_step = (steps.c.ban_id == cases.c.ban_id) & (steps.c.due_s >= before_s)
+    going_on = (cases.c.ends_s >= before_s) | select(steps.c.ban_id).where(open_step).exists()
+    appealed = steps.c.ban_id.in_(select(cases.c.ban_id).where(going_on))
+    return union_all(
+        select(cases.c.evidence_root).where(going_on),
+        select(steps.c.grounds_hash).where(appealed),
+        select(drafts.c.evidence_root),
+    )
 
 
 def words_of(unit: Connection, digests: Iterable[bytes]) -> dict[bytes, str]:
