@@ -22,7 +22,7 @@ from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.signatures import KeySigner
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
-from opencarrier.ledger.model import Transfer
+from opencarrier.ledger.model import Transfer, TransferReason
 
 from .scene import Scene, scene, taken
 from .test_till import _credit, fill
@@ -221,6 +221,15 @@ def test_what_was_booked_or_deposited_before_is_not_done_again(world):
         assert set_aside(unit, asset, home=home, **about) is None
         assert ask_back(unit, asset, made.subscriber, **about) is None
         assert pay_back(unit, asset, made.subscriber, **told) is None
+        other = {"amount_minor": amount + 1}
+        for refusal in (
+            top_up(unit, asset, subscriber=party, home=home, **told | other),
+            set_aside(unit, asset, home=home, **about | other),
+            ask_back(unit, asset, made.subscriber, **about | other),
+            pay_back(unit, asset, made.subscriber, **told | other),
+        ):
+            assert refusal is not None, "one reference stands for one amount, across an upgrade"
+            assert refusal.reason is TransferReason.EXISTS_WITH_DIFFERENT_AMOUNT_MINOR
         assert ledger.head(unit) == head
     former = derive("errand/deposit", home, amount, "old")
     house = ClearingHouse(world.place.manifest.clearing_house)

@@ -7,7 +7,7 @@ refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
@@ -305,13 +305,15 @@ def top_up(
     """Give a subscriber prepaid money from its home operator's funding account."""
     if not 0 < amount_minor <= AMOUNT_MAX:
         return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
+    own, code = chart.prepaid(subscriber), "retail/topup"
+    known = ledger.amounts(unit, asset, own, code, credited=True)
     paid = Transfer(
-        transfer_id=transfer_id(unit, "topup", subscriber, amount_minor, reference),
+        transfer_id=transfer_id(unit, "topup", subscriber, amount_minor, reference, known),
         asset=asset,
         debit=chart.funding(home),
-        credit=chart.prepaid(subscriber),
+        credit=own,
         amount_minor=amount_minor,
-        code="retail/topup",
+        code=code,
     )
     refusal = book(unit, [paid], at_us)
     if refusal is None:
@@ -344,31 +346,40 @@ def set_aside(
     """Put a home operator's money aside for its subscribers' discounts: its budget, and its cap."""
     if not 0 < amount_minor <= AMOUNT_MAX:
         return Refusal(ErrandRefusal.BAD_AMOUNT, f"give 1 to {AMOUNT_MAX} minor units")
-    return book(
-        unit,
-        [
-            Transfer(
-                transfer_id=transfer_id(unit, "budget", home, amount_minor, reference),
-                asset=asset,
-                debit=chart.funding(home),
-                credit=chart.discounts(home),
-                amount_minor=amount_minor,
-                code="retail/budget",
-            )
-        ],
-        at_us,
+    budget, code = chart.discounts(home), "retail/budget"
+    known = ledger.amounts(unit, asset, budget, code, credited=True)
+    aside = Transfer(
+        transfer_id=transfer_id(unit, "budget", home, amount_minor, reference, known),
+        asset=asset,
+        debit=chart.funding(home),
+        credit=budget,
+        amount_minor=amount_minor,
+        code=code,
     )
+    return book(unit, [aside], at_us)
 
 
-def transfer_id(unit: Connection, kind: str, whose: str, amount_minor: int, reference: str) -> Id:
+def transfer_id(
+    unit: Connection,
+    kind: str,
+    whose: str,
+    amount_minor: int,
+    reference: str,
+    amounts: Iterable[int],
+) -> Id:
     """Name what a reference books: as versions before did, with its amount, where that is booked.
 
-    So what was booked before an upgrade and is asked for again after it is not booked twice.
+    So what was booked before an upgrade and is asked for again after it is not booked twice, nor is
+    another amount: of `amounts`, those that are booked of its kind, one bears the reference, and
+    the ledger refuses another under that name.
     """
-    former = derive("transfer", kind, whose, amount_minor, reference)
-    if ledger.booked(unit, [former]):
-        return former
-    return derive("transfer", kind, whose, reference)
+    name = derive("transfer", kind, whose, reference)
+    own, *others = (
+        derive("transfer", kind, whose, each, reference) for each in (amount_minor, *amounts)
+    )
+    names = (own, name, *others)
+    found = ledger.booked(unit, names)
+    return next((one for one in names if one in found), name)
 
 
 def book(unit: Connection, transfers: Sequence[Transfer], at_us: int) -> Refusal | None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from opencarrier.app.errands import AMOUNT_MAX, ErrandRefusal, book, moved, transfer_id
 from opencarrier.kernel.clock import SECOND_US
+from opencarrier.kernel.ids import Id
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.ledger import chart
@@ -18,7 +19,7 @@ from opencarrier.ledger.model import Transfer
 from opencarrier.spine.notices import Announcer, NoticeKind
 from opencarrier.spine.parties import PartyId, Subscriber
 
-PAID, KEPT = "retail/refund-paid", "retail/refund-kept"
+ASKED, PAID, KEPT = "retail/refund-asked", "retail/refund-paid", "retail/refund-kept"
 ASKED_MAX = 16
 ASKED_S = 24 * 3_600
 
@@ -42,9 +43,9 @@ def ask_back(
 
     `ASKED_MAX` times in `ASKED_S` at most: each is a transfer that is kept for good.
     """
-    party, code = subscriber.party_id, "retail/refund-asked"
+    party, code = subscriber.party_id, ASKED
     between = (chart.prepaid(party), chart.refunds(party))
-    known = ledger.booked(unit, [transfer_id(unit, code, between[0], amount_minor, reference)])
+    known = ledger.booked(unit, [_name(unit, asset, between, amount_minor, code, reference)])
     if not known and _asks_too_often(unit, asset, party, at_us):
         return Refusal(RefundRefusal.TOO_OFTEN, f"at most {ASKED_MAX} in {ASKED_S // 3_600} hours")
     return _move(unit, asset, between, amount_minor, code, reference, at_us)
@@ -64,7 +65,7 @@ def pay_back(
     between = (chart.refunds(subscriber.party_id), chart.funding(subscriber.home))
     done = _move(unit, asset, between, amount_minor, PAID, reference, at_us)
     if done is None:
-        key = transfer_id(unit, PAID, between[0], amount_minor, reference)
+        key = _name(unit, asset, between, amount_minor, PAID, reference)
         announcer.tell(unit, [moved(NoticeKind.REFUND_PAID, subscriber.party_id, key, at_us)])
     return done
 
@@ -84,7 +85,7 @@ def keep(
     between = (chart.refunds(party), chart.prepaid(party))
     done = _move(unit, asset, between, amount_minor, KEPT, reference, at_us)
     if done is None:
-        key = transfer_id(unit, KEPT, between[0], amount_minor, reference)
+        key = _name(unit, asset, between, amount_minor, KEPT, reference)
         announcer.tell(unit, [moved(NoticeKind.REFUND_KEPT, party, key, at_us)])
     return done
 
@@ -102,7 +103,7 @@ def _move(
         return Refusal(ErrandRefusal.BAD_AMOUNT, f"1 to {AMOUNT_MAX} minor units")
     debit, credit = between
     move = Transfer(
-        transfer_id=transfer_id(unit, code, debit, amount_minor, reference),
+        transfer_id=_name(unit, asset, between, amount_minor, code, reference),
         asset=asset,
         debit=debit,
         credit=credit,
@@ -110,6 +111,22 @@ def _move(
         code=code,
     )
     return book(unit, [move], at_us)
+
+
+def _name(
+    unit: Connection,
+    asset: AssetId,
+    between: tuple[str, str],
+    amount_minor: int,
+    code: str,
+    reference: str,
+) -> Id:
+    """Name a move between a subscriber's refunds and another account."""
+    debit, credit = between
+    is_asked = code == ASKED
+    own = credit if is_asked else debit
+    known = ledger.amounts(unit, asset, own, code, credited=is_asked)
+    return transfer_id(unit, code, debit, amount_minor, reference, known)
 
 
 def _asks_too_often(unit: Connection, asset: AssetId, party: PartyId, at_us: int) -> bool:

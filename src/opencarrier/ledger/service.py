@@ -173,6 +173,13 @@ def credits_since(unit: Connection, asset: AssetId, name: str, since_us: int, *,
     return store.credits_since(unit, account_id(asset, name), since_us, limit=limit)
 
 
+def amounts(
+    unit: Connection, asset: AssetId, name: str, code: str, *, credited: bool
+) -> Sequence[int]:
+    """Return by which amounts, each once, an account was credited under a code, or debited."""
+    return store.amounts(unit, account_id(asset, name), code, credited=credited)
+
+
 def booked(unit: Connection, transfer_ids: Iterable[Id]) -> dict[Id, Booked]:
     """Return the booked among some transfers, by id: what each moved, and when."""
     return store.booked(unit, transfer_ids)

@@ -290,6 +290,13 @@ def credits_since(unit: Connection, key: Id, since_us: int, *, limit: int) -> in
     return unit.execute(query.where(journal.c.at_us > since_us)).scalar_one()
 
 
+def amounts(unit: Connection, key: Id, code: str, *, credited: bool) -> list[int]:
+    """Return by which amounts, each once, an account was credited under a code, or debited."""
+    side = transfers.c.credit_id if credited else transfers.c.debit_id
+    chosen = (side == key) & (transfers.c.code == code)
+    return list(unit.scalars(select(transfers.c.amount_minor).distinct().where(chosen)))
+
+
 def to_account(row: AnyRow) -> Account:
     """Read a row of `accounts`."""
     balance = Balance(
