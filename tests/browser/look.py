@@ -40,6 +40,13 @@ CUT_WORDS = """() => [...document.querySelectorAll("svg:not(#map svg) text")].fi
 }).map((text) => text.textContent)"""
 """What stands over the edge of a picture; the map cuts what is beyond it."""
 
+BEYOND_CARDS = """() => [...document.querySelectorAll(".card data")].filter((amount) => {
+  const box = amount.closest("li, dd, td, .card").getBoundingClientRect();
+  const own = amount.getBoundingClientRect();
+  return own.width && (own.left < box.left - 1 || own.right > box.right + 1);
+}).map((amount) => amount.textContent)"""
+"""Amounts that stand out of what holds them: they are never broken in two."""
+
 
 @dataclass
 class Look:
@@ -72,6 +79,7 @@ class Look:
     def cut_off(self) -> list[str]:
         """Return whether the page is wider than its window, and what words a picture cuts."""
         cut = [f"a picture cuts {words!r}" for words in self.page.evaluate(CUT_WORDS)]
+        cut += [f"{amount!r} has no room" for amount in self.page.evaluate(BEYOND_CARDS)]
         wide, window = self.page.evaluate(
             "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
         )

@@ -25,7 +25,7 @@ from opencarrier.demo.guests import invite
 from opencarrier.demo.live import live
 from opencarrier.demo.profiles import certify
 from opencarrier.demo.stage import DemoStage, Endpoints
-from opencarrier.kernel.clock import FixedClock
+from opencarrier.kernel.clock import SECOND_US, FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.sim import world
 from opencarrier.sim.cast import Script, source_of
@@ -84,7 +84,7 @@ def run(request: Request) -> int:
             radius_port=0,
             acct_port=0,
             http_port=request.http_port,
-            cycle_s=0,
+            cycle_s=world.CYCLE_US // SECOND_US,
             slice_octets=SLICE_OCTETS,
             slice_s=SLICE_S,
             **certify(folder.root, request.http_port, clock=clock, entropy=entropy),

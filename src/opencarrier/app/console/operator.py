@@ -49,7 +49,7 @@ Sequence = Annotated[int, Path(ge=1, le=2**62, description="The cycle's number."
 PASSES_MAX = 12
 """How long a page waits for a settlement: what is not final by then the daemon drives on."""
 
-PICTURES = ((860, 200), (340, 128))
+PICTURES = ((860, 200), (340, 136))
 """Widths of the flow picture, with the room for words at each side: a desk's, a phone's."""
 
 NOT_CLOSED = {
