@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
+from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.ids import to_hex
 from opencarrier.settlement.model import Cycle, CycleState
 from opencarrier.spine.notices import Notice, NoticeKind
@@ -88,6 +89,8 @@ class News:
                     self._hooks.tell(unit, [self._ready(cycle, party, count)])
             last = people[-1] if len(people) == PEOPLE_MAX else PartyId("")
             marks.put(unit, RECEIPTS, Mark(cycle.sequence, last))
+            crashpoint("news.told")
+        crashpoint("news.kept")
 
     def _ready(self, cycle: Cycle, party: PartyId, count: int) -> Notice:
         return Notice(
