@@ -46,6 +46,7 @@ COMES_WITH = {
     "eth_utils": "web3",
     "markupsafe": "jinja2",
     "pydantic": "fastapi",
+    "opentelemetry": "opentelemetry-sdk",
     "requests": "web3",
     "rlp": "py-evm",
     "starlette": "fastapi",

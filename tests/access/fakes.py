@@ -37,6 +37,7 @@ from opencarrier.spine.parties import (
     Route,
     Subscriber,
 )
+from opencarrier.spine.spans import UNRECORDED, Spans
 from opencarrier.spine.usage import Observation
 
 SECRET = b"a secret of the test bench"
@@ -356,6 +357,7 @@ class Bench:
     meters: Any = None
     payments: Any = None
     orders: Any = None
+    spans: Spans = UNRECORDED
 
     def service(self) -> AccessService:
         extra: dict[str, Any] = {"monotonic": self.monotonic} if self.monotonic else {}
@@ -373,6 +375,7 @@ class Bench:
             meters=self.meters,
             payments=self.payments,
             orders=self.orders,
+            spans=self.spans,
             **extra,
         )
         return AccessService(ports, KEYS, self.settings)

@@ -374,5 +374,5 @@ def test_the_counters_have_stable_keys() -> None:
         "accepts", "challenges", "rejects", "accounting_responses", "observations_new",
         "batches", "batches_failed", "holds_released", "duplicates", "eap_open",
         "eap_displaced", "tls_open", "tls_displaced", "eap", "left_out", "unrouted", "dropped",
-        "class_refused", "statements", "payments", "silent", "terms_refused",
+        "class_refused", "statements", "payments", "silent", "terms_refused", "spans",
     ]  # fmt: skip

@@ -25,6 +25,7 @@ from opencarrier.kernel.refusals import Refusal
 from opencarrier.settlement.model import CycleClosed
 from opencarrier.spine.access import AuthorisationRequest, Grant
 from opencarrier.spine.parties import Node, Operator, Subscriber
+from opencarrier.spine.spans import UNRECORDED, Spans
 from opencarrier.spine.usage import Counters, Observation, Status
 
 START_US = 1_767_603_600_000_000
@@ -119,19 +120,21 @@ def taken(outcome):
 
 
 @contextmanager
-def scene(root: Path, *, seed: int = 1, **settings: object) -> Iterator[Scene]:
+def scene(
+    root: Path, *, seed: int = 1, spans: Spans = UNRECORDED, **settings: object
+) -> Iterator[Scene]:
     """Set a small installation up in a folder: a copy of the one set up before in the same way.
 
     What is made afterwards follows from the seed as if it had been set up here.
     """
     chosen = Settings(**{"cycle_s": 0, "one_sided_window_s": 3_600, **settings})
     if chosen.database or Folder(root).begun:
-        with _opened(root, chosen, SeededEntropy(seed)) as place:
+        with _opened(root, chosen, SeededEntropy(seed), spans) as place:
             yield furnish(place, place.base.clock)
         return
     model = _model(_begun(chosen), seed)
     shutil.copytree(model.folder.name, root, dirs_exist_ok=True)
-    with _opened(root, chosen, deepcopy(model.entropy)) as place:
+    with _opened(root, chosen, deepcopy(model.entropy), spans) as place:
         yield replace(model.scene, place=place, clock=place.base.clock)
 
 
@@ -158,8 +161,11 @@ def _begun(chosen: Settings) -> Settings:
 
 
 @contextmanager
-def _opened(root: Path, settings: Settings, entropy: SeededEntropy) -> Iterator[Onchain]:
-    base = open_installation(Folder(root), settings, clock=FixedClock(START_US), entropy=entropy)
+def _opened(
+    root: Path, settings: Settings, entropy: SeededEntropy, spans: Spans = UNRECORDED
+) -> Iterator[Onchain]:
+    clock = FixedClock(START_US)
+    base = open_installation(Folder(root), settings, clock=clock, entropy=entropy, spans=spans)
     try:
         with onchain(base) as place:
             yield place

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from tests.seen import Seen
 
 from opencarrier.chain.client import ChainClient, connect
 from opencarrier.chain.errors import (
@@ -22,6 +23,7 @@ from opencarrier.chain.errors import (
 )
 from opencarrier.chain.model import Call, Finality
 from opencarrier.kernel.signatures import Address
+from opencarrier.spine.spans import Kind, Within
 
 DEPTH_3 = Finality.parse("depth:3")
 SOMEBODY = Address("0x" + "22" * 20)
@@ -35,6 +37,7 @@ class Endpoint(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.script["traceparent"] = self.headers.get("traceparent")
         answer = self.script.get(body["method"], {"error": {"code": -32601, "message": "no"}})
         if answer == "silence":
             self.released.wait(20)
@@ -108,6 +111,19 @@ def test_a_failed_read_leaves_nothing_open(
     with pytest.raises(ChainUnavailableError) as caught:
         remote.block_number()
     assert caught.value.outcome_unknown is False
+
+
+def test_a_request_is_a_span_and_the_node_is_told_the_trace(
+    remote: ChainClient, script: dict[str, Any]
+) -> None:
+    assert script["traceparent"] is None, "nothing is recorded"
+    script["eth_blockNumber"] = result("0x1")
+    with Within(Seen("around", Kind.INNER)) as around:
+        assert remote.block_number() == 1
+    assert script["traceparent"] == around.traceparent
+    (asked,) = around.below
+    assert (asked.name, asked.kind, asked.ended) == ("chain eth_blockNumber", Kind.CLIENT, "")
+    assert asked.noted == {"rpc.system": "jsonrpc", "rpc.method": "eth_blockNumber"}
 
 
 def test_nobody_listens() -> None:

@@ -28,6 +28,7 @@ from opencarrier.access.wire.eap import (
 from opencarrier.access.wire.radius import Packet
 from opencarrier.access.wire.tls_material import TlsLimits
 from opencarrier.spine.parties import RadiusClient
+from opencarrier.spine.spans import Span
 
 
 class Transport(StrEnum):
@@ -109,11 +110,19 @@ class AccessSettings:
     directory_entries_max: int = 65_536
 
 
+class Round(NamedTuple):
+    """A packet that is recorded: its span, and that of its conversation's first packet."""
+
+    span: Span
+    first: Span
+
+
 @dataclass(slots=True)
 class Metrics:
     """Counters by outcome and reason since the start; they only rise, but for what is open.
 
     `eap` has how conversations ended, by `method outcome`: `accepted`, `resumed`, or the reason.
+    `spans` has what became of what was recorded for a collector.
     """
 
     accepts: int = 0
@@ -137,6 +146,7 @@ class Metrics:
     statements: Counter[str] = field(default_factory=Counter)
     payments: Counter[str] = field(default_factory=Counter)
     terms_refused: Counter[str] = field(default_factory=Counter)
+    spans: Counter[str] = field(default_factory=Counter)
     silent: int = 0
 
     def as_mapping(self) -> dict[str, int | dict[str, int]]:
@@ -164,4 +174,5 @@ class Metrics:
             "payments": dict(sorted(self.payments.items())),
             "silent": self.silent,
             "terms_refused": dict(sorted(self.terms_refused.items())),
+            "spans": dict(sorted(self.spans.items())),
         }

@@ -25,6 +25,7 @@ from opencarrier.access.model import (
     Listener,
     Metrics,
     Origin,
+    Round,
     Transport,
 )
 from opencarrier.access.offer import NOTHING, Offer, offer_of, with_added
@@ -85,7 +86,7 @@ class Lookup(Protocol):
 class Ticket:
     """A request in work: what is needed to answer it later.
 
-    `state` and `guess` are set when the home is asked.
+    `state` and `guess` are set when the home is asked; `round` where it is recorded.
     """
 
     origin: Origin
@@ -95,6 +96,7 @@ class Ticket:
     node: Node | None
     state: bytes = b""
     guess: Guess | None = None
+    round: Round | None = None
 
 
 class Send(NamedTuple):

@@ -32,8 +32,8 @@ from opencarrier.access.model import AccessKeys, AccessSettings, Metrics, Origin
 from opencarrier.access.orders.book import OrderBook
 from opencarrier.access.privacy import PrivacyCache
 from opencarrier.access.recording import Recorder
+from opencarrier.access.rounds import server_for, writing
 from opencarrier.access.server import (
-    AccessServer,
     Agree,
     Dropped,
     Effect,
@@ -66,6 +66,7 @@ from opencarrier.spine.ports import (
     UsageSink,
     VectorSource,
 )
+from opencarrier.spine.spans import UNRECORDED, Spans
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -123,6 +124,7 @@ class AccessPorts:
     spending: Spending | None = None
     agreed: AgreedTerms | None = None
     notary: Notary | None = None
+    spans: Spans = UNRECORDED
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -147,7 +149,8 @@ class AccessService:
             entries_max=settings.directory_entries_max,
         )
         self._tls = tls_server(ports.tls, ports.clock, settings)
-        self.server = AccessServer(
+        self.server = server_for(
+            ports.spans,
             lookup=self._cache,
             keys=keys,
             entropy=ports.entropy,
@@ -238,6 +241,7 @@ class AccessService:
         """The counters, and what is open now."""
         sessions, tls, metrics = self.server.sessions, self._tls, self.metrics
         metrics.eap_open, metrics.eap_displaced = len(sessions), sessions.displaced
+        metrics.spans = self._ports.spans.counts
         if tls is not None:
             metrics.tls_open, metrics.tls_displaced = tls.conversations, tls.displaced
         return metrics
@@ -336,7 +340,10 @@ class AccessService:
                     continue
                 await self._gather()
                 work = self._drain()
+                spans = writing(work[0], work[1])
                 answered, kept = await loop.run_in_executor(writer, self._work, *work)
+                for span in spans:
+                    span.end()
                 self._finish(answered, kept)
 
     async def _gather(self) -> None:

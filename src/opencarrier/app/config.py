@@ -382,6 +382,44 @@ class Settings:
     silence_s: int = field(
         default=3_600, metadata={"help": "silence after which a session without Stop is closed"}
     )
+    otlp_endpoint: str = field(
+        default="",
+        metadata={
+            "help": "collector that spans go to by OTLP over HTTP, `http://HOST:4318`; empty: off"
+        },
+    )
+    otlp_headers: str = field(
+        default="",
+        metadata={"help": "file of the headers it knows us by, a line `name: value` each"},
+    )
+    otlp_service: str = field(
+        default="opencarrier", metadata={"help": "what this installation is called there"}
+    )
+    otlp_attributes: str = field(
+        default="", metadata={"help": "what else is said of it there: `name=value,name=value`"}
+    )
+    otlp_radius_ppm: int = field(
+        default=10_000,
+        metadata={
+            "help": "RADIUS conversations and packets that begin a trace, millionths",
+            "range": (0, 1_000_000),
+        },
+    )
+    otlp_http_ppm: int = field(
+        default=100_000,
+        metadata={
+            "help": "HTTP requests and webhooks that begin a trace, millionths",
+            "range": (0, 1_000_000),
+        },
+    )
+
+
+STANDARD: Mapping[str, str] = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "otlp_endpoint",
+    "OTEL_SERVICE_NAME": "otlp_service",
+    "OTEL_RESOURCE_ATTRIBUTES": "otlp_attributes",
+}
+"""Names of OpenTelemetry's own that say the same where ours do not, by the setting they mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +434,9 @@ def load(*, file: Path | None, environ: Mapping[str, str], flags: Mapping[str, A
     """Merge the four layers; `ConfigError` names the setting, its layer and what is wrong."""
     settings, origin = Settings(), {f.name: "default" for f in fields(Settings)}
     layers: list[tuple[str, Mapping[str, Any]]] = []
+    for standard, name in STANDARD.items():
+        if environ.get(standard):
+            layers.append((standard, {name: environ[standard]}))
     if file is not None and file.exists():
         layers.append((str(file), _read(file)))
     layers.append(("environment", _from_environ(environ)))

@@ -25,6 +25,7 @@ from opencarrier.kernel.clock import SECOND_US
 from opencarrier.kernel.crash import crashpoint
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.parties import PartyId
+from opencarrier.spine.spans import Kind, Root, Within, current
 from opencarrier.webhooks.addresses import Network, Target, is_allowed, read_networks, read_url
 from opencarrier.webhooks.model import ANSWER_OCTETS_MAX, Obstacle, Outcome
 from opencarrier.webhooks.rules import signature
@@ -142,6 +143,19 @@ class Courier:
 
     async def send(self, attempt: Attempt) -> Outcome:
         """Send a message once; whatever is in the way is an outcome."""
+        span = self._base.spans.begin(Root.HTTP, "POST webhook", Kind.CLIENT)
+        if span is None:
+            return await self._send(attempt)
+        with Within(span):
+            outcome = await self._send(attempt)
+            span.note("http.request.method", "POST")
+            if outcome.status:
+                span.note("http.response.status_code", outcome.status)
+            if not outcome.heard:
+                span.fail(str(outcome.status or outcome.answer.partition(":")[0]))
+            return outcome
+
+    async def _send(self, attempt: Attempt) -> Outcome:
         target = read_url(attempt.endpoint.url)
         assert not isinstance(target, Refusal), "an endpoint's URL was read when it was registered"
         try:
@@ -176,6 +190,7 @@ class Courier:
         message = attempt.message
         signed = signature(attempt.secrets, message.message, at_s, message.body)
         host = f"[{target.host}]" if ":" in target.host else target.host
+        span = current.get()
         lines = (
             f"POST {target.path} HTTP/1.1",
             f"Host: {host}:{target.port}",
@@ -185,6 +200,7 @@ class Courier:
             f"webhook-id: {message.message}",
             f"webhook-timestamp: {at_s}",
             f"webhook-signature: {signed}",
+            *(() if span is None else (f"traceparent: {span.traceparent}",)),
             "Connection: close",
         )
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + message.body

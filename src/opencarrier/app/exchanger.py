@@ -25,6 +25,7 @@ from opencarrier.kernel.ids import Id, to_hex
 from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.kernel.signatures import Address
 from opencarrier.spine.parties import Operator, PartyId
+from opencarrier.spine.spans import Kind, duty
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Exchanger:
 
     def __init__(self, base: Installation, send: Send | None = None) -> None:
         self._base = base
-        self._send = send or exchanging.post
+        self._send = send or self._post
         self._over: dict[Id, bool] = {}
 
     def tick(self) -> None:
@@ -70,6 +71,10 @@ class Exchanger:
             now = partners.find(unit, partner.own, partner.peer, partner.asset)
             if now is not None:
                 partners.failed(unit, now, note, self._base.clock.now_us())
+
+    def _post(self, url: str, octets: bytes) -> bytes:
+        with duty(self._base.spans, "POST exchange", Kind.CLIENT):
+            return exchanging.post(url, octets)
 
     def _answered(self, partner: Partner) -> None:
         if partner.failures:

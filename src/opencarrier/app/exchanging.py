@@ -24,6 +24,7 @@ from opencarrier.kernel.ids import Id, from_hex, to_hex
 from opencarrier.kernel.refusals import PeerError, Reason, Refusal
 from opencarrier.receipts.form import check_nesting
 from opencarrier.spine.notices import Notice, NoticeKind
+from opencarrier.spine.spans import current
 
 PATH = "/v1/exchange"
 MEDIA = "application/cbor"
@@ -202,8 +203,13 @@ def post(url: str, octets: bytes, path: str = PATH) -> bytes:
     """Send a message to a peer and return its answer; `PeerUnavailableError` if there is none."""
     if not url.startswith(("http://", "https://")):
         raise PeerUnavailableError(f"{url} is no address over http or https")
+    span = current.get()
+    traced = {} if span is None else {"traceparent": span.traceparent}
     request = Request(  # noqa: S310 - http or https, seen above
-        url.rstrip("/") + path, method="POST", data=octets, headers={"Content-Type": MEDIA}
+        url.rstrip("/") + path,
+        method="POST",
+        data=octets,
+        headers={"Content-Type": MEDIA, **traced},
     )
     try:
         with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310

@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.telemetry import TelemetryConfig
 from sqlalchemy import Connection
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -60,6 +61,7 @@ from opencarrier.app.http_channels import ChannelDesk, channel_routes
 from opencarrier.app.http_exchange import exchange_routes
 from opencarrier.app.http_once import Once, once_for
 from opencarrier.app.http_paid import paid_routes
+from opencarrier.app.http_spans import HttpSpans
 from opencarrier.app.http_webhooks import webhook_routes
 from opencarrier.app.listening import Radius
 from opencarrier.app.metrics import exposition, passing_exposition
@@ -74,8 +76,12 @@ from opencarrier.chain.node.http import rpc_route
 from opencarrier.channels.service import ChannelService
 from opencarrier.kernel.refusals import PeerError, Refusal
 from opencarrier.kernel.sentences import Sentence
+from opencarrier.spine.spans import UNRECORDED
 
 TEXT = "text/plain"
+_NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, auto_configure=False)
+"""FastAPI's own spans tell paths and queries, which name people; ours are `http_spans`."""
+
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 Trigger = Callable[[], Awaitable[dict[str, Any]]]
@@ -156,10 +162,13 @@ def make_app(web: Web) -> FastAPI:
         redoc_url=None,
         dependencies=[Depends(guard), Depends(once)],
         generate_unique_id_function=name_of,
+        telemetry=_NO_TELEMETRY,
     )
     once_for(app, once)
     hosts = (*allowed_hosts(settings.http_host), *origins.hosts)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    if base.spans is not UNRECORDED:
+        app.add_middleware(HttpSpans, spans=base.spans)
     guard_routes(app)
     web.shell.know = guard.know
     web.shell.once = lambda: base.real.entropy.octets("console/once", 16).hex()

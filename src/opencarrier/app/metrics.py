@@ -99,6 +99,7 @@ def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str
         "Access-Accepts of homes that were no agreement",
         access.terms_refused,
     )
+    yield from _spans(access.spans)
     yield from _one("usage_observations", "gauge", "accounting packets kept", totals.observations)
     pending = totals.observations_pending
     yield from _one("usage_observations_pending", "gauge", "packets no cut has taken", pending)
@@ -111,6 +112,13 @@ def _lines(access: Metrics, totals: Totals, cycle: Cycle | None) -> Iterator[str
         yield from _one("cycle_sequence", "gauge", "newest cycle", cycle.sequence)
         final = int(cycle.state is CycleState.FINAL)
         yield from _one("cycle_final", "gauge", "1 if the newest cycle is final", final)
+
+
+def _spans(spans: Mapping[str, int]) -> Iterator[str]:
+    dropped = {reason: count for reason, count in spans.items() if reason != "exported"}
+    taken = spans.get("exported", 0)
+    yield from _one("spans_exported_total", "counter", "spans a collector took", taken)
+    yield from _many("spans_dropped_total", "spans that no collector got", dropped)
 
 
 def _eap(access: Metrics) -> Iterator[str]:

@@ -14,6 +14,8 @@ from typing import Any, Final
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
+from opencarrier.spine.spans import current
+
 TYPES = "/problems/"
 ERRORS_MAX = 20
 """Fields that a refusal names at once."""
@@ -25,13 +27,14 @@ _TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """Why a request is refused. Programs match on `type`, which stays as it is; people read the
-    rest.
+    rest. `trace_id` is there where the request is recorded for the operator's engineers: tell it.
     """
 
     type: str
     title: str
     status: int
     detail: str
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,9 @@ def problem(
 ) -> JSONResponse:
     """Answer with a problem (RFC 9457); its type follows from its title, which never varies."""
     told = {"type": type_of(title), "title": title, "status": status, "detail": detail, **more}
+    span = current.get()
+    if span is not None:
+        told["trace_id"] = span.trace_id
     return JSONResponse(
         told, status_code=status, headers=headers, media_type="application/problem+json"
     )

@@ -16,6 +16,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 
+from opencarrier.spine.spans import step
+
 BUSY_MS = 10_000
 POOL_SIZE = 8
 
@@ -57,7 +59,7 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a unit that commits as a whole when the block ends, or not at all."""
-        with self._engine.begin() as unit:
+        with step("database write"), self._engine.begin() as unit:
             yield unit
             note = beside.get()
             if note is not None:
@@ -75,13 +77,13 @@ class Store:
         Where turns are shared others of its kind run beside it, and no writer: whoever writes sees
         each of them whole or not at all, and no number of a row that is yet to come.
         """
-        with self._appender.begin() as unit:
+        with step("database append"), self._appender.begin() as unit:
             yield unit
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a unit that sees one consistent state and writes nothing."""
-        with self._reader.connect() as unit:
+        with step("database read"), self._reader.connect() as unit:
             yield unit
 
     @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -21,9 +22,11 @@ from opencarrier.access.affinity import Affinity
 from opencarrier.access.model import Metrics
 from opencarrier.access.udp import Bind, UdpServer
 from opencarrier.app.bootstrap import Installation, open_installation
+from opencarrier.app.collector import exporting
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder
 from opencarrier.app.radsec_trust import trust_of
+from opencarrier.app.system import SystemEntropy
 
 _log = logging.getLogger(__name__)
 
@@ -174,14 +177,16 @@ def read_metrics(line: str | bytes) -> Metrics:
 async def _main() -> None:
     """Work as the first line of standard input orders, until it ends."""
     order = json.loads(await asyncio.to_thread(sys.stdin.readline))
-    base = open_installation(Folder(Path(order["root"])), Settings(**order["settings"]))
-    ends = asyncio.Event()
-    watching = asyncio.create_task(_watch(ends))
-    try:
-        await work(order, base, ends)
-    finally:
-        watching.cancel()
-        base.close()
+    settings, number = Settings(**order["settings"]), int(order["number"])
+    with exporting(settings, os.environ, SystemEntropy(), worker=number) as spans:
+        base = open_installation(Folder(Path(order["root"])), settings, spans=spans)
+        ends = asyncio.Event()
+        watching = asyncio.create_task(_watch(ends))
+        try:
+            await work(order, base, ends)
+        finally:
+            watching.cancel()
+            base.close()
 
 
 async def _watch(ends: asyncio.Event) -> None:

@@ -27,6 +27,7 @@ from opencarrier.chain.model import (
 )
 from opencarrier.chain.provider import SEND_RAW, InProcess, Node, OverHttp, Road, transport
 from opencarrier.kernel.signatures import Address
+from opencarrier.spine.spans import Kind, step
 
 if TYPE_CHECKING:
     from web3 import Web3
@@ -138,7 +139,11 @@ class ChainClient:
 
     def request(self, method: str, params: list[Any]) -> Any:
         """Send any JSON-RPC request and return its result as it came."""
-        answer = self._send(method, params)
+        with step(f"chain {method}", Kind.CLIENT) as span:
+            if span is not None:
+                span.note("rpc.system", "jsonrpc")
+                span.note("rpc.method", method)
+            answer = self._send(method, params)
         error = answer.get("error")
         if error is not None:
             raise _refused(error)

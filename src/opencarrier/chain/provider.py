@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from opencarrier.chain.errors import ChainUnavailableError
+from opencarrier.spine.spans import current
 
 if TYPE_CHECKING:
     from web3 import Web3
@@ -78,7 +79,14 @@ class OverHttp:
         """Return the web3 that carries our requests."""
         from web3 import HTTPProvider, Web3
 
-        provider = HTTPProvider(
+        class TracedProvider(HTTPProvider):
+            def get_request_headers(self) -> dict[str, str]:
+                """Tell the node which trace a request belongs to, where that is recorded."""
+                headers: dict[str, str] = super().get_request_headers()
+                span = current.get()
+                return headers if span is None else {**headers, "traceparent": span.traceparent}
+
+        provider = TracedProvider(
             self._url,
             request_kwargs={"timeout": self._timeout_s},
             exception_retry_configuration=None,

@@ -44,6 +44,7 @@ from opencarrier.receipts.manifest import Manifest, read_manifest
 from opencarrier.routing.model import Steering
 from opencarrier.routing.service import ChoiceBook, RoutedPolicy, Routing
 from opencarrier.spine.ports import CarriedPayments
+from opencarrier.spine.spans import UNRECORDED, Spans
 from opencarrier.staking.service import StakingService
 from opencarrier.usage.service import UsageService
 from opencarrier.usage.store import is_erased
@@ -72,11 +73,13 @@ class Installation:
         clock: Clock,
         entropy: Entropy,
         people: Real | None = None,
+        spans: Spans = UNRECORDED,
     ) -> None:
         self.folder = folder
         self.settings = settings
         self.clock = clock
         self.entropy = entropy
+        self.spans = spans
         folder.make()
         sealing_key = _sealing_key(folder, entropy)
         self.store = Store(settings.database or folder.database)
@@ -171,6 +174,7 @@ class Installation:
             way_back=way_back,
             agreed=self.accepted,
             notary=self.identity.notary,
+            spans=self.spans,
             spending=SpendingWatch(self.orders, self.usage, rating_settings(self.settings)),
         )
         told = settings or access_settings(self.settings)
@@ -231,12 +235,14 @@ def open_installation(
     clock: Clock | None = None,
     entropy: Entropy | None = None,
     people: Real | None = None,
+    spans: Spans = UNRECORDED,
 ) -> Installation:
-    """Open a data folder; what is missing in it is made."""
+    """Open a data folder; what is missing in it is made. What is done in it `spans` records."""
     return Installation(
         folder,
         settings,
         clock=clock or SystemClock(),
         entropy=entropy or SystemEntropy(),
         people=people,
+        spans=spans,
     )

@@ -11,6 +11,7 @@ from opencarrier.app.bootstrap.installation import Installation
 from opencarrier.app.config import ConfigError, Settings
 from opencarrier.app.consenting import SettlementConsent
 from opencarrier.app.folder import FolderError
+from opencarrier.app.spanning import manager_of, settlement_of, stepped
 from opencarrier.app.sponsoring import sponsorship
 from opencarrier.app.venue import (
     ChainWork,
@@ -105,7 +106,7 @@ class Onchain:
         self.client = client
         self.node = node
         self.turn = threading.RLock()
-        self.manager = TransactionManager(client, base.hub_signer(), _spending(base.settings))
+        self.manager = self._manager(base.hub_signer())
         self.work = ChainWork(client, self.manager, base.store.write, base.clock)
         found = _pinned(base, client)
         self.is_new = found is None
@@ -131,21 +132,7 @@ class Onchain:
             ),
         )
         self.consent = _consent(base)
-        self.settlement = SettlementService(
-            _venue(self.manifest),
-            SettlementPorts(
-                usage=MeasuredUse(base.usage),
-                rater=base.rating,
-                clearing=self.clearing,
-                rewards=self.rewards,
-                members=identity.directory,
-                notary=identity.notary,
-                consent=self.consent,
-                announcer=base.webhooks,
-            ),
-            self.manager,
-            client,
-        )
+        self.settlement = self._settlement()
         self.paywall = PaywallService(
             _till(base, self.manifest),
             self.manager,
@@ -158,11 +145,38 @@ class Onchain:
         self.bans = _bans(self.manifest, client)
         self.channels = self._channels()
         self.channel_sales = self._channel_sales()
-        self.issuer = Issuer(
+        issuer = Issuer(
             self.manifest,
             proofs=self.clearing,
             agreements=base.rating,
             settlements=_Settlements(self.settlement),
+        )
+        self.issuer = stepped(issuer, base.spans, issue="receipt")
+
+    def _settlement(self) -> SettlementService:
+        base, spans = self.base, self.base.spans
+        return settlement_of(
+            spans,
+            _venue(self.manifest),
+            SettlementPorts(
+                usage=stepped(MeasuredUse(base.usage), spans, cut="cut"),
+                rater=stepped(base.rating, spans, rate="rate", adjust="rate adjustments"),
+                clearing=stepped(
+                    self.clearing,
+                    spans,
+                    take="positions",
+                    take_dues="positions of adjustments",
+                    clear="net and tree",
+                    finish="finish",
+                ),
+                rewards=stepped(self.rewards, spans, entitle="rewards tree"),
+                members=base.identity.directory,
+                notary=base.identity.notary,
+                consent=self.consent,
+                announcer=base.webhooks,
+            ),
+            self.manager,
+            self.client,
         )
 
     @property
@@ -211,8 +225,11 @@ class Onchain:
     def work_of(self, signer: KeySigner) -> ChainWork:
         """Return the errands of another key at this venue, under the same caps as the hub's."""
         base = self.base
-        manager = TransactionManager(self.client, LocalSigner.of(signer), _spending(base.settings))
+        manager = self._manager(LocalSigner.of(signer))
         return ChainWork(self.client, manager, base.store.write, base.clock)
+
+    def _manager(self, signer: LocalSigner) -> TransactionManager:
+        return manager_of(self.base.spans, self.client, signer, _spending(self.base.settings))
 
     def chain_now_s(self) -> int:
         """Return a second the next block is not before: our clock's or, elsewhere, the head's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from opencarrier.app.daemon import Serving
 
 RECORDS_MAX = 1_000_000_000
-ADDRESSES = ("database", "chain", "chain_second")
+ADDRESSES = ("database", "chain", "chain_second", "otlp_endpoint")
 """Settings that may hold a password or a provider's key."""
 
 database = group("database", "Where state and ledger are kept.")
@@ -51,9 +52,11 @@ def up(
     """
     from opencarrier.app.bootstrap import load_settings, open_installation
     from opencarrier.app.chain_status import shown_url
+    from opencarrier.app.collector import exporting
     from opencarrier.app.daemon import serve
+    from opencarrier.app.system import SystemEntropy
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    _log_to_stderr()
     folder = folder_of(data)
     flags = {
         "radius_port": radius_port,
@@ -64,9 +67,10 @@ def up(
         "finality": finality,
         "cycle_s": cycle_s,
     }
-    with folder.lock():
+    settings = load_settings(folder, flags).settings
+    with folder.lock(), exporting(settings, os.environ, SystemEntropy()) as spans:
         folder.run.unlink(missing_ok=True)
-        base = open_installation(folder, load_settings(folder, flags).settings)
+        base = open_installation(folder, settings, spans=spans)
         where = shown_url(base.settings.chain)
         say(f"settles  as {base.hub.address}, which pays for gas, on {where}")
         try:
@@ -75,6 +79,15 @@ def up(
         finally:
             base.close()
     say("stopped")
+
+
+def _log_to_stderr() -> None:
+    """Write a line for each event, with the trace it belongs to where that is recorded."""
+    from opencarrier.app.spanning import TracedFormatter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(TracedFormatter("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:

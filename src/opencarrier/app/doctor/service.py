@@ -11,6 +11,7 @@ from opencarrier.app.bootstrap import open_installation
 from opencarrier.app.config import ConfigError, Settings
 from opencarrier.app.doctor.certificates import certificate_findings
 from opencarrier.app.doctor.chain import chain_findings
+from opencarrier.app.doctor.collector import collector_findings
 from opencarrier.app.doctor.data import database_findings
 from opencarrier.app.doctor.machine import (
     clock_findings,
@@ -55,6 +56,7 @@ def _looks(folder: Folder, settings: Settings, clock: Clock) -> Iterator[tuple[s
     yield "disk", lambda: disk_findings(folder)
     yield "ports", lambda: port_findings(settings, folder.running())
     yield "clock", lambda: clock_findings(now_us, told)
+    yield "collector", lambda: collector_findings(settings, environ)
     yield "certificates", lambda: certificate_findings(folder, settings, now_us)
     yield "database", lambda: database_findings(folder, settings)
 
