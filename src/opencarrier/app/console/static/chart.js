@@ -50,7 +50,7 @@ export class FlowChart {
       scales: { x: { time: true }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.15 : 1] } },
       axes: [
         { ...quiet, grid: { show: false }, values: (_, ticks) => ticks.map((at) => hour.format(at * 1000)), space: 64 },
-        { ...quiet, values: (_, ticks) => ticks.map((value, i) => number.format(value) + (i === ticks.length - 1 ? ` ${unit}` : "")), size: 76, space: 40 },
+        { ...quiet, values: (_, ticks) => ticks.map((value, i) => (i === ticks.length - 1 ? `\u2068${number.format(value)} ${unit}\u2069` : number.format(value))), size: 76, space: 40 },
       ],
       series: [{}, { stroke: colour("--accent-strong"), width: 2, fill: colour("--accent-wash"), points: { show: false } }],
     };
