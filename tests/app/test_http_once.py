@@ -131,6 +131,7 @@ def test_of_two_at_once_one_is_done_and_the_other_told_to_come_again(client, tri
         second = post(client, "wait")
         assert (second.status_code, second.headers["retry-after"]) == (409, "1")
         assert second.json()["title"] == "still_running"
+        assert post(client, "nothing").status_code == 422, "another target, while the first runs"
         triggers.go.set()
         first = running.result(20)
     assert post(client, "wait").content == first.content

@@ -7,7 +7,8 @@ layer around the app keeps what was answered before it is sent.
 
 A page's form carries its key in a field, drawn anew for each page. Pressed twice it is done once:
 the second press waits for the first one's answer. Other content is another request, whatever its
-key, so who goes back and corrects a field is not turned away; nor is a refusal kept.
+key, so who goes back and corrects a field is not turned away; nor is a refusal kept. The same for
+another target is nothing that a page of ours sends: 422.
 """
 
 from __future__ import annotations
@@ -298,6 +299,8 @@ def _pressed(known: Answer | Refusal) -> Exception:
         return TurnedAwayError(_told(known))
     if known.reason in (KeyReason.OUTCOME_UNKNOWN, KeyReason.ANSWER_NOT_KEPT):
         return LostError()
+    if known.reason is KeyReason.KEY_OF_ANOTHER:
+        return HTTPException(422, known.code)
     return HTTPException(503 if _runs(known) else 429, known.code, {"Retry-After": "1"})
 
 
