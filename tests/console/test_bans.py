@@ -83,6 +83,18 @@ def over(court):
         assert court.ask(court.me, "closings", {}).status_code == 200
 
 
+def waiting_for(court: Court) -> tuple[Any, ...]:
+    """Return the one ban that is not decided, which an owner meets wherever it looks."""
+    (found,) = court.owner.ask("/v1/bans").json()["items"]
+    decide = f"/host/{court.party}/decide?node={court.node_id}"
+    assert decide in court.owner.get("/bans").text
+    for path in ("/", "/approvals"):
+        assert "1 appeal waits to be decided" in court.owner.get(path).text
+        assert "/bans" not in court.me.get(path).text
+    assert court.me.get("/bans").status_code == 404
+    return found["ban_id"], found["due_us"], found["may_decide"]
+
+
 def test_a_host_reads_why_appeals_and_is_heard(court):
     assert court.told()["standing"] == "good"
     assert "in good standing" in court.page()
@@ -130,6 +142,7 @@ def test_a_host_reads_why_appeals_and_is_heard(court):
         True,
     )
     assert court.ask(court.me, "appeals", {"grounds": "again"}).json()["title"] == "not_open"
+    assert waiting_for(court) == (ban["ban_id"], ban["due_us"], True)
 
     path = f"/host/{court.party}/decide"
     decided = {"node": court.node_id, "lifted": "yes"}
@@ -137,6 +150,8 @@ def test_a_host_reads_why_appeals_and_is_heard(court):
     assert court.told()["bans"][0]["stage"] == "appealed", "nothing before one is sure"
     assert "The ban is lifted" in court.owner.form(path, **decided, sure="yes").text
     assert court.told()["standing"] == "good"
+    assert court.owner.ask("/v1/bans").json() == {"items": [], "next": None}
+    assert "No ban of a node is undecided" in court.owner.get("/bans").text
     again = court.ask(court.owner, "decisions", {"lifted": False})
     assert (again.status_code, again.json()["title"]) == (409, "not_appealed")
     assert "1 ban before" in court.page()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.console.people import COOKIE, PAGE, installation
 
-from opencarrier.app.console.guests import Guest
+from opencarrier.app.console.guests import GUEST_S, Guest, GuestBook
 from opencarrier.identity.accounts.model import Grant, Role
+from opencarrier.kernel.clock import FixedClock
+from opencarrier.kernel.refusals import Refusal
 
 ASKS = "/sign-in/as"
 
@@ -58,6 +60,50 @@ def test_each_guest_is_signed_in_without_a_key_and_is_nobody_else(home, guests, 
     with home.base.store.read() as unit:
         assert len(home.accounts.book.page(unit, limit=100)) == before + 1
     assert [browser.client.get("/v1/me").status_code for browser in (one, other)] == [401, 200]
+
+
+def test_no_visitor_takes_from_all_the_others_what_is_shown(home, guests):
+    """Said on a page and as a problem; an owner does it all the same."""
+    party = home.made.subscriber.party_id
+    grant = Grant(Role.SUBSCRIBER, party)
+    home.web.guests.cast["subscriber"] = Guest(name="Ada", grant=grant, party="Elsewhere")
+    ada, maud = home.browser(), home.browser()
+    for browser, role in ((ada, "subscriber"), (maud, "host")):
+        browser.form(ASKS, role=role)
+        browser.token = browser.client.cookies[COOKIE]
+    assert "Many people look at this demo" in ada.get(f"/subscriber/{party}/safety").text
+    asked = [
+        (ada, f"/subscriber/{party}/erase"), (ada, f"/subscriber/{party}/lost"),
+        (maud, "/people"), (maud, f"/people/{home.who['host']}/take"),
+    ]  # fmt: skip
+    for browser, path in asked:
+        refused = browser.form(path, word="ERASE", sure="yes", name="x", grant="host x")
+        assert refused.status_code == 403, path
+        assert "Try it in an installation of your own" in refused.text
+        told = browser.script(f"/v1{path.replace('/subscriber/', '/subscribers/')}", {})
+        assert (told.status_code, told.json()["type"]) == (403, "/problems/shared_by_visitors")
+    assert ada.get(f"/subscriber/{party}").status_code == 200
+    kept = home.browser("subscriber").form(f"/subscriber/{party}/erase", word="no")
+    assert kept.status_code == 409, "who is no guest is asked to be sure"
+
+
+def test_a_visitor_is_gone_after_a_day_and_after_a_restart(home, guests, monkeypatch):
+    """With its key, so it comes back by none."""
+    late, early = home.browser(), home.browser()
+    assert early.form(ASKS, role="host").status_code == 303
+    now_us = home.base.real.clock.now_us()
+    monkeypatch.setattr(home.web.guests, "_clock", FixedClock(now_us + GUEST_S * 1_000_000))
+    assert early.client.get("/v1/me").status_code == 401
+    assert late.form(ASKS, role="host").status_code == 303
+    with home.base.store.read() as unit:
+        (left,) = home.accounts.book.guests(unit)
+    assert home.web.guests.has(left)
+    GuestBook(home.base)
+    with home.base.store.read() as unit:
+        assert home.accounts.book.guests(unit) == []
+        assert isinstance(home.accounts.book.find(unit, left), Refusal)
+    assert late.client.get("/v1/me").status_code == 401
+    home.web.guests._came.clear()
 
 
 @pytest.mark.parametrize("role", ["owner", "operator", "", "host "])

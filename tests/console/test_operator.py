@@ -6,10 +6,12 @@ import csv
 import io
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lxml import html
 from tests.console import pseudo
 from tests.console.people import Installation, installation
 from tests.console.trading import Trade
@@ -23,6 +25,7 @@ from opencarrier.ledger import service as ledger
 from opencarrier.spine.money import Role
 from opencarrier.spine.parties import PartyId
 
+ROOT = Path(__file__).parents[2]
 READERS = ("owner", "operator", "auditor", "onlooker")
 
 
@@ -96,6 +99,16 @@ def test_cycles_are_walked_by_cursor(home, party):
         assert browser.ask(f"{path}?{wrong}").status_code == 422, wrong
     assert 'href="/operator/' in browser.get(f"/operator/{party}/cycles").text
     assert browser.ask(f"{path}/99").status_code == 404
+
+
+def test_a_cycle_says_what_makes_its_tap_file(home, party):
+    """Filled in with who owes whom, by options that the command has."""
+    visited = home.made.visited.party_id
+    page = html.fromstring(home.browser("visited").get(f"/operator/{visited}/cycles/2").text)
+    commands = page.xpath("//section[@id='statement']//code[@class='copy']/text()")
+    command = next(one for one in commands if f"--home {party} --visited {visited} " in one)
+    known = (ROOT / "docs/reference/commands.md").read_text().split("## opencarrier usage tap")[1]
+    assert set(re.findall(r"--[a-z-]+", command)) <= set(re.findall(r"--[a-z-]+", known))
 
 
 def test_a_statement_has_every_position_of_the_operator_and_no_other(home, party, monkeypatch):

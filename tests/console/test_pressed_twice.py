@@ -12,8 +12,12 @@ from tests.console.people import COOKIE, Browser, Installation, installation
 from opencarrier.app import http_once
 from opencarrier.app.console import nodes
 from opencarrier.app.console.host import HostDesk, WithdrawReason
+from opencarrier.app.console.locales import words
+from opencarrier.app.console.refusals import why
+from opencarrier.app.console.visitor import LOCALE_COOKIE
 from opencarrier.identity import node_enrolment
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.settlement.model import CloseRefusal
 
 FORM = re.compile(r'<form method="post"[^>]*>(.*?)</form>', re.DOTALL)
 HOUR_US = 3_600_000_000
@@ -113,6 +117,9 @@ def test_what_was_corrected_is_another_request_and_a_refusal_is_not_kept(home):
     before = _asked_back(home)
     again = browser.form(f"{account}/refund", once="r", amount="1.5")
     assert (again.status_code, _asked_back(home)) == (303, before)
+    other = browser.form(f"{account}0/refund", once="r", amount="1.5")
+    assert (other.status_code, "retry-after" in other.headers) == (422, False), "another target"
+    assert "Something in it does not fit" in other.text
     repeated = browser.form(f"{account}/refund", once="r", amount="999999")
     assert "idempotency-replayed" not in repeated.headers
     assert repeated.status_code == refused.status_code
@@ -138,6 +145,12 @@ def test_what_was_not_done_is_tried_again_by_the_same_press(home, monkeypatch):
     refused = owner.form(f"/host/{host}/withdraw", once="w")
     assert refused.status_code == 409
     assert "try later" in refused.text
+    unexpected = Refusal(CloseRefusal.CUT_BEFORE_LAST)
+    monkeypatch.setattr(HostDesk, "_withdrawn", lambda *_: unexpected)
+    owner.client.cookies.set(LOCALE_COOKIE, "ar")
+    page = owner.form(f"/host/{host}/withdraw", once="w").text
+    assert words("ar").sentence(why(unexpected, {})) in page
+    owner.client.cookies.delete(LOCALE_COOKIE)
     monkeypatch.undo()
     again = owner.form(f"/host/{host}/withdraw", once="w")
     assert "idempotency-replayed" not in again.headers

@@ -109,8 +109,22 @@ def test_every_operation_is_listed_and_has_its_page(home):
         assert (words[0], "--data" in words) == ("curl", "requestBody" in operation), name
         can_be_tried = method == "GET" and name != "GET /v1/events"
         assert bool(page.xpath("//form[@data-path]")) == can_be_tried, name
+        for field in page.xpath("//form[@data-path]//input[@required]"):
+            assert field.get("value") or field.get("placeholder"), (name, field.get("name"))
+            assert field.get("data-where") == "path" or field.get("value"), name
     assert browser.get("/docs/get_v1_nothing").status_code == 404
     assert 'href="/docs"' in browser.get("/").text
+
+
+def test_what_is_ones_own_is_filled_in_where_one_tries(home):
+    own, page = home.made.subscriber.party_id, "/docs/get_v1_subscribers_party"
+    (mine,) = html.fromstring(home.browser("subscriber").get(page).text).xpath(
+        "//input[@name='party']/@value"
+    )
+    assert mine == own
+    others = html.fromstring(home.browser("host").get(page).text)
+    assert others.xpath("//input[@name='party']/@value") == [""]
+    assert others.xpath("//input[@name='party']/@placeholder")[0].startswith("sub_")
 
 
 def test_a_command_of_the_reference_works_as_it_stands(home):

@@ -26,7 +26,7 @@ OUTSIDE = {"POST /rpc"}
 OUTSIDE |= {f"{method} /static/{{digest}}/{{name:path}}" for method in ("GET", "HEAD")}
 """Not of the framework's kind: open to everybody, or judging by themselves."""
 
-THROUGH = 218
+THROUGH = 220
 ROLES = ["owner", "operator", "visited", "host", "subscriber", "auditor", "onlooker", "guest"]
 ALL = {*ROLES, "nobody", "token"}
 SIGNED_IN = set(ROLES)
@@ -54,6 +54,7 @@ HOSTS_ACTS = [
 
 BANNING = [
     "GET /host/{party}/ban", "POST /host/{party}/ban", "POST /host/{party}/ban/draft",
+    "GET /bans", "GET /v1/bans",
     "GET /host/{party}/decide", "POST /host/{party}/decide", "POST /v1/hosts/{party}/bans",
     "POST /v1/hosts/{party}/bans/signatures", "POST /v1/hosts/{party}/bans/send",
     "GET /v1/hosts/{party}/decision", "POST /v1/hosts/{party}/decisions",

@@ -21,7 +21,7 @@ from opencarrier.app.console.events import Events
 from opencarrier.app.console.glossary import glossary
 from opencarrier.app.console.locales import chosen_locale, words
 from opencarrier.app.console.security import POLICY
-from opencarrier.app.console.shell import SECTIONS, SECTIONS_ABREAST, Shell, sections_of
+from opencarrier.app.console.shell import SECTIONS, SECTIONS_ABREAST, Shell, section_of, sections_of
 from opencarrier.app.console.visitor import Visitor
 from opencarrier.identity.accounts.model import AccountId, Grant, Role
 from opencarrier.kernel.clock import FixedClock
@@ -129,6 +129,17 @@ def test_an_error_says_what_to_do_and_nothing_of_the_inside(client, path, status
     assert SECRET not in told.text
 
 
+def test_a_script_of_ours_gets_words_to_show_and_a_part_of_a_page_no_page(client):
+    """In the language of who looks; a part that is refused leaves the one of before."""
+    french = {"Accept": "application/json", "Accept-Language": "fr"}
+    told = client.get("/refused/429", headers=french).json()
+    assert told["detail"] == words("fr").gettext("Wait a minute and try again.")
+    assert told["detail"] != "Wait a minute and try again."
+    part = client.get("/refused/409", headers={**PAGE, "HX-Request": "true"})
+    assert part.headers["content-type"] == "application/problem+json"
+    assert '"noSwap": [204, 304, "4xx", "5xx"]' in client.get("/words").text
+
+
 def test_only_what_is_not_there_says_that_nothing_is_here(client):
     said = {
         status: re.search(r"<h1>(.*?)</h1>", client.get(path, headers=PAGE).text)[1]
@@ -206,12 +217,20 @@ def test_every_icon_of_a_template_and_of_the_navigation_is_in_the_sprite():
 def test_the_navigation_keeps_what_is_rare_behind_more_where_not_all_has_room():
     owner = Visitor(account=AccountId("somebody"), grants=frozenset({Grant(Role.OWNER)}))
     shown, more = sections_of(owner)
-    assert [part.key for part in more] == ["webhooks", "approvals", "people", "audit"]
+    assert [part.key for part in more] == ["chain", "webhooks", "people", "audit"]
     assert {*shown, *more} == set(SECTIONS)
     host = replace(owner, grants=frozenset({Grant(Role.HOST, PartyId("host_1"))}))
     shown, more = sections_of(host)
-    assert len(shown) == SECTIONS_ABREAST
-    assert not more
+    assert [part.key for part in shown] == [
+        "network", "host", "trace", "chain", "webhooks", "people",
+    ]  # fmt: skip
+    assert (len(shown), more) == (SECTIONS_ABREAST, [])
+    person = replace(owner, grants=frozenset({Grant(Role.SUBSCRIBER, PartyId("sub_1"))}))
+    assert [part.key for part in sections_of(person)[0]] == [
+        "network", "subscriber", "trace", "chain",
+    ]  # fmt: skip
+    assert section_of(person, "webhooks") == "subscriber"
+    assert section_of(host, "webhooks") == "webhooks"
 
 
 def test_the_vendored_scripts_are_those_of_the_manifest():

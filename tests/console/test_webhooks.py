@@ -7,6 +7,7 @@ import re
 import pytest
 from tests.console.people import TOKEN, installation
 
+from opencarrier.app.console import webhooks as console_webhooks
 from opencarrier.app.console.views.webhooks import SAYS
 from opencarrier.app.console.webhooks import REASONS, REFUSED
 from opencarrier.spine.notices import NoticeKind
@@ -75,6 +76,18 @@ def test_a_secret_is_told_again_to_who_asks_again_under_the_same_key(home):
     )
     assert (one.status_code, one.json()) == (two.status_code, two.json())
     assert len(home.browser("operator").ask("/v1/webhooks").json()["items"]) == 1
+
+
+def test_the_page_says_how_all_stand_and_not_the_part_that_it_shows(home, monkeypatch):
+    monkeypatch.setattr(console_webhooks, "LIMIT", 1)
+    owner = home.browser("owner")
+    asked = names(home, "operator", "visited", "host")
+    assert "3 servers hear what happens" in owner.get("/webhooks").text
+    for endpoint in asked.values():
+        owner.script(f"/v1/webhooks/{endpoint}/pause", {})
+    assert "3 servers are turned off" in owner.get("/webhooks").text
+    monkeypatch.setattr("opencarrier.webhooks.service.COUNTED_MAX", 2)
+    assert "More servers are registered" in owner.get("/webhooks").text
 
 
 def test_each_sees_its_own_and_the_owner_all(home):

@@ -15,11 +15,26 @@ from tests.console import pseudo
 from tests.console.paths import paths
 from tests.console.people import ORIGIN, PAGE, installation
 
+from opencarrier.app.console import disputes, nodes, people, webhooks
+from opencarrier.app.console.ban_words import NOT_DONE
 from opencarrier.app.console.catalogue import LOCALES, SOURCE, catalogue
 from opencarrier.app.console.glossary import glossary, in_order
+from opencarrier.app.console.host import NOT_WITHDRAWN
 from opencarrier.app.console.locales import ISOLATE, ISOLATE_END, chosen_locale, words
+from opencarrier.app.console.operator import NOT_CLOSED
+from opencarrier.app.console.payout import NOT_CHANGED
+from opencarrier.app.console.refusals import why
+from opencarrier.app.console.rights import RIGHTS
+from opencarrier.app.console.shell import SECTIONS, section_of, sections_of
+from opencarrier.app.console.subscriber_acts import ERASURE_WORDS
+from opencarrier.app.console.subscribers import NOT_SETTLED
+from opencarrier.app.console.visitor import Visitor
+from opencarrier.app.problems import problem_types
+from opencarrier.identity.accounts.model import AccountId, Grant, Role
 from opencarrier.identity.places.rules import read_place
+from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.kernel.sentences import Amount, Octets, sentence
+from opencarrier.spine.parties import PartyId
 from opencarrier.spine.usage import Status
 from tools import catalogues
 
@@ -52,6 +67,23 @@ def test_the_choice_counts_more_than_the_browser():
     assert chosen_locale("xx, ar-EG;q=0.5") == "ar"
     assert chosen_locale("fr", "sw") == "sw"
     assert chosen_locale("fr", "../../etc") == "fr"
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_every_refusal_is_said_in_the_language_of_who_is_refused(name):
+    """By a page's own text, else by a sentence for all with the code; whatever the code."""
+    language = words(name)
+    codes = Reason("Codes", {code.upper(): number for number, code in enumerate(problem_types())})
+    assert len(codes) > 200
+    for table in SAID:
+        own = {key if isinstance(key, str) else key.name.lower() for key in table}
+        assert own <= set(problem_types())
+        for text in table.values():
+            assert shown(language.sentence(text)) != text
+        for refusal in map(Refusal, codes):
+            said = shown(language.sentence(why(refusal, table)))
+            assert said != str(why(refusal, table))
+            assert (refusal.code in said) or refusal.code in own
 
 
 @pytest.mark.parametrize("name", TRANSLATED)
@@ -201,6 +233,20 @@ FOR_MACHINES = ("/healthz", "/readyz", "/metrics", "/openapi.json")
 BY_SECRET = ("/welcome/",)
 """Pages that only a link of one's own opens; the browser tests see them."""
 
+SAID = (
+    NOT_DONE, NOT_WITHDRAWN, NOT_CHANGED, nodes.WORDS, disputes.REFUSED, NOT_CLOSED, people.SAID,
+    ERASURE_WORDS, webhooks.REFUSED, NOT_SETTLED,
+)  # fmt: skip
+"""What pages say of refusals that they expect."""
+
+NO_SECTION = {"/sign-in"}
+"""Pages of nobody yet: who is signed in has no way there."""
+
+VISITORS = [
+    Visitor(account=AccountId("somebody"), grants=frozenset({Grant(role, PartyId("one"))}))
+    for role in (Role.OPERATOR, Role.HOST, Role.SUBSCRIBER, Role.AUDITOR)
+]
+
 
 def pages_of(home) -> list[str]:
     """Every page of the console, its parts included, with ids of what there is."""
@@ -211,15 +257,41 @@ def pages_of(home) -> list[str]:
 @pytest.mark.parametrize("name", ["owner", ""])
 def test_no_page_has_a_text_that_no_catalogue_knows(home, name):
     """In a language made up for it: what wears no accent was never asked for."""
-    browser, found = home.browser(name), {}
+    browser, found, marked = home.browser(name), {}, {}
     with pseudo.spoken(home.web.shell):
         for path in pages_of(home):
             answer = browser.client.get(path, headers=PAGE, follow_redirects=True)
             assert "text/html" in answer.headers["content-type"], path
             assert answer.status_code in (200, 404), path
             found[path] = pseudo.bare(answer.text)
+            if answer.status_code == 200 and "<header class=" in answer.text:
+                marked[answer.url.path] = marks(answer.text)
     assert not {path: texts for path, texts in found.items() if texts}
     assert len(found) > 10
+    unmarked = {path: ways for path, ways in marked.items() if len(ways) != 1}
+    assert set(unmarked) <= NO_SECTION
+    assert len(marked) > 10
+    for path in (path for path in marked if name and path not in unmarked):
+        by_path = {part.path: part.key for part in SECTIONS}
+        key = by_path.get(marked[path][0], "")
+        assert not key or all(is_found_by(visitor, path, key) for visitor in VISITORS), path
+
+
+def is_found_by(visitor: Visitor, path: str, key: str) -> bool:
+    """Say whether who may open a page has the way to it in the bar."""
+    right = next(right for name, right in RIGHTS.items() if of_route(name).fullmatch(f"GET {path}"))
+    shown = [part.key for ways in sections_of(visitor) for part in ways]
+    return not right.allows(visitor) or section_of(visitor, key) in shown
+
+
+def of_route(name: str) -> re.Pattern[str]:
+    """Return what the addresses of a route look like."""
+    return re.compile(re.sub(r"{\w+:path}", ".+", re.sub(r"{\w+}", "[^/]+", name)))
+
+
+def marks(page: str) -> list[str]:
+    """Return where the marked ways lead of the bar and the foot: tabs are a page's own."""
+    return html.fromstring(page).xpath("//*[self::header or self::footer]//a[@aria-current]/@href")
 
 
 def test_what_passed_no_catalogue_is_seen():

@@ -27,7 +27,7 @@ from opencarrier.app.courier import networks_of
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.spine.parties import PartyId
 from opencarrier.webhooks.model import Endpoint, HookReason
-from opencarrier.webhooks.service import Shown
+from opencarrier.webhooks.service import Shown, Standing
 
 T = TypeVar("T")
 
@@ -52,6 +52,11 @@ class WebhookDesk:
                 events=events_for(visitor),
                 owners=owners(self.base, unit, visitor),
             )
+
+    def standing(self, visitor: Visitor) -> Standing:
+        """Return how many of the endpoints that a visitor sees hear, do not answer, are off."""
+        with self.base.store.read() as unit:
+            return self._hooks.standing(unit, parties_of(visitor))
 
     def endpoints(self, visitor: Visitor, cursor: str, limit: int) -> Page[EndpointLine]:
         """Return the endpoints that a visitor sees."""

@@ -49,6 +49,7 @@ from opencarrier.app.console.subscriber_acts import Acts, act_routes
 from opencarrier.app.console.subscriber_api import subscriber_api
 from opencarrier.app.console.subscribers import RefundDesk, subscribers_routes
 from opencarrier.app.console.trace import trace_routes
+from opencarrier.app.console.undecided import undecided_routes, waiting
 from opencarrier.app.console.views.host import HostViews
 from opencarrier.app.console.views.network import NetworkViews
 from opencarrier.app.console.visitor import visitor_of
@@ -99,7 +100,7 @@ class Web:
         self.token = token
         self.ready = False
         self.triggers: dict[str, Trigger] = {}
-        self.guests = GuestBook(place.base.accounts)
+        self.guests = GuestBook(place.base)
         self.answers = answers_of(place.base)
         self.events = Events(place.base.clock)
         settings = place.base.settings
@@ -153,7 +154,7 @@ class _Code:
 def make_app(web: Web) -> FastAPI:
     """Make the ASGI app."""
     base, settings, origins = web.place.base, web.place.base.settings, web.origins
-    guard = Guard(base.accounts, base.store, origins, token=web.token)
+    guard = Guard(base.accounts, base.store, origins, web.guests, token=web.token)
     once = Once(web.answers, repeatable=is_repeatable, needed=needs_key)
     app = FastAPI(
         title="opencarrier",
@@ -234,6 +235,8 @@ def _hosts(app: FastAPI, web: Web) -> None:
     bans = BanDesk(host_desk, host_desk.views.bans)
     ban_routes(app, bans)
     bans_api(app, bans)
+    undecided_routes(app, bans)
+    web.shell.appeals = partial(waiting, bans)
     node_routes(app, host_desk, web.origins, partial(_radius_ports, web))
 
 

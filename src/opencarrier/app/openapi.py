@@ -20,6 +20,7 @@ from fastapi.routing import APIRoute
 from opencarrier import __version__
 from opencarrier.app.api import EXAMPLE, refused, schema_of
 from opencarrier.app.console.rights import RIGHTS, Proof, Right, needs_key
+from opencarrier.app.forms.parameters import example_of
 from opencarrier.app.http_once import KEY_MAX
 from opencarrier.app.problems import Invalid, Problem
 
@@ -154,6 +155,9 @@ def _complete(name: str, operation: dict[str, Any], right: Right) -> None:
         words = operation.get("description", "").rstrip()
         operation["description"] = f"{words}\n\nProof: {right.proof.words}".lstrip()
     for parameter in operation.get("parameters", ()):
+        example = example_of(name.partition(" ")[2], parameter["name"])
+        if example is not None:
+            parameter.setdefault("example", example)
         _say_unit(parameter["name"], parameter, parameter.get("schema", {}))
 
 

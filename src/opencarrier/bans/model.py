@@ -24,6 +24,9 @@ CASES_MAX: Final = 20
 FORGOTTEN_MAX: Final = 100
 """How many drafts, and how many words, are forgotten in one transaction."""
 
+APPEALS_MAX: Final = 100
+"""How many appeals are counted that wait for a decision."""
+
 CODES: Final = ("false_use", "false_place", "altered_traffic", "unlawful", "lost_key", "other")
 """Why a node is banned, as it is hashed into the statement."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection
 
 from opencarrier.bans import store
 from opencarrier.bans.model import (
+    APPEALS_MAX,
     CASES_MAX,
     CODES,
     DRAFTS_MAX,
@@ -83,6 +84,20 @@ class BanService:
         """
         found = store.undecided_of(unit, node_key, limit=CASES_MAX)
         return sorted(found, key=lambda case: case.due_s)
+
+    def all_undecided(
+        self, unit: Connection, *, after: tuple[int, bytes] | None, limit: int
+    ) -> Sequence[Case]:
+        """Return everybody's cases that can still be lifted or upheld, first what ends first."""
+        return store.undecided(unit, after, limit=limit)
+
+    def appeals(self, unit: Connection, now_s: int) -> int:
+        """Return how many appeals wait for a decision, `APPEALS_MAX` at most."""
+        return store.appeals(unit, now_s, limit=APPEALS_MAX)
+
+    def named(self, unit: Connection, ban_ids: Collection[bytes]) -> Mapping[bytes, str]:
+        """Return of which nodes bans are: the chain knows hashes, and what is prepared names."""
+        return store.named(unit, ban_ids)
 
     def banned(self, unit: Connection, node_keys: Collection[bytes], now_s: int) -> set[bytes]:
         """Return the nodes among some that are banned at a second."""

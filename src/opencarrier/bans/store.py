@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     CompoundSelect,
     Connection,
     Index,
@@ -19,7 +20,10 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
+    func,
+    literal,
     select,
+    tuple_,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -159,6 +163,38 @@ def undecided_of(unit: Connection, node_key: bytes, *, limit: int) -> list[Case]
         .limit(limit)
     )
     return _cases(unit, unit.execute(chosen).all())
+
+
+def undecided(unit: Connection, after: tuple[int, bytes] | None, *, limit: int) -> list[Case]:
+    """Return cases that were neither upheld nor lifted, first what silence ends first."""
+    chosen = select(cases).join(steps, steps.c.ban_id == cases.c.ban_id).where(*_is_last_word())
+    key = (steps.c.due_s, cases.c.ban_id)
+    if after is not None:
+        chosen = chosen.where(tuple_(*key) > tuple_(*map(literal, after)))
+    return _cases(unit, unit.execute(chosen.order_by(*key).limit(limit)).all())
+
+
+def appeals(unit: Connection, now_s: int, *, limit: int) -> int:
+    """Return how many appeals still can be decided, so many at most."""
+    waits = (*_is_last_word(Stage.APPEALED), steps.c.due_s > now_s)
+    some = select(steps.c.ban_id).where(*waits).limit(limit).subquery()
+    return unit.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _is_last_word(*stages: Stage) -> tuple[ColumnElement[bool], ...]:
+    """Return what holds for the step at which an undecided case stands."""
+    later = steps.alias()
+    further = select(later.c.ban_id).where(
+        later.c.ban_id == steps.c.ban_id, later.c.stage > steps.c.stage
+    )
+    open_ones = stages or (Stage.OPEN, Stage.APPEALED)
+    return steps.c.stage.in_([one.value for one in open_ones]), ~further.exists()
+
+
+def named(unit: Connection, ban_ids: Collection[bytes]) -> dict[bytes, str]:
+    """Return of which nodes bans are, as far as they were prepared here."""
+    chosen = select(drafts.c.ban_id, drafts.c.node_id).where(drafts.c.ban_id.in_(ban_ids))
+    return {row.ban_id: row.node_id for row in unit.execute(chosen)}
 
 
 def in_force(unit: Connection, node_keys: Collection[bytes], now_s: int) -> set[bytes]:

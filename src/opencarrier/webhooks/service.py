@@ -39,6 +39,9 @@ from opencarrier.webhooks.model import (
 )
 
 SWEPT_MAX: Final = 1_000
+COUNTED_MAX: Final = 1_000
+"""Endpoints that are looked at to say how all of them stand."""
+
 ID_OCTETS: Final = 16
 
 
@@ -63,6 +66,19 @@ class Shown(NamedTuple):
 
     endpoint: Endpoint
     secret: str
+
+
+class Standing(NamedTuple):
+    """How many endpoints hear, do not answer, and are turned off."""
+
+    hearing: int
+    failing: int
+    off: int
+
+    @property
+    def is_all(self) -> bool:
+        """Whether there are no more than were looked at."""
+        return sum(self) <= COUNTED_MAX
 
 
 class Attempt(NamedTuple):
@@ -134,6 +150,13 @@ class Webhooks:
     ) -> Sequence[Endpoint]:
         """Return endpoints of parties, or everybody's: by party, oldest first, those after one."""
         return store.endpoints_after(unit, parties, after, limit)
+
+    def standing(self, unit: Connection, parties: Collection[PartyId] | None) -> Standing:
+        """Return how endpoints of parties, or everybody's, stand; `COUNTED_MAX` are looked at."""
+        told = store.standings(unit, parties, COUNTED_MAX + 1)
+        on = {failing: many for (off, failing), many in told.items() if not off}
+        rest = sum(many for (off, _), many in told.items() if off)
+        return Standing(hearing=on.get(False, 0), failing=on.get(True, 0), off=rest)
 
     def find(
         self, unit: Connection, name: str, parties: Collection[PartyId] | None

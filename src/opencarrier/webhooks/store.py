@@ -134,6 +134,19 @@ def endpoints_after(
     return [_endpoint(row) for row in unit.execute(query)]
 
 
+def standings(
+    unit: Connection, parties: Collection[PartyId] | None, limit: int
+) -> dict[tuple[Off, bool], int]:
+    """Return how many endpoints of parties, or of all, are off and fail; of so many at most."""
+    some = select(endpoints.c.off, endpoints.c.failures).limit(limit)
+    if parties is not None:
+        some = some.where(endpoints.c.party.in_(parties))
+    looked = some.subquery()
+    fails = looked.c.failures > 0
+    query = select(looked.c.off, fails, func.count()).group_by(looked.c.off, fails)
+    return {(Off(off), bool(failing)): many for off, failing, many in unit.execute(query)}
+
+
 def listeners(unit: Connection, prefix: str, after: PartyId, limit: int) -> Sequence[PartyId]:
     """Return parties of a kind that have an endpoint, ascending, those after one."""
     columns = endpoints.c

@@ -53,6 +53,26 @@ def standing(which: NodeName, data: Data = DEFAULT_DATA, as_json: AsJson = False
     emit(told, as_json=as_json)
 
 
+def undecided(
+    cursor: Annotated[str, typer.Option(help="What the page before said is `next`.")] = "",
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """List bans that are not decided, first what silence ends first, 100 at a time.
+
+    Example: opencarrier node bans --json
+    """
+    from dataclasses import asdict
+
+    from opencarrier.app.console.views.bans import BanViews
+    from opencarrier.app.errands import Errands
+
+    with venue(data) as place:
+        Errands(place).follow_bans()
+        told = asdict(BanViews(place).undecided(cursor, 100))
+    emit(told, as_json=as_json)
+
+
 def ban(
     which: NodeName,
     reason: Annotated[
@@ -217,6 +237,7 @@ def appoint(
 
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "standing": standing,
+    "bans": undecided,
     "ban": ban,
     "ban-sign": ban_sign,
     "ban-send": ban_send,

@@ -41,4 +41,4 @@ def frame_routes(app: FastAPI, shell: Shell, events: Events) -> None:
     def explained(request: Request) -> Response:
         language = words(visitor_of(request).locale)
         terms = in_order(glossary().values(), language.gettext)
-        return shell.page(request, "words.html", terms, title="Words explained")
+        return shell.page(request, "words.html", terms, title="Words explained", section="words")

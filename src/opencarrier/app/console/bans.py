@@ -17,6 +17,7 @@ from opencarrier.app.banning import Banning, Begun, Wish, begun
 from opencarrier.app.console.ban_words import NOT_DONE, STAGES, WHY
 from opencarrier.app.console.host import HostDesk, Party
 from opencarrier.app.console.reading import form_of, minor_of
+from opencarrier.app.console.refusals import why
 from opencarrier.app.console.views.bans import BanViews, case_of
 from opencarrier.app.console.views.host import TransactionView
 from opencarrier.app.console.visitor import visitor_of
@@ -288,10 +289,7 @@ def _appealing(app: FastAPI, desk: BanDesk) -> None:
         done = await run_in_threadpool(desk.close, request, node_id)
         back = f"/host/{host.party_id}/nodes/{node_id}"
         if isinstance(done, Refusal):
-            view = {"says": NOT_DONE[done.code], "back": back}
-            return desk.desk.shell.page(
-                request, "people/refused.html", view, title="Nothing was changed", status=409
-            )
+            return desk.desk.shell.refused(request, why(done, NOT_DONE), back, section="host")
         return RedirectResponse(back, status_code=303)
 
 
@@ -347,5 +345,5 @@ def _shown(done: str | bytes | Refusal) -> dict[str, Any]:
     if isinstance(done, Refusal):
         waits = done.code in ("not_approved", "signatures_missing")
         status = 200 if waits else 409
-        return {"refused": NOT_DONE[done.code], "waits": waits, "sure": False, "status": status}
+        return {"refused": why(done, NOT_DONE), "waits": waits, "sure": False, "status": status}
     return {"tx_hash": done, "sure": False}

@@ -16,6 +16,7 @@ from opencarrier.app.console.ban_words import NOT_DONE
 from opencarrier.app.console.bans import BanDesk, NodeQuery, ban_of, digest_of
 from opencarrier.app.console.host import TAG, Party
 from opencarrier.app.console.reading import asked
+from opencarrier.app.console.refusals import why
 from opencarrier.app.console.views.bans import DraftView, StandingView
 from opencarrier.app.console.views.host import TransactionView
 from opencarrier.app.console.visitor import visitor_of
@@ -268,5 +269,5 @@ def _answer(done: str | TransactionView | Refusal) -> Any:
 
 def _refused(refusal: Refusal) -> JSONResponse:
     contract = refusal.reason is BanReason.REFUSED
-    detail = refusal.detail if contract and refusal.detail else NOT_DONE[refusal.code]
+    detail = refusal.detail if contract and refusal.detail else str(why(refusal, NOT_DONE))
     return problem(409, refusal.code, detail)

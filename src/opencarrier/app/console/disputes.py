@@ -18,6 +18,7 @@ from opencarrier.app.api import LIMIT, After, Body, Limit, Page, operation
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.operator import OperatorDesk, Party
 from opencarrier.app.console.reading import form_of, json_of, minor_of
+from opencarrier.app.console.refusals import why
 from opencarrier.app.console.views.disputes import (
     DisputeRow,
     DisputeView,
@@ -107,10 +108,7 @@ def _moving(app: FastAPI, desk: OperatorDesk) -> None:
         done = await run_in_threadpool(_made, desk, request, (party, exchange, usage), asked)
         back = f"/operator/{party}/disputes/{exchange}/{usage}"
         if isinstance(done, Refusal):
-            view = {"says": REFUSED.get(done.code, done.code), "back": back}
-            return desk.shell.page(
-                request, "people/refused.html", view, title="Nothing was changed", status=409
-            )
+            return desk.shell.refused(request, why(done, REFUSED), back, section="operator")
         return RedirectResponse(back, status_code=303)
 
     @app.post(

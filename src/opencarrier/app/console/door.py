@@ -110,7 +110,9 @@ def door_routes(app: FastAPI, door: Door) -> None:
             "passkeys": origin is not None and origin.rp_id not in ("127.0.0.1", "[::1]"),
             "guests": list(door.guests.cast.values()),
         }
-        return door.shell.page(request, "people/sign-in.html", view, title="Sign in")
+        return door.shell.page(
+            request, "people/sign-in.html", view, title="Sign in", section="sign-in"
+        )
 
     @app.post("/sign-out", include_in_schema=False)
     async def sign_out(request: Request) -> Response:

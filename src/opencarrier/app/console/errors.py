@@ -9,8 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from opencarrier.app.console.catalogue import N_
+from opencarrier.app.console.locales import words
 from opencarrier.app.console.security import HEADERS
 from opencarrier.app.console.shell import Shell
+from opencarrier.app.console.visitor import locale_of
 from opencarrier.app.problems import invalid, problem, title_of
 
 API = ("/v1/", "/nchf-convergedcharging/", "/rpc", "/metrics", "/healthz", "/readyz")
@@ -27,6 +29,13 @@ _TOO_MUCH = (
 _LOST = (
     N_("It is not known whether that was done"),
     N_("It was begun, and its answer was lost. Look at what stands before you send it again."),
+)
+_SHARED = (
+    N_("That would take it from everybody"),
+    N_(
+        "Many people look at this demo, and what you asked for cannot be undone. "
+        "Try it in an installation of your own."
+    ),
 )
 _ERRORS = {
     400: (
@@ -70,11 +79,29 @@ _ERRORS = {
 }
 
 
-class LostError(HTTPException):
+class SaidError(HTTPException):
+    """An error with texts of its own for people, and a title for programs."""
+
+    def __init__(self, status: int, title: str, detail: str, texts: tuple[str, str]) -> None:
+        super().__init__(status, detail)
+        self.title = title
+        self.texts = texts
+
+
+class LostError(SaidError):
     """Something was sent before and begun, and nobody knows any more what came of it."""
 
     def __init__(self) -> None:
-        super().__init__(409, "it was begun, and its answer was lost: look at what stands")
+        detail = "it was begun, and its answer was lost: look at what stands"
+        super().__init__(409, title_of(409), detail, _LOST)
+
+
+class SharedError(SaidError):
+    """A visitor of a demo wants what would take something from all the others."""
+
+    def __init__(self) -> None:
+        detail = "all visitors of this demo share what it would take away"
+        super().__init__(403, "shared by visitors", detail, _SHARED)
 
 
 def error_pages(app: FastAPI, shell: Shell) -> None:
@@ -83,10 +110,10 @@ def error_pages(app: FastAPI, shell: Shell) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         if not wants_page(request):
-            title = title_of(error.status_code)
-            return problem(error.status_code, title, str(error.detail), error.headers)
-        texts = _LOST if isinstance(error, LostError) else None
-        page = await _page(shell, request, error.status_code, texts)
+            title = error.title if isinstance(error, SaidError) else title_of(error.status_code)
+            said = _told(request, error)
+            return problem(error.status_code, title, said, error.headers)
+        page = await _page(shell, request, error.status_code, _texts(error))
         page.headers.update(error.headers or {})
         return page
 
@@ -107,9 +134,29 @@ def error_pages(app: FastAPI, shell: Shell) -> None:
 
 
 def wants_page(request: Request) -> bool:
-    """Say whether a person looks: a browser that asks for a page, not for the API."""
-    is_api = request.url.path.startswith(API)
-    return not is_api and "text/html" in request.headers.get("accept", "")
+    """Say whether a person looks: a browser that asks for a page, not for a part of one or the API.
+
+    A part that is refused leaves the one of before in its place.
+    """
+    is_part = "hx-request" in request.headers
+    is_page = not is_part and not request.url.path.startswith(API)
+    return is_page and "text/html" in request.headers.get("accept", "")
+
+
+def _texts(error: HTTPException) -> tuple[str, str] | None:
+    if isinstance(error, SaidError):
+        return error.texts
+    return _ERRORS.get(error.status_code)
+
+
+def _told(request: Request, error: HTTPException) -> str:
+    """Say what to do in the language of a person: a script of our pages shows it; else in English.
+
+    Programs are told exactly what it was.
+    """
+    is_plain = error.status_code == 404 or request.url.path.startswith(API)
+    texts = None if is_plain else _texts(error)
+    return str(error.detail) if texts is None else words(locale_of(request)).gettext(texts[1])
 
 
 async def _page(

@@ -17,10 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from opencarrier.app.console.errors import wants_page
+from opencarrier.app.console.errors import SharedError, wants_page
+from opencarrier.app.console.guests import GuestBook
 from opencarrier.app.console.origins import Origins, cookie_name
 from opencarrier.app.console.reading import form_of
-from opencarrier.app.console.rights import RIGHTS
+from opencarrier.app.console.rights import RIGHTS, SHARED
 from opencarrier.app.console.visitor import Visitor, locale_of
 from opencarrier.app.store import Store
 from opencarrier.identity.accounts.attempts import Attempts
@@ -75,16 +76,26 @@ class Seen:
 class Guard:
     """A dependency of every route of the app."""
 
-    def __init__(self, accounts: Accounts, store: Store, origins: Origins, *, token: str) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        store: Store,
+        origins: Origins,
+        guests: GuestBook,
+        *,
+        token: str,
+    ) -> None:
         self._accounts = accounts
         self._store = store
         self._origins = origins
+        self._guests = guests
         self._bearer = f"Bearer {token}".encode()
         self._seen = Seen(accounts, store)
 
     async def __call__(self, request: Request) -> None:
         """Let a request through to its route, with its visitor, or end it."""
-        right = RIGHTS.get(f"{request.method} {request.scope['route'].path}")
+        name = f"{request.method} {request.scope['route'].path}"
+        right = RIGHTS.get(name)
         if right is None:
             raise HTTPException(404)
         if "\x00" in request.url.path or "%00" in request.url.query:
@@ -98,6 +109,8 @@ class Guard:
             await self._check_meant(request, visitor)
             if visitor.is_signed_in:
                 _pass(self._accounts.acts, visitor.account)
+        if visitor.is_guest and name in SHARED:
+            raise SharedError()
 
     async def know(self, request: Request) -> Visitor:
         """Find out who asks, and leave it with the request."""
@@ -118,7 +131,7 @@ class Guard:
         accounts = self._accounts
         with self._store.read() as unit:
             session = accounts.sessions.find(unit, token)
-            if session is None:
+            if session is None or self._guests.is_over(session.account):
                 return None
             account = accounts.book.find(unit, session.account)
         assert not isinstance(account, Refusal), "a session is of an account"
@@ -131,6 +144,7 @@ class Guard:
             session=session.session,
             csrf=csrf_of(token),
             came_from=_came_from(request),
+            is_guest=self._guests.has(account.account),
         )
 
     async def _check_meant(self, request: Request, visitor: Visitor) -> None:

@@ -16,6 +16,7 @@ from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.console.ban_words import STAGES as BAN_STAGES
 from opencarrier.app.console.ban_words import WHY
 from opencarrier.app.console.catalogue import N_
+from opencarrier.app.console.refusals import why
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.views.bars import picture
 from opencarrier.app.console.views.host import (
@@ -229,9 +230,7 @@ def _asked(
     desk: HostDesk, request: Request, host: Host, done: WithdrawnView | Refusal | None = None
 ) -> Response:
     """Show what can be withdrawn, and what became of it where it was asked for."""
-    refused = ""
-    if isinstance(done, Refusal):
-        refused = NOT_WITHDRAWN[done.code]
+    refused = why(done, NOT_WITHDRAWN) if isinstance(done, Refusal) else None
     view = {"host": host, "money": desk.views.money(host), "distributor": desk.distributor}
     return desk.page(
         request,
@@ -321,7 +320,7 @@ def _money_api(app: FastAPI, desk: HostDesk) -> None:
 
 
 def _refused(refusal: Refusal) -> JSONResponse:
-    return problem(409, refusal.code, NOT_WITHDRAWN[refusal.code])
+    return problem(409, refusal.code, str(why(refusal, NOT_WITHDRAWN)))
 
 
 def _may(request: Request, view: HostView) -> bool:

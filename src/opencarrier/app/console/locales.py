@@ -161,9 +161,9 @@ class Words:
         """Return the one of two texts that a number needs; `num` in it is the number."""
         return _text(self.ngettext(one, many, number)) % self._written({"num": number, **values})
 
-    def sentence(self, said: Sentence) -> Markup:
+    def sentence(self, said: Sentence | str) -> Markup:
         """Say what happened, its amounts and data as this language writes them."""
-        return self.told(said.text, **said.values)
+        return self.told(said) if isinstance(said, str) else self.told(said.text, **said.values)
 
     def country(self, code: str) -> str:
         """Write a country by its ISO 3166-1 code."""

@@ -17,6 +17,7 @@ from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.host import TAG, HostDesk, Party
 from opencarrier.app.console.origins import Origins
 from opencarrier.app.console.reading import form_of, json_of
+from opencarrier.app.console.refusals import why
 from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.forms.hosts import OPERATOR
 from opencarrier.app.node_enrolling import Joined, join
@@ -24,6 +25,7 @@ from opencarrier.app.problems import problem
 from opencarrier.identity import pages
 from opencarrier.identity.node_enrolment import NodeEnrolment
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.sentences import Sentence
 from opencarrier.kernel.signatures import Address, Signature
 from opencarrier.spine.parties import Host, PartyId
 
@@ -114,7 +116,7 @@ def _pages(app: FastAPI, desk: HostDesk, origins: Origins) -> None:
         told = await form_of(request)
         wanted = _wanted(told)
         made = await run_in_threadpool(_opened, desk, request, origins, host, wanted)
-        refused = WORDS[made.code] if isinstance(made, Refusal) else ""
+        refused = why(made, WORDS) if isinstance(made, Refusal) else None
         view = None if isinstance(made, Refusal) else made
         return await run_in_threadpool(
             _page, desk, request, host, made=view, wanted=wanted, refused=refused
@@ -195,7 +197,7 @@ def _page(
     *,
     made: EnrolmentView | None = None,
     wanted: WantedNode | None = None,
-    refused: str = "",
+    refused: Sentence | None = None,
 ) -> Response:
     from opencarrier.app.http_enrol import qr_code
 
@@ -260,4 +262,4 @@ def _wanted(told: Mapping[str, Any]) -> WantedNode:
 
 
 def _problem(refusal: Refusal) -> JSONResponse:
-    return problem(409, refusal.code, WORDS[refusal.code])
+    return problem(409, refusal.code, str(why(refusal, WORDS)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Path, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
@@ -16,6 +16,7 @@ from opencarrier.app.api import LIMIT, After, Limit, Page, operation
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.closing import close_and_settle
 from opencarrier.app.console.catalogue import N_
+from opencarrier.app.console.refusals import why
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.views.flow import picture
 from opencarrier.app.console.views.network import STATES
@@ -39,7 +40,7 @@ from opencarrier.app.forms.statements import CSV_STATEMENT, STATEMENT, Statement
 from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.sentences import Sentence, sentence
-from opencarrier.settlement.model import CloseRefusal
+from opencarrier.settlement.model import Alarm, CloseRefusal
 from opencarrier.spine.parties import Operator, PartyId
 
 T = TypeVar("T")
@@ -51,6 +52,19 @@ PASSES_MAX = 12
 
 PICTURES = ((860, 200), (340, 136))
 """Widths of the flow picture, with the room for words at each side: a desk's, a phone's."""
+
+PARTNERS_MAX: Final = 10
+"""For how many a cycle's page writes out the command that makes a TAP file."""
+
+ALARMS: Final = {
+    Alarm.SETTLED_OTHERWISE.value: N_("the contract has settled a cycle otherwise than here"),
+    Alarm.DEEP_REORG.value: N_("the chain took back what was final"),
+    Alarm.ENDPOINTS_DIFFER.value: N_("two nodes of the chain say different things"),
+    Alarm.SEQUENCE.value: N_("the contract is at another cycle than is kept here"),
+    Alarm.UNEXPLAINED.value: N_("the chain did something that nothing here explains"),
+    Alarm.ATTEMPTS_EXHAUSTED.value: N_("it was tried as often as may be, and was not taken"),
+}
+"""Why settling has stopped, as the end of a sentence."""
 
 NOT_CLOSED = {
     CloseRefusal.HALTED: N_("Settling has stopped until somebody looked at why."),
@@ -92,6 +106,8 @@ class OperatorDesk:
             section="operator",
             states=STATES,
             pictures=pictures,
+            alarms=ALARMS,
+            partners_max=PARTNERS_MAX,
             **more,
         )
 
@@ -126,7 +142,7 @@ def _overview(app: FastAPI, desk: OperatorDesk) -> None:
     def now(request: Request, party: Party) -> Response:
         view = overview(request, party)
         return desk.shell.fragment(
-            request, "operator/now.html", view, states=STATES, pictures=pictures
+            request, "operator/now.html", view, states=STATES, pictures=pictures, alarms=ALARMS
         )
 
     def overview(request: Request, party: str) -> OperatorView:
@@ -185,6 +201,7 @@ def _cycles(app: FastAPI, desk: OperatorDesk) -> None:
             one(request, party, sequence),
             states=STATES,
             pictures=pictures,
+            partners_max=PARTNERS_MAX,
         )
 
     @app.get(
@@ -224,10 +241,9 @@ def _settling(app: FastAPI, desk: OperatorDesk) -> None:
         visitor, back = visitor_of(request), f"/operator/{found.party_id}"
         done = await run_in_threadpool(settle_noted, desk.place, visitor, passes_max=PASSES_MAX)
         if isinstance(done, Refusal):
-            assert isinstance(done.reason, CloseRefusal)
-            view = {"says": NOT_CLOSED.get(done.reason, done.code), "back": back}
-            return desk.shell.page(
-                request, "people/refused.html", view, title="Nothing was settled", status=409
+            says = why(done, NOT_CLOSED)
+            return desk.shell.refused(
+                request, says, back, title="Nothing was settled", section="operator"
             )
         sequence = done.get("sequence")
         where = back if sequence is None else f"{back}/cycles/{sequence}"

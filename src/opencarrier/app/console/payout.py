@@ -17,6 +17,7 @@ from opencarrier.app.api import Body, operation
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.host import TAG, HostDesk, Party
 from opencarrier.app.console.reading import asked, form_of
+from opencarrier.app.console.refusals import why
 from opencarrier.app.console.views.host import TransactionView
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.forms.hosts import ASSET, NOW_US, PAYOUT
@@ -260,12 +261,12 @@ def _page(app: FastAPI, desk: PayoutDesk) -> None:
         if "sure" in told:
             done = await run_in_threadpool(desk.act, request, host, what, wanted)
             if isinstance(done, Refusal):
-                shown = {"refused": NOT_CHANGED[done.code], "wanted": wanted}
+                shown = {"refused": why(done, NOT_CHANGED), "wanted": wanted}
             else:
                 shown = {"done": what}
         else:
             no = await run_in_threadpool(desk.call, host, what, wanted)
-            shown |= {"refused": NOT_CHANGED[no.code], "act": ""} if isinstance(no, Refusal) else {}
+            shown |= {"refused": why(no, NOT_CHANGED), "act": ""} if isinstance(no, Refusal) else {}
         return await run_in_threadpool(lambda: desk.page(request, host, **shown))
 
 
@@ -345,4 +346,4 @@ def _answer(found: PayoutView | TransactionView | Refusal) -> Any:
     if not isinstance(found, Refusal):
         return found
     contract = found.reason is PayoutReason.REFUSED and found.detail
-    return problem(409, found.code, found.detail if contract else NOT_CHANGED[found.code])
+    return problem(409, found.code, found.detail if contract else str(why(found, NOT_CHANGED)))

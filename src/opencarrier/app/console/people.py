@@ -15,6 +15,7 @@ from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.door import Door
 from opencarrier.app.console.locales import words
 from opencarrier.app.console.reading import form_of, json_of
+from opencarrier.app.console.refusals import why
 from opencarrier.app.console.views.people import After as PersonAfter
 from opencarrier.app.console.views.people import approvals_view, audit_view, me_view, people_view
 from opencarrier.app.console.visitor import visitor_of
@@ -239,7 +240,5 @@ def _back(door: Door, request: Request, refusal: Refusal | None, path: str) -> R
     assert isinstance(refusal.reason, AccountReason)
     if refusal.reason in ABSENT:
         raise HTTPException(404)
-    view = {"says": SAID.get(refusal.reason, refusal.code), "back": path}
-    return door.shell.page(
-        request, "people/refused.html", view, title="Nothing was changed", status=409
-    )
+    section = path.removeprefix("/")
+    return door.shell.refused(request, why(refusal, SAID), path, section=section)

@@ -16,6 +16,7 @@ from opencarrier.app.console.views.receipt import Checking, Receipts, checking
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.forms.settling import RECEIPT, RECEIPT_SCHEMA
 from opencarrier.app.problems import problem
+from opencarrier.identity.accounts.model import Role
 from opencarrier.kernel.ids import Id, from_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.receipts.issue import AUDIENCES
@@ -100,12 +101,13 @@ def _page(
     request: Request, shell: Shell, tools: Checking, view: object, usage_id: str = ""
 ) -> Response:
     waits = view if isinstance(view, Refusal) else None
+    found = "subscriber" if visitor_of(request).has(Role.SUBSCRIBER) else "trace"
     return shell.page(
         request,
         "receipt/page.html",
         None if waits else view,
         title="Receipt",
-        section="receipt",
+        section=found if usage_id else "receipt",
         tools=tools,
         waits=waits,
         usage_id=usage_id,

@@ -15,8 +15,10 @@ from opencarrier.app.api import operation
 from opencarrier.app.console.errors import wants_page
 from opencarrier.app.console.shell import Shell
 from opencarrier.app.console.views.reference import Group, OperationView, reference
+from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.openapi import openapi_route, rights
 from opencarrier.app.problems import ProblemType, problem_types
+from opencarrier.identity.accounts.model import Role
 
 EXAMPLE = problem_types()["last_key"]
 
@@ -33,7 +35,7 @@ def reference_routes(app: FastAPI, shell: Shell, *, cookie: str) -> None:
 
     @app.get("/docs", include_in_schema=False)
     def page(request: Request) -> Response:
-        return shell.page(request, "reference/page.html", groups(), title="API")
+        return shell.page(request, "reference/page.html", groups(), title="API", section="docs")
 
     @app.get("/docs/{key}", include_in_schema=False)
     def one(request: Request, key: str) -> Response:
@@ -45,6 +47,8 @@ def reference_routes(app: FastAPI, shell: Shell, *, cookie: str) -> None:
             "reference/operation.html",
             found,
             title=found.summary,
+            section="docs",
+            own=_own(visitor_of(request), found.path),
             command=found.curl(f"{request.url.scheme}://{request.headers.get('host', '')}"),
         )
 
@@ -52,7 +56,7 @@ def reference_routes(app: FastAPI, shell: Shell, *, cookie: str) -> None:
 def _problems(app: FastAPI, shell: Shell) -> None:
     @app.get("/problems", include_in_schema=False)
     def all_types(request: Request) -> Response:
-        return shell.page(request, "reference/problems.html", problem_types(), title="Problems")
+        return _problem_page(request, shell, problem_types())
 
     @app.get(
         "/problems/{code}",
@@ -72,7 +76,18 @@ def _problems(app: FastAPI, shell: Shell) -> None:
         if not wants_page(request):
             return JSONResponse(asdict(found))
         shown = {code: found}
-        return shell.page(request, "reference/problems.html", shown, title="Problems")
+        return _problem_page(request, shell, shown)
+
+
+def _problem_page(request: Request, shell: Shell, shown: Mapping[str, ProblemType]) -> Response:
+    return shell.page(request, "reference/problems.html", shown, title="Problems", section="docs")
+
+
+def _own(visitor: Visitor, path: str) -> Mapping[str, str]:
+    """Return whose id a visitor asks about, where it is of one party of the kind a path names."""
+    role = next((role for role in Role if path.startswith(f"/v1/{role}s/")), None)
+    mine = visitor.at(role) if role is not None else frozenset()
+    return {"party": min(mine)} if len(mine) == 1 else {}
 
 
 def _by_key(groups: Sequence[Group]) -> Mapping[str, OperationView]:

@@ -303,6 +303,8 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "POST /people/{account}/remove": OWNER,
     "GET /audit": BOOKS,
     "GET /v1/audit": BOOKS,
+    "GET /bans": OWNER,
+    "GET /v1/bans": OWNER,
     "GET /approvals": SETTLING,
     "GET /v1/approvals": SETTLING,
     "POST /v1/approvals/{approval}/yes": SETTLING,
@@ -349,6 +351,22 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "POST /v1/subscribers/{party}/erase": OWN,
 }
 """The table: method and path of a route, and who may."""
+
+SHARED: Final = frozenset(
+    f"POST {path}"
+    for path in (
+        "/subscriber/{party}/lost",
+        "/subscriber/{party}/erase",
+        "/v1/subscribers/{party}/lost",
+        "/v1/subscribers/{party}/erase",
+        *(
+            f"{api}/people{act}"
+            for api in ("", "/v1")
+            for act in ("", "/{account}/link", "/{account}/give", "/{account}/take")
+        ),
+    )
+)
+"""What no visitor of a demo may do: all the others look at what it would take away for good."""
 
 NEEDING_A_KEY: Final = frozenset(
     {"POST /v1/cycles/close"} | {name for name in RIGHTS if name.startswith("POST /v1/channels/")}

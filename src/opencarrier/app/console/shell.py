@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -17,6 +17,7 @@ from opencarrier.app.console.glossary import Term, glossary
 from opencarrier.app.console.locales import Words, words
 from opencarrier.app.console.rights import RIGHTS
 from opencarrier.app.console.visitor import Visitor, visitor_of
+from opencarrier.identity.accounts.model import Role
 from opencarrier.kernel.sentences import Sentence
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -30,7 +31,9 @@ TURNED_ICONS = frozenset({"list", "path"})
 class Section:
     """A part of the console as the navigation shows it; `icon` is a symbol of the sprite.
 
-    It is shown to whoever may go there; behind *More* if it is `rare` and not all have room.
+    It is shown to whoever may go there, or only to whom of these holds one of its `roles`; who goes
+    there otherwise came by the section `within`. Behind *More* if it is `rare`, or the last for
+    whom there is no room.
     """
 
     key: str
@@ -38,25 +41,38 @@ class Section:
     label: str
     icon: str
     rare: bool = False
+    roles: frozenset[Role] = frozenset()
+    within: str = ""
 
     def shown_to(self, visitor: Visitor) -> bool:
         """Say whether the navigation has it."""
-        return RIGHTS[f"GET {self.path}"].allows(visitor)
+        its_own = not self.roles or visitor.has(*self.roles)
+        return its_own and RIGHTS[f"GET {self.path}"].allows(visitor)
 
+
+_RUN_MACHINES: Final = frozenset({Role.OWNER, Role.OPERATOR, Role.HOST})
 
 SECTIONS = (
     Section("network", "/", N_("Network"), "globe"),
     Section("operator", "/operator", N_("Operator"), "coins"),
     Section("host", "/host", N_("Host"), "home"),
     Section("subscriber", "/subscriber", N_("Account"), "phone"),
-    Section("chain", "/chain", N_("Chain"), "chain"),
+    Section("approvals", "/approvals", N_("Approvals"), "check"),
     Section("trace", "/trace", N_("Trace"), "path"),
-    Section("webhooks", "/webhooks", N_("Webhooks"), "bell", rare=True),
-    Section("approvals", "/approvals", N_("Approvals"), "check", rare=True),
+    Section("chain", "/chain", N_("Chain"), "chain"),
+    Section(
+        "webhooks",
+        "/webhooks",
+        N_("Webhooks"),
+        "bell",
+        rare=True,
+        roles=_RUN_MACHINES,
+        within="subscriber",
+    ),
     Section("people", "/people", N_("People"), "people", rare=True),
     Section("audit", "/audit", N_("What was done"), "list", rare=True),
 )
-"""The navigation, in its order."""
+"""The navigation, in its order: what is one's own, what waits, where to look things up."""
 
 SECTIONS_ABREAST = 6
 """How many have room beside each other, in every language."""
@@ -67,7 +83,14 @@ def sections_of(visitor: Visitor) -> tuple[list[Section], list[Section]]:
     shown = [part for part in SECTIONS if part.shown_to(visitor)]
     if len(shown) <= SECTIONS_ABREAST:
         return shown, []
-    return [part for part in shown if not part.rare], [part for part in shown if part.rare]
+    often = [part for part in shown if not part.rare][:SECTIONS_ABREAST]
+    return often, [part for part in shown if part not in often]
+
+
+def section_of(visitor: Visitor, key: str) -> str:
+    """Return under which section a visitor finds a page: its own, or where the way there is."""
+    part = next((one for one in SECTIONS if one.key == key), None)
+    return key if part is None or part.shown_to(visitor) else part.within or key
 
 
 @dataclass(slots=True)
@@ -93,6 +116,9 @@ class Shell:
 
         self.once: Callable[[], str] = lambda: ""
         """What gives a form the key it is done once under; nothing where no page is served."""
+
+        self.appeals: Callable[[Visitor], int] = lambda _: 0
+        """How many appeals wait for a visitor to decide them."""
 
         self._code = code
         self._environments: dict[str, Environment] = {}
@@ -120,6 +146,21 @@ class Shell:
         headers = {**NO_STORE, "Content-Language": language.name}
         return HTMLResponse(drawn, status_code=status, headers=headers)
 
+    def refused(
+        self,
+        request: Request,
+        says: str | Sentence,
+        back: str,
+        *,
+        section: str,
+        title: str = N_("Nothing was changed"),
+    ) -> Response:
+        """Draw a page that says why something was not done, and leads back."""
+        view = {"says": says, "back": back}
+        return self.page(
+            request, "people/refused.html", view, title=title, section=section, status=409
+        )
+
     def fragment(self, request: Request, template: str, view: object, **more: Any) -> Response:
         """Draw a part of a page, to be set in place of the one of before."""
         drawn = self._drawn(request, template, {"view": view, **more})
@@ -129,6 +170,7 @@ class Shell:
         visitor = visitor_of(request)
         language = words(visitor.locale)
         sections, more = sections_of(visitor)
+        section = section_of(visitor, context.get("section", ""))
         shared = {
             "shell": self,
             "sections": sections,
@@ -140,7 +182,11 @@ class Shell:
             "theme": theme_of(request),
             "explained": Explained(),
         }
-        return self._environment(language).get_template(template).render(**shared, **context)
+        return (
+            self._environment(language)
+            .get_template(template)
+            .render(**{**shared, **context, "section": section})
+        )
 
     def _environment(self, language: Words) -> Environment:
         if language.name not in self._environments:

@@ -6,7 +6,7 @@ Each act is written to the log in the transaction that does it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from opencarrier.app import refunding
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.origins import drop_session
 from opencarrier.app.console.reading import form_of, minor_of
+from opencarrier.app.console.refusals import why
 from opencarrier.app.console.shell import NO_STORE
 from opencarrier.app.console.subscriber import SubscriberDesk, drawn
 from opencarrier.app.console.views.subscriber_devices import LinkView, LostView, put_out
@@ -28,6 +29,7 @@ from opencarrier.app.erasing import Erased, Erasing, ErasureReason
 from opencarrier.identity.accounts.model import Role
 from opencarrier.identity.model import Cause
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.sentences import Sentence
 from opencarrier.rating.caps import SpendCap
 from opencarrier.spine.parties import Subscriber
 
@@ -261,13 +263,8 @@ def _data_forms(app: FastAPI, acts: Acts) -> None:
             return _told(acts, request, party, "safety", words)
         done = await acts.erase(request, party, waive=form.get("waive") == "yes")
         if isinstance(done, Refusal):
-            return _told(acts, request, party, "safety", _why_not(done))
+            return _told(acts, request, party, "safety", why(done, ERASURE_WORDS))
         return _gone(acts, request)
-
-
-def _why_not(refusal: Refusal) -> str:
-    words: Mapping[Any, str] = ERASURE_WORDS
-    return words.get(refusal.reason, N_("Nothing was erased."))
 
 
 def _back(acts: Acts, request: Request, party: str, refusal: Refusal | None) -> Response:
@@ -277,17 +274,10 @@ def _back(acts: Acts, request: Request, party: str, refusal: Refusal | None) -> 
     return _told(acts, request, party, "money", words)
 
 
-def _told(acts: Acts, request: Request, party: str, tab: str, says: str) -> Response:
+def _told(acts: Acts, request: Request, party: str, tab: str, says: str | Sentence) -> Response:
     """Say on a page of its own why nothing was changed."""
-    view = {"says": says, "back": f"/subscriber/{party}/{tab}"}
-    return acts.desk.shell.page(
-        request,
-        "people/refused.html",
-        view,
-        title="Nothing was changed",
-        section="subscriber",
-        status=409,
-    )
+    back = f"/subscriber/{party}/{tab}"
+    return acts.desk.shell.refused(request, says, back, section="subscriber")
 
 
 def _gone(acts: Acts, request: Request) -> Response:
@@ -296,7 +286,9 @@ def _gone(acts: Acts, request: Request) -> Response:
     is_gone = acts.is_gone(visitor)
     if is_gone:
         request.state.visitor = Visitor(locale=visitor.locale)
-    answer = acts.desk.shell.page(request, "subscriber/gone.html", None, title="Erased")
+    answer = acts.desk.shell.page(
+        request, "subscriber/gone.html", None, title="Erased", section="subscriber"
+    )
     if is_gone and origin is not None:
         drop_session(answer, origin)
     return answer

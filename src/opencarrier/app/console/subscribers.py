@@ -14,6 +14,7 @@ from opencarrier.app import asking, refunding
 from opencarrier.app.api import LIMIT, After, Body, Limit, Page, operation
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.reading import asked, form_of, minor_of
+from opencarrier.app.console.refusals import why
 from opencarrier.app.console.subscriber import SubscriberDesk
 from opencarrier.app.console.views.subscribers import (
     REFUND,
@@ -33,6 +34,7 @@ from opencarrier.app.console.visitor import Visitor, visitor_of
 from opencarrier.app.problems import problem
 from opencarrier.kernel.ids import derive
 from opencarrier.kernel.refusals import Refusal
+from opencarrier.kernel.sentences import Sentence
 from opencarrier.spine.parties import PartyId, Subscriber
 
 TAG: Final = "subscribers"
@@ -45,7 +47,6 @@ NOT_SETTLED: Final = {
     "bad_amount": N_("An amount is more than nothing."),
     "exceeds_credits": N_("That is more than was asked back."),
 }
-OTHERWISE: Final = N_("It was not booked. Nothing was changed.")
 
 
 class RefundDesk:
@@ -186,7 +187,7 @@ def _refund(app: FastAPI, desk: RefundDesk) -> None:
             return await run_in_threadpool(lambda: _drawn(desk, request, party, wish=wish))
         done = await run_in_threadpool(desk.settle, request, wish, party)
         refused = isinstance(done, Refusal)
-        says = NOT_SETTLED.get(done.code, OTHERWISE) if isinstance(done, Refusal) else ""
+        says = why(done, NOT_SETTLED) if isinstance(done, Refusal) else None
         return await run_in_threadpool(
             lambda: _drawn(desk, request, party, done=None if refused else wish, refused=says)
         )
@@ -199,7 +200,7 @@ def _drawn(
     *,
     wish: RefundAsked | None = None,
     done: RefundAsked | None = None,
-    refused: str = "",
+    refused: Sentence | None = None,
 ) -> Response:
     return desk.desk.shell.page(
         request,
@@ -249,7 +250,7 @@ def _api(app: FastAPI, desk: RefundDesk) -> None:
         _reference(wish.reference)
         done = await run_in_threadpool(desk.settle, request, wish, party)
         if isinstance(done, Refusal):
-            return problem(409, done.code, NOT_SETTLED.get(done.code, done.detail or OTHERWISE))
+            return problem(409, done.code, done.detail or str(why(done, NOT_SETTLED)))
         return await run_in_threadpool(desk.view, request, party)
 
 

@@ -19,7 +19,7 @@ class Visitor:
     """Whoever a page is drawn for, and what that one may do.
 
     The installation itself, by its token, owns everything and is no account. `csrf` is what a
-    form of a signed-in browser carries.
+    form of a signed-in browser carries. A guest is one of many who look at a demo.
     """
 
     account: AccountId = NOBODY
@@ -29,6 +29,7 @@ class Visitor:
     session: str = ""
     csrf: str = field(default="", repr=False)
     came_from: str = ""
+    is_guest: bool = False
 
     @property
     def is_owner(self) -> bool:

@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 from opencarrier.app.api import LIMIT, After
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.reading import form_of
+from opencarrier.app.console.refusals import why
 from opencarrier.app.console.shell import Shell
-from opencarrier.app.console.views.webhooks import SAYS, EndpointMade, WebhookView, sequence_of
+from opencarrier.app.console.views.webhooks import SAYS, EndpointMade, WebhookView
 from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.hooking import WebhookDesk
 from opencarrier.kernel.clock import SECOND_US
@@ -91,7 +92,7 @@ class WebhookPages:
             view,
             cursor=cursor,
             made=made,
-            counts=sequence_of(view.endpoints.items),
+            standing=self.desk.standing(visitor_of(request)),
             url_max=URL_CHARACTERS_MAX,
             field=KIND,
         )
@@ -119,18 +120,9 @@ class WebhookPages:
         """Go back to a page, or say on one of its own why nothing was changed."""
         if not isinstance(done, Refusal):
             return RedirectResponse(path, status_code=303)
-        assert isinstance(done.reason, HookReason)
         if done.reason is HookReason.UNKNOWN_ENDPOINT:
             raise HTTPException(404)
-        view = {"says": REFUSED[done.reason], "back": path}
-        return self._shell.page(
-            request,
-            "people/refused.html",
-            view,
-            title="Nothing was changed",
-            section="webhooks",
-            status=409,
-        )
+        return self._shell.refused(request, why(done, REFUSED), path, section="webhooks")
 
     def _page(self, request: Request, template: str, view: object, **more: Any) -> Response:
         return self._shell.page(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from opencarrier.app.console.views.bans import BanView, DraftView, StandingView
+from opencarrier.app.api import Page
+from opencarrier.app.console.views.bans import BanView, DraftView, StandingView, UndecidedLine
 from opencarrier.app.console.views.chain import Party
 from opencarrier.app.console.views.host import TransactionView
 from opencarrier.app.forms.hosts import ASSET, NOW_US, PARTY
@@ -107,6 +108,26 @@ DRAFT: Final = DraftView(
     signers=(ADDRESS,),
     said=0,
     needed=0,
+)
+UNDECIDED: Final = Page(
+    items=[
+        UndecidedLine(
+            ban_id=_ID,
+            node_id="cafe-1",
+            node_key=hex_id(12),
+            party=PARTY,
+            host="Café Lumière",
+            reason="false_use",
+            stage="appealed",
+            starts_us=NOW_US,
+            ends_us=NOW_US + 30 * DAY_US,
+            due_us=NOW_US + 7 * DAY_US,
+            may_appeal=False,
+            may_decide=True,
+            may_close=False,
+        )
+    ],
+    next=None,
 )
 STANDING: Final = StandingView(
     as_of_us=NOW_US,

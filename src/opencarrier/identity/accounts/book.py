@@ -57,6 +57,17 @@ class AccountBook:
         )
         return made
 
+    def add_guest(self, unit: Connection, name: str) -> Account | Refusal:
+        """Add somebody who only looks around; `guests` has all of them, also after a restart."""
+        made = self.add(unit, name)
+        if not isinstance(made, Refusal):
+            unit.execute(insert(store.guests).values(account=made.account))
+        return made
+
+    def guests(self, unit: Connection) -> Sequence[AccountId]:
+        """Return who only looks around."""
+        return list(unit.execute(select(store.guests.c.account)).scalars())
+
     def find(self, unit: Connection, account: AccountId) -> Account | Refusal:
         """Return an account with its grants."""
         found = store.account(unit, account)

@@ -48,6 +48,13 @@ accounts = Table(
     Index("ix_accounts_account_name_account", "name", "account"),
 )
 
+guests = Table(
+    "accounts_guest",
+    metadata,
+    Column("account", ForeignKey(_ACCOUNT), primary_key=True),
+)
+"""Accounts of visitors of a demo: none outlives the process that let it in."""
+
 keys = Table(
     "accounts_key",
     metadata,
@@ -150,7 +157,7 @@ def accounts_after(
 
 def forget(unit: Connection, account_id: AccountId) -> None:
     """Forget an account with all its keys, grants, sessions and links, and where it came from."""
-    for table in (sessions, links, keys, grants, accounts):
+    for table in (guests, sessions, links, keys, grants, accounts):
         unit.execute(delete(table).where(table.c.account == account_id))
     unit.execute(update(audit).where(audit.c.who == account_id).values(came_from=""))
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from opencarrier.app.api import Cursor, Page
 from opencarrier.app.asking import BAN
 from opencarrier.app.bootstrap import Bans, Onchain
 from opencarrier.app.console.views.chain import ChainViews, Party
@@ -19,7 +20,7 @@ from opencarrier.chain.contracts import Stage
 from opencarrier.chain.errors import ChainError
 from opencarrier.chain.typed_data import ban_digest
 from opencarrier.kernel.clock import SECOND_US
-from opencarrier.kernel.ids import to_hex
+from opencarrier.kernel.ids import from_hex, to_hex
 from opencarrier.kernel.signatures import Address
 from opencarrier.spine.nodes import chain_node_id
 from opencarrier.spine.parties import Host
@@ -109,6 +110,33 @@ class StandingView:
     drafts: tuple[DraftView, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndecidedLine:
+    """A ban that still can be lifted or upheld: of whose node, how far it is, until when.
+
+    `node_id`, `party` and `host` are empty where it was prepared elsewhere: the chain has the hash
+    of a node's id, `node_key`. Before `due_us` the host may appeal, or the arbiter decides; then
+    silence has decided, and anybody may have that written down.
+    """
+
+    ban_id: str
+    node_id: str
+    node_key: str
+    party: str
+    host: str
+    reason: str
+    stage: str
+    starts_us: int
+    ends_us: int
+    due_us: int
+    may_appeal: bool
+    may_decide: bool
+    may_close: bool
+
+
+UNDECIDED: Final = Cursor("undecided bans", (int, str))
+
+
 def case_of(view: StandingView, act: str, ban_id: str) -> BanView | None:
     """Return the ban that an act is of: the one that is named, else what silence ends first."""
     named = (one for one in view.bans if one.ban_id == ban_id)
@@ -138,6 +166,44 @@ class BanViews:
             return set()
         now_s = self._place.base.clock.now_us() // SECOND_US
         return {keys[key] for key in bans.service.banned(unit, list(keys), now_s)}
+
+    def undecided(self, cursor: str, limit: int) -> Page[UndecidedLine]:
+        """Return everybody's bans that are not decided, first what silence ends first."""
+        bans, now_s, key = self._place.bans, self.now_s(), UNDECIDED.read(cursor)
+        if bans is None:
+            return Page(items=[], next=None)
+        after = None if key is None else (int(key[0]), _digest(str(key[1])))
+        with self._place.base.store.read() as unit:
+            cases = bans.service.all_undecided(unit, after=after, limit=limit + 1)
+            names = bans.service.named(unit, [case.ban_id for case in cases])
+            lines = [self._line(unit, case, names.get(case.ban_id, ""), now_s) for case in cases]
+        return UNDECIDED.page(lines, limit, lambda one: (one.due_us // SECOND_US, one.ban_id))
+
+    def appeals(self, unit: Connection) -> int:
+        """Return how many appeals wait for a decision."""
+        bans = self._place.bans
+        now_s = self._place.base.clock.now_us() // SECOND_US
+        return 0 if bans is None else bans.service.appeals(unit, now_s)
+
+    def _line(self, unit: Connection, case: Case, node_id: str, now_s: int) -> UndecidedLine:
+        directory = self._place.base.identity.directory
+        node = directory.node_by_id(unit, node_id) if node_id else None
+        host = None if node is None else directory.host(unit, node.host)
+        return UndecidedLine(
+            ban_id=to_hex(case.ban_id),
+            node_id="" if host is None else node_id,
+            node_key=to_hex(case.node_key),
+            party="" if host is None else host.party_id,
+            host="" if host is None else host.name,
+            reason=code_of(case.reason_hash),
+            stage=STAGES[case.stage],
+            starts_us=case.starts_s * SECOND_US,
+            ends_us=case.ends_s * SECOND_US,
+            due_us=case.due_s * SECOND_US,
+            may_appeal=case.may_be_appealed(now_s),
+            may_decide=case.may_be_decided(now_s),
+            may_close=case.may_be_closed(now_s),
+        )
 
     def standing(self, host: Host, node_id: str, *, drafts: bool = False) -> StandingView:
         """Return how a node stands; what is prepared is for those who prepare it."""
@@ -225,3 +291,11 @@ class BanViews:
         except ChainError:
             return None
         return None if data is None else signed(data, case.ban_id, bans.service.domain)
+
+
+def _digest(text: str) -> bytes:
+    """Read a ban's id in a cursor of ours; one that somebody made up goes on after nothing."""
+    try:
+        return from_hex(text)
+    except ValueError:
+        return bytes(32)

@@ -33,10 +33,14 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter(Field):
-    """What an address or a header takes; `sample` is something that fits."""
+    """What an address or a header takes; `sample` is something that fits.
+
+    `preset` is what is asked with where nobody says otherwise.
+    """
 
     where: str
     sample: str
+    preset: str
 
     @property
     def stands(self) -> str:
@@ -201,15 +205,25 @@ def _allowed(right: Right) -> Allowed:
 
 def _parameter(one: Mapping[str, Any]) -> Parameter:
     schema = one.get("schema", {})
-    sample = one.get("example", schema.get("default", ""))
+    preset = _text(schema.get("default"))
+    sample = _text(one.get("example")) or preset
+    must_be_said = one.get("required", False) and one["in"] == "query"
     return Parameter(
         name=one["name"],
         kind=_kind(schema),
         needed=one.get("required", False),
         says=one.get("description", ""),
         where=one["in"],
-        sample="" if sample in (None, []) else str(sample),
+        sample=sample,
+        preset=sample if must_be_said else preset,
     )
+
+
+def _text(value: object) -> str:
+    """Write a value as an address does."""
+    if value is None or value == []:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _form(content: Mapping[str, Any], schemas: Mapping[str, Any]) -> Form | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -205,10 +205,3 @@ def name_of(base: Installation, unit: Connection, party: PartyId) -> str:
             host = directory.host(unit, party)
             return "" if host is None else host.name
     return ""
-
-
-def sequence_of(rows: Sequence[EndpointLine]) -> tuple[int, int, int]:
-    """Return how many endpoints hear, do not answer, and are turned off."""
-    off = sum(bool(row.off) for row in rows)
-    failing = sum(not row.off and row.failures > 0 for row in rows)
-    return len(rows) - off - failing, failing, off
