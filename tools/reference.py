@@ -23,7 +23,10 @@ COMMANDS = """# Commands
 Every command ends with 0 where it did what was asked, 1 where it was refused or a check failed, 2
 where it was called wrongly, 3 where port, disk or permission are in the way, 4 where the outcome at
 a remote side is unknown and asking again is safe, 130 where it was interrupted. Data goes to
-stdout, the rest to stderr; `--json` prints one object.
+stdout, the rest to stderr; `--json` prints one object. On a terminal results are laid out for its
+width (`COLUMNS`), headings bold unless `NO_COLOR` is set; nothing is shortened, so that ids can be
+copied. Into a pipe goes a line for each key, what is nested as JSON. An error is a line `error:`
+and one `hint:`.
 
 """
 SETTINGS = """# Settings

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
-import typer
+try:
+    from pathlib import Path
+    from typing import Annotated
 
-from opencarrier.app.cli.common import AsJson
-from opencarrier.app.cli.root import make
-from opencarrier.app.failures import ending
+    import typer
+
+    from opencarrier.app.cli.common import AsJson
+    from opencarrier.app.cli.root import make
+    from opencarrier.app.failures import ending
+except KeyboardInterrupt:  # Ctrl-C before there is anything that could be interrupted
+    sys.exit(130)
 
 root = make()
 

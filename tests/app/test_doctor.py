@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from tests.access.radsec import LATER_S, Pki
 from tests.app.scene import scene
+from tests.documents.parsing import parse, typed
 
 from opencarrier.app import schema
 from opencarrier.app.bootstrap import open_installation
@@ -186,6 +187,11 @@ def test_data_of_another_version_is_left_as_it_is(folder: Folder):
     found = seen(folder, "schema")
     assert found.health is Health.DOUBTFUL
     assert schema.HEAD in found.found
+    copy, command = found.fix.split(" && ")
+    subprocess.run(shlex.split(copy), check=True)
+    assert (folder.root.parent / "data-before" / "opencarrier.sqlite").exists()
+    (words,) = typed(command)
+    parse(words)
     with store.read() as unit:
         assert schema.version(unit) == "0001"
     store.close()
@@ -208,6 +214,16 @@ def test_a_chain_that_does_not_answer_or_is_another(folder: Folder):
     told["genesis_hash"] = "0x" + "11" * 32
     folder.manifest.write_text(json.dumps(told))
     assert seen(folder, "chain").health is Health.BROKEN
+
+
+def test_roots_of_webhooks_that_cannot_be_read_keep_the_process_from_starting(folder, pki):
+    configure(folder, webhook_roots="none.pem")
+    found = seen(folder, "roots of webhooks")
+    assert (found.health, found.found) == (Health.BROKEN, "none.pem: No such file or directory")
+    assert "webhook_roots" in found.fix
+    roots = pki.files(pki.end("hooks"), "hooks").roots
+    configure(folder, webhook_roots=str(roots))
+    assert seen(folder, "roots of webhooks").health is Health.GOOD
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.app.scene import scene
+from tests.app.scene import IMSI, scene
 
-from opencarrier.app import refunding
+from opencarrier.app import asking, refunding
+from opencarrier.app.bootstrap import open_installation
+from opencarrier.app.config import Settings
 from opencarrier.app.errands import ErrandRefusal, top_up
+from opencarrier.app.folder import Folder
 from opencarrier.app.refunding import (
     ASKED_MAX,
     ASKED_S,
@@ -16,6 +21,7 @@ from opencarrier.app.refunding import (
     keep,
     pay_back,
 )
+from opencarrier.identity.accounts.model import AccountId
 from opencarrier.kernel.clock import SECOND_US
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
@@ -110,3 +116,30 @@ def test_no_unit_is_given_twice(tmp_path, monkeypatch):
                 unit.rollback()
 
         played()
+
+
+def test_a_command_asks_the_people_that_the_page_asks_and_is_none_of_them(
+    tmp_path, run, monkeypatch
+):
+    """Refused until two said yes, with what to run then; kept money needs nobody."""
+    with scene(tmp_path / "data") as made:
+        base, asset, at_us = made.place.base, made.place.manifest.asset, made.clock.now_us()
+        with base.store.write() as unit:
+            assert ask_back(unit, asset, made.subscriber, 7, reference="a", at_us=at_us) is None
+    monkeypatch.setenv("OPENCARRIER_APPROVAL_PEOPLE", "2")
+    words = ("subscriber", "refund", IMSI, "--data", str(tmp_path / "data"))
+    told = run(*words, "--paid", "5", "--reference", "bank-17", code=1)
+    assert "error: not_approved: 0 of 2 people said yes" in told
+    assert "hint: approve it on the page Approvals, then the same again with --reference b" in told
+    base = open_installation(Folder(tmp_path / "data"), Settings(approval_people=2))
+    with base.store.write() as unit:
+        (asked,) = base.accounts.approvals.waiting(unit)
+        assert (asked.kind, asked.by, asked.detail.split()[0]) == (asking.REFUND, (), "5")
+        for who in (AccountId("one"), AccountId("two")):
+            base.accounts.approvals.say_yes(unit, asked.approval, who)
+    base.close()
+    assert "not_approved" in run(*words, "--paid", "4", "--reference", "bank-17", code=1)
+    for _ in range(2):
+        told = run(*words, "--paid", "5", "--reference", "bank-17", "--json")
+        assert json.loads(told)["asked_back_minor"] == 2
+    assert json.loads(run(*words, "--kept", "2", "--json"))["asked_back_minor"] == 0

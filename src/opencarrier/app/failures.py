@@ -69,7 +69,7 @@ _CODES = {
 
 _HINTS = {
     "SchemaError": "use the program that wrote the data, or a newer one",
-    "NodeLockedError": "another process has this chain open; stop it, or use another --data",
+    "NodeLockedError": "another command has it open: ask again in a moment",
     "QuorumBrokenError": "compare `chain` and `chain_second` with a third; then start anew",
     "ChainError": "ask again: what was already done is not done twice",
     "ChainWorkError": "ask again: what was already done is not done twice",

@@ -108,14 +108,15 @@ class Folder:
 
     def running(self) -> Running | None:
         """Return the process that serves this folder, or None."""
-        if not self.run.exists() or not self._held():
+        if not self.run.exists() or not self.is_held():
             return None
         try:
             return Running(**json.loads(self.run.read_text()))
         except (OSError, ValueError, TypeError):
             return None
 
-    def _held(self) -> bool:
+    def is_held(self) -> bool:
+        """Whether a process has the folder: it serves, or is about to, or ends."""
         with suppress(OSError), (self.root / "lock").open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -180,7 +180,7 @@ class NodeFolder(Folder):
 
     def told(self) -> dict[str, Any] | None:
         """Return what the process that serves this folder last said of itself, or None."""
-        if not self.run.exists() or not self._held():
+        if not self.run.exists() or not self.is_held():
             return None
         try:
             value = json.loads(self.run.read_text())

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from opencarrier.app import asking
+from opencarrier.app.bootstrap import Installation
 from opencarrier.app.errands import AMOUNT_MAX, ErrandRefusal, book, moved, transfer_id
+from opencarrier.identity.accounts.model import AccountId
 from opencarrier.kernel.clock import SECOND_US
-from opencarrier.kernel.ids import Id
+from opencarrier.kernel.ids import Id, derive
 from opencarrier.kernel.money import AssetId
 from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.ledger import chart
@@ -49,6 +52,47 @@ def ask_back(
     if not known and _asks_too_often(unit, asset, party, at_us):
         return Refusal(RefundRefusal.TOO_OFTEN, f"at most {ASKED_MAX} in {ASKED_S // 3_600} hours")
     return _move(unit, asset, between, amount_minor, code, reference, at_us)
+
+
+def settle(
+    base: Installation,
+    unit: Connection,
+    asset: AssetId,
+    subscriber: Subscriber,
+    amount_minor: int,
+    *,
+    is_kept: bool,
+    reference: str,
+    by: AccountId,
+) -> Refusal | None:
+    """Book that a refund was paid out or is kept: the one way of pages and commands.
+
+    What is paid out waits for people where the settings ask for them: to the question belong
+    subscriber, amount and reference. Commit the unit after a refusal, too: it holds the question.
+    """
+    party = subscriber.party_id
+    waits = ledger.balance(unit, asset, chart.refunds(party)).posted_minor
+    if not is_kept and 0 < amount_minor <= waits:
+        refusal = asking.objection(
+            base,
+            unit,
+            asking.REFUND,
+            derive("refund", party, amount_minor, reference),
+            amount_minor=amount_minor,
+            about=party,
+            by=by,
+        )
+        if refusal is not None:
+            return refusal
+    return (keep if is_kept else pay_back)(
+        unit,
+        asset,
+        subscriber,
+        amount_minor,
+        reference=reference,
+        at_us=base.clock.now_us(),
+        announcer=base.webhooks,
+    )
 
 
 def pay_back(

@@ -116,6 +116,17 @@ def _item(item: Item) -> dict[str, Any]:
     }
 
 
+def items(answer: dict[str, Any]) -> dict[str, Any]:
+    """Put each item's steps under its name, as a terminal shows them."""
+    told: dict[str, Any] = {
+        f"{item['kind']} {item['id'] or place}": item["steps"] or "nothing yet"
+        for place, item in enumerate(answer["items"], 1)
+    }
+    if answer["next"] is not None:
+        told["more with --after"] = answer["next"]
+    return told
+
+
 def lines(answer: dict[str, Any]) -> Iterator[str]:
     """Write a page for people: an item, and below it a line for each step."""
     for item in answer["items"]:

@@ -114,7 +114,11 @@ def advert_choose(
         with base.store.read() as unit:
             party = _find(base, unit, PartyKind.OPERATOR, home)
         ranked = advertising.chosen(base, place, party, plan)
-    emit({"place": place, "ranked": ranked}, as_json=as_json)
+    emit(
+        {"place": place, "ranked": ranked},
+        as_json=as_json,
+        empty="nobody serves there within the ceiling: opencarrier advert add --help",
+    )
 
 
 @advert.command("place")

@@ -51,7 +51,9 @@ def channel_list(
     with venue(data) as place, place.base.store.read() as unit:
         whose = _subscriber(place, unit, subscriber).party_id if subscriber else None
         rows = [_told(item) for item in _every(_channels(place), unit, whose)]
-    emit({"channels": rows}, as_json=as_json)
+    emit(
+        {"channels": rows}, as_json=as_json, empty="open one: opencarrier chain channel open --help"
+    )
 
 
 @channel.command("show")

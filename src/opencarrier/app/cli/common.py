@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from opencarrier.app.output import CommandError, Exit, refused
+from opencarrier.app.layout import Lexicon
+from opencarrier.app.output import CommandError, Exit, for_people, refused, speak
 from opencarrier.kernel.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 DATA_VARIABLE = "OPENCARRIER_DATA"
 DEFAULT_DATA = Path("opencarrier-data")
 MAPPING_OCTETS_MAX = 1 << 16
+NAMES_MAX = 1_000
+"""Parties and nodes up to which operators and hosts are told by name on a terminal."""
 
 Data = Annotated[
     Path, typer.Option("--data", envvar=DATA_VARIABLE, help="The installation's data folder.")
@@ -68,11 +74,17 @@ def running_in(data: Path, hint: str) -> Running:
 def installation(data: Path, *, begin: bool = False) -> Iterator[Installation]:
     """Open the installation in a folder; only a command that may `begin` one makes it."""
     from opencarrier.app.bootstrap import load_settings, open_installation
+    from opencarrier.chain.errors import NodeLockedError
 
     folder = folder_of(data) if begin else begun_folder(data)
     base = open_installation(folder, load_settings(folder, {}).settings)
+    if for_people():
+        speak(lexicon_of(base))
     try:
         yield base
+    except NodeLockedError:
+        _see_that_nobody_starts(folder)
+        raise
     finally:
         base.close()
 
@@ -86,14 +98,69 @@ def at_venue(base: Installation) -> Iterator[Onchain]:
     with onchain(base) as place:
         if place.is_new:
             pin(place.manifest)
+        if for_people():
+            code = symbol_at(place)
+            speak(replace(lexicon_of(base), code=lambda: code))
         yield place
 
 
 @contextmanager
 def venue(data: Path) -> Iterator[Onchain]:
-    """Open the installation in a folder and its chain."""
+    """Open the installation in a folder and its chain, which a process may have that begins."""
+    _see_that_nobody_starts(folder_of(data))
     with installation(data) as base, at_venue(base) as place:
         yield place
+
+
+def _see_that_nobody_starts(folder: Folder) -> None:
+    """End with 3 beside a process that has the folder and has not told yet where it serves."""
+    if folder.is_held() and folder.running() is None:
+        raise CommandError(
+            Exit.ENVIRONMENT,
+            f"the process that has {folder.root} is starting or ending",
+            "ask again in a moment: opencarrier status says when it serves",
+        )
+
+
+def lexicon_of(base: Installation) -> Lexicon:
+    """Return how an installation's asset and parties are called where people read of them."""
+    manifest = base.manifest()
+    with base.store.read() as unit:
+        if sum(base.identity.places.numbers(unit).values()) > NAMES_MAX:
+            return Lexicon()
+        directory = base.identity.directory
+        operators, hosts = directory.operators(unit), directory.hosts(unit)
+    called = [(one.party_id, one.name) for one in operators]
+    called += [(one.party_id, one.name) for one in hosts]
+    named = Counter(name for _, name in called)
+    return Lexicon(
+        asset="" if manifest is None else str(manifest.asset),
+        code=cache(lambda: "" if manifest is None else _symbol(base)),
+        names={party: name for party, name in called if named[name] == 1},
+    )
+
+
+def symbol_at(place: Onchain) -> str:
+    """Return how the venue's asset is called; nothing where the chain does not say."""
+    from opencarrier.chain.contracts import StableToken
+    from opencarrier.chain.errors import ChainError
+    from opencarrier.kernel.refusals import PeerError
+
+    with suppress(ChainError, PeerError):
+        return StableToken(place.manifest.token).symbol().ask(place.client)
+    return ""
+
+
+def _symbol(base: Installation) -> str:
+    """Ask the chain of an installation that was opened without it."""
+    from opencarrier.app.bootstrap import onchain
+    from opencarrier.app.config import ConfigError
+    from opencarrier.app.folder import FolderError
+    from opencarrier.chain.errors import ChainError
+
+    with suppress(ChainError, ConfigError, FolderError), onchain(base) as place:
+        return symbol_at(place)
+    return ""
 
 
 def asset_of(base: Installation) -> AssetId:

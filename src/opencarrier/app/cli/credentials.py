@@ -126,7 +126,7 @@ def credential_list(who: Who, data: Data = DEFAULT_DATA, as_json: AsJson = False
     with installation(data) as base, base.store.read() as unit:
         subscriber = taken(cli.find_subscriber(base.identity, unit, who)).party_id
         found = cli.credential_list(base.identity, unit, subscriber)
-    emit(found, as_json=as_json)
+    emit(found, as_json=as_json, empty="add one: opencarrier subscriber credential --help")
 
 
 def _emit(made: Login, *, as_json: bool) -> None:

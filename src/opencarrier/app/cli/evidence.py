@@ -19,7 +19,7 @@ from opencarrier.app.cli.common import (
     taken,
     venue,
 )
-from opencarrier.app.output import CommandError, Exit, emit, say
+from opencarrier.app.output import CommandError, Exit, emit, for_people, say
 from opencarrier.kernel.ids import from_hex
 
 cycle = group("cycle", "Cycles: the agreed end of a stretch of use, and its settlement.")
@@ -144,7 +144,9 @@ def receipt(
     try:
         identifier = from_hex(usage_id)
     except ValueError as error:
-        raise CommandError(Exit.USAGE, f"{usage_id}: {error}", "see: opencarrier status") from None
+        raise CommandError(
+            Exit.USAGE, f"{usage_id}: {error}", "see a cycle's: opencarrier cycle show 1"
+        ) from None
     with venue(data) as place, place.base.store.read() as unit:
         text = taken(
             place.issuer.issue(unit, identifier, parts=AUDIENCES[audience]),
@@ -173,17 +175,17 @@ def trace(
 
     Example: opencarrier trace 0x5ac1... --month june --json
     """
-    from opencarrier.app.timelines import lines
+    from opencarrier.app.timelines import items, lines
 
     if month is None:
         told = _trace_installation(data, identifier, after, limit)
     else:
         told = _trace_month(month, identifier, after, limit)
-    if as_json:
-        emit(told, as_json=True)
+    if as_json or for_people():
+        emit(told, as_json=as_json, shown=lambda: items(told))
         return
     for line in lines(told):
-        sys.stdout.write(line + "\n")
+        print(line)
 
 
 def _trace_installation(data: Path, identifier: str, after: str, limit: int) -> dict[str, Any]:

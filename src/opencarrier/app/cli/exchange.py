@@ -235,7 +235,11 @@ def partner_list(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     from opencarrier.app.exchanger import exchange_lines
 
     with installation(data) as base, base.store.read() as unit:
-        emit({"partners": exchange_lines(base, unit)}, as_json=as_json)
+        emit(
+            {"partners": exchange_lines(base, unit)},
+            as_json=as_json,
+            empty="make yours known: opencarrier exchange card --help",
+        )
 
 
 @partner.command("remove")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opencarrier.app.cli.common import DEFAULT_DATA, AsJson, Data, group, installation, taken
-from opencarrier.app.output import CommandError, Exit, emit
+from opencarrier.app.output import CommandError, Exit, emit, for_people
 
 if TYPE_CHECKING:
     from opencarrier.app.console.visitor import Visitor
@@ -171,6 +171,10 @@ def hooks_remove(endpoint: Endpoint, data: Data = DEFAULT_DATA, as_json: AsJson 
 
 
 _HINT = "see: opencarrier hooks list"
+_NONE = {
+    "endpoint": "register one: opencarrier hooks add --help",
+    "message": "try it: opencarrier hooks test --help",
+}
 
 
 @contextmanager
@@ -208,8 +212,8 @@ def _asked(work: Any) -> Any:
 
 
 def _emit_page(rows: list[dict[str, Any]], after: str | None, key: str, *, as_json: bool) -> None:
-    if as_json:
-        emit({"items": rows, "next": after}, as_json=True)
+    if as_json or for_people():
+        emit({"items": rows, "next": after}, as_json=as_json, empty=_NONE[key])
         return
     told: dict[str, Any] = {str(row[key]): _short(row) for row in rows}
     emit({**told, **({"next": after} if after else {})} or {"none": "yet"}, as_json=False)

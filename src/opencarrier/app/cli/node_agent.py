@@ -199,7 +199,11 @@ def who(file: RequestFile, data: NodeData = DEFAULT, as_json: AsJson = False) ->
     from opencarrier.app.node_who import answer
 
     found = taken(answer(_existing(data), _request(file)))
-    emit({"holders": [holding_document(one) for one in found]}, as_json=as_json)
+    emit(
+        {"holders": [holding_document(one) for one in found]},
+        as_json=as_json,
+        empty="nobody held the address then; its clock or port may be another",
+    )
 
 
 def who_log(data: NodeData = DEFAULT, as_json: AsJson = False) -> None:
@@ -216,7 +220,11 @@ def who_log(data: NodeData = DEFAULT, as_json: AsJson = False) -> None:
     log = list(store.log_entries())
     store.close()
     broken = first_break(log, BEGINNING)
-    emit({"requests": [entry_document(entry) for entry in log]}, as_json=as_json)
+    emit(
+        {"requests": [entry_document(entry) for entry in log]},
+        as_json=as_json,
+        empty="nobody asked who held an address",
+    )
     if broken is not None:
         refused(f"line {broken} does not follow from the one before")
 

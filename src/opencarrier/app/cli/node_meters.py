@@ -116,7 +116,7 @@ def forks(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
             }
             for node_id, statement, finding in base.meters.forks(unit)
         ]
-    emit({"forks": found}, as_json=as_json)
+    emit({"forks": found}, as_json=as_json, empty="no node signed two statements of one place")
     if found:
         refused(f"{len(found)} contradictions", "such sessions have no evidence from their node")
 

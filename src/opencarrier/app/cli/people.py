@@ -20,7 +20,7 @@ from opencarrier.app.cli.common import (
     taken,
     venue,
 )
-from opencarrier.app.output import CommandError, Exit, emit
+from opencarrier.app.output import CommandError, Exit, emit, refused
 
 operator = group("operator", "Operators: home of their subscribers, visited by others'.")
 host = group("host", "Hosts: whoever owns nodes and is paid for their use.")
@@ -271,7 +271,7 @@ def client_list(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
 
     with installation(data) as base, base.store.read() as unit:
         made = cli.client_list(base.identity, unit)
-    emit(made, as_json=as_json)
+    emit(made, as_json=as_json, empty="let one speak: opencarrier client add --help")
 
 
 @client.command("protect")
@@ -444,32 +444,38 @@ def subscriber_refund(
 ) -> None:
     """Tell what a subscriber asked back, or book that it was paid out, or given back to be used.
 
+    Where several people have to approve a payment, it is asked of them first; the command is none.
+
     Example: opencarrier subscriber refund 208930000000001 --paid 2000000 --reference bank-17
     """
     from opencarrier.app import refunding
+    from opencarrier.identity.accounts.model import NOBODY
     from opencarrier.identity.cli import find_subscriber
     from opencarrier.ledger import chart
     from opencarrier.ledger.service import balance
 
     if paid and kept:
         raise CommandError(Exit.USAGE, "paid out or kept", "name one of --paid and --kept")
+    refusal = None
     with installation(data) as base:
-        asset = asset_of(base)
+        asset, name = asset_of(base), reference or fresh_reference(base)
         with base.store.write() as unit:
             found = taken(find_subscriber(base.identity, unit, who))
             if paid or kept:
-                settle = refunding.pay_back if paid else refunding.keep
-                refusal = settle(
+                refusal = refunding.settle(
+                    base,
                     unit,
                     asset,
                     found,
                     paid or kept,
-                    reference=reference or fresh_reference(base),
-                    at_us=base.clock.now_us(),
-                    announcer=base.webhooks,
+                    is_kept=bool(kept),
+                    reference=name,
+                    by=NOBODY,
                 )
-                taken(refusal or found)
             waits = balance(unit, asset, chart.refunds(found.party_id)).posted_minor
+    if refusal is not None:  # what was asked of people is committed by now
+        again = f"approve it on the page Approvals, then the same again with --reference {name}"
+        refused(str(refusal), again if refusal.code == "not_approved" else "")
     emit({"subscriber": found.party_id, "asked_back_minor": waits}, as_json=as_json)
 
 

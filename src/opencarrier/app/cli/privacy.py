@@ -44,7 +44,11 @@ def show_all(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """
     with installation(data) as base, base.store.read() as unit:
         keys = base.identity.privacy.all(unit)
-    emit({"keys": [_shown(key) for key in keys]}, as_json=as_json)
+    emit(
+        {"keys": [_shown(key) for key in keys]},
+        as_json=as_json,
+        empty="make one: opencarrier privacy make",
+    )
 
 
 @privacy.command("export")

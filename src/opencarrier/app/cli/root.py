@@ -41,6 +41,7 @@ from opencarrier.app.cli import (
     trigger,
     usage,
 )
+from opencarrier.app.cli.parser import Root
 
 for _group in (
     chain_stake.stake,
@@ -67,6 +68,7 @@ def make() -> typer.Typer:
     """Make the command line, without importing what any command needs."""
     root = typer.Typer(
         name="opencarrier",
+        cls=Root,
         help="Run or join an open wireless network where use, payment and proof are one thing.",
         epilog=EXAMPLE,
         no_args_is_help=True,

@@ -91,7 +91,11 @@ def route_list(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
             name: [f"{s.transport}://{s.host}:{s.port}" for s in directory.servers(unit, name)]
             for name in names
         }
-    emit({"routes": route_lines(routes), "servers": servers}, as_json=as_json)
+    emit(
+        {"routes": route_lines(routes), "servers": servers},
+        as_json=as_json,
+        empty="add one: opencarrier route add --help",
+    )
 
 
 @route.command("remove")

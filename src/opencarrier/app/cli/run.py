@@ -96,7 +96,8 @@ def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     Example: opencarrier status --json
     """
     from opencarrier.app.cli.remote import get
-    from opencarrier.app.status import base_status, venue_status
+    from opencarrier.app.doctor.machine import newest_us
+    from opencarrier.app.status import asked_of_people, base_status, glance, venue_status
 
     folder = folder_of(data)
     running = folder.running()
@@ -110,7 +111,9 @@ def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
         else:
             with at_venue(base) as place, base.store.read() as unit:
                 told |= {**base_status(base, unit), **venue_status(place, unit)}
-    emit(told, as_json=as_json)
+        with base.store.read() as unit:
+            asked = asked_of_people(base, unit)
+    emit(told, as_json=as_json, shown=lambda: glance(told, asked, newest_us(folder.run) or 0))
 
 
 @config.command("show")
@@ -133,7 +136,7 @@ def config_show(
     values |= {name: shown_url(values[name]) for name in ADDRESSES if "://" in values[name]}
     if origin:
         values = {name: {"value": v, "origin": loaded.origin[name]} for name, v in values.items()}
-    emit(values, as_json=as_json)
+    emit(values, as_json=as_json, plain=True)
 
 
 def backup(

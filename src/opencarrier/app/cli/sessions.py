@@ -90,7 +90,7 @@ def session_orders(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """
     with installation(data) as base, base.store.read() as unit:
         lines = [asdict(line) for line in base.orders.lines(unit)]
-    emit({"orders": lines}, as_json=as_json)
+    emit({"orders": lines}, as_json=as_json, empty="give one: opencarrier session end --help")
 
 
 @session.command("terms")
@@ -103,7 +103,7 @@ def session_terms(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """
     with installation(data) as base, base.store.read() as unit:
         lines = [_terms(item) for item in base.accepted.lines(unit)]
-    emit({"terms": lines}, as_json=as_json)
+    emit({"terms": lines}, as_json=as_json, empty="a session that is sold in band leaves them here")
 
 
 def _terms(item: Accepted) -> dict[str, Any]:

@@ -131,7 +131,8 @@ def agreement_list(
         ]
     if out is not None:
         out.write_text("".join(json.dumps(json.loads(text)) + "\n" for text in documents))
-    emit({"agreements": [described(item) for item in made]}, as_json=as_json)
+    told = {"agreements": [described(item) for item in made]}
+    emit(told, as_json=as_json, empty="add one: opencarrier agreement add --help")
 
 
 @agreement.command("sign")
@@ -165,7 +166,8 @@ def agreement_adjustments(data: Data = DEFAULT_DATA, as_json: AsJson = False) ->
     from opencarrier.rating.cli import agreement_adjustments as adjustments
 
     with installation(data) as base, base.store.read() as connection:
-        emit(adjustments(base.rating, connection), as_json=as_json)
+        found = adjustments(base.rating, connection)
+    emit(found, as_json=as_json, empty="they come at the end of a deal's period")
 
 
 @agreement.command("check")

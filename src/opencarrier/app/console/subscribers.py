@@ -6,11 +6,10 @@ from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
-from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from opencarrier.app import asking, refunding
+from opencarrier.app import refunding
 from opencarrier.app.api import LIMIT, After, Body, Limit, Page, operation
 from opencarrier.app.console.catalogue import N_
 from opencarrier.app.console.reading import asked, form_of, minor_of
@@ -30,12 +29,11 @@ from opencarrier.app.console.views.subscribers import (
     subscriber_lines,
     waiting_minor,
 )
-from opencarrier.app.console.visitor import Visitor, visitor_of
+from opencarrier.app.console.visitor import visitor_of
 from opencarrier.app.problems import problem
-from opencarrier.kernel.ids import derive
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.kernel.sentences import Sentence
-from opencarrier.spine.parties import PartyId, Subscriber
+from opencarrier.spine.parties import PartyId
 
 TAG: Final = "subscribers"
 REFERENCE_CHARACTERS_MAX: Final = 64
@@ -58,15 +56,20 @@ class RefundDesk:
         self.asset = desk.place.manifest.asset
 
     def settle(self, request: Request, wish: RefundAsked, party: str) -> int | Refusal:
-        """Book that a refund was paid out or is kept; return what still waits, minor units.
-
-        The same reference again moves nothing. What is paid out waits for people where they are
-        asked: to the question belong subscriber, amount and reference.
-        """
+        """Book that a refund was paid out or is kept; return what still waits, minor units."""
         visitor = visitor_of(request)
         with self.base.store.write() as unit:
             who = self.desk.mine(unit, visitor, party)
-            refusal = self._settled(unit, who, wish, visitor)
+            refusal = refunding.settle(
+                self.base,
+                unit,
+                self.asset,
+                who,
+                wish.amount_minor,
+                is_kept=wish.kept,
+                reference=wish.reference,
+                by=visitor.account,
+            )
             self.base.accounts.audit.write(
                 unit,
                 "refund_kept" if wish.kept else "refund_paid",
@@ -76,34 +79,6 @@ class RefundDesk:
                 came_from=visitor.came_from,
             )
             return refusal or waiting_minor(unit, self.asset, who.party_id)
-
-    def _settled(
-        self, unit: Connection, who: Subscriber, wish: RefundAsked, visitor: Visitor
-    ) -> Refusal | None:
-        waits = waiting_minor(unit, self.asset, who.party_id)
-        if not wish.kept and 0 < wish.amount_minor <= waits:
-            parts = (who.party_id, wish.amount_minor, wish.reference)
-            refusal = asking.objection(
-                self.base,
-                unit,
-                asking.REFUND,
-                derive("refund", *parts),
-                amount_minor=wish.amount_minor,
-                about=who.party_id,
-                by=visitor.account,
-            )
-            if refusal is not None:
-                return refusal
-        settle = refunding.keep if wish.kept else refunding.pay_back
-        return settle(
-            unit,
-            self.asset,
-            who,
-            wish.amount_minor,
-            reference=wish.reference,
-            at_us=self.base.clock.now_us(),
-            announcer=self.base.webhooks,
-        )
 
     def view(self, request: Request, party: str) -> RefundView:
         """Return what a subscriber asked back."""

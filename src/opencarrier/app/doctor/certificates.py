@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ class _Use:
 
 def certificate_findings(folder: Folder, settings: Settings, now_us: int) -> Findings:
     """Each set of certificates: loaded as the daemon loads it, then dated."""
+    if settings.webhook_roots:
+        yield _webhook_roots(settings)
     for use in _uses(folder, settings):
         part = f"certificates of {use.name}"
         try:
@@ -43,6 +46,16 @@ def certificate_findings(folder: Folder, settings: Settings, now_us: int) -> Fin
         yield _dated(part, use.chain, now_us)
         if use.lists is not None:
             yield _lists(f"revocation lists of {use.name}", use.lists, now_us)
+
+
+def _webhook_roots(settings: Settings) -> Finding:
+    part = "roots of webhooks"
+    try:
+        ssl.create_default_context(cafile=settings.webhook_roots)
+    except OSError as error:
+        fix = "let webhook_roots name a file of certificates (PEM) that this user reads, or nothing"
+        return broken(part, f"{settings.webhook_roots}: {error.strerror or error}", fix)
+    return good(part, f"{settings.webhook_roots} can be read")
 
 
 def _uses(folder: Folder, settings: Settings) -> Iterator[_Use]:

@@ -8,6 +8,7 @@ from opencarrier.app.chain_status import shown_url
 from opencarrier.app.config import ConfigError
 from opencarrier.app.doctor.model import Finding, Findings, broken, doubtful, good
 from opencarrier.app.folder import FolderError
+from opencarrier.app.layout import coins
 from opencarrier.chain.errors import ChainError
 from opencarrier.chain.model import LATEST
 from opencarrier.kernel.clock import SECOND_US
@@ -52,7 +53,7 @@ def _venue(place: Onchain) -> Findings:
 
 def _gas(place: Onchain) -> Finding:
     wei, most = place.client.balance(place.manager.sender), place.base.settings.gas_day_max_wei
-    found = f"{place.manager.sender} has {wei} wei for gas, {most} may go in a day"
+    found = f"{place.manager.sender} has {coins(wei)}, {coins(most)} may go for gas in a day"
     fix = f"send some of the chain's own coin to {place.manager.sender}"
     if not wei:
         return broken("gas", found, fix)
@@ -77,4 +78,6 @@ def _settling(place: Onchain) -> Findings:
         yield good("settling", f"goes on; {behind} final blocks to read")
     if suspended:
         told = f"{suspended} uses have no price yet"
-        yield doubtful("use", told, "see why: opencarrier status; then add agreement or plan")
+        yield doubtful(
+            "use", told, "opencarrier agreement add --help, or tariff add: what prices them"
+        )

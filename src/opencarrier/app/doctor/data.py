@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from sqlalchemy import Connection
@@ -45,7 +46,7 @@ def _looked_at(
         yield doubtful(
             "schema",
             f"the data has schema {found}, this program {schema.HEAD}",
-            "opencarrier backup; then the next start brings it up, or a newer program reads it",
+            _upgrade(folder, found, embedded=embedded),
         )
         return
     yield good("schema", f"{found}, as this program's")
@@ -54,6 +55,16 @@ def _looked_at(
         yield broken("books", f"do not sum to zero: {off}", _RESTORE)
     else:
         yield good("books", "every asset sums to zero")
+
+
+def _upgrade(folder: Folder, found: str | None, *, embedded: bool) -> str:
+    """What brings data and program together; nothing that a copy does not come before."""
+    if found is not None and found > schema.HEAD:
+        return "use the program that wrote the data, or a newer one"
+    if not embedded:
+        return "copy the database (pg_dump); then the next start of opencarrier up brings it up"
+    here, before = shlex.quote(str(folder.root)), shlex.quote(f"{folder.root}-before")
+    return f"cp -a {here} {before} && opencarrier up --data {here}"
 
 
 def _file(unit: Connection, folder: Folder) -> Findings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import shlex
 import shutil
 import socket
 from collections.abc import Iterator
@@ -27,10 +28,11 @@ CLOCK_UNKEPT = 5
 
 def folder_findings(folder: Folder) -> Findings:
     """Who else may read the folder and its secrets."""
-    secret = [path for path in (folder.config, folder.run) if path.exists()]
+    kept = (folder.config, folder.run, folder.seal_key)
+    secret = [path for path in kept if path.exists()]
     open_ones = [path for path in (folder.root, *secret) if path.stat().st_mode & 0o077]
     if open_ones:
-        names = " ".join(map(str, open_ones))
+        names = shlex.join(map(str, open_ones))
         yield doubtful("folder", f"others may read {names}", f"chmod go= {names}")
     else:
         yield good("folder", f"{folder.root} is its owner's alone")
@@ -100,7 +102,7 @@ def _port_fix(error: OSError, port: _Port) -> str:
             letter = "u" if port.kind is socket.SOCK_DGRAM else "t"
             return (
                 f"see who has it: ss -{letter}lnp 'sport = :{port.port}';"
-                f" stop that, or set {port.setting}"
+                f" stop that, or write another {port.setting} into config.toml"
             )
         case errno.EACCES:
             return f"set {port.setting} to 1024 or more, or give the process CAP_NET_BIND_SERVICE"
