@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -36,6 +37,8 @@ The first run makes .venv and takes about a minute; later ones start at once.
 
 KINDS = {"--peers": "peer", "--crash": "crash", "--deep": "deep"}
 PEER_BIN = ROOT / ".peers" / "node_modules" / ".bin"
+AT_ONCE = 2
+"""Checks of lint that run beside each other, the longest first."""
 MEMORY, MEMORY_OCTETS_MIN = Path("/dev/shm"), 2 << 30
 BYTECODE = {"PYTHONPYCACHEPREFIX": str(VENV / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
 """Modules are compiled once, also where nothing may be written beside them; it halves a start."""
@@ -84,22 +87,25 @@ def fuzz(arguments: list[str]) -> int:
 def lint(arguments: list[str]) -> int:
     """Check everything that can be checked without running it; tell all that fails."""
     environment.ensure("dev")
+    typed = ["-m", "mypy", "--strict", "--cache-dir", ".mypy_cache/tools"]
     tools = [str(path) for path in sorted(Path("tools").glob("*.py"))]
     checks: list[tuple[str, list[str]]] = [
+        ("types", ["-m", "mypy"]),
         ("format", ["-m", "ruff", "format", "--check", "."]),
         ("ruff", ["-m", "ruff", "check", "."]),
-        ("types", ["-m", "mypy"]),
-        ("types of tools", ["-m", "mypy", "--strict", *tools, "contracts/build.py"]),
+        ("types of tools", [*typed, *tools, "contracts/build.py"]),
+        ("contracts", ["contracts/build.py", "--check"]),
         ("layers", [str(PYTHON.parent / "lint-imports")]),
         ("tidy", ["tools/tidy.py"]),
         ("spelling", ["-m", "codespell_lib"]),
         ("links", ["tools/links.py"]),
         ("vendor", ["tools/vendor.py"]),
         ("catalogues", ["tools/catalogues.py"]),
-        ("contracts", ["contracts/build.py", "--check"]),
     ]
     wanted = [check for check in checks if not arguments or check[0] in arguments]
-    failed = [name for name, command in wanted if _reported(name, command)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ended = zip(wanted, pool.map(lambda check: _checked(check[1]), wanted), strict=True)
+        failed = [name for (name, _), done in ended if _reported(name, done)]
     say(f"lint: failed: {', '.join(failed)}" if failed else "lint: all good")
     return 1 if failed else 0
 
@@ -145,8 +151,8 @@ def call(command: list[str | Path], **more: str) -> int:
         return 130 if code == -2 else code if code >= 0 else 128 - code
 
 
-def _reported(name: str, command: list[str]) -> int:
-    done = subprocess.run(
+def _checked(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [PYTHON, *command],
         cwd=ROOT,
         text=True,
@@ -154,6 +160,9 @@ def _reported(name: str, command: list[str]) -> int:
         stderr=subprocess.STDOUT,
         env=os.environ | BYTECODE | {"NO_COLOR": "1"},
     )
+
+
+def _reported(name: str, done: subprocess.CompletedProcess[str]) -> int:
     say(f"{'FAIL' if done.returncode else 'ok  '} {name}")
     if done.returncode:
         print(done.stdout, flush=True)

@@ -11,13 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page
-from tests.browser.visiting import barriers
+from tests.browser.visiting import ALL, COLOURS, LOOPBACK, SCHEMES, Rules, barriers
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / ".shots"
 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
-SCHEMES = ("light", "dark")
 LOOKS = [(device, scheme) for device in WIDTHS for scheme in SCHEMES]
 """How every page is looked at."""
 
@@ -53,6 +52,7 @@ class Look:
     """One page in one window; `complaints` is empty where nothing is wrong."""
 
     page: Page
+    device: str = "desktop"
     complaints: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
@@ -68,13 +68,27 @@ class Look:
         if self.page.query_selector("#map"):
             self.page.wait_for_selector('#map[data-drawn="yes"][data-nodes]')
 
-    def judge(self) -> list[str]:
+    def judge(self, rules: Rules = ALL) -> list[str]:
         """Return all that is wrong: complaints, what axe finds serious, what is cut off."""
-        return [*self.complaints, *self.axe(), *self.cut_off()]
+        return [*self.complaints, *self.axe(rules), *self.cut_off()]
 
-    def axe(self) -> list[str]:
+    def judge_schemes(self, name: str) -> list[str]:
+        """Return what is wrong in light and in dark, as where a device changes by itself at dusk.
+
+        A picture of each is kept. A scheme changes colours alone, so axe looks at these in dark.
+        """
+        wrong = []
+        for scheme in SCHEMES:
+            self.page.emulate_media(color_scheme=scheme)
+            self.shot(f"{name}-{self.device}-{scheme}")
+            found = self.judge() if scheme == "light" else self.axe(COLOURS)
+            wrong += [f"{self.device}, {scheme}: {one}" for one in found]
+        self.page.emulate_media(color_scheme="light")
+        return wrong
+
+    def axe(self, rules: Rules = ALL) -> list[str]:
         """Return what axe-core finds serious."""
-        return [f"axe: {found}" for found in barriers(self.page)]
+        return [f"axe: {found}" for found in barriers(self.page, rules)]
 
     def cut_off(self) -> list[str]:
         """Return whether the page is wider than its window, and what words a picture cuts."""
@@ -106,7 +120,7 @@ class Look:
     def _asks(self, url: str) -> None:
         self.asked.append(url)
         parts = urlsplit(url)
-        if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
+        if parts.scheme not in ("data", "blob") and parts.hostname not in LOOPBACK:
             self.complaints.append(f"asked elsewhere: {url}")
 
 
@@ -121,11 +135,17 @@ def looked(browser: Browser, device: str, scheme: str = "light", **more: Any) ->
         has_touch=device == "phone",
         **more,
     )
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     try:
-        yield Look(context.new_page())
+        yield Look(context.new_page(), device)
     finally:
         context.close()
+
+
+def unmarked(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the steps of a walk at which one did not see where the focus is."""
+    within = (step for step in steps if step["tag"] != "BODY")
+    return [step for step in within if not (step["seen"] and step["marked"])]
 
 
 def queries_of(urls: list[str], path: str) -> list[str]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser
 from tests.app.serving import served
-from tests.browser.look import LOOKS, Look, looked
+from tests.browser.look import WIDTHS, Look, looked, unmarked
 from tests.console.people import installation
 from tests.console.test_host import Cafe
 
@@ -94,25 +94,18 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize(("device", "scheme"), LOOKS)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_well_made(browser, console, name, device, scheme):
-    with console.visit(browser, device, scheme) as look:
-        look.open(console.url + console.home + PAGES[name])
-        look.shot(f"{name}-{device}-{scheme}")
-        assert not [one for one in look.judge() if "asked elsewhere: http://localhost" not in one]
-        for summary in look.page.locator("summary").all():
-            summary.click()
-        look.shot(f"{name}-open-{device}-{scheme}")
-        assert not look.axe() + look.cut_off()
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_walked_by_keyboard_and_read_without_script(browser, console, name):
-    with console.visit(browser, "desktop") as look:
-        look.open(console.url + console.home + PAGES[name])
-        for step in look.walk(16):
-            assert step["tag"] == "BODY" or (step["seen"] and step["marked"]), step
+def test_a_page_is_well_made(browser, console, name):
+    """In every look, walked by keyboard, with all that opens open, and without script."""
+    for device in WIDTHS:
+        with console.visit(browser, device) as look:
+            look.open(console.url + console.home + PAGES[name])
+            look.shot(f"{name}-{device}-light")
+            assert not look.cut_off()
+            assert not unmarked(look.walk(16))
+            for summary in look.page.locator("summary").all():
+                summary.click()
+            assert not look.judge_schemes(f"{name}-open")
     with console.visit(browser, "phone", java_script_enabled=False) as look:
         look.page.goto(console.url + console.home + PAGES[name])
         assert look.page.locator("h1").inner_text()

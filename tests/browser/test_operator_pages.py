@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 from tests.app.serving import served
-from tests.browser.look import LOOKS, Look, looked
+from tests.browser.look import WIDTHS, Look, looked, unmarked
 from tests.browser.test_people_pages import Console
 from tests.console.people import Installation, installation
 from tests.console.test_disputes import disputed
@@ -82,30 +82,15 @@ def opened(console: Console, look: Look, path: str) -> str:
     return f"{console.url}/operator/{console.home.made.home.party_id}{told(console, path)}"
 
 
-def wrong(look: Look) -> list[str]:
-    """Return all that is wrong; these pages are met by the name of this machine."""
-    return [one for one in look.judge() if "asked elsewhere: http://localhost:" not in one]
-
-
-@pytest.mark.parametrize(("device", "scheme"), LOOKS)
 @pytest.mark.parametrize("name", PATHS)
-def test_a_page_is_well_made(console, browser, name, device, scheme):
-    with looked(browser, device, scheme) as look:
-        look.open(opened(console, look, PATHS[name]))
-        look.shot(f"operator-{name}-{device}-{scheme}")
-        assert wrong(look) == []
-
-
-@pytest.mark.parametrize("name", PATHS)
-def test_a_page_is_walked_by_keyboard_and_read_without_script(console, browser, name):
-    """Whatever has the focus is seen and marked; without script it says the same sentence."""
-    with looked(browser, "desktop") as look:
-        look.open(opened(console, look, PATHS[name]))
-        said = look.page.locator("h1").inner_text()
-        for step in look.walk(14):
-            if step["tag"] != "BODY":
-                assert step["seen"], step
-                assert step["marked"], step
+def test_a_page_is_well_made(console, browser, name):
+    """In every look and walked by keyboard; without script it says the same sentence."""
+    for device in WIDTHS:
+        with looked(browser, device) as look:
+            look.open(opened(console, look, PATHS[name]))
+            assert look.judge_schemes(f"operator-{name}") == []
+            assert unmarked(look.walk(14)) == []
+            said = look.page.locator("h1").inner_text()
     with looked(browser, "phone", java_script_enabled=False) as look:
         look.page.goto(opened(console, look, PATHS[name]))
         assert look.page.locator("h1").inner_text() == said
@@ -125,4 +110,4 @@ def test_settling_by_hand_ends_on_the_cycle(console, browser):
         look.page.get_by_role("button", name="Settle now").click()
         look.page.wait_for_url("**/cycles/3")
         assert "cycle 3" in look.page.locator("h1").inner_text().lower()
-        assert wrong(look) == []
+        assert look.judge() == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.browser.look import LOOKS, looked
+from tests.browser.look import WIDTHS, looked, unmarked
 
 pytestmark = pytest.mark.peer
 
@@ -19,30 +19,19 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize(("device", "scheme"), LOOKS)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_well_made(browser, console, name, device, scheme):
-    with looked(browser, device, scheme) as look:
-        look.open(console.url + PAGES[name])
-        look.shot(f"{name}-{device}-{scheme}")
-        assert not look.judge()
+def test_a_page_is_well_made(browser, console, name):
+    """In every look and walked by keyboard, from the way past the navigation; without script too.
 
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_walked_by_keyboard_alone(browser, console, name):
-    """Tab begins at the way past the navigation; whatever has the focus is seen and marked."""
-    with looked(browser, "desktop") as look:
-        look.open(console.url + PAGES[name])
-        steps = look.walk(12)
-        assert steps[0]["name"] == "Skip to the page"
-        for step in steps:
-            if step["tag"] != "BODY":
-                assert step["seen"], step
-                assert step["marked"], step
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_read_without_script(browser, console, name):
+    Whatever has the focus is seen and marked.
+    """
+    for device in WIDTHS:
+        with looked(browser, device) as look:
+            look.open(console.url + PAGES[name])
+            assert not look.judge_schemes(name)
+            steps = look.walk(12)
+            assert steps[0]["name"] == "Skip to the page"
+            assert not unmarked(steps)
     with looked(browser, "phone", java_script_enabled=False) as look:
         look.page.goto(console.url + PAGES[name])
         assert look.page.locator("h1").inner_text()

@@ -15,6 +15,12 @@ PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
 SERIOUS = ("serious", "critical")
 LOOPBACK = ("127.0.0.1", "localhost")
+SCHEMES = ("light", "dark")
+
+Rules = dict[str, Any]
+ALL: Rules = {}
+COLOURS: Rules = {"runOnly": ["color-contrast"]}
+"""What axe-core is asked; a scheme changes colours alone."""
 
 
 @contextmanager
@@ -54,10 +60,11 @@ def _is_trouble(told: ConsoleMessage) -> bool:
     return told.type in ("error", "warning") and not is_answer
 
 
-def barriers(page: Page) -> list[str]:
-    """What keeps people out, serious or worse, as axe-core finds it."""
-    page.evaluate(AXE.read_text())  # the policy lets no script of others into the page itself
-    found = page.evaluate("() => axe.run()")
+def barriers(page: Page, rules: Rules = ALL) -> list[str]:
+    """What keeps people out, serious or worse, as axe-core finds it; told is what fails alone."""
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(AXE.read_text())  # the policy lets no script of others into the page itself
+    found = page.evaluate("rules => axe.run(rules)", {**rules, "resultTypes": ["violations"]})
     return [
         f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes']]}"
         for one in found["violations"]

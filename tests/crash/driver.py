@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +16,7 @@ from urllib.request import Request as UrlRequest
 from urllib.request import urlopen
 
 from tests.app.scene import IMSI, OPC, START_US, K, Scene, scene, taken
+from tests.forking import Forked
 
 from opencarrier.access.wire.dictionary import AcctStatus
 from opencarrier.app.bootstrap import Installation, Onchain, onchain, open_installation
@@ -73,7 +72,6 @@ SHOP = Address("0x" + "55" * 20)
 RELAYED_MINOR = 4_000_000
 RELAYED = "relayed.json"
 RELAY_TRIES_MAX = 60
-UP = (sys.executable, "-m", "opencarrier", "up")
 PORTS = ("--radius-port", "0", "--acct-port", "0", "--http-port", "0", "--cycle-s", "0")
 
 
@@ -153,13 +151,8 @@ def up(
     if crash_at:
         environment[VARIABLE] = crash_at
     (root / "run.json").unlink(missing_ok=True)
-    with (root / "up.log").open("a") as log:
-        process = subprocess.Popen(
-            [*UP, "--data", str(root), *PORTS, *flags],
-            env=environment,
-            stderr=log,
-            start_new_session=True,
-        )
+    words = ["up", "--data", str(root), *PORTS, *flags]
+    process = Forked(words, environment, {2: root / "up.log"})
     try:
         yield process
     finally:
@@ -168,7 +161,7 @@ def up(
         process.wait(30)
 
 
-def running(root: Path, process: subprocess.Popen) -> Running | None:
+def running(root: Path, process: Forked) -> Running | None:
     """Wait until `up` answers; None where it died before."""
     deadline = time.monotonic() + READY_S
     while process.poll() is None and time.monotonic() < deadline:
@@ -282,7 +275,7 @@ def close(found: Running) -> dict[str, Any]:
         return {"state": "unknown", "error": str(error)}
 
 
-def scenario(root: Path, process: subprocess.Popen, phone: Phone) -> dict[str, Any]:
+def scenario(root: Path, process: Forked, phone: Phone) -> dict[str, Any]:
     """Play the whole of it as far as the process lives."""
     found = running(root, process)
     if found is None:

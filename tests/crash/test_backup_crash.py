@@ -6,9 +6,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
+from tests.forking import ran
 
 from opencarrier.kernel.crash import VARIABLE
 
@@ -19,12 +19,7 @@ def command(*words: object, crash_at: str = "") -> subprocess.CompletedProcess[s
     environment = {k: v for k, v in os.environ.items() if k != VARIABLE}
     if crash_at:
         environment[VARIABLE] = crash_at
-    return subprocess.run(
-        [sys.executable, "-m", "opencarrier", *map(str, words), "--json"],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    return ran([*map(str, words), "--json"], environment)
 
 
 @pytest.mark.parametrize("point", ["copied", "people", "proved"])

@@ -11,10 +11,10 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 
 import pytest
 from tests.app.scene import scene
+from tests.forking import ran
 
 from opencarrier.app.bootstrap import onchain, open_installation
 from opencarrier.app.config import Settings
@@ -57,15 +57,7 @@ def claim(root, crash_at: str = "") -> subprocess.CompletedProcess:
     environment |= {"XDG_CONFIG_HOME": str(root / "config")}
     if crash_at:
         environment[VARIABLE] = crash_at
-    command = [sys.executable, "-m", "opencarrier", "chain", "claim", "Host", "--json"]
-    return subprocess.run(
-        [*command, "--data", str(root)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    return ran(["chain", "claim", "Host", "--json", "--data", str(root)], environment)
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 from sqlalchemy import select
 from tests.app.scene import IMSI
 from tests.app.test_erasing import octets
 from tests.crash.driver import SUBSCRIBER
+from tests.forking import ran
 
 from opencarrier.app.store import Store
 from opencarrier.identity.store import erasures
@@ -25,13 +25,11 @@ POINTS = ("erasing.before_commit", "erasing.committed", "erasing.wiped")
 
 
 def erase(data, who: str, crash_at: str = "") -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "opencarrier", "subscriber", "erase", who, "--waive", "--json")
+    command = ["subscriber", "erase", who, "--waive", "--json", "--data", str(data)]
     environment = {k: v for k, v in os.environ.items() if k != VARIABLE}
     if crash_at:
         environment[VARIABLE] = crash_at
-    return subprocess.run(
-        [*command, "--data", str(data)], env=environment, capture_output=True, text=True
-    )
+    return ran(command, environment)
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 from tests.app.serving import served
 from tests.console.people import installation
 from tests.console.test_nodes import link_of, offered
+from tests.forking import ran
 
 from opencarrier.app.node_folder import NodeFolder
 from opencarrier.identity.accounts.model import Grant, Role
@@ -25,8 +24,8 @@ def node_join(folder: NodeFolder, link: str, crash_at: str = "") -> int:
     environment = {k: v for k, v in os.environ.items() if k != VARIABLE}
     if crash_at:
         environment[VARIABLE] = crash_at
-    command = (sys.executable, "-m", "opencarrier", "node", "join", "--data", str(folder.root))
-    return subprocess.run(command, input=link, env=environment, text=True, check=False).returncode
+    words = ["node", "join", "--data", str(folder.root)]
+    return ran(words, environment, stdin=link).returncode
 
 
 @pytest.mark.parametrize("point", POINTS)
