@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from tests.app.scene import START_US, Scene, scene, taken
 from tests.app.serving import served
+from tests.plans import read_whole
 
 from opencarrier.access.model import Metrics
+from opencarrier.app import tracing
 from opencarrier.app.http import Web, make_app
 from opencarrier.app.ingesting import ingest_files
 from opencarrier.app.timelines import LIMIT_MAX, TraceReason, lines
@@ -165,7 +167,10 @@ def test_what_no_cut_has_taken_is_told_too(made):
 
 
 def test_every_kind_of_id_finds_its_use(made, usages):
-    """Usage, session, party, pseudonym, host, node, cycle by id and by number, file."""
+    """Usage, session, party, pseudonym, host, node, cycle by id and by number, file.
+
+    But for a file no table is read whole, nor for what nobody knows.
+    """
     one = usages["one"]
     session, cycle = fact(one, "received", "session_id"), fact(one, "netted", "cycle_id")
     digest = to_hex(sha256(DETAIL.encode()).digest())
@@ -183,9 +188,21 @@ def test_every_kind_of_id_finds_its_use(made, usages):
         digest: ("file", {usages["from-file"]["id"]}),
     }
     for text, (kind, ids) in wanted.items():
-        told = ask(made, text)
+        with read_whole(made.place.base.store) as whole:
+            told = ask(made, text)
         assert told["kind"] == kind, text
         assert {i["id"] for i in told["items"] if i["kind"] == "usage"} == ids, text
+        assert kind == "file" or not whole, text
+    with read_whole(made.place.base.store) as whole:
+        assert Tracing(made.place).trace("nobody").reason is TraceReason.UNKNOWN_ID
+    assert not whole
+
+
+def test_of_a_host_only_so_many_nodes_are_looked_at(made, usages, monkeypatch):
+    """Nor are all nodes there are read for those of one host."""
+    monkeypatch.setattr(tracing, "NODES_MAX", 0)
+    told = ask(made, made.node.host)
+    assert (told["items"], told["is_partial"]) == ([], True)
 
 
 def test_a_file_tells_what_was_refused_and_copied(made, usages):

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, MetaData, inspect, text
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0069"
+HEAD = "0068"
 """The version this program reads and writes."""
 
 

@@ -29,6 +29,7 @@ from opencarrier.chain.contracts import RewardDistributor
 from opencarrier.chain.errors import ChainError
 from opencarrier.clearing.due_store import DueRecord
 from opencarrier.clearing.stages import ClearingStages
+from opencarrier.identity import pages
 from opencarrier.kernel.ids import Id, from_hex, to_hex
 from opencarrier.kernel.refusals import Refusal
 from opencarrier.rating.stages import AUTHORISATIONS_MAX, RatingStages
@@ -41,6 +42,9 @@ from opencarrier.spine.ports import Stages
 from opencarrier.spine.stages import Stage, StageReason, Step
 from opencarrier.usage import stages as usage_stages
 from opencarrier.usage.stages import Sought, UsageStages
+
+NODES_MAX: Final = 200
+"""A host's nodes that are looked at, the first by id."""
 
 _BEFORE_ALL: Final = to_hex(bytes(32))
 """Where a page ends that had room for its cycle only."""
@@ -145,8 +149,12 @@ class Tracing:
                 is_partial=len(found) > AUTHORISATIONS_MAX,
             )
         if self._directory.host(unit, party) is not None:
-            nodes = [n.node_id for n in self._directory.nodes(unit) if n.host == party]
-            return Subject(kind="host", sought=usage_stages.of_nodes(nodes))
+            some = pages.nodes_after(unit, party, "", limit=NODES_MAX + 1)
+            return Subject(
+                kind="host",
+                sought=usage_stages.of_nodes([node.node_id for node in some[:NODES_MAX]]),
+                is_partial=len(some) > NODES_MAX,
+            )
         return None
 
     # a page

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, true
 
 from opencarrier.kernel.ids import Id
 from opencarrier.spine.stages import Stage, StageReason, Step
@@ -35,44 +35,48 @@ _COUNTED = OBSERVATIONS.c.status.not_in((int(Status.ON), int(Status.OFF)))
 
 
 class Sought(NamedTuple):
-    """What is looked for: which usages it means, and which observations no cut has taken."""
+    """What is looked for: which usages it means, and which observations no cut has taken.
 
-    usages: ColumnElement[bool]
+    Usages meet one of the conditions; each finds its few by an index.
+    """
+
+    usages: Sequence[ColumnElement[bool]]
     pending: ColumnElement[bool] | None = None
 
 
 def of_usage(usage_id: Id) -> Sought:
     """Look for one usage."""
-    return Sought(USAGES.c.usage_id == usage_id)
+    return Sought([USAGES.c.usage_id == usage_id])
 
 
 def of_session(session_id: Id) -> Sought:
     """Look for a session that was cut at least once, with what it has since."""
     mine = select(SESSIONS.c.session_id).where(SESSIONS.c.session_id == session_id, _SAME_STREAM)
-    return Sought(USAGES.c.session_id == session_id, mine.exists())
+    return Sought([USAGES.c.session_id == session_id], mine.exists())
 
 
 def of_subject(subject: str) -> Sought:
     """Look for whom reports call by a pseudonym."""
-    return Sought(USAGES.c.subject == subject, OBSERVATIONS.c.subject == subject)
+    return Sought([USAGES.c.subject == subject], OBSERVATIONS.c.subject == subject)
 
 
 def of_authorisations(authorisations: Sequence[bytes]) -> Sought:
     """Look for what was used under some authorisations."""
     return Sought(
-        USAGES.c.authorisation_id.in_(authorisations),
+        [USAGES.c.authorisation_id.in_(authorisations)],
         OBSERVATIONS.c.authorisation_id.in_(authorisations),
     )
 
 
 def of_nodes(nodes: Sequence[str]) -> Sought:
-    """Look for what was used at some nodes."""
-    return Sought(USAGES.c.node_id.in_(nodes), OBSERVATIONS.c.node_id.in_(nodes))
+    """Look for what was used at some nodes, each by itself: of many, all need not be sorted."""
+    used = [USAGES.c.node_id == node for node in nodes]
+    return Sought(used, OBSERVATIONS.c.node_id.in_(nodes))
 
 
 def of_cuts(cuts: Sequence[Id]) -> Sought:
     """Look for what some cuts took."""
-    return Sought(USAGES.c.cycle_id.in_(cuts))
+    return Sought([USAGES.c.cycle_id.in_(cuts)])
 
 
 def of_file(digest: Id) -> Sought:
@@ -81,7 +85,7 @@ def of_file(digest: Id) -> Sought:
     again = select(COPIES.c.observation_id).where(COPIES.c.source.like(mark))
     mine = or_(OBSERVATIONS.c.source.like(mark), OBSERVATIONS.c.observation_id.in_(again))
     sessions = select(SESSIONS.c.session_id).join(OBSERVATIONS, _SAME_STREAM).where(mine)
-    return Sought(USAGES.c.session_id.in_(sessions), mine)
+    return Sought([USAGES.c.session_id.in_(sessions)], mine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +96,11 @@ class UsageStages:
 
     def page(self, unit: Connection, sought: Sought, *, after: bytes, limit: int) -> list[Id]:
         """Return the ids of usages that are looked for, ascending, above `after`."""
-        query = select(USAGES.c.usage_id).where(sought.usages, USAGES.c.usage_id > after)
-        query = query.order_by(USAGES.c.usage_id).limit(limit)
-        return [Id(found) for found in unit.execute(query).scalars()]
+        found: set[bytes] = set()
+        for condition in sought.usages:
+            query = select(USAGES.c.usage_id).where(condition, USAGES.c.usage_id > after)
+            found.update(unit.scalars(query.order_by(USAGES.c.usage_id).limit(limit)))
+        return [Id(usage_id) for usage_id in sorted(found)[:limit]]
 
     def pending(
         self, unit: Connection, sought: Sought, *, after: int, limit: int
@@ -116,7 +122,7 @@ class UsageStages:
             streams = _streams(unit, true(), after, UNCUT_AT_ONCE)
             for stream, sessions in self.usages.preview(unit, list(streams)).items():
                 if any(session.session_id == session_id for session in sessions):
-                    return Sought(false(), store.of_streams(OBSERVATIONS, [stream]))
+                    return Sought([], store.of_streams(OBSERVATIONS, [stream]))
             if len(streams) < UNCUT_AT_ONCE:
                 break
             after = max(streams.values())
@@ -146,9 +152,12 @@ class UsageStages:
         return unit.execute(query).first() is not None
 
     def knows_subject(self, unit: Connection, subject: str) -> bool:
-        """Say whether any report calls anybody so."""
-        query = select(OBSERVATIONS.c.sequence).where(OBSERVATIONS.c.subject == subject).limit(1)
-        return unit.execute(query).first() is not None
+        """Say whether a usage, or a report that no cut has taken, calls anybody so."""
+        used = select(USAGES.c.usage_id).where(USAGES.c.subject == subject).limit(1)
+        heard = select(OBSERVATIONS.c.sequence).where(
+            OBSERVATIONS.c.subject == subject, store.pending(unit)
+        )
+        return any(unit.execute(one).first() is not None for one in (used, heard.limit(1)))
 
     def steps(self, unit: Connection, about: Sequence[Id]) -> Sequence[Step]:
         """Return how usages were reported, copied and matched."""

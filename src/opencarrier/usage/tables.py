@@ -141,6 +141,8 @@ USAGES = Table(
     Index("usage_cycle", "cycle_id", "usage_id", unique=True),
     Index("usage_of_session", "session_id"),
     Index("usage_authorisation", "authorisation_id", "end_us", "usage_id"),
+    Index("usage_of_node", "node_id", "usage_id"),
+    Index("usage_of_subject", "subject", "usage_id"),
 )
 
 CUTS = Table(

@@ -76,6 +76,7 @@ grants = Table(
     Column("role", String(16), primary_key=True),
     Column("party", String(48), primary_key=True, index=True),
     Column("given_us", BigInteger, nullable=False),
+    Index("ix_accounts_grant_role", "role", "given_us", "account"),
 )
 
 sessions = Table(
@@ -107,7 +108,7 @@ approvals = Table(
     Column("detail", Text, nullable=False),
     Column("needed", Integer, nullable=False),
     Column("asked_us", BigInteger, nullable=False),
-    Column("expires_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False, index=True),
 )
 
 votes = Table(
