@@ -130,13 +130,13 @@ def _views() -> Iterator[tuple[str, str]]:
 class Asking:
     """A browser's requests, one after another, once the server listens: compressed and timed."""
 
-    def __init__(self, host: str, port: int, token: str = "") -> None:
+    def __init__(self, host: str, port: int, cookie: str = "") -> None:
         self.body = b""
         self.status = 0
         self.octets = 0
         self._headers = {"Accept-Encoding": "gzip"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
+        if cookie:
+            self._headers["Cookie"] = cookie
         self._connection = http.client.HTTPConnection(host, port)
         while True:
             with suppress(ConnectionRefusedError):
