@@ -72,7 +72,7 @@ def test_the_pasted_command_enters_an_agent(home, tmp_path):
         with pytest.raises(CommandError, match="written already"):
             join(folder, read, SeededEntropy(3), ask_over_http)
         again = NodeFolder(tmp_path / "again")
-        with pytest.raises(CommandError, match="leads nowhere"):
+        with pytest.raises(CommandError, match="does not work"):
             join(again, read, SeededEntropy(4), ask_over_http)
         home.web.events.close()
     identity = home.base.identity

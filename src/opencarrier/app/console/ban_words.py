@@ -26,7 +26,7 @@ STAGES: Final = {
 """How a case is coloured and called."""
 
 NOT_DONE: Final = {
-    "no_registry": N_("This venue has no registry of nodes."),
+    "no_registry": N_("There is no registry of nodes here."),
     "unknown_reason": N_("Choose a reason from the list."),
     "bad_words": N_("Say it in at most 2,000 characters."),
     "bad_times": N_("A ban lasts from one day to as long as the contract allows."),
@@ -36,7 +36,7 @@ NOT_DONE: Final = {
     ),
     "already_banned": N_("This node is banned already."),
     "unknown_ban": N_("That ban is not here."),
-    "no_guardians": N_("Nobody is named to sign bans at this venue."),
+    "no_guardians": N_("Nobody is named here to sign bans."),
     "not_guardian": N_("No guardian signed exactly this ban. Nothing was kept."),
     "signatures_missing": N_("More guardians have to sign it first."),
     "too_many_drafts": N_("Many bans of this node wait already: send or drop one."),

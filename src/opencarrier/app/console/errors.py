@@ -45,7 +45,7 @@ _ERRORS = {
             "and try once more."
         ),
     ),
-    401: (N_("Sign in first"), N_("Only who is signed in gets further: sign in and come back.")),
+    401: (N_("Sign in first"), N_("You have to be signed in for this: sign in and come back.")),
     403: (
         N_("This was not done"),
         N_("The page may be too old: go back, load it again, and try once more."),
@@ -60,7 +60,7 @@ _ERRORS = {
     414: _TOO_MUCH,
     415: (
         N_("That could not be read"),
-        N_("It came in another form than is taken here; use the page's."),
+        N_("It was not sent in a form that is accepted here; use the form on the page."),
     ),
     422: (
         N_("Something in it does not fit"),

@@ -38,9 +38,9 @@ WORDS: Final = {
     "invalid_place": N_("A place is latitude and longitude, such as 48.86,2.34."),
     "node_taken": N_("A node has this name already; choose another."),
     "too_many": N_("Eight links are open; use one or wait an hour."),
-    "unknown_token": N_("This link leads nowhere (any more)."),
+    "unknown_token": N_("This link does not work (any more)."),
     "signature": N_("The key did not sign for this link."),
-    "address_taken": N_("Another client speaks from this address already."),
+    "address_taken": N_("Another access point connects from this address already."),
     "key_taken": N_("This key is another node's: name another folder for this one."),
 }
 """What a refusal is in words, by its code: enumerations of two rooms count alike."""

@@ -41,7 +41,7 @@ SAID = {
     AccountReason.LAST_KEY: N_("This is the only key: add another one first."),
     AccountReason.LAST_OWNER: N_("Somebody has to own the installation: make another owner first."),
     AccountReason.TOO_MANY: N_("There are as many as there may be; remove one first."),
-    AccountReason.EXPIRED: N_("This question is over; it is asked anew if it is still wanted."),
+    AccountReason.EXPIRED: N_("This request has expired; it is made again if it is still wanted."),
 }
 
 PEOPLE = Cursor("people", (str, str))

@@ -36,15 +36,15 @@ STATES: Final = {
 REASONS: Final[Mapping[str, str]] = {
     Obstacle.ADDRESS: N_("The name leads to an address that may not be reached from here."),
     Obstacle.NAME: N_("There is no server of this name."),
-    Obstacle.UNREACHED: N_("Nobody takes the connection."),
+    Obstacle.UNREACHED: N_("The server does not accept the connection."),
     Obstacle.NO_ANSWER: N_("No answer came within ten seconds."),
     Obstacle.EXPIRED: N_("The server’s certificate has expired, or is not valid yet."),
     Obstacle.OTHER_NAME: N_("The server’s certificate is for another name."),
     Obstacle.UNTRUSTED: N_("The server’s certificate is from nobody who is trusted here."),
     Obstacle.TLS: N_("The server does not speak TLS as it should."),
-    Obstacle.NOT_HTTP: N_("What came back is no answer of HTTP."),
+    Obstacle.NOT_HTTP: N_("What came back is not an HTTP answer."),
     Obstacle.CROWDED: N_("Too many messages wait here already: send it again later."),
-    Obstacle.REDIRECTED: N_("It answered that it is elsewhere now; nothing is followed there."),
+    Obstacle.REDIRECTED: N_("It answered that it is elsewhere now; redirects are not followed."),
     Obstacle.GONE: N_("It answered that it wants nothing more."),
     Obstacle.REFUSED: N_("It answered that it did not take it."),
 }

@@ -38,7 +38,7 @@ SAYS: Final[Mapping[str, str]] = {
     NoticeKind.RECEIPT_READY: N_("What you used has receipts now that anybody can check."),
     NoticeKind.REFUND_KEPT: N_("What you asked back can be spent again: it was not paid out."),
     NoticeKind.REFUND_PAID: N_("What you asked back was paid out."),
-    NoticeKind.SPEND_REACHED: N_("80 or 100 percent of your spend cap are used up."),
+    NoticeKind.SPEND_REACHED: N_("80 or 100 percent of your spend cap is used up."),
     NoticeKind.STATEMENT_READY: N_("A statement bears both signatures."),
     NoticeKind.WITHDRAWAL_FINAL: N_("A withdrawal or payout has left for good."),
 }
