@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 UV = [sys.executable, "-m", "uv"]
 HALMOS = ROOT / "requirements-halmos.lock"
 PROVER = "halmos==0.3.3"
+COLLECTOR = ROOT / "requirements-rotel.lock"
+ROTEL = "rotel==0.0.1a15"
 SPARK = ROOT / "requirements-spark.lock"
 SPARK_AND_BUILDER = "pyspark==4.1.4\nsetuptools"
 RUNTIME, DEV = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
@@ -39,6 +41,7 @@ def main(arguments: list[str]) -> int:
     _compile(DEV, ["pyproject.toml", "--group", "build", "--group", "dev", *upgrade])
     _compile(RUNTIME, ["pyproject.toml", "--group", "build", "-c", DEV.name, *upgrade])
     _compile(HALMOS, ["-", *upgrade], PROVER)
+    _compile(COLLECTOR, ["-", *upgrade], ROTEL)
     _compile(SPARK, ["-", *upgrade], SPARK_AND_BUILDER)
     return check()
 

@@ -31,6 +31,11 @@ SPARK = ROOT / ".peers" / "spark"
 SPARK_LOCK = ROOT / "requirements-spark.lock"
 """Spark too: 455 MB that no other test needs. It comes as source, jars and all."""
 
+ROTEL = ROOT / ".peers" / "rotel"
+ROTEL_LOCK = ROOT / "requirements-rotel.lock"
+ROTEL_AGENT = "lib/python*/site-packages/rotel/rotel-agent"
+"""A collector of spans: a program for newer Linux than the packages of ours are promised on."""
+
 PROGRAMS = {
     "eapol_test": "eapoltest",
     "hostapd": "hostapd",
@@ -57,6 +62,7 @@ PROGRAMS = {
 
 LIBRARIES = {
     "rlm_sql_postgresql": ("freeradius-postgresql", "usr/lib/freeradius/rlm_sql_postgresql.so"),
+    "libpython3.11": ("libpython3.11", "usr/lib/*/libpython3.11.so.1.0"),  # rotel loads it
 }
 """Parts of programs: the package, and where it is once installed."""
 
@@ -75,11 +81,13 @@ def main(arguments: list[str]) -> int:
     if not all(path.exists() for _, path in PACKAGES.values()):
         _install_packages()
     _ensure(HALMOS, HALMOS_LOCK)
+    _ensure(ROTEL, ROTEL_LOCK)
     _ensure(SPARK, SPARK_LOCK, source="pyspark")
     found = {name: _where(name) for name in PROGRAMS}
     found |= {name: str(path) if path.exists() else None for name, (_, path) in PACKAGES.items()}
     found |= {name: _library(name) for name in LIBRARIES}
     found["halmos"] = _where(str(HALMOS / "bin" / "halmos"))
+    found["rotel"] = next((str(path) for path in ROTEL.glob(ROTEL_AGENT)), None)
     found["spark"] = _where(str(SPARK / "bin" / "spark-submit"))
     for name, where in found.items():
         say(f"{name:16}{where or 'missing'}")
@@ -91,8 +99,7 @@ def _where(name: str) -> str | None:
 
 
 def _library(name: str) -> str | None:
-    path = Path("/") / LIBRARIES[name][1]
-    return str(path) if path.exists() else None
+    return next((str(path) for path in Path("/").glob(LIBRARIES[name][1])), None)
 
 
 def _install(packages: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from opencarrier.app.system import SystemEntropy
 from opencarrier.spine.spans import Kind, Root, Within, step
 
 pytestmark = pytest.mark.peer
+ROOT = Path(__file__).parents[2]
 WAIT_S = 30
 
 
@@ -50,12 +50,13 @@ def behind() -> Iterator[Server]:
 
 @pytest.fixture
 def rotel(behind: Server) -> Iterator[str]:
-    found = importlib.util.find_spec("rotel")
-    if found is None or found.origin is None:
-        pytest.skip("rotel is missing (Python package, Linux x86-64)")
+    places = (ROOT / ".peers" / "rotel").glob("lib/python*/site-packages/rotel/rotel-agent")
+    found = next(places, None)
+    if found is None:
+        pytest.skip("rotel is missing: ./dev peers installs it")
     port = free_port()
     command = [
-        *(str(Path(found.origin).with_name("rotel-agent")), "start"),
+        *(str(found), "start"),
         *("--otlp-http-endpoint", f"127.0.0.1:{port}"),
         *("--otlp-grpc-endpoint", f"127.0.0.1:{free_port()}"),
         *("--exporter", "otlp", "--otlp-exporter-protocol", "http"),

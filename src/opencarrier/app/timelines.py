@@ -10,7 +10,9 @@ from opencarrier.kernel.ids import Id, from_hex, to_hex
 from opencarrier.kernel.refusals import Reason, Refusal
 from opencarrier.spine.stages import Step
 
-LIMIT = 20
+LIMIT: Final = 10
+"""Timelines of a page: each asks some thirty questions of the database."""
+
 LIMIT_MAX: Final = 100
 ID_MAX: Final = 255
 """Characters of an id or a cursor that are looked at."""
