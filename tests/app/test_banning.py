@@ -367,8 +367,12 @@ def test_bans_by_others_are_followed_and_what_a_reorg_took_is_forgotten(court):
     with base.store.write() as unit:
         handler.rewind(unit, head)
     assert court.case() == case
+    waiting = court.place.bans.service.all_undecided
     with base.store.write() as unit:
+        assert waiting(unit, after=None, limit=2) == [case]
+        assert waiting(unit, after=(case.due_s, case.ban_id), limit=2) == []
         handler.rewind(unit, head - 1)
+        assert waiting(unit, after=None, limit=2) == []
     assert court.case() is None
 
 

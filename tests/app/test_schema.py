@@ -11,6 +11,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from opencarrier.app import moving, schema
 from opencarrier.app.store import Store, StoreError, check_text, open_engine
+from opencarrier.bans.store import steps, undecided_cases
+from opencarrier.chain.contracts import Stage
 from opencarrier.identity.accounts.store import accounts, keys
 from opencarrier.ledger import service as ledger
 from opencarrier.settlement.store import rows
@@ -65,6 +67,21 @@ def test_each_beneficiary_has_a_row_in_a_settlement(store):
         made = inspect(unit).get_pk_constraint("settlement_row")["constrained_columns"]
         assert made == [column.name for column in rows.primary_key]
         assert schema.differences(unit) == []
+
+
+def test_bans_that_were_undecided_before_are_found(store):
+    """Of each the last step it took; what was upheld or lifted is none."""
+    taken = {1: (Stage.OPEN,), 2: (Stage.OPEN, Stage.APPEALED), 3: (Stage.OPEN, Stage.UPHELD)}
+    with store.write() as unit:
+        command.upgrade(schema.alembic_config(unit), "0068")
+        for number, stages in taken.items():
+            for stage in stages:
+                row = {"ban_id": bytes([number]) * 32, "stage": stage, "due_s": 10 * stage}
+                row |= {"grounds_hash": bytes(32), "block_number": 1}
+                unit.execute(insert(steps).values(row))
+        schema.upgrade(unit)
+        found = unit.execute(select(undecided_cases).order_by(undecided_cases.c.due_s)).all()
+        assert [(row.ban_id[0], row.stage, row.due_s) for row in found] == [(1, 1, 10), (2, 2, 20)]
 
 
 def test_people_keep_their_keys_where_names_may_be_the_same(store):

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, MetaData, inspect, text
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0068"
+HEAD = "0071"
 """The version this program reads and writes."""
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     CompoundSelect,
     Connection,
     Index,
@@ -61,6 +60,17 @@ steps = Table(
     Column("grounds_hash", LargeBinary(32), nullable=False),
     Column("block_number", BigInteger, nullable=False, index=True),
 )
+
+undecided_cases = Table(
+    "bans_undecided",
+    metadata,
+    Column("ban_id", LargeBinary(32), primary_key=True),
+    Column("stage", Integer, nullable=False),
+    Column("due_s", BigInteger, nullable=False),
+    Index("bans_undecided_due", "due_s", "ban_id"),
+    Index("bans_undecided_stage", "stage", "due_s"),
+)
+"""The last step of cases that are neither upheld nor lifted: all others are not looked through."""
 
 drafts = Table(
     "bans_draft",
@@ -127,12 +137,27 @@ def add_step(
         "block_number": block_number,
     }
     unit.execute(steps.insert(), row)
+    _note(unit, ban_id)
 
 
 def rewind(unit: Connection, to_block: int) -> None:
     """Forget what blocks above one said."""
+    gone = select(steps.c.ban_id).where(steps.c.block_number > to_block).distinct()
+    moved = list(unit.execute(gone).scalars())
     for table in (steps, cases):
         unit.execute(delete(table).where(table.c.block_number > to_block))
+    for ban_id in moved:
+        _note(unit, ban_id)
+
+
+def _note(unit: Connection, ban_id: bytes) -> None:
+    """Note how far an undecided case is, or that it is none."""
+    unit.execute(delete(undecided_cases).where(undecided_cases.c.ban_id == ban_id))
+    of_it = select(steps).where(steps.c.ban_id == ban_id)
+    last = unit.execute(of_it.order_by(steps.c.stage.desc()).limit(1)).one_or_none()
+    if last is not None and last.stage in (Stage.OPEN, Stage.APPEALED):
+        row = {"ban_id": ban_id, "stage": last.stage, "due_s": last.due_s}
+        unit.execute(undecided_cases.insert(), row)
 
 
 def case(unit: Connection, ban_id: bytes) -> Case | None:
@@ -167,28 +192,21 @@ def undecided_of(unit: Connection, node_key: bytes, *, limit: int) -> list[Case]
 
 def undecided(unit: Connection, after: tuple[int, bytes] | None, *, limit: int) -> list[Case]:
     """Return cases that were neither upheld nor lifted, first what silence ends first."""
-    chosen = select(cases).join(steps, steps.c.ban_id == cases.c.ban_id).where(*_is_last_word())
-    key = (steps.c.due_s, cases.c.ban_id)
+    key = (undecided_cases.c.due_s, undecided_cases.c.ban_id)
+    chosen = select(undecided_cases.c.ban_id).order_by(*key).limit(limit)
     if after is not None:
         chosen = chosen.where(tuple_(*key) > tuple_(*map(literal, after)))
-    return _cases(unit, unit.execute(chosen.order_by(*key).limit(limit)).all())
+    ids = list(unit.execute(chosen).scalars())
+    found = unit.execute(select(cases).where(cases.c.ban_id.in_(ids))).all()
+    return sorted(_cases(unit, found), key=lambda case: ids.index(case.ban_id))
 
 
 def appeals(unit: Connection, now_s: int, *, limit: int) -> int:
     """Return how many appeals still can be decided, so many at most."""
-    waits = (*_is_last_word(Stage.APPEALED), steps.c.due_s > now_s)
-    some = select(steps.c.ban_id).where(*waits).limit(limit).subquery()
+    columns = undecided_cases.c
+    waits = (columns.stage == Stage.APPEALED.value, columns.due_s > now_s)
+    some = select(columns.ban_id).where(*waits).limit(limit).subquery()
     return unit.scalar(select(func.count()).select_from(some)) or 0
-
-
-def _is_last_word(*stages: Stage) -> tuple[ColumnElement[bool], ...]:
-    """Return what holds for the step at which an undecided case stands."""
-    later = steps.alias()
-    further = select(later.c.ban_id).where(
-        later.c.ban_id == steps.c.ban_id, later.c.stage > steps.c.stage
-    )
-    open_ones = stages or (Stage.OPEN, Stage.APPEALED)
-    return steps.c.stage.in_([one.value for one in open_ones]), ~further.exists()
 
 
 def named(unit: Connection, ban_ids: Collection[bytes]) -> dict[bytes, str]:
