@@ -17,8 +17,7 @@ ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / ".shots"
 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
-LOOKS = [(device, scheme) for device in WIDTHS for scheme in SCHEMES]
-"""How every page is looked at."""
+"""How every page is looked at: loaded at each width, in both schemes there."""
 
 FOCUSED = """() => {
   const element = document.activeElement;

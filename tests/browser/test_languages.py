@@ -10,6 +10,7 @@ from tests.browser.look import looked
 from tests.browser.test_operator_pages import trade
 from tests.browser.test_pages import PAGES as OPEN
 from tests.browser.test_people_pages import Console
+from tests.browser.visiting import SHAPES
 from tests.console import pseudo
 from tests.console.people import installation
 
@@ -82,7 +83,7 @@ def test_a_page_is_whole_on_a_phone(browser, console, name, language):
         look.shot(f"{name}-phone-{language}")
         assert direction(look) == words(language).direction
         assert look.page.locator("html").get_attribute("lang") == language
-        assert not look.judge()
+        assert not look.judge(SHAPES)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -95,8 +96,7 @@ def test_a_page_of_people_is_whole_on_a_phone(browser, door, name, language):
         look.page.goto(door.url + path)
         look.shot(f"{name}-phone-{language}")
         assert direction(look) == words(language).direction
-        assert not look.axe()
-        assert not look.cut_off()
+        assert not look.judge(SHAPES)
 
 
 @pytest.mark.parametrize("language", ["fr", "ar"])
@@ -109,8 +109,7 @@ def test_a_page_of_a_party_is_whole_on_a_phone(browser, door, name, language):
         for summary in look.page.locator("summary").all():
             summary.click()
         assert direction(look) == words(language).direction
-        assert not look.axe()
-        assert not look.cut_off()
+        assert not look.judge(SHAPES)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -118,7 +117,7 @@ def test_a_wide_page_is_whole(browser, console, language):
     with looked(browser, "desktop", "dark", locale=language) as look:
         look.open(console.url + "/")
         look.shot(f"network-desktop-{language}")
-        assert not look.judge()
+        assert not look.judge(SHAPES)
 
 
 @pytest.mark.parametrize("language", LOCALES)

@@ -20,7 +20,8 @@ SCHEMES = ("light", "dark")
 Rules = dict[str, Any]
 ALL: Rules = {}
 COLOURS: Rules = {"runOnly": ["color-contrast"]}
-"""What axe-core is asked; a scheme changes colours alone."""
+SHAPES: Rules = {"rules": {"color-contrast": {"enabled": False}}}
+"""What axe-core is asked; a scheme changes colours alone, a language all but these."""
 
 
 @contextmanager
@@ -70,6 +71,14 @@ def barriers(page: Page, rules: Rules = ALL) -> list[str]:
         for one in found["violations"]
         if one["impact"] in SERIOUS
     ]
+
+
+def barriers_in_both_schemes(page: Page) -> list[str]:
+    """The same of a page that turns from light to dark."""
+    page.emulate_media(color_scheme="light")
+    found = barriers(page)
+    page.emulate_media(color_scheme="dark")
+    return found + barriers(page, COLOURS)
 
 
 def is_within(page: Page) -> bool:
