@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -13,6 +14,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from opencarrier.app.folder import FolderError
+from opencarrier.demo.play import Request
+from opencarrier.demo.play import run as run_demo
 
 SEED = "5"
 HOSTS = 8
@@ -172,6 +177,22 @@ def test_five_runs_under_loss_and_load_come_to_the_same():
     assert last["radius"]["duplicates"] > 0
     for other in (lossy, worse, busy, last):
         assert decided(other) == decided(first)
+
+
+def test_a_taken_port_is_told_before_anything_is_made(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        request = Request(
+            seed=1,
+            leave=True,
+            http_port=taken.getsockname()[1],
+            lost_permille=0,
+            doubled_permille=0,
+            data=tmp_path / "demo",
+            as_json=True,
+        )
+        with pytest.raises(FolderError, match="Address already in use"):
+            run_demo(request)
+    assert not (tmp_path / "demo").exists()
 
 
 def test_the_demos_manifest_is_the_packaged_one():

@@ -235,6 +235,11 @@ class Scheduler:
         return (self._place.base.clock.now_us() // length_us + 1) * length_us
 
 
+def look_for_port(settings: Settings) -> None:
+    """See that HTTP's port is free, before anything is made; `FolderError` where it is taken."""
+    _close(_listen(settings))
+
+
 def _listen(settings: Settings) -> list[socket.socket]:
     """Open HTTP's listeners: loopback first, where our own commands ask, then what was named."""
     hosts = [LOOPBACK]

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from opencarrier.app.bootstrap import Onchain, Real, onchain, open_installation
 from opencarrier.app.config import Settings, settle_on
-from opencarrier.app.daemon import serving
+from opencarrier.app.daemon import look_for_port, serving
 from opencarrier.app.folder import Folder, FolderError
 from opencarrier.app.http import Web
 from opencarrier.app.output import Exit
@@ -68,6 +68,7 @@ class Request:
 def run(request: Request) -> int:
     """Run the demo; the exit code is 0 when every cycle settled and every receipt verified."""
     _check_loopback()
+    look_for_port(Settings(http_port=request.http_port))
     with ExitStack() as stack:
         if request.data is None:
             root = Path(stack.enter_context(TemporaryDirectory(prefix="opencarrier-demo-")))

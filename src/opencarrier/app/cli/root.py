@@ -121,7 +121,7 @@ def make() -> typer.Typer:
 
 
 EXAMPLE = """\b
-A real access point in seven commands (the shared secret in secret.txt, the SIM's keys in files):
+A real access point in ten commands (the shared secret in secret.txt, the SIM's keys in files):
   opencarrier operator add Lumen --jurisdiction FR --plmn 20893
   opencarrier operator deposit Lumen 500000000
   opencarrier host add Cafe && opencarrier node add cafe-1 --operator Lumen --host Cafe
