@@ -177,18 +177,19 @@ def test_the_second_of_two_presses_waits_for_the_firsts_answer(home, held):
         assert link_in(first.result(20)) == link_in(second.result(20))
 
 
-def test_more_presses_than_may_wait_are_told_to_come_again(home, held, monkeypatch):
+@pytest.mark.parametrize("limit", ["WAITING_MAX", "WAITING_EACH_MAX"])
+def test_more_presses_than_may_wait_are_told_to_come_again(home, held, monkeypatch, limit):
     came, go = held
-    monkeypatch.setattr(http_once, "WAITING_MAX", 0)
+    monkeypatch.setattr(http_once, limit, 0)
     one, two = tabs(home)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(add_node, home, one, "n-4", once="many")
+        first = pool.submit(add_node, home, one, "n-4", once=limit)
         assert came.wait(20)
-        refused = add_node(home, two, "n-4", once="many")
+        refused = add_node(home, two, "n-4", once=limit)
         go.set()
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         link = link_in(first.result(20))
-    assert link_in(add_node(home, two, "n-4", once="many")) == link
+    assert link_in(add_node(home, two, "n-4", once=limit)) == link
 
 
 def test_where_the_answer_was_lost_the_page_says_so_and_nothing_is_done_again(home, monkeypatch):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from asyncio import sleep
+from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
@@ -61,7 +62,8 @@ LOOKS_MAX: Final = 300
 """How often a second press looks whether the first has its answer."""
 
 WAITING_MAX: Final = 64
-"""Second presses that wait at a time; further ones are told to come again."""
+WAITING_EACH_MAX: Final = 4
+"""Second presses that wait at a time, of all and of each who asks; further ones come again."""
 
 _STATUS: Final = {KeyReason.KEY_OF_ANOTHER: 422, KeyReason.TOO_MANY_KEYS: 429}
 _WORDS: Final = {
@@ -94,7 +96,7 @@ class Once:
         self.answers = answers
         self._repeatable = repeatable
         self._needed = needed
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
 
     async def __call__(self, request: Request) -> None:
         """Let a request through that is to be done, or end it with the answer that it has."""
@@ -131,7 +133,7 @@ class Once:
         key = f"{key} {sha256(body).hexdigest()}"
         asking = _asking(request, route, key, body, repeatable=False)
         known = await run_in_threadpool(self.answers.begin, asking)
-        if _runs(known) and self._waiting < WAITING_MAX:
+        if _runs(known) and self._has_room(asking.who):
             known = await self._waited(asking)
         if known is not None:
             raise _pressed(known)
@@ -140,7 +142,7 @@ class Once:
 
     async def _waited(self, asking: Asking) -> Answer | Refusal | None:
         """Return what becomes of a press that runs, as far as it comes in time."""
-        self._waiting += 1
+        self._waiting[asking.who] += 1
         try:
             for _ in range(LOOKS_MAX):
                 await sleep(LOOK_S)
@@ -149,7 +151,11 @@ class Once:
                     break
             return known
         finally:
-            self._waiting -= 1
+            self._waiting -= Counter({asking.who: 1})  # one that has none left is forgotten
+
+    def _has_room(self, who: str) -> bool:
+        waiting = self._waiting
+        return waiting.total() < WAITING_MAX and waiting[who] < WAITING_EACH_MAX
 
 
 def once_for(app: FastAPI, once: Once) -> None:
