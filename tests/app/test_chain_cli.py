@@ -9,9 +9,10 @@ from sqlalchemy import update
 from tests.app.scene import scene
 
 from opencarrier.app.bootstrap import onchain, open_installation
-from opencarrier.app.chain_status import chain_status, shown_url
+from opencarrier.app.chain_status import chain_status
 from opencarrier.app.config import Settings
 from opencarrier.app.folder import Folder
+from opencarrier.chain.client import shown_url
 from opencarrier.chain.index import store as index_store
 from opencarrier.chain.model import Call
 from opencarrier.kernel.ids import derive

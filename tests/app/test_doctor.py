@@ -209,6 +209,9 @@ def test_a_chain_that_does_not_answer_or_is_another(folder: Folder):
     found = seen(folder, "chain")
     assert found.health is Health.BROKEN
     assert "does not answer" in found.found
+    pinned = folder.manifest.rename(folder.root / "pinned.json")
+    assert seen(folder, "chain").health is Health.BROKEN, "before there is a venue on it too"
+    pinned.rename(folder.manifest)
     configure(folder)
     told: dict[str, Any] = json.loads(folder.manifest.read_text())
     told["genesis_hash"] = "0x" + "11" * 32

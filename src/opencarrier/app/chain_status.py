@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
 from opencarrier.app.bootstrap import Onchain
 from opencarrier.app.till import till_status
+from opencarrier.chain.client import shown_url
 from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.index import Checked
 from opencarrier.chain.model import LATEST, Block
@@ -66,15 +66,6 @@ def index_status(checked: Checked) -> dict[str, Any]:
         "agrees": not checked.differences,
         "differences": [asdict(item) for item in checked.differences],
     }
-
-
-def shown_url(url: str) -> str:
-    """Return a chain's URL without what may be a key: its path, query and user."""
-    parts = urlsplit(url)
-    if parts.hostname is None:
-        return f"{parts.scheme}:"
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}"
 
 
 def _head(place: Onchain) -> Block:

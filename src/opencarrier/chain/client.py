@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from opencarrier.chain import codec
 from opencarrier.chain.errors import (
@@ -161,6 +162,15 @@ class ChainClient:
         self, method: str, params: list[Any], read: Callable[[Mapping[str, Any]], _Read]
     ) -> _Read | None:
         return self._ask(method, params, lambda value: None if value is None else read(value))
+
+
+def shown_url(url: str) -> str:
+    """Return a chain's URL without what may be a key: its path, query and user."""
+    parts = urlsplit(url)
+    if parts.hostname is None:
+        return f"{parts.scheme}:"
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}"
 
 
 def connect(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from opencarrier.app.bootstrap.chains import embedded_node, onchain
+from opencarrier.app.bootstrap.chains import embedded_node, onchain, public
 from opencarrier.app.bootstrap.installation import (
     Installation,
     Real,
@@ -24,4 +24,5 @@ __all__ = [
     "load_settings",
     "onchain",
     "open_installation",
+    "public",
 ]

@@ -12,7 +12,7 @@ from opencarrier.app.folder import FolderError
 from opencarrier.app.venue import (
     x402_codes,
 )
-from opencarrier.chain.client import ChainClient, connect
+from opencarrier.chain.client import ChainClient, connect, shown_url
 from opencarrier.chain.errors import ChainUnavailableError
 from opencarrier.chain.model import Finality
 from opencarrier.chain.node import EmbeddedNode, NodeSettings
@@ -33,7 +33,7 @@ def onchain(base: Installation) -> Iterator[Onchain]:
     """
     running = base.folder.running()
     if base.settings.chain != "embedded:":
-        yield Onchain(base, _public(base), None)
+        yield Onchain(base, public(base), None)
     elif base.settings.chain_second:
         raise ConfigError("an embedded chain has no second endpoint: unset chain_second")
     elif running is not None:
@@ -44,8 +44,11 @@ def onchain(base: Installation) -> Iterator[Onchain]:
             yield Onchain(base, connect("embedded:", node=node), node)
 
 
-def _public(base: Installation) -> ChainClient:
-    """Open a public chain: through one endpoint, or through two that must agree."""
+def public(base: Installation) -> ChainClient:
+    """Open a public chain: through one endpoint, or through two that must agree.
+
+    Errors as those of `onchain`.
+    """
     settings = base.settings
     first = _remote(base, settings.chain, settings.finality)
     if not settings.chain_second:
@@ -67,7 +70,7 @@ def _remote(base: Installation, url: str, finality: str) -> ChainClient:
         raise ConfigError(str(error)) from None
     except ChainUnavailableError as error:
         raise FolderError(
-            f"the chain at {url} does not answer ({error})",
+            f"the chain at {shown_url(url)} does not answer ({error})",
             "see that its node runs and that --chain or config.toml names it",
         ) from None
 

@@ -29,11 +29,12 @@ def chain_status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     Example: opencarrier chain status --json
     """
     from opencarrier.app import chain_status as report
+    from opencarrier.chain.client import shown_url
 
     with installation(data) as base:
         told: dict[str, Any] = {
             "deployed": False,
-            "chain": report.shown_url(base.settings.chain),
+            "chain": shown_url(base.settings.chain),
             "hub": base.hub.address,
         }
         if base.manifest() is not None:

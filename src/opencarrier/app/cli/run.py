@@ -51,10 +51,10 @@ def up(
     Example: opencarrier up --data ./venue --radius-port 1812 --acct-port 1813
     """
     from opencarrier.app.bootstrap import load_settings, open_installation
-    from opencarrier.app.chain_status import shown_url
     from opencarrier.app.collector import exporting
     from opencarrier.app.daemon import serve
     from opencarrier.app.system import SystemEntropy
+    from opencarrier.chain.client import shown_url
 
     _log_to_stderr()
     folder = folder_of(data)
@@ -129,7 +129,7 @@ def config_show(
     Example: opencarrier config show --origin
     """
     from opencarrier.app.bootstrap import load_settings
-    from opencarrier.app.chain_status import shown_url
+    from opencarrier.chain.client import shown_url
 
     loaded = load_settings(folder_of(data), {})
     values = asdict(loaded.settings)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from opencarrier.app.bootstrap import Installation, onchain
+from opencarrier.app.bootstrap import Installation, onchain, public
 from opencarrier.app.bootstrap.venue import Onchain
-from opencarrier.app.chain_status import shown_url
 from opencarrier.app.config import ConfigError
 from opencarrier.app.doctor.model import Finding, Findings, broken, doubtful, good
 from opencarrier.app.folder import FolderError
 from opencarrier.app.layout import coins
+from opencarrier.chain.client import shown_url
 from opencarrier.chain.errors import ChainError
 from opencarrier.chain.model import LATEST
 from opencarrier.kernel.clock import SECOND_US
@@ -22,16 +22,26 @@ HEAD_OLD_S = 3_600
 
 def chain_findings(base: Installation) -> Findings:
     """Whether the venue's chain answers and is the pinned one, and what settling waits for."""
-    if base.manifest() is None:
-        yield good(PART, "no venue yet: `opencarrier up` puts one up")
-        return
     try:
+        if base.manifest() is None:
+            yield good(PART, f"{_before(base)}no venue yet: `opencarrier up` puts one up")
+            return
         with onchain(base) as place:
             yield from _venue(place)
     except (FolderError, ConfigError) as error:
         yield broken(PART, str(error), getattr(error, "hint", "") or "see the setting `chain`")
     except ChainError as error:
         yield broken(PART, str(error), "see that its node runs, and that `chain` names it")
+
+
+def _before(base: Installation) -> str:
+    """Say which chain answers, where one is named before there is a venue on it."""
+    if base.settings.chain == "embedded:":
+        return ""
+    client = public(base)
+    head = client.block(LATEST)
+    assert head is not None, "a chain that answered has a head"
+    return f"{shown_url(client.url)} is chain {client.chain_id} at block {head.number}; "
 
 
 def _venue(place: Onchain) -> Findings:
