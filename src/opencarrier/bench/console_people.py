@@ -58,14 +58,21 @@ Row = dict[str, Any]
 
 
 def people(place: Onchain, node_id: str, subscribers: int = SUBSCRIBERS) -> None:
-    """Put all of them into the tables; one node is banned as often as is told of a node."""
+    """Put all of them into the tables; one node is banned as often as is told of a node.
+
+    With fewer subscribers there is as much less of everything else.
+    """
+
+    def share(number: int) -> int:
+        return max(number * subscribers // SUBSCRIBERS, 1)
+
     with place.base.store.write() as unit:
         _subscribers(unit, subscribers)
-        _accounts(place, unit, min(subscribers, PEOPLE))
-        _questions(place, unit)
-        _bans(place, unit, node_id)
-        _webhooks(place, unit)
-    _money(place, subscribers)
+        _accounts(place, unit, min(subscribers, PEOPLE), lines=share(LINES))
+        _questions(place, unit, share(QUESTIONS))
+        _bans(place, unit, node_id, share(BANNED))
+        _webhooks(place, unit, share(DELIVERIES))
+    _money(place, subscribers, refunds=share(REFUNDS), paid=share(PAID))
 
 
 def subscriber(number: int) -> PartyId:
@@ -100,7 +107,7 @@ def _credential(number: int) -> Row:
     }
 
 
-def _accounts(place: Onchain, unit: Connection, count: int) -> None:
+def _accounts(place: Onchain, unit: Connection, count: int, *, lines: int) -> None:
     """Let that many subscribers sign in, each by a passkey, and fill the log."""
     now_us, numbers = place.base.clock.now_us(), range(count)
     made = ({"account": _account(n), "name": f"Person {n:06d}", "made_us": now_us} for n in numbers)
@@ -121,7 +128,7 @@ def _accounts(place: Onchain, unit: Connection, count: int) -> None:
         for n in numbers
     )
     _put(unit, accounts.keys, keys)
-    for number in range(LINES):
+    for number in range(lines):
         place.base.accounts.audit.write(unit, "signed_in", who=AccountId(_account(number)))
 
 
@@ -129,7 +136,7 @@ def _account(number: int) -> str:
     return f"acct_{number:032x}"
 
 
-def _questions(place: Onchain, unit: Connection) -> None:
+def _questions(place: Onchain, unit: Connection, count: int) -> None:
     """Ask about refunds: the newest still wait for a second person, all others are over."""
     now_us = place.base.clock.now_us()
     asked = [
@@ -142,7 +149,7 @@ def _questions(place: Onchain, unit: Connection) -> None:
             "asked_us": now_us - number * SECOND_US,
             "expires_us": now_us + DAY_US if number < QUESTIONS_WAITING else now_us,
         }
-        for number in range(QUESTIONS)
+        for number in range(count)
     ]
     said = [
         {"approval": one["approval"], "account": _account(number), "at_us": now_us}
@@ -152,11 +159,11 @@ def _questions(place: Onchain, unit: Connection) -> None:
     _put(unit, accounts.votes, said)
 
 
-def _bans(place: Onchain, unit: Connection, node_id: str) -> None:
+def _bans(place: Onchain, unit: Connection, node_id: str, count: int) -> None:
     """Ban a node and others, with evidence and grounds; for the one as many wait as may."""
     now_s = place.base.clock.now_us() // SECOND_US
     tx_hash = place.settlement.figures(unit, limit=1)[0].tx_hash
-    others = (f"node-{number:07d}" for number in range(BANNED))
+    others = (f"node-{number:07d}" for number in range(count))
     for number, banned in enumerate(chain([node_id] * 2 * CASES_MAX, others)):
         ban_id = derive("ban", "bench", number)
         evidence, grounds = f"{number}. {WORDS}", f"Appeal {number}. {WORDS}"
@@ -202,7 +209,7 @@ def _draft(node_id: str, number: int, now_s: int) -> Draft:
     )
 
 
-def _webhooks(place: Onchain, unit: Connection) -> None:
+def _webhooks(place: Onchain, unit: Connection, count: int) -> None:
     """Register as many endpoints of operators as there may be; tell the first of much."""
     now_us, parties = place.base.clock.now_us(), identity.parties.c
     operators = list(
@@ -211,7 +218,7 @@ def _webhooks(place: Onchain, unit: Connection) -> None:
     owners = [party for party in operators for _ in range(ENDPOINTS_MAX)]
     _put(unit, webhooks.endpoints, (_endpoint(n, one, now_us) for n, one in enumerate(owners)))
     first = (unit.scalar(select(func.max(webhooks.deliveries.c.number))) or 0) + 1
-    told = [_message(number, now_us) for number in range(DELIVERIES)]
+    told = [_message(number, now_us) for number in range(count)]
     _put(unit, webhooks.messages, told)
     sent = (_delivery(first + n, one, now_us) for n, one in enumerate(told))
     _put(unit, webhooks.deliveries, sent)
@@ -260,18 +267,18 @@ def _delivery(number: int, told: Row, now_us: int) -> Row:
     }
 
 
-def _money(place: Onchain, count: int) -> None:
+def _money(place: Onchain, count: int, *, refunds: int, paid: int) -> None:
     """Let every subscriber have paid in; some ask all of it back, and most of them got it."""
     asset, at_us = place.manifest.asset, place.base.clock.now_us()
     with place.base.store.read() as unit:
         home = unit.scalar(select(identity.subscribers.c.home).limit(1))
     funding = chart.funding(PartyId(str(home)))
     everybody = [subscriber(number) for number in range(count)]
-    refunded = everybody[:REFUNDS]
+    refunded = everybody[:refunds]
     paths = [
         *((funding, chart.prepaid(one), "retail/topup") for one in everybody),
         *((chart.prepaid(one), chart.refunds(one), "retail/refund-asked") for one in refunded),
-        *((chart.refunds(one), funding, "retail/refund-paid") for one in refunded[:PAID]),
+        *((chart.refunds(one), funding, "retail/refund-paid") for one in refunded[:paid]),
     ]
     moves = (
         Transfer(

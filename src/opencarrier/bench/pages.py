@@ -31,7 +31,7 @@ from opencarrier.app.folder import Folder
 from opencarrier.app.system import SystemClock, SystemEntropy
 from opencarrier.bench.console import NODES, Asking, load
 from opencarrier.bench.console_month import MONTH_RECORDS, tell
-from opencarrier.bench.console_people import people
+from opencarrier.bench.console_people import SUBSCRIBERS, people
 from opencarrier.demo.play import DOMAIN
 from opencarrier.identity.accounts.model import BY_LINK
 from opencarrier.kernel.calendar import month_name, month_of
@@ -45,7 +45,11 @@ NOT_ASKED: Final = frozenset({"GET /v1/events", "GET /v1/subscribers/{party}/rec
 
 
 def run(
-    records: int = MONTH_RECORDS, nodes: int = NODES, kept: Path | None = None
+    records: int = MONTH_RECORDS,
+    nodes: int = NODES,
+    kept: Path | None = None,
+    subscribers: int = SUBSCRIBERS,
+    times: int = TIMES,
 ) -> dict[str, Any]:
     """Load, serve, ask; `kept` is a folder that was loaded before."""
     with TemporaryDirectory(prefix="pages") as name:
@@ -62,9 +66,9 @@ def run(
                     load(place, nodes)
                     with closing(sqlite3.connect(place.base.folder.database)) as unit:
                         node_id = sampled(unit)["node_id"]
-                    people(place, node_id)
+                    people(place, node_id, subscribers)
                 loaded_s = round(time.monotonic() - began_s)
-                told = asyncio.run(_served(place))
+                told = asyncio.run(_served(place, times))
         finally:
             base.close()
     return {"records": records, "nodes": nodes, "loaded_s": loaded_s, "rows": counted, **told}
@@ -75,7 +79,7 @@ def _play(root: Path) -> None:
     subprocess.run([*command, "--data", str(root)], check=True, stdout=subprocess.DEVNULL)
 
 
-async def _served(place: Onchain) -> dict[str, Any]:
+async def _served(place: Onchain, times: int) -> dict[str, Any]:
     with closing(sqlite3.connect(place.base.folder.database)) as unit:
         samples = sampled(unit)
     async with serving(place) as served:
@@ -84,7 +88,8 @@ async def _served(place: Onchain) -> dict[str, Any]:
         assert where.port is not None
         served.web.ready = True
         cookie = f"opencarrier-{where.port}={_signed_in(place)}"
-        return await asyncio.to_thread(_asked, where.hostname, where.port, cookie, samples)
+        ask = Asking(where.hostname, where.port, cookie)
+        return await asyncio.to_thread(_asked, ask, samples, times)
 
 
 def _signed_in(place: Onchain) -> str:
@@ -95,15 +100,15 @@ def _signed_in(place: Onchain) -> str:
         return accounts.sessions.begin(unit, owner, key=BY_LINK, came_from="")[0]
 
 
-def _asked(host: str, port: int, cookie: str, samples: Mapping[str, str]) -> dict[str, Any]:
+def _asked(ask: Asking, samples: Mapping[str, str], times: int) -> dict[str, Any]:
     """Ask for each page: first, then again; what failed is told, never passed over."""
-    ask, told = Asking(host, port, cookie), {}
+    told = {}
     for route in sorted(RIGHTS):
         if route.startswith("GET ") and route not in NOT_ASKED:
             for path in paths_of(route, samples):
-                told[path] = _timed(ask, path)
+                told[path] = _timed(ask, path, times)
                 if more := _next(ask.body, path):
-                    told[more] = _timed(ask, more)
+                    told[more] = _timed(ask, more, times)
     answered = {path: one for path, one in told.items() if one["status"] == 200}
     pages = {path: one for path, one in answered.items() if not _is_file(path)}
     return {
@@ -114,9 +119,9 @@ def _asked(host: str, port: int, cookie: str, samples: Mapping[str, str]) -> dic
     }
 
 
-def _timed(ask: Asking, path: str) -> dict[str, int]:
+def _timed(ask: Asking, path: str, times: int) -> dict[str, int]:
     first_ms = ask.timed(path, any_status=True)
-    times = FILE_TIMES if _is_file(path) else TIMES
+    times = min(times, FILE_TIMES) if _is_file(path) else times
     began_s = time.process_time()
     again_ms = median(ask.timed(path, any_status=True) for _ in range(times))
     cpu_ms = (time.process_time() - began_s) * 1_000 / times
@@ -188,7 +193,7 @@ def _people(unit: sqlite3.Connection) -> dict[str, str]:
     (refunded,) = unit.execute(_REFUNDED).fetchone() or ("none",)
     (ended_us,) = unit.execute("SELECT max(end_us) FROM usage").fetchone()
     month = month_name(month_of(ended_us).start_us)
-    return {"endpoint": endpoint, "refunded": refunded, "month": month}
+    return dict(zip(OF_PEOPLE, (endpoint, refunded, month), strict=True))
 
 
 NAMES: Final = [
@@ -208,6 +213,9 @@ NAMES: Final = [
     "agreement",
 ]
 """Parameters that something of the month is asked for by; parties by what they are."""
+
+OF_PEOPLE: Final = ("endpoint", "refunded", "month")
+"""Of what is put beside the month: who is told most, who waits for money, when there is a bill."""
 
 EVERYWHERE: Final = {"key": "get_v1_me", "code": "unknown_token"}
 """What every installation has: an operation of the API, a type of problem."""

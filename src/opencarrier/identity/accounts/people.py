@@ -18,7 +18,8 @@ _TOLD = {
     store.sessions: ("account", "made_us", "seen_us", "came_from"),
 }
 
-TABLES = (store.accounts, store.keys, store.grants, store.sessions, store.links, store.audit)
+_OF_SOMEBODY = (store.accounts, store.guests, store.keys, store.grants, store.sessions, store.links)
+TABLES = (*_OF_SOMEBODY, store.audit)
 """What a copy has not all of: subscribers' accounts, who is signed in or invited, from where."""
 
 
