@@ -62,9 +62,12 @@ PROGRAMS = {
 
 LIBRARIES = {
     "rlm_sql_postgresql": ("freeradius-postgresql", "usr/lib/freeradius/rlm_sql_postgresql.so"),
-    "libpython3.11": ("libpython3.11", "usr/lib/*/libpython3.11.so.1.0"),  # rotel loads it
 }
 """Parts of programs: the package, and where it is once installed."""
+
+PYTHON = "libpython{}.{}".format(*sys.version_info)
+PYTHON_AT = f"usr/lib/*/{PYTHON}.so.1.0"
+"""What rotel loads: the Debian package of this Python. It comes last: not every release has it."""
 
 SERVICES = ("freeradius", "hostapd", "postgres", "radsecproxy", "wpa_supplicant")
 """Daemons a package may start on its own; the tests start their own copies."""
@@ -75,7 +78,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         raise Stop(f"peers takes no arguments, not {' '.join(arguments)}", code=2)
     missing = {pkg for name, pkg in PROGRAMS.items() if _where(name) is None}
-    missing |= {pkg for name, (pkg, _) in LIBRARIES.items() if _library(name) is None}
+    missing |= {package for package, place in LIBRARIES.values() if _at(place) is None}
     if missing:
         _install(sorted(missing))
     if not all(path.exists() for _, path in PACKAGES.values()):
@@ -83,9 +86,12 @@ def main(arguments: list[str]) -> int:
     _ensure(HALMOS, HALMOS_LOCK)
     _ensure(ROTEL, ROTEL_LOCK)
     _ensure(SPARK, SPARK_LOCK, source="pyspark")
+    if _at(PYTHON_AT) is None:
+        _install([PYTHON])
     found = {name: _where(name) for name in PROGRAMS}
     found |= {name: str(path) if path.exists() else None for name, (_, path) in PACKAGES.items()}
-    found |= {name: _library(name) for name in LIBRARIES}
+    found |= {name: _at(place) for name, (_, place) in LIBRARIES.items()}
+    found[PYTHON] = _at(PYTHON_AT)
     found["halmos"] = _where(str(HALMOS / "bin" / "halmos"))
     found["rotel"] = next((str(path) for path in ROTEL.glob(ROTEL_AGENT)), None)
     found["spark"] = _where(str(SPARK / "bin" / "spark-submit"))
@@ -98,8 +104,8 @@ def _where(name: str) -> str | None:
     return shutil.which(name, path=PATH)
 
 
-def _library(name: str) -> str | None:
-    return next((str(path) for path in Path("/").glob(LIBRARIES[name][1])), None)
+def _at(place: str) -> str | None:
+    return next((str(path) for path in Path("/").glob(place)), None)
 
 
 def _install(packages: list[str]) -> None:

@@ -10,16 +10,8 @@ from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection
 
+from opencarrier.app.venue import CONTRACTS
 from opencarrier.chain.abi import load
-from opencarrier.chain.contracts import (
-    BatchChannels,
-    ClearingHouse,
-    Erc3009DepositCollector,
-    NodeRegistry,
-    RewardDistributor,
-    StableToken,
-    StakeDiscount,
-)
 from opencarrier.chain.ports import UnitOfWork
 from opencarrier.chain.rules import Transaction
 from opencarrier.chain.transactions import DriveReport, Quote, TransactionManager
@@ -32,16 +24,6 @@ T = TypeVar("T")
 
 UNDER_WAY_MAX: Final = 1_024
 """Transactions whose span is open; the one begun first gives way."""
-
-_CONTRACTS: Final = (
-    BatchChannels,
-    ClearingHouse,
-    Erc3009DepositCollector,
-    NodeRegistry,
-    RewardDistributor,
-    StableToken,
-    StakeDiscount,
-)
 
 
 def stepped(thing: T, spans: Spans, **names: str) -> T:
@@ -135,7 +117,7 @@ def method_of(data: bytes) -> str:
 @cache
 def _methods() -> Mapping[bytes, str]:
     found = {}
-    for contract in _CONTRACTS:
+    for contract in CONTRACTS:
         artefact = load(contract.NAME)
         for signature, function in artefact.functions.items():
             found[artefact.selector(signature)] = f"{contract.NAME}.{function['name']}"
