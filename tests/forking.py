@@ -7,35 +7,78 @@ the tests of the command line, of the demo and of foreign programs.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
+import runpy
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
+from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-BEGUN = (
+import pytest
+
+OURS = "opencarrier"
+LOADED = (
     "opencarrier.__main__",
     "opencarrier.app.daemon",
     "opencarrier.app.http_server",
     "opencarrier.access.discovery.resolver",
     "opencarrier.chain.node.engine",
+    "eth_abi",
+    "pydantic",
 )
 """What `up` has imported when it is ready."""
 
+SHIM = Path(__file__).parent / "crash" / "fsync_kill.c"
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(list(BEGUN))
+_CONTEXT.set_forkserver_preload(list(LOADED))
+
+
+@cache
+def begun() -> Path | None:
+    """Begin the process that forks, once for a worker; return the library it has loaded.
+
+    The library kills its process at the fsync whose number `FSYNC_KILL_AT` says; None where no C
+    compiler is there to make it.
+    """
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        forkserver.ensure_running()
+        return None
+    folder = TemporaryDirectory(prefix="fsync-kill")
+    atexit.register(folder.cleanup)
+    library = Path(folder.name) / "fsync_kill.so"
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SHIM), "-ldl"], check=True
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LD_PRELOAD", str(library))
+        forkserver.ensure_running()
+    return library
 
 
 class Forked:
-    """A running command, with what tests ask of a `Popen`; `streams` are files, by number."""
+    """A running command, with what tests ask of a `Popen`; `streams` are files, by number.
+
+    What runs is `opencarrier`, or another module as `python -m` runs it.
+    """
 
     def __init__(
-        self, words: list[str], environ: Mapping[str, str], streams: Mapping[int, Path]
+        self,
+        words: list[str],
+        environ: Mapping[str, str],
+        streams: Mapping[int, Path],
+        module: str = OURS,
     ) -> None:
+        begun()
         paths = {number: str(path) for number, path in streams.items()}
-        self._process = _CONTEXT.Process(target=_run, args=(words, dict(environ), paths))
+        self._process = _CONTEXT.Process(target=_run, args=(module, words, dict(environ), paths))
         self._process.start()
 
     @property
@@ -63,18 +106,27 @@ class Forked:
 
 
 def ran(
-    words: list[str], environ: Mapping[str, str], *, stdin: str = ""
+    words: list[str],
+    environ: Mapping[str, str],
+    *,
+    module: str = OURS,
+    stdin: str = "",
+    timeout_s: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, as `subprocess.run` does."""
+    """Run a command to its end, as `subprocess.run` does; one that does not end is killed."""
     with TemporaryDirectory() as folder:
         streams = {number: Path(folder, str(number)) for number in range(3)}
         streams[0].write_text(stdin)
-        code = Forked(words, environ, streams).wait()
+        process = Forked(words, environ, streams, module)
+        try:
+            code = process.wait(timeout_s)
+        finally:
+            process.send_signal(signal.SIGKILL)
         said = [streams[number].read_text() for number in (1, 2)]
     return subprocess.CompletedProcess(words, code, *said)
 
 
-def _run(words: list[str], environ: dict[str, str], streams: dict[int, str]) -> None:
+def _run(module: str, words: list[str], environ: dict[str, str], streams: dict[int, str]) -> None:
     """Become the command, in the forked process."""
     from opencarrier.__main__ import main
 
@@ -85,5 +137,8 @@ def _run(words: list[str], environ: dict[str, str], streams: dict[int, str]) -> 
         flags = os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY
         os.dup2(os.open(path, flags | os.O_CREAT, 0o600), number)
     sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing leaves another one
-    sys.argv = ["opencarrier", *words]
-    main()
+    sys.argv = [module, *words]
+    if module == OURS:
+        main()
+    else:
+        runpy.run_module(module, run_name="__main__")

@@ -11,7 +11,7 @@ try:
     import typer
 
     from opencarrier.app.cli.common import AsJson
-    from opencarrier.app.cli.root import make
+    from opencarrier.app.cli.root import make, run_command
     from opencarrier.app.failures import ending
 except KeyboardInterrupt:  # Ctrl-C before there is anything that could be interrupted
     sys.exit(130)
@@ -55,7 +55,7 @@ def demo(
 def main() -> None:
     """Run the command line; every foreseen failure ends with its message, hint and code."""
     with ending():
-        root(prog_name="opencarrier")
+        run_command(root, sys.argv[1:])
 
 
 if __name__ == "__main__":

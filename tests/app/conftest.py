@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+from tests.forking import ran
 from typer.main import get_command
 
 from opencarrier.app.cli.root import make
@@ -32,15 +32,7 @@ class Oc:
         }
 
     def run(self, *words: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            [sys.executable, "-m", "opencarrier", *words],
-            env=self.env,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        done = ran(list(words), self.env, stdin=stdin)
         assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
         return done
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from importlib import import_module
 
 import pytest
+from sqlalchemy import func, select
+from tests.app.scene import scene
+from tests.crash.driver import opened
 
 from opencarrier.app.benches import BENCHES
 from opencarrier.app.console.rights import RIGHTS
-from opencarrier.bench import pages
+from opencarrier.bench import console_month, console_people, pages, panning
+from opencarrier.identity import store
+from opencarrier.ledger import service as ledger
 
 
 @pytest.mark.parametrize("name", BENCHES)
@@ -40,6 +47,20 @@ def test_the_console_bench_finds_every_node_on_the_map():
     assert 60_000 < told["page_octets"] < 300_000
 
 
+@pytest.mark.peer
+def test_the_bench_of_the_map_counts_frames(monkeypatch):
+    monkeypatch.setattr(panning, "MOVES", 1)
+    found = panning.run(nodes=200)
+    if found == {"chromium": "not installed"}:
+        pytest.skip("chromium is not installed")
+    wanted = panning.FRAMES + panning.REST
+    for screen in panning.SCREENS:
+        told = found["ms"][screen]
+        assert [one["frames"] for one in told.values()] == [wanted] * (1 + len(panning.ZOOMS))
+        assert "drawing_median" not in told["an empty page"]
+        assert all(told[zoom]["drawing_max"] > 0 for zoom in panning.ZOOMS), "the map was drawn"
+
+
 def test_the_bench_of_pages_has_something_for_every_route():
     samples = dict.fromkeys(
         (*pages.NAMES, *pages.OF_PEOPLE, *pages.EVERYWHERE, *pages.UNKNOWN), "1"
@@ -48,8 +69,28 @@ def test_the_bench_of_pages_has_something_for_every_route():
     assert not any("{" in pages.filled(path, samples) for path in asked)
 
 
-@pytest.mark.crash
-@pytest.mark.timeout(400)
+def test_what_the_bench_of_pages_loads_fits_the_tables(tmp_path):
+    """The rows of a settled cycle told again, and people beside them: the books still hold."""
+    with scene(tmp_path, one_sided_window_s=0) as made:
+        made.use("s", octets=1_000_000, grant=made.authorise())
+        made.settle()
+        node_id, now_us = made.node.node_id, made.clock.now_us()
+        database = made.place.base.folder.database
+    told = console_month.tell(database, now_us, 200)
+    assert 200 <= told[console_month.OBSERVATIONS] < 300
+    with opened(tmp_path) as place:
+        console_people.people(place, node_id, 300)
+        with place.base.store.read() as unit:
+            assert set(ledger.sum_minor(unit).values()) == {0}
+            subscribers = select(func.count()).where(store.parties.c.kind == "subscriber")
+            assert unit.scalar(subscribers) >= 300
+    with closing(sqlite3.connect(database)) as unit:
+        assert unit.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert pages.sampled(unit)["node_id"] == node_id
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(600)
 def test_the_bench_of_pages_loads_a_month_and_asks_for_every_page():
     told = pages.run(records=4_000, nodes=500, subscribers=600, times=1)
     assert told["rows"]["usage_observation"] > 4_000

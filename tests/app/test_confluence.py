@@ -169,6 +169,14 @@ def test_how_files_arrive_decides_nothing(made, wanted, tmp_path, schedule):
 
 
 @pytest.mark.crash
+@pytest.mark.timeout(600)
+@settings(max_examples=300, suppress_health_check=_SHARED)
+@given(schedule=schedules)
+def test_hundreds_of_schedules_come_to_one(made, wanted, tmp_path, schedule):
+    confluent(made, wanted, tmp_path, schedule)
+
+
+@pytest.mark.deep
 @pytest.mark.timeout(1_800)
 @settings(max_examples=2_000, suppress_health_check=_SHARED)
 @given(schedule=schedules)

@@ -164,6 +164,17 @@ def burning():
 
 
 @pytest.mark.crash
+@pytest.mark.timeout(400)
+def test_a_run_under_loss_comes_to_the_same():
+    """Neither lost nor doubled datagrams nor hash seeds change a thing."""
+    first = demo()
+    worse = demo("--lose", "120", "--double", "60", PYTHONHASHSEED="12345")
+    assert worse["radius"]["retransmissions"] > 0
+    assert worse["radius"]["duplicates"] > 0
+    assert decided(worse) == decided(first)
+
+
+@pytest.mark.deep
 @pytest.mark.timeout(600)
 def test_five_runs_under_loss_and_load_come_to_the_same():
     """Neither lost nor doubled datagrams, nor a busy machine, nor hash seeds change a thing."""

@@ -15,6 +15,7 @@ from tests.browser.visiting import ALL, COLOURS, LOOPBACK, SCHEMES, Rules, barri
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / ".shots"
+SHOT_PX_MAX = 4_000
 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 """How every page is looked at: loaded at each width, in both schemes there."""
@@ -107,9 +108,16 @@ class Look:
         return found
 
     def shot(self, name: str) -> None:
-        """Keep a picture of the whole page in .shots, for people to look at."""
+        """Keep a picture of the page in .shots, for people to look at; of a long one the beginning.
+
+        To draw all of a long one takes a processor many seconds.
+        """
         SHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+        width, height = self.page.evaluate(
+            "() => [document.documentElement.clientWidth, document.documentElement.scrollHeight]"
+        )
+        shown = {"x": 0, "y": 0, "width": width, "height": min(height, SHOT_PX_MAX)}
+        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True, clip=shown)
 
     def _said(self, message: Any) -> None:
         expected = "404 (Not Found)" in message.text and "/absent" in message.location["url"]

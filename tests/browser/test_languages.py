@@ -21,6 +21,9 @@ from opencarrier.kernel.ids import to_hex
 pytestmark = pytest.mark.peer
 
 LANGUAGES = [name for name in LOCALES if name != SOURCE]
+UNLIKE = ["fr", "ar"]
+"""Those whose texts are longest and whose pages are mirrored: where one breaks, it breaks here."""
+
 SIGNED_IN = {
     "sign-in": ("", "/sign-in"),
     "me": ("owner", "/me"),
@@ -71,11 +74,27 @@ def addressed(door: Console, path: str) -> str:
     )
 
 
+HOVERED = """() => {
+  const canvas = document.querySelector("#map canvas");
+  const tip = document.querySelector("#map .tip");
+  const { left, top, width, height } = canvas.getBoundingClientRect();
+  for (let x = 0; x < width; x += 6) {
+    for (let y = 0; y < height; y += 6) {
+      const at = { clientX: left + x, clientY: top + y, bubbles: true };
+      canvas.dispatchEvent(new PointerEvent("pointermove", at));
+      if (!tip.hidden) return true;
+    }
+  }
+  return false;
+}"""
+"""Goes over the map until it tells of a place."""
+
+
 def direction(look) -> str:
     return str(look.page.evaluate("() => getComputedStyle(document.body).direction"))
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", UNLIKE)
 @pytest.mark.parametrize("name", OPEN)
 def test_a_page_is_whole_on_a_phone(browser, console, name, language):
     with looked(browser, "phone", locale=language) as look:
@@ -86,7 +105,7 @@ def test_a_page_is_whole_on_a_phone(browser, console, name, language):
         assert not look.judge(SHAPES)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", UNLIKE)
 @pytest.mark.parametrize("name", SIGNED_IN)
 def test_a_page_of_people_is_whole_on_a_phone(browser, door, name, language):
     who, path = SIGNED_IN[name]
@@ -99,7 +118,7 @@ def test_a_page_of_people_is_whole_on_a_phone(browser, door, name, language):
         assert not look.judge(SHAPES)
 
 
-@pytest.mark.parametrize("language", ["fr", "ar"])
+@pytest.mark.parametrize("language", UNLIKE)
 @pytest.mark.parametrize("name", OF_PARTIES)
 def test_a_page_of_a_party_is_whole_on_a_phone(browser, door, name, language):
     with looked(browser, "phone", locale=language) as look:
@@ -143,20 +162,7 @@ def test_no_text_of_a_script_is_bare(browser, console):
     with pseudo.spoken(console.web.shell), looked(browser, "desktop") as look:
         look.open(console.url + "/")
         look.page.evaluate("() => dispatchEvent(new Event('offline'))")
-        canvas = look.page.locator("#map canvas")
-        box = canvas.bounding_box()
-        found = look.page.evaluate(
-            "async () => (await (await fetch('/v1/network/live')).json()).nodes"
-        )
-        assert found
-        for across in range(0, int(box["width"]), 12):
-            for down in range(0, int(box["height"]), 12):
-                look.page.mouse.move(box["x"] + across, box["y"] + down)
-                if look.page.locator("#map .tip").is_visible():
-                    break
-            else:
-                continue
-            break
+        assert look.page.evaluate(HOVERED), "somewhere on the map there is a node"
         assert look.page.locator("#map .tip").inner_text()
         assert not pseudo.bare(look.page.content())
 

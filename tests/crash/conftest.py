@@ -1,31 +1,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
-from multiprocessing import forkserver
-from pathlib import Path
 
 import pytest
-
-SHIM = Path(__file__).with_name("fsync_kill.c")
+from tests.forking import begun
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shim(tmp_path_factory):
+def shim():
     """The library that kills at the N-th fsync; all that is forked has it, where there is one."""
-    compiler = shutil.which("cc")
-    library = tmp_path_factory.mktemp("shim") / "fsync_kill.so"
-    if compiler is None or sys.platform != "linux":
-        forkserver.ensure_running()
-        return None
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SHIM), "-ldl"], check=True
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LD_PRELOAD", str(library))
-        forkserver.ensure_running()
-    return library
+    return begun()
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,12 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tests.app.scene import scene
 from tests.crash import channel_story
+from tests.forking import ran
 
 from opencarrier.app.bootstrap import onchain, open_installation
 from opencarrier.app.config import Settings
@@ -63,9 +62,8 @@ def run(root: Path, crash_at: str = "") -> int:
     environment = {k: v for k, v in os.environ.items() if k != VARIABLE}
     if crash_at:
         environment[VARIABLE] = crash_at
-    command = [sys.executable, "-m", "tests.crash.channel_story", str(root)]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+    done = ran([str(root)], environment, module="tests.crash.channel_story")
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
 
 

@@ -10,14 +10,13 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tests.app.charging_consumer import money, price_minor
 from tests.app.scene import scene
 from tests.crash.charging_smf import USED, play
+from tests.forking import ran
 
 from opencarrier.kernel.crash import VARIABLE
 from opencarrier.ledger import service as ledger
@@ -59,15 +58,7 @@ def test_killed_at_a_point_and_asked_again(data: Path, point: str) -> None:
     """Held is the price of what was used, once; the cycle posts just that."""
     with scene(data, one_sided_window_s=0) as made:
         before, _ = money(made)
-    died = subprocess.run(
-        [sys.executable, "-m", "tests.crash.charging_smf", str(data)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), VARIABLE: point},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    died = ran([str(data)], {**os.environ, VARIABLE: point}, module="tests.crash.charging_smf")
     assert died.returncode == -signal.SIGKILL, died.stderr
     told = play(data)
     assert [answer["status"] for answer in told] == [201, 200, 204]

@@ -6,10 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.forking import ran
 from tests.paywall.channel_shop import ChannelShop, channel_shop
 
 from opencarrier.kernel.crash import VARIABLE
@@ -33,13 +33,8 @@ def prepared(tmp_path_factory) -> tuple[Path, str, int]:
 
 
 def buy(root: Path, header: str, *, crash_at: str = "") -> subprocess.CompletedProcess:
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    if crash_at:
-        environ[VARIABLE] = crash_at
-    command = [sys.executable, "-m", "tests.crash.voucher_buyer", str(root), header]
-    return subprocess.run(
-        command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
+    environ = {**os.environ, VARIABLE: crash_at} if crash_at else os.environ
+    return ran([str(root), header], environ, module="tests.crash.voucher_buyer")
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -65,15 +65,18 @@ def receiver():
 
 
 def register(data, url: str) -> str:
-    """Register the installation for settled cycles, and the subscriber for its receipts.
+    """Register the installation for settled cycles; return its secret."""
+    with opened(data) as place, place.base.store.write() as unit:
+        hooks = place.base.webhooks
+        return taken(hooks.add(unit, INSTALLATION, url, ("cycle.settled",), plain=True)).secret
 
-    Return the installation's secret; a subscriber's machine is never at an address like ours.
-    """
+
+def register_subscriber(data) -> None:
+    """Register the subscriber for its receipts; its machine is never at an address like ours."""
     party = PartyId((data / SUBSCRIBER).read_text())
     with opened(data) as place, place.base.store.write() as unit:
         hooks = place.base.webhooks
         taken(hooks.add(unit, party, "https://machine.invalid/", ("receipt.ready",), plain=False))
-        return taken(hooks.add(unit, INSTALLATION, url, ("cycle.settled",), plain=True)).secret
 
 
 def receipts_told(data) -> list[int]:
@@ -92,8 +95,11 @@ def receipts_told(data) -> list[int]:
 @pytest.mark.parametrize("point", POINTS)
 def test_a_cycle_that_settled_is_heard_of(data, point):
     phone = Phone()
+    carried = point.startswith("courier")  # where no other attempt may be the one that is killed
     with receiver() as (url, seen):
         secret = register(data, url)
+        if not carried:
+            register_subscriber(data)
         with up(data, environ=REACHED, crash_at=point) as process:
             found = running(data, process)
             assert found is not None
@@ -114,8 +120,9 @@ def test_a_cycle_that_settled_is_heard_of(data, point):
             time.sleep(3)
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
-    cycles = receipts_told(data)
-    assert len(set(cycles)) == len(cycles) >= 1, "of each cycle once, whenever it was killed"
+    if not carried:
+        cycles = receipts_told(data)
+        assert len(set(cycles)) == len(cycles) >= 1, "of each cycle once, whenever it was killed"
     told = [Webhook(secret).verify(body, headers) for headers, body in seen]
     assert {one["type"] for one in told} == {"cycle.settled"}
     sequences = Counter(one["data"]["sequence"] for one in told)

@@ -4,7 +4,23 @@ secrets() {
     for name in secret.txt ki.hex opc.hex; do openssl rand -hex 16 > "$name"; done
 }
 
+# Does what a scene is, or takes it as the page before left it, where nothing was begun yet.
+once() {
+    if [ -e "${OPENCARRIER_DATA:-opencarrier-data}" ]; then "$1"; return; fi
+    if [ ! -d "$HOME/scenes/$1" ]; then
+        mkdir -p "$HOME/scenes"
+        "$1"
+        cp -R "${OPENCARRIER_DATA:-opencarrier-data}" "$HOME/scenes/$1"
+    else
+        cp -R "$HOME/scenes/$1" "${OPENCARRIER_DATA:-opencarrier-data}"
+    fi
+}
+
 two_operators() {
+    once two_operators_agree
+}
+
+two_operators_agree() {
     opencarrier operator add Lumen --jurisdiction FR --plmn 20893 --realm lumen.example
     opencarrier operator add Baobab --jurisdiction SN --plmn 60801 --realm baobab.example
     opencarrier operator deposit Lumen 500000000

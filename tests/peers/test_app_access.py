@@ -72,6 +72,8 @@ class Place(Oc):
         self._inside = ("ip", "netns", "exec", namespace) if namespace else ()
 
     def run(self, *words: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess:
+        if not self._inside:
+            return super().run(*words, stdin=stdin, code=code)
         done = subprocess.run(
             [*self._inside, sys.executable, "-m", "opencarrier", *words],
             env=self.env,

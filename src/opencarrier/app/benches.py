@@ -12,6 +12,7 @@ BENCHES = {
     "console": "opencarrier.bench.console",
     "demo": "opencarrier.bench.demo",
     "ledger": "opencarrier.ledger.bench",
+    "map": "opencarrier.bench.panning",
     "netting": "opencarrier.clearing.bench",
     "pages": "opencarrier.bench.pages",
     "records": "opencarrier.clearing.tree_bench",

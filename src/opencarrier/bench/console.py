@@ -10,7 +10,6 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -38,6 +37,7 @@ HOSTS = 20_000
 BATCH = 20_000
 TIMES = 15
 PAUSE_S = 0.05
+LISTENS_S = 120
 UDEG = 1_000_000
 
 CITIES = (
@@ -138,10 +138,14 @@ class Asking:
         if cookie:
             self._headers["Cookie"] = cookie
         self._connection = http.client.HTTPConnection(host, port)
+        ends_s = time.monotonic() + LISTENS_S
         while True:
-            with suppress(ConnectionRefusedError):
+            try:
                 self._connection.connect()
                 return
+            except ConnectionRefusedError:
+                if time.monotonic() > ends_s:
+                    raise
             time.sleep(PAUSE_S)
 
     def timed(self, path: str, *, any_status: bool = False) -> float:

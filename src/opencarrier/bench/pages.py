@@ -88,8 +88,7 @@ async def _served(place: Onchain, times: int) -> dict[str, Any]:
         assert where.port is not None
         served.web.ready = True
         cookie = f"opencarrier-{where.port}={_signed_in(place)}"
-        ask = Asking(where.hostname, where.port, cookie)
-        return await asyncio.to_thread(_asked, ask, samples, times)
+        return await asyncio.to_thread(_asked, where.hostname, where.port, cookie, samples, times)
 
 
 def _signed_in(place: Onchain) -> str:
@@ -100,9 +99,11 @@ def _signed_in(place: Onchain) -> str:
         return accounts.sessions.begin(unit, owner, key=BY_LINK, came_from="")[0]
 
 
-def _asked(ask: Asking, samples: Mapping[str, str], times: int) -> dict[str, Any]:
+def _asked(
+    host: str, port: int, cookie: str, samples: Mapping[str, str], times: int
+) -> dict[str, Any]:
     """Ask for each page: first, then again; what failed is told, never passed over."""
-    told = {}
+    ask, told = Asking(host, port, cookie), {}
     for route in sorted(RIGHTS):
         if route.startswith("GET ") and route not in NOT_ASKED:
             for path in paths_of(route, samples):

@@ -23,8 +23,9 @@ def adjust(
         typer.Option("--booked", help="A file of adjustments made before; all that there are."),
     ] = None,
     until_us: Annotated[
-        int, typer.Option("--until-us", help="UTC microseconds; periods ended by then are final.")
-    ] = -1,
+        int | None,
+        typer.Option("--until-us", min=0, help="UTC microseconds: what ended is final; else now."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Adjust what records were charged by what a whole period came to: tiers, commitments, access.
@@ -52,7 +53,7 @@ def adjust(
             rated=rated,
             book=read_book(agreements.read_text(), str(agreements)),
             booked=earlier,
-            until_us=SystemClock().now_us() if until_us < 0 else until_us,
+            until_us=SystemClock().now_us() if until_us is None else until_us,
         )
         made = deals.adjustments_of(order)
     except DocumentError as error:

@@ -54,6 +54,7 @@ def pay(
 
     Each payment is kept before it is sent: the command again, after a crash or a lost answer,
     sends the same one (exit code 4: not known yet, ask again).
+
     Example: opencarrier pay https://hub.example/v1/quote?home=Lumen --key-file payer.hex
     --max-minor 2000 --asset eip155:8453/erc20:0x833589fcd6edb6e08f4c7c32d4f71b54bda02913
     """

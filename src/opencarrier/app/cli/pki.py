@@ -52,7 +52,9 @@ def issue(
         list[str], typer.Option("--consortium", help="An RCOI that a device reads from it.")
     ] = [],  # noqa: B006
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long.")] = 365,
-    root: Annotated[int, typer.Option("--root", help="0: under the legacy root; 1.")] = 1,
+    root: Annotated[
+        int, typer.Option("--root", help="1: under the current root; 0: the legacy.")
+    ] = 1,
     crl_url: Annotated[str, typer.Option("--crl-url", help="Where its CRL is had.")] = "",
     key: Key = "ec-p256",
     csr: Csr = None,

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import typer
+from collections.abc import Sequence
+from copy import copy
+from typing import Annotated
 
+import typer
+from typer.main import get_command
+
+from opencarrier import __version__
 from opencarrier.app.cli import (
     advert,
     bans,
@@ -69,13 +75,15 @@ def make() -> typer.Typer:
     root = typer.Typer(
         name="opencarrier",
         cls=Root,
-        help="Run or join an open wireless network where use, payment and proof are one thing.",
-        epilog=EXAMPLE,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         add_completion=True,
     )
+    root.callback(
+        help="Run or join an open wireless network where use, payment and proof are one thing.",
+        epilog=EXAMPLE,
+    )(_whole)
     root.command("up")(run.up)
     root.command("open")(run.open_console)
     root.command("status")(run.status)
@@ -118,6 +126,50 @@ def make() -> typer.Typer:
     root.command("shadow")(shadow.shadow)
     root.command("bench")(run.bench)
     return root
+
+
+def run_command(root: typer.Typer, words: Sequence[str]) -> None:
+    """Run a command line, of all commands building the one it names; it ends the process.
+
+    To build a command is to read the types of all its parameters, and there are hundreds.
+    """
+    get_command(_towards(root, words))(words)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"opencarrier {__version__}")
+        raise typer.Exit
+
+
+def _whole(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Say which this is."),
+    ] = False,
+) -> None:
+    """Options before any command; each ends the process by itself."""
+
+
+def _towards(tree: typer.Typer, words: Sequence[str]) -> typer.Typer:
+    """Return of a tree what leads to the named command; all of it where none is named."""
+    name, *rest = words or ("",)
+    commands = [one for one in tree.registered_commands if one.name == name]
+    groups = [
+        one
+        for one in tree.registered_groups
+        if one.typer_instance is not None and one.typer_instance.info.name == name
+    ]
+    if not commands and not groups:
+        return tree
+    found = copy(tree)
+    found.registered_commands, found.registered_groups = commands, []
+    for one in groups:
+        part = copy(one)
+        assert one.typer_instance is not None
+        part.typer_instance = _towards(one.typer_instance, rest)
+        found.registered_groups.append(part)
+    return found
 
 
 EXAMPLE = """\b

@@ -45,7 +45,7 @@ def session_end(
 def session_change(
     authorisation: Authorisation,
     filter_id: Annotated[
-        str | None, typer.Option(help="What the access point has agreed to do so named.")
+        str | None, typer.Option(help="A filter the access point knows by this name.")
     ] = None,
     timeout_s: Annotated[int | None, typer.Option(help="Seconds it may go on.", min=1)] = None,
     rate: Annotated[

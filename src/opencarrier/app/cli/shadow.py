@@ -49,7 +49,7 @@ def shadow(
     No money moves: no installation is opened, nothing is booked.
 
     Example: opencarrier shadow --usage usage --rated rated --statement june.csv
-        --mapping house.toml --month 2026-06 --out shadow
+    --mapping house.toml --month 2026-06 --out shadow
     """
     from opencarrier.app.shadowing import ShadowFiles
     from opencarrier.app.shadowing import shadow as run

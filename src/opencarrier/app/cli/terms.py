@@ -33,7 +33,8 @@ DOCUMENT_OCTETS_MAX = 1 << 20
 
 File = Annotated[Path | None, typer.Argument(help="A document; see docs/guides/examples.")]
 PriceNano = Annotated[
-    int, typer.Option("--price-nano", help="Price of a step in billionths of the currency unit.")
+    int | None,
+    typer.Option("--price-nano", min=0, help="Price of a step in billionths of the currency unit."),
 ]
 Step = Annotated[int, typer.Option("--step", help="How much of the unit a step is.")]
 Unit = Annotated[
@@ -51,7 +52,7 @@ def agreement_add(
     file: File = None,
     home: Annotated[str, typer.Option("--home", help="The home operator.")] = "",
     visited: Annotated[str, typer.Option("--visited", help="The visited operator.")] = "",
-    price_nano: PriceNano = -1,
+    price_nano: PriceNano = None,
     unit: Unit = "octets_total",
     step: Step = 1024,
     minimum_minor: MinimumMinor = 0,
@@ -84,6 +85,7 @@ def agreement_add(
                 signatures += tuple(s for s in ours if s.kid not in signed)
             else:
                 _need(home=home, visited=visited, price_nano=price_nano)
+                assert price_nano is not None
                 terms = Terms(
                     unit=unit,
                     step=step,
@@ -189,7 +191,7 @@ def tariff_add(
     file: File = None,
     operator: Annotated[str, typer.Option("--operator", help="The home operator.")] = "",
     plan: Annotated[str, typer.Option("--plan", help="The plan's id.")] = "",
-    price_nano: PriceNano = -1,
+    price_nano: PriceNano = None,
     unit: Unit = "octets_total",
     step: Step = 1024,
     minimum_minor: MinimumMinor = 0,
@@ -218,6 +220,7 @@ def tariff_add(
                 made = read_plan(_read(file))
             else:
                 _need(operator=operator, plan=plan, price_nano=price_nano)
+                assert price_nano is not None
                 made = taken(
                     draft_plan(
                         base,
@@ -266,7 +269,7 @@ def _sign(base: Installation, unit: Connection, made: AnyAgreement) -> Any:
 
 def _need(**values: Any) -> None:
     for name, value in values.items():
-        if value in ("", -1):
+        if value in ("", None):
             option = "--" + name.replace("_", "-")
             raise CommandError(Exit.USAGE, f"{option} is missing", "name a FILE or give the terms")
 

@@ -131,8 +131,9 @@ def usage_tap(
     ],
     out: Annotated[Path, typer.Option("--out", help="The new file.")],
     at_us: Annotated[
-        int, typer.Option("--at-us", help="UTC microseconds of cut-off and file; else now.")
-    ] = -1,
+        int | None,
+        typer.Option("--at-us", min=0, help="UTC microseconds of cut-off and file; else now."),
+    ] = None,
     definite: Annotated[
         bool, typer.Option("--definite", help="Definite lengths; the file waits in memory.")
     ] = False,
@@ -142,8 +143,8 @@ def usage_tap(
     """Write what a pair's records were rated at as a transfer file of TAP 3.12, for the home.
 
     Example: opencarrier usage tap --usage records --rated rated --home op_90ab --visited op_1f7c
-        --sender FRA93 --recipient SENBA --sequence 17 --subscribers imsis.csv
-        --sdr-rate 1.21734 --out CDFRA93SENBA00017
+    --sender FRA93 --recipient SENBA --sequence 17 --subscribers imsis.csv
+    --sdr-rate 1.21734 --out CDFRA93SENBA00017
     """
     from opencarrier.app.system import SystemClock
     from opencarrier.app.transferring import TapOrder, write_tap
@@ -165,7 +166,7 @@ def usage_tap(
         sequence=sequence,
         subscribers=subscribers,
         sdr_rate=sdr_rate,
-        at_us=SystemClock().now_us() if at_us < 0 else at_us,
+        at_us=SystemClock().now_us() if at_us is None else at_us,
         out=out,
         is_test=is_test,
         definite=definite,
