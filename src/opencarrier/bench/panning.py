@@ -1,8 +1,8 @@
 """How evenly the map moves in a browser, with as many nodes as `bench console` loads.
 
 A view is moved by keys for some frames, rests until its cells came and were drawn, and moves on:
-there and back, at several zooms, on a desk's screen and on a phone's. Times are milliseconds between
-frames, and of drawing one; the floor is an empty page in the same browser.
+there and back, at several zooms, on a desk's screen and on a phone's. Times are milliseconds
+between frames, and of drawing one; the floor is an empty page in the same browser.
 """
 
 from __future__ import annotations
