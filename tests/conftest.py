@@ -22,7 +22,7 @@ if importlib.util.find_spec("sha3") is not None:  # as the engine does, before a
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
-settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, max_examples=40)
 settings.register_profile("deep", settings.get_profile("default"), max_examples=2_000)
 
 

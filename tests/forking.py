@@ -30,8 +30,12 @@ LOADED = (
     "opencarrier.app.http_server",
     "opencarrier.access.discovery.resolver",
     "opencarrier.chain.node.engine",
+    "anyio._backends._asyncio",
+    "dns.resolver",
     "eth_abi",
     "pydantic",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
 )
 """What `up` has imported when it is ready."""
 

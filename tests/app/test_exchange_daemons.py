@@ -138,11 +138,11 @@ def ingest_and_close(oc: Oc, folder: Path, sessions: dict[str, int]) -> None:
 
 def co_signed(oc: Oc) -> dict:
     """Wait until a daemon's exchange is signed by both."""
-    for _ in range(120):
+    for _ in range(60):
         (line,) = oc.json("status")["exchanges"]
         if line["state"] == "co_signed":
             return oc.json("exchange", "show", line["exchange_id"])
-        time.sleep(0.5)
+        time.sleep(2)
     raise AssertionError(line)
 
 

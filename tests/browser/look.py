@@ -138,7 +138,6 @@ def looked(browser: Browser, device: str, scheme: str = "light", **more: Any) ->
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme=scheme,
-        device_scale_factor=2 if device == "phone" else 1,
         has_touch=device == "phone",
         **more,
     )

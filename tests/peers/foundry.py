@@ -15,6 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+PROOFS = HERE / "proofs"
 MODULES = ROOT / ".peers" / "node_modules"
 FORGE = MODULES / ".bin" / "forge"
 HALMOS = ROOT / ".peers" / "halmos" / "bin" / "halmos"
@@ -70,9 +71,9 @@ def project(folder: Path, contracts: Mapping[str, bytes], tests: Sequence[str]) 
         f"// SPDX-License-Identifier: Apache-2.0\npragma solidity ^0.8.28;\n"
         f"library Code {{\n{constants}\n}}\n"
     )
-    shutil.copy(HERE / "proofs" / "Base.sol", folder / "src" / "Base.sol")
+    shutil.copy(PROOFS / "Base.sol", folder / "src" / "Base.sol")
     for test in tests:
-        shutil.copy(HERE / "proofs" / f"{test}.t.sol", folder / "test")
+        shutil.copy(PROOFS / f"{test}.t.sol", folder / "test")
     return folder
 
 

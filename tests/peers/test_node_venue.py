@@ -336,7 +336,7 @@ def _settle(place: Place, running: dict) -> dict:
     return {"closed": closed, "receipt": json.loads(receipt.read_text()), "verified": verified}
 
 
-@pytest.mark.parametrize("way", ["aka-prime", "tls", "ttls"])
+@pytest.mark.parametrize("way", ["aka-prime", "tls", pytest.param("ttls", marks=pytest.mark.deep)])
 def test_what_went_through_the_cable_is_billed_though_the_hub_was_away(
     furnished: Path, tmp_path: Path, way: str
 ) -> None:
