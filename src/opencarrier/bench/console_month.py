@@ -138,7 +138,6 @@ def tell(path: Path, now_us: int, records: int = MONTH_RECORDS) -> Mapping[str, 
         for table, times in often.items():
             _tell(unit, table, times, given)
         _cut(unit)
-        unit.execute("ANALYZE")
         unit.execute("PRAGMA journal_mode = WAL")
         return {table: _rows(unit, table) * (1 + times) for table, times in often.items()}
 
