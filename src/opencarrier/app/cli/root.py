@@ -155,20 +155,16 @@ def _towards(tree: typer.Typer, words: Sequence[str]) -> typer.Typer:
     """Return of a tree what leads to the named command; all of it where none is named."""
     name, *rest = words or ("",)
     commands = [one for one in tree.registered_commands if one.name == name]
-    groups = [
-        one
-        for one in tree.registered_groups
-        if one.typer_instance is not None and one.typer_instance.info.name == name
-    ]
+    groups = []
+    for one in tree.registered_groups:
+        if one.typer_instance is not None and one.typer_instance.info.name == name:
+            group = copy(one)
+            group.typer_instance = _towards(one.typer_instance, rest)
+            groups.append(group)
     if not commands and not groups:
         return tree
     found = copy(tree)
-    found.registered_commands, found.registered_groups = commands, []
-    for one in groups:
-        part = copy(one)
-        assert one.typer_instance is not None
-        part.typer_instance = _towards(one.typer_instance, rest)
-        found.registered_groups.append(part)
+    found.registered_commands, found.registered_groups = commands, groups
     return found
 
 
