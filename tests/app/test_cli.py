@@ -95,7 +95,9 @@ def test_a_capture_becomes_money_and_a_receipt_that_verifies(oc, here, tmp_path)
         status = json.loads(here("status", "--json"))
         assert status["running"]
         assert status["radsec"] == [], "asked of the process, with its token"
-        assert set(status["ledger"]["sum_minor"].values()) == {0}
+        books = json.loads(here("ledger", "check", "--json"))
+        assert status["ledger"]["transfers"] == books["transfers"]
+        assert set(books["sum_minor"].values()) == {0}
         beside = oc.run("up", code=3)
         assert "in use by another process" in beside.stderr
         assert "\nhint: " in beside.stderr
@@ -115,6 +117,7 @@ def test_a_capture_becomes_money_and_a_receipt_that_verifies(oc, here, tmp_path)
     assert back["journal_entries"] == kept["journal_entries"]
     old = json.loads(here("status", "--json"))
     new = json.loads(here("status", "--json", "--data", str(tmp_path / "back")))
+    assert old["ledger"] == new["ledger"]
     assert old["cycles"] == new["cycles"]
     assert old["operators_money"] == new["operators_money"]
     assert old["hosts_money"] == new["hosts_money"]

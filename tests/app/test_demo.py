@@ -121,7 +121,7 @@ def test_the_demo_tells_what_scripts_match_on_and_lives_on(run, tmp_path):
         of_session = trace.replace(trace.split()[-3], roamed["session_id"])
         assert roamed["node"] in typed(run, of_session)
         status = json.loads(typed(run, trigger.replace("trigger roam", "status"), "--json"))
-        assert set(status["ledger"]["sum_minor"].values()) == {0}
+        assert status["ledger"]["transfers"] > 0
         assert status["usage"]["sessions_open"] > 0
         goes_on_elsewhere(run, tmp_path, shlex.split(trigger)[-1])
         process.send_signal(signal.SIGINT)

@@ -306,6 +306,22 @@ def test_sums_are_exact_beyond_64_bits(unit: Connection) -> None:
     assert service.sum_minor(unit)[EUR] == -3 * 10
 
 
+def test_what_accounts_of_a_prefix_hold_is_exact_beyond_64_bits(unit: Connection) -> None:
+    names = [f"refunds/{number}" for number in range(4)]
+    service.open_accounts(unit, [Opening(asset=EUR, name=name) for name in (*names, "refund")])
+    service.open_accounts(unit, [Opening(asset=XOF, name=names[0])])
+    assert service.held_by(unit, EUR, prefix="refunds/") == (0, 0)
+    full = f"UPDATE ledger_accounts SET credits_posted = {INT64_MAX} WHERE name LIKE 'refund%'"
+    unit.exec_driver_sql(full)
+    assert service.held_by(unit, EUR, prefix="refunds/") == (4, 4 * INT64_MAX)
+    empty = f"UPDATE ledger_accounts SET debits_posted = {INT64_MAX - 1} WHERE name = '{names[1]}'"
+    unit.exec_driver_sql(empty)
+    assert service.held_by(unit, EUR, prefix="refunds/") == (4, 3 * INT64_MAX + 1)
+    owed = f"UPDATE ledger_accounts SET debits_posted = {INT64_MAX}, credits_posted = 5"
+    unit.exec_driver_sql(f"{owed} WHERE name = '{names[1]}'")
+    assert service.held_by(unit, EUR, prefix="refunds/") == (3, 3 * INT64_MAX)
+
+
 def test_books_do_not_mix(unit: Connection) -> None:
     assert service.apply(unit, [transfer(1, "cash", "sales", 5, asset=XOF)], 1) == [None]
     assert service.balance(unit, EUR, "sales") == Balance()

@@ -27,6 +27,7 @@ CYCLES_SHOWN: Final = 5
 def base_status(base: Installation, unit: Connection) -> dict[str, Any]:
     """Return what is known without any chain."""
     totals, numbers = base.usage.totals(unit), base.identity.places.numbers(unit)
+    head = ledger.head(unit)
     return {
         "data": str(base.folder.root),
         "domain": base.settings.domain,
@@ -40,7 +41,9 @@ def base_status(base: Installation, unit: Connection) -> dict[str, Any]:
         "suspended": len(base.rating.suspended(unit)),
         "exchanges": exchange_lines(base, unit),
         "ledger": {
-            "sum_minor": {str(a): total for a, total in ledger.sum_minor(unit).items()},
+            "entries": head.entry,
+            "transfers": head.sequence,
+            "head": "0x" + head.entry_hash.hex(),
         },
     }
 
@@ -77,12 +80,11 @@ def asked_of_people(base: Installation, unit: Connection) -> dict[str, int]:
     """Return what waits for a person: questions to approve, and prepaid money asked back."""
     manifest = base.manifest()
     asset = AssetId("") if manifest is None else manifest.asset
-    accounts = ledger.accounts(unit, asset, prefix=chart.refunds(PartyId("")))
-    asked = [account.balance.posted_minor for account in accounts]
+    refunds, refunds_minor = ledger.held_by(unit, asset, prefix=chart.refunds(PartyId("")))
     return {
         "approvals": len(base.accounts.approvals.waiting(unit)),
-        "refunds": sum(minor > 0 for minor in asked),
-        "refunds_minor": sum(asked),
+        "refunds": refunds,
+        "refunds_minor": refunds_minor,
     }
 
 

@@ -158,6 +158,11 @@ def accounts_after(
     return store.accounts_after(unit, asset, prefix, after, limit=limit)
 
 
+def held_by(unit: Connection, asset: AssetId, *, prefix: str) -> tuple[int, int]:
+    """Return how many of an asset's accounts of a prefix hold something, and how much, minor."""
+    return store.held_by(unit, asset, prefix)
+
+
 def accounts_named(unit: Connection, name: str) -> list[Account]:
     """Return the accounts of one name in every asset, ascending by asset."""
     return store.accounts_named(unit, name)

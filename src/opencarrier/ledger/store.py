@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
@@ -316,11 +317,32 @@ def to_account(row: AnyRow) -> Account:
 
 def sums(unit: Connection) -> dict[AssetId, int]:
     """Return debits less credits posted, per asset; exact beyond 64 bits."""
-    column = accounts.c.debits_posted - accounts.c.credits_posted
+    halves = _halves(accounts.c.debits_posted - accounts.c.credits_posted)
+    query = select(accounts.c.asset, *halves).group_by(accounts.c.asset)
+    return {asset: _whole(high, low) for asset, high, low in unit.execute(query)}
+
+
+def held_by(unit: Connection, asset: AssetId, prefix: str) -> tuple[int, int]:
+    """Return how many accounts of a prefix have more credits than debits, and by how much."""
+    column = accounts.c.credits_posted - accounts.c.debits_posted
+    query = select(func.count(), *_halves(column)).where(
+        accounts.c.asset == asset,
+        accounts.c.name >= prefix,
+        accounts.c.name < prefix + "\x7f",
+        column > 0,
+    )
+    number, high, low = unit.execute(query).one()
+    return number, _whole(high, low)
+
+
+def _halves(column: ColumnElement[int]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Sum the upper and the lower 32 bits apart: a sum may not fit in 64."""
     high = column.bitwise_rshift(literal(32, Integer))
-    low = column.bitwise_and(0xFFFF_FFFF)
-    query = select(accounts.c.asset, func.sum(high), func.sum(low)).group_by(accounts.c.asset)
-    return {asset: (int(top) << 32) + int(rest) for asset, top, rest in unit.execute(query)}
+    return func.sum(high), func.sum(column.bitwise_and(0xFFFF_FFFF))
+
+
+def _whole(high: int | None, low: int | None) -> int:
+    return (int(high or 0) << 32) + int(low or 0)
 
 
 def posted_before(unit: Connection, key: Id, after: int) -> int:

@@ -368,6 +368,27 @@ def test_what_was_asked_of_one_waits_for_two_where_two_are_needed_by_now(unit, a
     assert ask(unit, accounts, needed=2, by=bob.account).granted
 
 
+def test_each_waiting_question_has_its_own_yes_in_their_order(unit, accounts, clock, ada):
+    bob = accounts.book.add(unit, "Bob")
+    asked = [ask(unit, accounts, subject=bytes([n]) * 32, needed=3) for n in range(3)]
+    for one, voters in zip(asked, ((bob, ada), (), (ada,)), strict=True):
+        for who in voters:
+            accounts.approvals.say_yes(unit, one.approval, who.account)
+            clock.set(clock.now_us() + 1)
+    said = [one.by for one in accounts.approvals.waiting(unit)]
+    assert said == [(bob.account, ada.account), (), (ada.account,)]
+
+
+def test_several_accounts_are_read_as_each_is(unit, accounts, ada):
+    bob = accounts.book.add(unit, "Bob")
+    for grant in (Grant(Role.HOST, HOST), OWNER):
+        assert accounts.book.give(unit, bob.account, grant) is None
+    found = accounts.book.several(unit, [ada.account, bob.account, "acct_nobody"])
+    assert found == {who.account: accounts.book.find(unit, who.account) for who in (ada, bob)}
+    assert found[bob.account].grants == {Grant(Role.HOST, HOST), OWNER}
+    assert found[ada.account].grants == frozenset()
+
+
 def test_who_is_gone_no_longer_says_yes_to_what_waits(unit, accounts, ada):
     asked = ask(unit, accounts, by=ada.account)
     accounts.approvals.forget(unit, ada.account)

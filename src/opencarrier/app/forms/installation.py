@@ -54,10 +54,12 @@ class TillLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerSums:
-    """The sum of all accounts of each asset, in minor units: zero, always."""
+class LedgerHead:
+    """The newest journal entry: its number, the newest transfer's, its hash over all before it."""
 
-    sum_minor: Mapping[str, int]
+    entries: int
+    transfers: int
+    head: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Status:
     usage: Totals
     suspended: int
     exchanges: Sequence[Mapping[str, int | str]]
-    ledger: LedgerSums
+    ledger: LedgerHead
     asset: str
     clearing_house: str
     finality: str
@@ -178,7 +180,7 @@ STATUS = Status(
     ),
     suspended=0,
     exchanges=[{"peer": ADDRESS, "state": "none", "failures": 0}],
-    ledger=LedgerSums(sum_minor={ASSET: 0}),
+    ledger=LedgerHead(entries=41, transfers=97, head=hex_id(6)),
     asset=ASSET,
     clearing_house=ADDRESS,
     finality="single_operator",

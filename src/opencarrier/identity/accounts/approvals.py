@@ -7,6 +7,7 @@ they did not, it is over, and asked anew from nobody's yes.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -77,14 +78,14 @@ class Approvals:
         """Return a question, over or not."""
         table = store.approvals
         row = unit.execute(select(table).where(table.c.approval == approval)).one_or_none()
-        return None if row is None else _approval(unit, row)
+        return None if row is None else _approvals(unit, [row])[0]
 
     def about(self, unit: Connection, kind: str, subject: bytes) -> Approval | None:
         """Return the question about something while it stands, granted or not."""
         table = store.approvals
         chosen = (table.c.kind == kind) & (table.c.subject == subject)
-        rows = unit.execute(select(table).where(chosen).order_by(table.c.asked_us.desc()))
-        found = next((_approval(unit, row) for row in rows), None)
+        query = select(table).where(chosen).order_by(table.c.asked_us.desc()).limit(1)
+        found = next(iter(_approvals(unit, unit.execute(query).all())), None)
         return None if found is None or self._over(found) else found
 
     def waiting(self, unit: Connection, *, besides: Collection[str] = ()) -> Sequence[Approval]:
@@ -95,7 +96,7 @@ class Approvals:
         table = store.approvals
         chosen = self._waits() & table.c.kind.not_in(besides)
         query = select(table).where(chosen).order_by(table.c.asked_us).limit(PAGE)
-        return [_approval(unit, row) for row in unit.execute(query).all()]
+        return _approvals(unit, unit.execute(query).all())
 
     def forget(self, unit: Connection, who: AccountId) -> None:
         """Take a person's yes out of what is not granted yet."""
@@ -147,25 +148,29 @@ class Approvals:
             unit.execute(insert(store.votes).values(row))
 
     def _read(self, unit: Connection, approval: bytes) -> Approval:
-        table = store.approvals
-        return _approval(
-            unit, unit.execute(select(table).where(table.c.approval == approval)).one()
-        )
+        found = self.find(unit, approval)
+        assert found is not None
+        return found
 
 
-def _approval(unit: Connection, row: Row[Any]) -> Approval:
+def _approvals(unit: Connection, rows: Sequence[Row[Any]]) -> list[Approval]:
+    """Read questions, `PAGE` at most, each with who said yes, first ones first."""
     table = store.votes
-    votes = select(table.c.account).where(table.c.approval == row.approval)
-    return Approval(
-        approval=row.approval,
-        kind=row.kind,
-        subject=row.subject,
-        detail=row.detail,
-        needed=row.needed,
-        asked_us=row.asked_us,
-        expires_us=row.expires_us,
-        by=tuple(
-            AccountId(vote.account)
-            for vote in unit.execute(votes.order_by(table.c.at_us, table.c.account))
-        ),
-    )
+    asked = [row.approval for row in rows]
+    votes = select(table.c.approval, table.c.account).where(table.c.approval.in_(asked))
+    said: dict[bytes, list[AccountId]] = defaultdict(list)
+    for vote in unit.execute(votes.order_by(table.c.at_us, table.c.account)):
+        said[vote.approval].append(AccountId(vote.account))
+    return [
+        Approval(
+            approval=row.approval,
+            kind=row.kind,
+            subject=row.subject,
+            detail=row.detail,
+            needed=row.needed,
+            asked_us=row.asked_us,
+            expires_us=row.expires_us,
+            by=tuple(said[row.approval]),
+        )
+        for row in rows
+    ]

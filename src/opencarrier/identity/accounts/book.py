@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -72,6 +72,12 @@ class AccountBook:
         """Return an account with its grants."""
         found = store.account(unit, account)
         return found or Refusal(AccountReason.UNKNOWN_ACCOUNT)
+
+    def several(
+        self, unit: Connection, accounts: Collection[AccountId]
+    ) -> Mapping[AccountId, Account]:
+        """Return the accounts among some, as many as a page names, with their grants."""
+        return store.several(unit, accounts)
 
     def page(
         self, unit: Connection, *, after: tuple[str, str] | None = None, limit: int = PAGE

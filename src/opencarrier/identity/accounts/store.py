@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -135,8 +136,13 @@ audit = Table(
 
 def account(unit: Connection, account_id: AccountId) -> Account | None:
     """Return an account with its grants."""
-    row = unit.execute(select(accounts).where(accounts.c.account == account_id)).one_or_none()
-    return None if row is None else _account(row, grants_of(unit, account_id))
+    return several(unit, [account_id]).get(account_id)
+
+
+def several(unit: Connection, ids: Collection[AccountId]) -> dict[AccountId, Account]:
+    """Return the accounts among some ids, as many as a page names, with their grants."""
+    rows = unit.execute(select(accounts).where(accounts.c.account.in_(ids))).all()
+    return {found.account: found for found in _accounts(unit, rows)}
 
 
 def accounts_after(
@@ -153,7 +159,7 @@ def accounts_after(
     if parties is not None:
         there = select(grants.c.account).where(grants.c.party.in_(parties))
         query = query.where(accounts.c.account.in_(there))
-    return [_account(row, grants_of(unit, row.account)) for row in unit.execute(query)]
+    return _accounts(unit, unit.execute(query).all())
 
 
 def forget(unit: Connection, account_id: AccountId) -> None:
@@ -166,10 +172,7 @@ def forget(unit: Connection, account_id: AccountId) -> None:
 def grants_of(unit: Connection, account_id: AccountId) -> frozenset[Grant]:
     """Return what an account was granted."""
     query = select(grants.c.role, grants.c.party).where(grants.c.account == account_id)
-    return frozenset(
-        Grant(Role(row.role), PartyId(row.party) if row.party else None)
-        for row in unit.execute(query)
-    )
+    return frozenset(_grant(role, party) for role, party in unit.execute(query))
 
 
 def keys_of(unit: Connection, account_id: AccountId) -> Sequence[SignInKey]:
@@ -203,8 +206,26 @@ def read_session(row: Row[Any]) -> Session:
     )
 
 
-def _account(row: Row[Any], held: frozenset[Grant]) -> Account:
-    return Account(account=AccountId(row.account), name=row.name, made_us=row.made_us, grants=held)
+def _grant(role: str, party: str) -> Grant:
+    return Grant(Role(role), PartyId(party) if party else None)
+
+
+def _accounts(unit: Connection, rows: Sequence[Row[Any]]) -> list[Account]:
+    """Read accounts, each with what it was granted."""
+    named = grants.c.account.in_([row.account for row in rows])
+    held: dict[str, set[Grant]] = defaultdict(set)
+    query = select(grants.c.account, grants.c.role, grants.c.party).where(named)
+    for account_id, role, party in unit.execute(query):
+        held[account_id].add(_grant(role, party))
+    return [
+        Account(
+            account=AccountId(row.account),
+            name=row.name,
+            made_us=row.made_us,
+            grants=frozenset(held[row.account]),
+        )
+        for row in rows
+    ]
 
 
 def _key(row: Row[Any]) -> SignInKey:

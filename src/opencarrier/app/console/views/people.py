@@ -240,8 +240,10 @@ def people_after(
 def sees(unit: Connection, base: Installation, visitor: Visitor, account: AccountId) -> bool:
     """Say whether somebody's account is one that a visitor looks after."""
     found = base.accounts.book.find(unit, account)
-    if not isinstance(found, Account):
-        return False
+    return isinstance(found, Account) and _seen(visitor, found)
+
+
+def _seen(visitor: Visitor, found: Account) -> bool:
     return visitor.is_owner or bool(_shown(visitor, found))
 
 
@@ -251,9 +253,13 @@ def looks_after(base: Installation, unit: Connection, visitor: Visitor, account:
     Whoever has a key signs in by it: nobody else gets a link to an account that is in use.
     """
     found = base.accounts.book.find(unit, account)
-    if not isinstance(found, Account) or not sees(unit, base, visitor, account):
+    if not isinstance(found, Account):
         return False
-    if base.accounts.book.keys(unit, account):
+    return _may_link(base, visitor, found, keys=len(base.accounts.book.keys(unit, account)))
+
+
+def _may_link(base: Installation, visitor: Visitor, found: Account, *, keys: int) -> bool:
+    if keys or not _seen(visitor, found):
         return False
     return all(may_give(base, visitor, grant) for grant in found.grants)
 
@@ -284,13 +290,14 @@ def entries_before(
     """Return lines of the log; who it was and where from, in an owner's eyes only."""
     entries = base.accounts.audit.page(unit, before=before, limit=limit)
     whole = visitor.is_owner
-    names = _names(base, unit, {entry.who for entry in entries}) if whole else {}
+    named = {entry.who for entry in entries} if whole else set()
+    known = base.accounts.book.several(unit, named)
     return [
         EntryLine(
             sequence=entry.sequence,
             at_us=entry.at_us,
             who=entry.who,
-            name=names.get(entry.who, ""),
+            name=known[entry.who].name if entry.who in known else "",
             what=entry.what,
             about=entry.about,
             outcome=entry.outcome,
@@ -304,9 +311,12 @@ def approvals_view(base: Installation, unit: Connection, visitor: Visitor) -> Ap
     """Return what waits for the visitor's kind, and whether it said yes already."""
     besides = frozenset() if visitor.is_owner else OWNERS_KINDS
     waiting = base.accounts.approvals.waiting(unit, besides=besides)
-    said = {who for one in waiting for who in one.by}
-    known = {who for who in said if who == visitor.account or sees(unit, base, visitor, who)}
-    names = _names(base, unit, known)
+    said = base.accounts.book.several(unit, {who for one in waiting for who in one.by})
+    names = {
+        who: found.name
+        for who, found in said.items()
+        if who == visitor.account or _seen(visitor, found)
+    }
     return ApprovalsView(
         waiting=tuple(
             ApprovalLine(
@@ -318,7 +328,7 @@ def approvals_view(base: Installation, unit: Connection, visitor: Visitor) -> Ap
                 needed=one.needed,
                 given=len(one.by),
                 by=tuple(names[who] for who in one.by if who in names),
-                others=tuple(_role(base, unit, who) for who in one.by if who not in names),
+                others=tuple(_role(said.get(who)) for who in one.by if who not in names),
                 said=visitor.account in one.by,
                 asked_us=one.asked_us,
                 expires_us=one.expires_us,
@@ -328,21 +338,21 @@ def approvals_view(base: Installation, unit: Connection, visitor: Visitor) -> Ap
     )
 
 
-def _role(base: Installation, unit: Connection, who: AccountId) -> str:
+def _role(found: Account | None) -> str:
     """Say as what somebody says yes, nothing where the account is gone."""
-    found = base.accounts.book.find(unit, who)
-    held = {grant.role for grant in found.grants} if isinstance(found, Account) else set()
+    held = set() if found is None else {grant.role for grant in found.grants}
     return next((role.value for role in Role if role in held), "")
 
 
 def _person(base: Installation, unit: Connection, visitor: Visitor, found: Account) -> PersonLine:
     grants = found.grants if visitor.is_owner else _shown(visitor, found)
+    keys = len(base.accounts.book.keys(unit, found.account))
     return PersonLine(
         account=found.account,
         name=found.name,
         grants=_grants(base, unit, grants, visitor),
-        keys=len(base.accounts.book.keys(unit, found.account)),
-        may_link=looks_after(base, unit, visitor, found.account),
+        keys=keys,
+        may_link=_may_link(base, visitor, found, keys=keys),
         may_remove=visitor.is_owner and found.account != visitor.account,
     )
 
@@ -403,10 +413,3 @@ def _offered(
         else:
             found = [(one, _party_name(base, unit, one)) for one in sorted(visitor.at(role))]
         yield from ((role, party, name) for party, name in found)
-
-
-def _names(base: Installation, unit: Connection, who: Iterable[AccountId]) -> dict[AccountId, str]:
-    found: Sequence[tuple[AccountId, object]] = [
-        (one, base.accounts.book.find(unit, one)) for one in who if one
-    ]
-    return {one: account.name for one, account in found if isinstance(account, Account)}
