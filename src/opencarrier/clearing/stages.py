@@ -19,8 +19,9 @@ from opencarrier.spine.stages import Stage, StageReason, Step
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a record's leaf stands in its position."""
+    """Where a record's leaf stands, and in which position."""
 
+    position_id: Id
     index: int
     leaf_hash: bytes
 
@@ -66,8 +67,8 @@ class ClearingStages:
 
     def settled_in(self, unit: Connection, usage_id: Id) -> Id | None:
         """Return the cycle that has taken a usage's position, None while none has."""
-        placed = self._placed(unit, usage_id)
-        return None if placed is None else placed[0].settled_in
+        leaf = _leaf(unit, usage_id)
+        return None if leaf is None else store.settled_in(unit, leaf.position_id)
 
     def adjustment(self, unit: Connection, identifier: Id) -> list[DueRecord]:
         """Return the records of an adjustment, or the one an id is of; none where it is neither."""
@@ -75,16 +76,12 @@ class ClearingStages:
         return due_store.of_adjustment(unit, identifier) if record is None else [record]
 
     def _placed(self, unit: Connection, record_id: Id) -> tuple[SignedPosition, _Place] | None:
-        use, due = store.record_of(unit, record_id), due_store.of_record(unit, record_id)
-        if use is not None:
-            position_id, place = use[0], _Place(use[1].index, use[1].leaf_hash)
-        elif due is not None:
-            position_id, place = due.position_id, _Place(0, due.leaf_hash)
-        else:
+        leaf = _leaf(unit, record_id)
+        if leaf is None:
             return None
-        position = store.position(unit, position_id)
+        position = store.position(unit, leaf.position_id)
         assert position is not None, "a record is in a position"
-        return position, place
+        return position, leaf
 
     def _deferred(self, unit: Connection) -> dict[Id, Deferral]:
         waiting = self._service.waiting(unit, at_us=self._clock.now_us())
@@ -111,6 +108,15 @@ class ClearingStages:
                 "jurisdiction_root": to_hex(root),
             },
         )
+
+
+def _leaf(unit: Connection, record_id: Id) -> _Place | None:
+    use = store.record_of(unit, record_id)
+    if use is not None:
+        position_id, leaf = use
+        return _Place(position_id, leaf.index, leaf.leaf_hash)
+    due = due_store.of_record(unit, record_id)
+    return None if due is None else _Place(due.position_id, 0, due.leaf_hash)
 
 
 def _waiting(usage_id: Id, position: SignedPosition, deferred: Mapping[Id, Deferral]) -> Step:

@@ -290,6 +290,13 @@ def position(unit: Connection, position_id: Id) -> SignedPosition | None:
     return next(iter(_signed(unit, unit.execute(query).all())), None)
 
 
+def settled_in(unit: Connection, position_id: Id) -> Id | None:
+    """Return the cycle that has taken a position, None while none has."""
+    query = select(positions.c.settled_in).where(positions.c.position_id == position_id)
+    found = unit.execute(query).scalar_one()
+    return None if found is None else Id(found)
+
+
 def cut_us(unit: Connection, position_id: Id) -> int:
     """Return the instant a position was cut at."""
     query = select(positions.c.cut_us).where(positions.c.position_id == position_id)
