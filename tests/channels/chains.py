@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 from tests.chain.sending import send
+from tests.memory import lay
 
 from opencarrier.chain import store as chain_store
 from opencarrier.chain.client import connect
@@ -122,7 +123,7 @@ class Street:
             token_domain=self.token.signing_domain().ask(self.client),
         )
         self.world = World(venue=self.venue)
-        chain_store.metadata.create_all(self.world.unit)
+        lay(self.world.unit, chain_store.metadata)
         self.restart()
 
     def restart(self) -> None:

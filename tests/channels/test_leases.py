@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from sqlalchemy import Connection
+from tests.memory import lay
 
 from opencarrier.channels import store
 from opencarrier.channels.model import Lease, Mode, Payment
@@ -54,7 +55,7 @@ class Quoted:
 def away(world: World, standing: Standing) -> tuple[Connection, ChannelService]:
     """A node that is cut off from its seller: a database of its own, and what it was given."""
     unit = ENGINE.connect()
-    store.metadata.create_all(unit, checkfirst=False)
+    lay(unit, store.metadata)
     ports = Ports(prices=Quoted(world), directory=world.directory, notary=Nobody())
     service = ChannelService(VENUE, ports, world.settings, books=False)
     detached = world.channels.detach(world.unit, standing.session.session_id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
+from tests.memory import lay
 
 from opencarrier.chain.typed_data import ChannelConfig, SigningDomain
 from opencarrier.channels import store
@@ -159,8 +160,7 @@ class World:
     unit: Connection = field(default_factory=ENGINE.connect)
 
     def __post_init__(self) -> None:
-        for tables in (rating_metadata, ledger_metadata, store.metadata):
-            tables.create_all(self.unit, checkfirst=False)
+        lay(self.unit, rating_metadata, ledger_metadata, store.metadata)
         self.at_us = START_US
         self.directory = Directory()
         self.book = ChannelBook()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from sqlalchemy import Connection
-from tests.memory import ENGINE
+from tests.memory import ENGINE, lay
 
 from opencarrier.clearing import store
 from opencarrier.clearing.model import Policy, SaltedRecord
@@ -249,7 +249,7 @@ def clearing(
 
 def database() -> Connection:
     connection = ENGINE.connect()
-    store.metadata.create_all(connection, checkfirst=False)
+    lay(connection, store.metadata)
     return connection
 
 

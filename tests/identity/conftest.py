@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection
+from tests.memory import Memory
 
 from opencarrier.identity.sealing import FileSealingKey
 from opencarrier.identity.service import Identity
@@ -42,15 +42,14 @@ class World:
 
 
 @pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    metadata.create_all(engine)
+def engine() -> Iterator[Memory]:
+    engine = Memory(metadata)
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
-def unit(engine: Engine) -> Iterator[Connection]:
+def unit(engine: Memory) -> Iterator[Connection]:
     with engine.connect() as connection:
         yield connection
 

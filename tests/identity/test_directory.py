@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from opencarrier.identity import rules
 from opencarrier.identity.directory import RECHECK_S, REMEMBERED_MAX, Memory
@@ -209,7 +209,7 @@ def test_a_change_of_another_process_is_seen_in_time(
 
 
 def test_a_change_that_was_rolled_back_is_forgotten(
-    engine: Engine, world, identity: Identity, lumen: Operator, unit: Connection
+    world, identity: Identity, lumen: Operator, unit: Connection
 ) -> None:
     """Another change takes the place of the lost one; a counter would not tell them apart."""
     unit.commit()

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from sqlalchemy import Connection, create_engine, select
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, select
 from tests.identity.conftest import World
+from tests.memory import Memory
 
 from opencarrier.identity import store
 from opencarrier.identity.enrolment import OPEN_MAX, TTL_S_MAX, USES_MAX, Enrolment, EnrolmentReason
@@ -123,9 +123,8 @@ class Links(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.world = World()
-        self.engine = create_engine("sqlite://", poolclass=StaticPool)
-        store.metadata.create_all(self.engine)
-        self.unit = self.engine.connect()
+        self.engine = Memory(store.metadata)
+        self.unit = self.engine.connection
         self.identity = self.world.identity
         home = self.identity.register.add_operator(
             self.unit, name="Lumen", jurisdiction="FR", realms=["lumen.example"], plmns=[]
@@ -158,7 +157,6 @@ class Links(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "engine"):
-            self.unit.close()
             self.engine.dispose()
 
 

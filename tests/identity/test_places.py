@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
-from sqlalchemy.pool import StaticPool
 from tests.identity.conftest import World
+from tests.memory import Memory
 
 from opencarrier.identity.model import IdentityReason
 from opencarrier.identity.places import service, store
@@ -55,8 +54,7 @@ def test_a_point_is_in_its_cell(point, level):
 )
 def test_cells_say_what_the_places_say(moves, edges, level):
     """After any moves each level sums to the nodes, a box holds its cells; so after a reload."""
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    store.metadata.create_all(engine)
+    engine = Memory(store.metadata)
     model: dict[str, tuple[int, int]] = {}
     south, north = sorted(edges[:2])
     box = Box(west_udeg=edges[2], south_udeg=south, east_udeg=edges[3], north_udeg=north)

@@ -311,8 +311,8 @@ def test_what_accounts_of_a_prefix_hold_is_exact_beyond_64_bits(unit: Connection
     service.open_accounts(unit, [Opening(asset=EUR, name=name) for name in (*names, "refund")])
     service.open_accounts(unit, [Opening(asset=XOF, name=names[0])])
     assert service.held_by(unit, EUR, prefix="refunds/") == (0, 0)
-    full = f"UPDATE ledger_accounts SET credits_posted = {INT64_MAX} WHERE name LIKE 'refund%'"
-    unit.exec_driver_sql(full)
+    full = f"UPDATE ledger_accounts SET credits_posted = {INT64_MAX}"
+    unit.exec_driver_sql(f"{full} WHERE name >= 'refund' AND name < 'refv'")
     assert service.held_by(unit, EUR, prefix="refunds/") == (4, 4 * INT64_MAX)
     empty = f"UPDATE ledger_accounts SET debits_posted = {INT64_MAX - 1} WHERE name = '{names[1]}'"
     unit.exec_driver_sql(empty)

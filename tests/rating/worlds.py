@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
+from tests.memory import lay
 
 from opencarrier.kernel.clock import SECOND_US, Window
 from opencarrier.kernel.entropy import SeededEntropy
@@ -232,8 +233,7 @@ class World:
 
     def __init__(self, settings: RatingSettings | None = None) -> None:
         self.unit = ENGINE.connect()
-        for tables in (metadata, ledger_metadata):
-            tables.create_all(self.unit, checkfirst=False)
+        lay(self.unit, metadata, ledger_metadata)
         self.at_us = START_US
         node = Node(node_id="node-1", nas_identifier="ap-1", operator=VISITED, host=HOST)
         self.node = node

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.memory import lay
 
 from opencarrier.chain.typed_data import bind_staker_digest, stake_discount_domain
 from opencarrier.kernel.clock import SECOND_US
@@ -25,7 +26,7 @@ ADA, BEN = (
 @pytest.fixture
 def unit():
     with ENGINE.connect() as unit:
-        store.metadata.create_all(unit, checkfirst=False)
+        lay(unit, store.metadata)
         store.put_contract(unit, contract())
         yield unit
 

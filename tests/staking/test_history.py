@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
+from tests.memory import lay
 
 from opencarrier.chain import events
 from opencarrier.chain.contracts import Tier
@@ -42,7 +43,7 @@ class Story:
 
     def __post_init__(self) -> None:
         self.unit = ENGINE.connect()
-        store.metadata.create_all(self.unit, checkfirst=False)
+        lay(self.unit, store.metadata)
         store.put_contract(self.unit, contract(tiers=(), cap_ppm=0, followed_s=0))
         self.take(events.SpendCapSet(cap_ppm=CAP_PPM))
         for tier in TIERS:

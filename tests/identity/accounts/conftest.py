@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection
+from tests.memory import Memory
 
 from opencarrier.identity.accounts.model import Account
 from opencarrier.identity.accounts.service import Accounts, Origin
@@ -18,15 +18,9 @@ START_US = 1_700_000_000_000_000
 ORIGIN = Origin(scheme="http", domain="localhost:8400", chain_id=31337)
 
 
-def memory() -> Engine:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    metadata.create_all(engine)
-    return engine
-
-
 @pytest.fixture
 def unit() -> Iterator[Connection]:
-    engine = memory()
+    engine = Memory(metadata)
     with engine.connect() as connection:
         yield connection
     engine.dispose()

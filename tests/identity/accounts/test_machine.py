@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
-from tests.identity.accounts.conftest import START_US, memory
+from tests.identity.accounts.conftest import START_US
+from tests.memory import Memory
 
 from opencarrier.identity.accounts.model import (
     LINKS_MAX,
@@ -16,6 +17,7 @@ from opencarrier.identity.accounts.model import (
     AccountReason,
 )
 from opencarrier.identity.accounts.service import Accounts, SignedIn
+from opencarrier.identity.accounts.store import metadata
 from opencarrier.kernel.clock import SECOND_US, FixedClock
 from opencarrier.kernel.entropy import SeededEntropy
 from opencarrier.kernel.refusals import Refusal
@@ -31,8 +33,8 @@ class Doors(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.engine = memory()
-        self.unit = self.engine.connect()
+        self.engine = Memory(metadata)
+        self.unit = self.engine.connection
         self.clock = FixedClock(START_US)
         self.accounts = Accounts(self.clock, SeededEntropy(7))
         made = [self.accounts.book.add(self.unit, name) for name in ("Ada", "Bob")]
@@ -44,7 +46,6 @@ class Doors(RuleBasedStateMachine):
         self.asked_us: int | None = None
 
     def teardown(self) -> None:
-        self.unit.close()
         self.engine.dispose()
 
     @property
