@@ -39,6 +39,8 @@ KINDS = {"--peers": "peer", "--crash": "crash", "--deep": "deep"}
 PEER_BIN = ROOT / ".peers" / "node_modules" / ".bin"
 AT_ONCE = 2
 """Checks of lint that run beside each other, the longest first."""
+WORKERS = 2
+"""Tests that run beside each other; one more where they wait for other programs."""
 MEMORY, MEMORY_OCTETS_MIN = Path("/dev/shm"), 2 << 30
 BYTECODE = {"PYTHONPYCACHEPREFIX": str(VENV / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
 """Modules are compiled once, also where nothing may be written beside them; it halves a start."""
@@ -62,7 +64,8 @@ def test(arguments: list[str]) -> int:
         expression = f"({expression}) and not deep"
     command = [str(PYTHON), "-m", "pytest", "-m", expression]
     if not any(word.startswith(("-n", "-p")) for word in rest):
-        command += ["-n", "2", "--dist", "loadfile"]
+        workers = WORKERS + 1 if kinds else WORKERS
+        command += ["-n", str(workers), "--dist", "loadfile"]
     files = {} if kinds else _files_in_memory()
     if not any(word.startswith("--hypothesis-seed") for word in rest):
         seed = 0 if os.environ.get("CI") else secrets.randbelow(1 << 32)

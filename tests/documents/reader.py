@@ -29,9 +29,15 @@ PAGE = re.compile(r"(?<=//127\.0\.0\.1:)8400\b|(?<=//localhost:)8400\b")
 """Where the console is, unless somebody else is there."""
 
 DEV = """#!/bin/sh
-# A reader leaves the demo when its story is told, and its page may stand anywhere.
-case "$1" in demo) set -- "$@" --exit --http-port 0 ;; esac
-exec {root}/dev "$@"
+# A reader leaves the demo when its story is told, and its page may stand anywhere. The same seed
+# tells the same story: who types the same words after another reader is shown what that one saw.
+[ "$1" = demo ] || exec {root}/dev "$@"
+seen="$HOME/$(printf %s "$*" | tr -c a-z0-9 -)"
+if [ ! -e "$seen" ]; then
+    {root}/dev "$@" --exit --http-port 0 > "$seen.now" 2>&1 || {{ cat "$seen.now"; exit 1; }}
+    mv "$seen.now" "$seen"
+fi
+cat "$seen"
 """
 
 PRELUDE = Template(
