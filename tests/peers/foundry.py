@@ -81,6 +81,7 @@ def run(folder: Path, *command: str | Path) -> tuple[int, str]:
     """Run a command in a project; return its exit code and what it said."""
     environment = os.environ | {
         "PATH": f"{FORGE.parent}:{os.environ.get('PATH', '')}",
+        "VIRTUAL_ENV": str(HALMOS.parents[1]),  # where halmos looks for its solver
         "FOUNDRY_DISABLE_NIGHTLY_WARNING": "1",
         "NO_COLOR": "1",
     }
