@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.access.fakes import IMSI, KEYS, NAS, NOW_US, OPC, SECRET, FakePolicy, K
-from tests.memory import lay
 
 from opencarrier.access.hub import store as hub_store
 from opencarrier.access.hub.dialling import Dialler
@@ -48,7 +47,9 @@ class Rooms:
             FileSealingKey(entropy.octets("sealing-key", 64)), clock=self.clock, entropy=entropy
         )
         with self.store.write() as unit:
-            lay(unit, identity_store.metadata, usage_tables.metadata, hub_store.metadata)
+            identity_store.metadata.create_all(unit)
+            usage_tables.metadata.create_all(unit)
+            hub_store.metadata.create_all(unit)
         self._populate()
 
     def _populate(self) -> None:

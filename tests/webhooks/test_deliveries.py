@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from standardwebhooks import Webhook, WebhookVerificationError
-from tests.memory import lay
 
 from opencarrier.app.store import Store
 from opencarrier.kernel.clock import SECOND_US, FixedClock
@@ -65,7 +64,7 @@ class World:
         self.secrets = Kept()
         self.hooks = Webhooks(self.secrets, clock=self.clock, entropy=SeededEntropy(4))
         with self.store.write() as unit:
-            lay(unit, metadata)
+            metadata.create_all(unit)
 
     def add(self, party=OURS, kinds=(), url=URL) -> Shown:
         with self.store.write() as unit:
