@@ -13,6 +13,7 @@ from opencarrier.app.exchanger import exchange_lines
 from opencarrier.app.passing_on import roles_of, route_lines
 from opencarrier.app.till import till_status
 from opencarrier.app.views import cycle_lines, host_lines, operator_lines
+from opencarrier.kernel.ids import to_hex
 from opencarrier.kernel.money import AssetId
 from opencarrier.ledger import chart
 from opencarrier.ledger import service as ledger
@@ -43,7 +44,7 @@ def base_status(base: Installation, unit: Connection) -> dict[str, Any]:
         "ledger": {
             "entries": head.entry,
             "transfers": head.sequence,
-            "head": "0x" + head.entry_hash.hex(),
+            "head": to_hex(head.entry_hash),
         },
     }
 
@@ -62,7 +63,7 @@ def venue_status(place: Onchain, unit: Connection) -> dict[str, Any]:
         "cycles": [asdict(line) for line in cycle_lines(place, unit)],
         "waiting": [
             {
-                "position_id": "0x" + item.position_id.hex(),
+                "position_id": to_hex(item.position_id),
                 "amount_minor": item.amount_minor,
                 "reason": item.reason,
                 "detail": item.detail,

@@ -290,8 +290,7 @@ def entries_before(
     """Return lines of the log; who it was and where from, in an owner's eyes only."""
     entries = base.accounts.audit.page(unit, before=before, limit=limit)
     whole = visitor.is_owner
-    named = {entry.who for entry in entries} if whole else set()
-    known = base.accounts.book.several(unit, named)
+    known = base.accounts.book.several(unit, {entry.who for entry in entries}) if whole else {}
     return [
         EntryLine(
             sequence=entry.sequence,
