@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from sqlalchemy import Connection
-from tests.memory import lay
+from tests.memory import ENGINE, lay
 
 from opencarrier.channels import store
 from opencarrier.channels.model import Lease, Mode, Payment
@@ -21,7 +21,7 @@ from opencarrier.ledger import chart
 from opencarrier.sim.payer import Payer
 from opencarrier.spine.usage import Counters
 
-from .worlds import ADA, ENGINE, HOME, KIB, SETTINGS, VENUE, World, counters, refused
+from .worlds import ADA, HOME, KIB, SETTINGS, VENUE, World, counters, refused
 
 NOTHING = counters(0, seconds=0)
 

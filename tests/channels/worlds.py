@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.pool import NullPool
-from tests.memory import lay
+from sqlalchemy import Connection
+from tests.memory import ENGINE, lay
 
 from opencarrier.chain.typed_data import ChannelConfig, SigningDomain
 from opencarrier.channels import store
@@ -80,7 +79,6 @@ SETTINGS = ChannelSettings(
     deposit_minor_min=1_000,
 )
 NODES = [f"node-{number}" for number in range(1, 6)]
-ENGINE = create_engine("sqlite://", poolclass=NullPool)
 
 
 class Directory:

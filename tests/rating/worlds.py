@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.pool import NullPool
-from tests.memory import lay
+from sqlalchemy import Connection
+from tests.memory import ENGINE, lay
 
 from opencarrier.kernel.clock import SECOND_US, Window
 from opencarrier.kernel.entropy import SeededEntropy
@@ -47,8 +46,6 @@ SIGNERS = {
     party: KeySigner(number.to_bytes(32, "big"))
     for number, party in enumerate((HOME, VISITED, THIRD), start=1)
 }
-ENGINE = create_engine("sqlite://", poolclass=NullPool)
-"""Every connection is a database of its own; what SQLAlchemy has compiled is shared."""
 
 
 def price(**changes: object) -> Price:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.memory import lay
+from tests.memory import ENGINE, lay
 
 from opencarrier.chain.typed_data import bind_staker_digest, stake_discount_domain
 from opencarrier.kernel.clock import SECOND_US
@@ -13,7 +13,7 @@ from opencarrier.spine.parties import PartyId, Subscriber
 from opencarrier.staking import store
 from opencarrier.staking.service import FREED_AFTER_US, SIGNED_AHEAD_S, StakingService
 
-from .test_history import CONTRACT, ENGINE, HOME, contract
+from .test_history import CONTRACT, HOME, contract
 
 NOW_S = 1_000_000
 NOW_US = NOW_S * SECOND_US

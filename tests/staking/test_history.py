@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
-from sqlalchemy.pool import NullPool
-from tests.memory import lay
+from tests.memory import ENGINE, lay
 
 from opencarrier.chain import events
 from opencarrier.chain.contracts import Tier
@@ -30,7 +28,6 @@ TIERS = (
     Tier(min_amount=20, min_lock_s=20, discount_ppm=50_000),
 )
 CAP_PPM = 2_500_000
-ENGINE = create_engine("sqlite://", poolclass=NullPool)
 
 
 @dataclass
