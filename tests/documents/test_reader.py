@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ SCENES = str(Path(__file__).with_name("scenes.sh"))
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Desk:
-    """A desk without our program: pages here use the shell alone."""
-    environ = {"PATH": os.environ["PATH"], "SCENES": SCENES, "OPENCARRIER_HTTP_PORT": "8412"}
+    """A desk without our program: pages here use the shell and Python alone."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environ = {"PATH": path, "SCENES": SCENES, "OPENCARRIER_HTTP_PORT": "8412"}
     return Desk(tmp_path, tmp_path, environ)
 
 

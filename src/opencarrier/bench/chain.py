@@ -142,11 +142,10 @@ def _leaf(token: StableToken, number: int) -> EntitlementLeaf:
 
 
 def _chosen(leaves: Sequence[EntitlementLeaf], proofs: int) -> list[EntitlementLeaf]:
-    """Choose leaves at random, others each time the bench is run."""
-    octets = SystemEntropy().octets("bench", 8 * proofs)
-    picked = {
-        int.from_bytes(octets[at : at + 8], "big") % len(leaves) for at in range(0, 8 * proofs, 8)
-    }
+    """Choose so many leaves at random, others each time the bench is run."""
+    entropy, picked = SystemEntropy(), set[int]()
+    while len(picked) < min(proofs, len(leaves)):
+        picked.add(int.from_bytes(entropy.octets("bench", 8), "big") % len(leaves))
     return [leaves[number] for number in sorted(picked)]
 
 
